@@ -1,0 +1,167 @@
+"""What all data sets share: settings, the split into train, val and test, scaling, and the batches of each."""
+
+import hashlib
+import os
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
+from dlproj.settings import DataError, require, within
+
+
+class Kind(Enum):
+    """What one sample is, and so which models can read it and how."""
+
+    image = "image"  # pixels (channels, height, width)
+    sequence = "sequence"  # word ids (length,)
+    features = "features"  # numbers (count,)
+
+
+class ValidationSplit(Enum):
+    """Where the validation samples come from."""
+
+    last = "last"  # the last `val_fraction` of the training set, cut before any shuffling, as Keras does
+    random = "random"  # a random `val_fraction` of the training set, drawn from the run's seed
+    test = "test"  # the official test set, as some of the lab documents do
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec:
+    """What a model must know of the data: known from the settings alone, before anything is loaded."""
+
+    kind: Kind
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    vocabulary_size: int | None = None  # sequences: ids lie in [0, vocabulary_size)
+    padding: str | None = None  # sequences: "pre" or "post"
+
+
+def _default_root() -> str:
+    return os.environ.get("DLPROJ_DATA_DIR") or "data"
+
+
+@dataclass(slots=True)
+class DataConfig:
+    """Settings that every data set has."""
+
+    root: str = field(default_factory=_default_root)  # the folder that holds the data sets, one folder each
+    batch_size: int = 128  # samples a step and process, 1 or more
+    eval_batch_size: int = 1000  # samples a batch in validation and test; it changes the speed, not the figures
+    val: ValidationSplit = ValidationSplit.last
+    val_fraction: float = 0.1  # share of the training set held out, in (0, 1); not read where val is `test`
+    drop_last: bool = False  # leave out the last training batch of an epoch where it is incomplete
+
+    def __post_init__(self) -> None:
+        within("data.batch_size", self.batch_size, "[1, inf)")
+        within("data.eval_batch_size", self.eval_batch_size, "[1, inf)")
+        within("data.val_fraction", self.val_fraction, "(0, 1)")
+        require(bool(self.root), "data.root is empty: set the folder that holds the data sets")
+
+    @abstractmethod
+    def spec(self) -> DataSpec:
+        """What the samples look like, without loading them."""
+
+    @abstractmethod
+    def build(self, seed: int) -> "DataModule":
+        """The data module; seed decides the order of batches, the random split and the augmentation."""
+
+
+class DataModule(pl.LightningDataModule):
+    """A data set in memory, split and handed out as whole batches.
+
+    A subclass says how to bring the data into its folder (prepare_data, on one process a machine) and how to read it
+    (load). After setup(), train, val and test are Samples.
+    """
+
+    train: Samples
+    val: Samples
+    test: Samples
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = config.spec()
+        self.seed = seed
+
+    @abstractmethod
+    def load(self) -> tuple[Samples, Samples]:
+        """The official training set and the official test set."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and split once, whatever the stage."""
+        if hasattr(self, "train"):
+            return
+        train, self.test = self.load()
+        self.train, self.val = self._split(train)
+        self._check_sizes()
+        self.fit_transform()
+
+    def _split(self, train: Samples) -> tuple[Samples, Samples]:
+        if self.config.val is ValidationSplit.test:
+            return train, self.test
+        kept = int(len(train) * (1 - self.config.val_fraction))  # rounded as Keras does
+        if self.config.val is ValidationSplit.last:
+            return train[:kept], train[kept:]
+        order = torch.randperm(len(train), generator=generator("split", self.seed))
+        return train[order[:kept]], train[order[kept:]]
+
+    def _check_sizes(self) -> None:
+        shard = self.shard()
+        for name, samples in (("val", self.val), ("test", self.test)):
+            if len(samples) < shard.world_size:
+                raise DataError(f"the {name} set has {len(samples)} samples for {shard.world_size} processes: "
+                                "set data.val_fraction higher or trainer.devices lower")  # fmt: skip
+        if len(self.train_dataloader()) == 0:
+            raise DataError(f"the training set has {len(self.train)} samples, less than one batch: "
+                            "set data.batch_size lower, or data.drop_last=false")  # fmt: skip
+
+    def fit_transform(self) -> None:
+        """Learn from the training samples what transform() needs."""
+
+    def transform(self, inputs: Tensor) -> Tensor:
+        """What the model reads, made from stored inputs (B, …) of any split."""
+        return inputs
+
+    def transform_training(self, inputs: Tensor, epoch: int, step: int, shard: Shard) -> Tensor:
+        """The same for one training batch: the place for augmentation."""
+        return self.transform(inputs)
+
+    def shard(self) -> Shard:
+        """This process's part of every batch, as the trainer's strategy has it."""
+        if self.trainer is None:
+            return Shard()
+        numbers: dict[str, Any] = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
+        return Shard(numbers["rank"], numbers["num_replicas"])
+
+    def train_dataloader(self) -> TrainingBatches:
+        """Shuffled batches of the training samples."""
+        config = self.config
+        return TrainingBatches(
+            self.train, config.batch_size, self.seed, self.transform_training, self.shard(), config.drop_last
+        )
+
+    def val_dataloader(self) -> EvaluationBatches:
+        """Every validation sample once."""
+        return self._evaluation(self.val)
+
+    def test_dataloader(self) -> EvaluationBatches:
+        """Every test sample once."""
+        return self._evaluation(self.test)
+
+    def fingerprint(self) -> str:
+        """A hash of the samples of train, val and test, as they are stored: 16 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for samples in (self.train, self.val, self.test):
+            for tensor in (samples.inputs, samples.targets):
+                digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+                digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()[:16]
+
+    def _evaluation(self, samples: Samples) -> EvaluationBatches:
+        return EvaluationBatches(samples, self.config.eval_batch_size, self.transform, self.shard())

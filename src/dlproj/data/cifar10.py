@@ -1,0 +1,77 @@
+"""CIFAR-10: 50,000 + 10,000 colour images, 32×32, in ten classes (Krizhevsky 2009), in its pickled format."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dlproj.data.base import DataSpec
+from dlproj.data.batches import Samples
+from dlproj.data.files import damaged, data_root, ensure
+from dlproj.data.image import ImageConfig, ImageDataModule, image_spec
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+NAME = "cifar-10-batches-py"
+OTHERWISE = ", or data=digits, which needs no files"
+
+
+@dataclass(slots=True)
+class CIFAR10Config(ImageConfig):
+    """Settings of CIFAR-10, read from `<root>/cifar-10-batches-py`."""
+
+    def spec(self) -> DataSpec:
+        """Colour images (3, 32, 32) in ten classes."""
+        return image_spec((3, 32, 32), CLASSES)
+
+    def build(self, seed: int) -> "CIFAR10DataModule":
+        """The data module."""
+        return CIFAR10DataModule(self, seed)
+
+
+class CIFAR10DataModule(ImageDataModule):
+    """CIFAR-10 through torchvision, which checks each file's MD5 sum."""
+
+    def prepare_data(self) -> None:
+        """Download what is missing of the seven files."""
+        ensure(data_root(self.config.root), NAME, list(_checksums()), _download, OTHERWISE)
+
+    def load(self) -> tuple[Samples, Samples]:
+        """50,000 training and 10,000 test images. Raises DataError, naming the file."""
+        return read(data_root(self.config.root), train=True), read(data_root(self.config.root), train=False)
+
+
+def _checksums() -> dict[str, str]:
+    """The MD5 sum of each file."""
+    from torchvision.datasets import CIFAR10
+
+    return dict([*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]])
+
+
+def _download(folder: Path) -> None:
+    from torchvision.datasets import CIFAR10
+
+    CIFAR10(folder, download=True)
+
+
+def read(root: Path, train: bool) -> Samples:
+    """uint8 images (N, 3, 32, 32) and their classes (N,). Raises DataError, naming the file."""
+    from torchvision.datasets import CIFAR10
+
+    try:
+        with warnings.catch_warnings():
+            # The files were pickled by an old NumPy, in a form of dtype that NumPy 2.4 deprecates.
+            warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
+            dataset = CIFAR10(root, train=train)
+    except (RuntimeError, OSError) as error:
+        raise damaged(_first_damaged(root / NAME), NAME, OTHERWISE) from error
+    images = np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2))
+    return Samples(torch.from_numpy(images), torch.tensor(dataset.targets))
+
+
+def _first_damaged(folder: Path) -> Path:
+    from torchvision.datasets.utils import check_integrity
+
+    paths = (folder / file for file, md5 in _checksums().items() if not check_integrity(folder / file, md5))
+    return next(paths, folder)

@@ -1,0 +1,111 @@
+"""What image data sets share: pixels kept as uint8, scaled by the batch, flipped and cropped where asked for."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
+from dlproj.data.batches import Shard, generator
+from dlproj.settings import within
+
+
+class Scaling(Enum):
+    """How stored pixels become the numbers that a model reads."""
+
+    none = "none"  # as they are: 0..255, or 0..16 for digits
+    unit = "unit"  # divided by the largest value a pixel can have
+    min_max = "min_max"  # the training set's smallest value becomes 0, its largest 1
+    standardize = "standardize"  # mean 0 and standard deviation 1 over the training set, channel by channel
+
+
+@dataclass(slots=True)
+class ImageConfig(DataConfig):
+    """Settings of a data set of images."""
+
+    scaling: Scaling = Scaling.unit
+    random_flip: bool = False  # mirror each training image left to right with probability 1/2
+    random_crop: int = 0  # pixels of zero padding on each side, of which a random crop of the old size is taken
+
+    def __post_init__(self) -> None:
+        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
+        within("data.random_crop", self.random_crop, "[0, inf)")
+
+    @abstractmethod
+    def build(self, seed: int) -> "ImageDataModule":
+        """The data module."""
+
+
+def image_spec(shape: tuple[int, int, int], classes: tuple[str, ...]) -> DataSpec:
+    """The spec of images of one shape (channels, height, width)."""
+    return DataSpec(Kind.image, shape, classes)
+
+
+class ImageDataModule(DataModule):
+    """Images stored as uint8 (N, channels, height, width); batches are float32, scaled as the settings say."""
+
+    config: ImageConfig
+    largest_pixel = 255
+
+    def fit_transform(self) -> None:
+        """Set shift and scale, each broadcast against (B, channels, height, width): x ↦ (x − shift) / scale."""
+        pixels, scaling = self.train.inputs, self.config.scaling
+        shift, scale = torch.tensor(0.0), torch.tensor(1.0)
+        if scaling is Scaling.unit:
+            scale = torch.tensor(float(self.largest_pixel))
+        elif scaling is Scaling.min_max:
+            shift = pixels.min().float()
+            scale = (pixels.max().float() - shift).clamp(min=1)  # clamp: an all-equal set becomes zeros, not NaN
+        elif scaling is Scaling.standardize:
+            shift, scale = channel_statistics(pixels)
+        self.shift, self.scale = shift, scale
+
+    def transform(self, inputs: Tensor) -> Tensor:
+        """uint8 pixels (B, C, H, W) to scaled float32 of the same shape."""
+        pixels = inputs.float()
+        if self.config.scaling in (Scaling.min_max, Scaling.standardize):
+            pixels = pixels.sub_(self.shift.to(pixels.device))
+        return pixels if self.config.scaling is Scaling.none else pixels.div_(self.scale.to(pixels.device))
+
+    def transform_training(self, inputs: Tensor, epoch: int, step: int, shard: Shard) -> Tensor:
+        """The same after augmentation, whose draws depend on (seed, epoch, step) and a sample's place alone."""
+        if self.config.random_flip or self.config.random_crop:
+            inputs = augment(inputs, self.config, generator("augmentation", self.seed, epoch, step), shard)
+        return self.transform(inputs)
+
+
+def channel_statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of uint8 pixels (N, C, H, W), each (C, 1, 1), exact: from counts of each value."""
+    values = torch.arange(256, dtype=torch.float64)
+    counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in pixels.unbind(1)]).double()
+    total = counts.sum(1)
+    mean = counts @ values / total
+    variance = counts @ values.square() / total - mean.square()
+    deviation = variance.clamp(min=0).sqrt()
+    deviation[deviation == 0] = 1.0
+    return mean.float()[:, None, None], deviation.float()[:, None, None]
+
+
+def augment(images: Tensor, config: ImageConfig, random: torch.Generator, shard: Shard) -> Tensor:
+    """Mirrored and cropped images (B, C, H, W). Draws are made for the global batch, so ranks share them out."""
+    total = len(images) * shard.world_size
+    mine = slice(shard.rank * len(images), (shard.rank + 1) * len(images))
+    if config.random_flip:
+        flip = (torch.rand(total, generator=random) < 0.5)[mine].to(images.device)
+        images = torch.where(flip[:, None, None, None], images.flip(-1), images)
+    if config.random_crop:
+        offsets = torch.randint(2 * config.random_crop + 1, (2, total), generator=random)[:, mine].to(images.device)
+        images = crop(functional.pad(images, (config.random_crop,) * 4), offsets, images.shape[-2:])
+    return images
+
+
+def crop(padded: Tensor, offsets: Tensor, size: torch.Size) -> Tensor:
+    """The part (B, C, *size) of each padded image that starts at its (row, column) of offsets (2, B)."""
+    height, width = size
+    rows = offsets[0][:, None] + torch.arange(height, device=padded.device)
+    columns = offsets[1][:, None] + torch.arange(width, device=padded.device)
+    samples = torch.arange(len(padded), device=padded.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

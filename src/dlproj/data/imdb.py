@@ -1,0 +1,66 @@
+"""IMDB: 25,000 + 25,000 film reviews, negative or positive (Maas et al. 2011), as word ids in Keras's layout."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
+from dlproj.data.batches import Samples
+from dlproj.data.files import data_root, ensure
+from dlproj.data.reviews import FOLDERS, NAME, Reviews, download, read_reviews
+from dlproj.data.vocabulary import FIRST_WORD, Side, Texts, encode
+from dlproj.settings import within
+
+
+@dataclass(slots=True)
+class IMDBConfig(DataConfig):
+    """Settings of the reviews, read from `<root>/aclImdb`."""
+
+    vocabulary_size: int = 10_000  # ids lie below this, Keras's num_words; rarer words become 2; 5 or more
+    length: int = 200  # ids a review after padding and cutting, 1 or more
+    padding: Side = Side.pre  # where a shorter review is filled up with 0
+    truncating: Side = Side.pre  # where a longer review is cut
+
+    def __post_init__(self) -> None:
+        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
+        within("data.vocabulary_size", self.vocabulary_size, f"[{FIRST_WORD + 1}, inf)")
+        within("data.length", self.length, "[1, inf)")
+
+    def spec(self) -> DataSpec:
+        """Ids (length,) in two classes."""
+        classes = ("negative", "positive")
+        return DataSpec(Kind.sequence, (self.length,), classes, self.vocabulary_size, self.padding.value)
+
+    def build(self, seed: int) -> "IMDBDataModule":
+        """The data module."""
+        return IMDBDataModule(self, seed)
+
+
+class IMDBDataModule(DataModule):
+    """Reviews as int32 ids (N, length), targets 0 for negative and 1 for positive.
+
+    The files come sorted by class; both sets are put in one fixed order (files.fixed_order), so that the last part of
+    the training set is a fair validation set.
+    """
+
+    config: IMDBConfig
+    words: list[str]  # after setup(): the word of id i is words[i - 4]
+
+    _reviews: Reviews | None = None
+
+    def prepare_data(self) -> None:
+        """Download what is missing, tokenise once for all processes."""
+        root = data_root(self.config.root)
+        ensure(root, NAME, [f"{split}/{folder}" for split in ("train", "test") for folder in FOLDERS], download)
+        self._reviews = read_reviews(root)  # spares this process a second reading, no more
+
+    def load(self) -> tuple[Samples, Samples]:
+        """25,000 training and 25,000 test reviews. Raises DataError, naming the file or folder."""
+        reviews, self._reviews = self._reviews or read_reviews(data_root(self.config.root)), None
+        self.words = reviews.words
+        train = Samples(self._encode(reviews.train), reviews.train_targets)
+        return train, Samples(self._encode(reviews.test), reviews.test_targets)
+
+    def _encode(self, texts: Texts) -> Tensor:
+        config = self.config
+        return encode(texts, config.vocabulary_size, config.length, config.padding, config.truncating)

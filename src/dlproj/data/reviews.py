@@ -1,0 +1,152 @@
+"""The IMDB reviews as files: the archive, the tree it holds, and the tokenised reviews kept beside it."""
+
+import hashlib
+import logging
+import os
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dlproj.data.files import brief, damaged, extract, fixed_order, ways_out
+from dlproj.data.vocabulary import Texts, rank
+from dlproj.settings import DataError
+
+NAME = "aclImdb"
+URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
+FOLDERS = ("neg", "pos")  # a review's target is its folder's place here
+
+_VERSION = "1"  # to be raised where a change to tokenize(), rank() or the order makes old caches wrong
+_log = logging.getLogger(__name__)
+
+
+class ReviewFile(NamedTuple):
+    """One review: its path, its target and what the cache's name depends on."""
+
+    path: str
+    target: int
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """All labelled reviews, tokenised, each split in its fixed order."""
+
+    words: list[str]  # the training reviews' words by falling frequency
+    train: Texts
+    train_targets: Tensor  # int64 (N,)
+    test: Texts
+    test_targets: Tensor
+
+    def tensors(self) -> list[Tensor]:
+        """Everything but the words, as a file keeps it."""
+        return [self.train.ranks, self.train.offsets, self.train_targets,
+                self.test.ranks, self.test.offsets, self.test_targets]  # fmt: skip
+
+    def checksum(self) -> int:
+        """CRC-32 of everything: torch.load does not notice a flipped byte."""
+        total = zlib.crc32("\n".join(self.words).encode())
+        for tensor in self.tensors():
+            total = zlib.crc32(tensor.numpy().data, total)
+        return total
+
+
+def download(folder: Path) -> None:
+    """Fetch the Stanford archive and unpack its labelled reviews into folder/aclImdb."""
+    import pooch
+
+    archive = pooch.retrieve(URL, known_hash=f"md5:{MD5}", fname=Path(URL).name, path=folder, progressbar=True)
+    extract(Path(archive), folder, rf"{NAME}/(train|test)/({'|'.join(FOLDERS)})/[^/\\]+\.txt")
+
+
+def read_reviews(root: Path) -> Reviews:
+    """The tokenised reviews of root/aclImdb, from the cache where there is one.
+
+    The cache's name depends on the files' names, sizes and times of change, so changed reviews are read anew. Raises
+    DataError, naming the folder or file, for what is missing or not UTF-8.
+    """
+    train, test = scan(root / NAME, "train"), scan(root / NAME, "test")
+    stamps = sorted(file.stamp for file in train + test)
+    key = hashlib.sha256("\n".join([_VERSION, *stamps]).encode()).hexdigest()[:16]
+    cache = root / f"{NAME}-{key}.pt"
+    reviews = _load(cache)
+    if reviews is None:
+        reviews = _tokenized(train, test)
+        _save(reviews, cache)
+    return reviews
+
+
+def scan(folder: Path, split: str) -> list[ReviewFile]:
+    """The split's review files in their fixed order."""
+    found = []
+    for target, name in enumerate(FOLDERS):
+        try:
+            with os.scandir(folder / split / name) as entries:
+                files = [_review_file(entry, target, f"{split}/{name}") for entry in entries if _is_review(entry.name)]
+        except OSError as error:
+            raise damaged(folder / split / name, NAME) from error
+        if not files:
+            raise damaged(folder / split / name, NAME)
+        found += sorted(files)
+    return fixed_order(found)
+
+
+def _is_review(name: str) -> bool:
+    return name.endswith(".txt") and not name.startswith(".")
+
+
+def _review_file(entry: os.DirEntry[str], target: int, place: str) -> ReviewFile:
+    status = entry.stat()
+    return ReviewFile(entry.path, target, f"{place}/{entry.name} {status.st_size} {status.st_mtime_ns}")
+
+
+def _tokenized(train: list[ReviewFile], test: list[ReviewFile]) -> Reviews:
+    _log.info("tokenising %d reviews, once", len(train) + len(test))
+    words, train_texts, test_texts = rank(_texts(train), _texts(test))
+    targets = [torch.tensor([file.target for file in files]) for files in (train, test)]
+    return Reviews(words, train_texts, targets[0], test_texts, targets[1])
+
+
+def _texts(files: Iterable[ReviewFile]) -> Iterator[str]:
+    for file in files:
+        try:
+            yield Path(file.path).read_bytes().decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{file.path} is no readable UTF-8 text ({brief(error)}): delete the folder {NAME} and run "
+                            f"again to download it, {ways_out(NAME)}") from error  # fmt: skip
+
+
+def _load(cache: Path) -> Reviews | None:
+    """The reviews in the cache, or None where there is none that can be used."""
+    if not cache.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(cache, weights_only=True)
+        tensors = state["tensors"]
+        reviews = Reviews(state["words"].split("\n"), Texts(*tensors[:2]), tensors[2], Texts(*tensors[3:5]), tensors[5])
+        if reviews.checksum() == state["checksum"]:
+            return reviews
+    except Exception as error:  # torch.load raises nearly anything on a damaged file
+        _log.info("%s", brief(error))
+    _log.warning("%s is damaged: the reviews are tokenised again", cache)
+    return None
+
+
+def _save(reviews: Reviews, cache: Path) -> None:
+    """Write the cache whole or not at all; without it training works, only the next start is slow."""
+    state = {"words": "\n".join(reviews.words), "tensors": reviews.tensors(), "checksum": reviews.checksum()}
+    temporary = cache.with_name(f".{cache.name}-{uuid.uuid4().hex}")
+    try:
+        torch.save(state, temporary)
+        os.replace(temporary, cache)
+    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError where it cannot open the file
+        temporary.unlink(missing_ok=True)
+        _log.warning(
+            "the tokenised reviews could not be kept in %s, so each start takes longer: %s", cache, brief(error)
+        )

@@ -1,0 +1,89 @@
+"""What every settings class uses to check itself, and the errors that a user can mend."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+T = TypeVar("T")
+
+
+class UserError(Exception):
+    """Something the user can mend. Its text is one line that says what is wrong and what to do instead."""
+
+
+class ConfigurationError(UserError):
+    """A setting that cannot work."""
+
+
+class DataError(UserError):
+    """A data set that is missing, damaged or not what its settings say."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigurationError(message) unless condition holds."""
+    if not condition:
+        raise ConfigurationError(message)
+
+
+def within(key: str, value: float | None, interval: str) -> None:
+    """Check that a number lies in an interval written as in mathematics, such as "[0, 1)"; None and NaN: see below.
+
+    None means "not set" and passes; NaN never does. Raises ConfigurationError, naming the key and the interval.
+    """
+    if value is None:
+        return
+    low, high = (float(bound) for bound in interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    require(above and below and not math.isnan(value), f"{key}={value} is impossible: set a value in {interval}")
+
+
+def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Check that value is one of choices. Raises ConfigurationError, listing them."""
+    require(value in choices, f"{key}={value} is no choice: set one of {', '.join(choices)}")
+
+
+def no_setting(prefix: str, key: str, cls: type) -> str:
+    """Words for a misspelt key below `prefix` (`model.`), pointing to the nearest setting of cls or to all of them."""
+    known = [field.name for field in fields(cls)]
+    near = get_close_matches(key, known, n=1)
+    hint = f"did you mean {prefix}{near[0]}?" if near else f"the settings there are {', '.join(sorted(known))}"
+    return f"{prefix}{key} is no setting: {hint}"
+
+
+def explain(error: OmegaConfBaseException, prefix: str = "") -> str:
+    """One line for what OmegaConf found wrong with a value or a key; prefix is put before its key."""
+    full_key = prefix + (error.full_key or str(error.key or ""))
+    above, dot, key = full_key.rpartition(".")
+    cls = error.object_type
+    if isinstance(cls, type) and is_dataclass(cls) and key not in [field.name for field in fields(cls)]:
+        return no_setting(above + dot, key, cls)
+    return f"{full_key}: {str(error.msg or error).splitlines()[0]}"
+
+
+def refuse_unknown(node: DictConfig, prefix: str = "") -> None:
+    """Raise ConfigurationError if a settings class got a key that it lacks, which `+key=…` can bring about."""
+    cls = OmegaConf.get_type(node)
+    if cls is None or not is_dataclass(cls):
+        return
+    for key in map(str, node):
+        require(key in [field.name for field in fields(cls)], no_setting(prefix, key, cls))
+        below = None if OmegaConf.is_missing(node, key) else node[key]
+        if isinstance(below, DictConfig):
+            refuse_unknown(below, f"{prefix}{key}.")
+
+
+def typed(cls: type[T], values: Mapping[str, Any], key: str) -> T:
+    """Build the settings class cls from plain values, checked and converted as Hydra does with the command line.
+
+    key is where the values stand, for the message: `model.hidden[0]`. Raises ConfigurationError.
+    """
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(values)))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(explain(error, f"{key}.")) from error

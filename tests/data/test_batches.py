@@ -1,0 +1,147 @@
+import pytest
+import torch
+
+from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
+
+ALONE = Shard()
+
+
+def numbered(count):
+    return Samples(torch.arange(count)[:, None], torch.arange(count))
+
+
+def training(count=23, batch_size=4, seed=0, shard=ALONE, drop_last=False, transform=lambda inputs, *_: inputs):
+    return TrainingBatches(numbered(count), batch_size, seed, transform, shard, drop_last)
+
+
+def epoch(loader, number=0):
+    loader.batch_sampler.sampler.set_epoch(number)
+    return [targets.tolist() for _, targets in loader]
+
+
+def evaluation(count, batch_size, shard=ALONE):
+    return EvaluationBatches(numbered(count), batch_size, lambda inputs: inputs, shard)
+
+
+def flat(batches):
+    return [number for batch in batches for number in batch]
+
+
+def test_an_epoch_holds_every_sample_once_and_ends_with_the_rest():
+    batches = epoch(training(23, 4))
+    assert [len(batch) for batch in batches] == [4, 4, 4, 4, 4, 3]
+    assert sorted(flat(batches)) == list(range(23))
+    assert len(training(23, 4)) == 6
+
+
+def test_inputs_and_targets_stay_together():
+    for inputs, targets in training():
+        assert torch.equal(inputs[:, 0], targets)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    loader = training(seed=5)
+    first, second = epoch(loader, 0), epoch(loader, 1)
+    torch.rand(3)
+    assert epoch(training(seed=5), 1) == second
+    assert epoch(training(seed=5), 0) == first
+    assert first != second
+    assert epoch(training(seed=6), 0) != first
+    assert flat(first) != list(range(23))
+
+
+def test_drop_last_leaves_out_the_short_batch_only():
+    assert [len(batch) for batch in epoch(training(23, 4, drop_last=True))] == [4] * 5
+    assert [len(batch) for batch in epoch(training(24, 4, drop_last=True))] == [4] * 6
+    assert len(training(3, 4, drop_last=True)) == 0
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_ranks_share_the_batches_of_one_process(world_size, drop_last):
+    whole = epoch(training(50, 3 * world_size, drop_last=drop_last), 2)
+    ranks = [epoch(training(50, 3, shard=Shard(r, world_size), drop_last=drop_last), 2) for r in range(world_size)]
+    assert len({tuple(map(len, batches)) for batches in ranks}) == 1, "ranks must have equal batches"
+    shared = [flat(parts) for parts in zip(*ranks, strict=True)]
+    for ours, one in zip(shared, whole, strict=False):
+        assert ours == one[: len(ours)]
+        assert len(one) - len(ours) < world_size
+    assert sum(map(len, whole)) - sum(map(len, shared)) < world_size
+    assert len(ranks[0]) == len(training(50, 3, shard=Shard(0, world_size), drop_last=drop_last))
+
+
+def test_a_rest_smaller_than_the_ranks_is_no_batch():
+    loaders = [training(9, 4, shard=Shard(rank, 2)) for rank in range(2)]
+    assert [epoch(loader) and len(loader) for loader in loaders] == [1, 1]
+
+
+def test_the_epoch_may_be_set_after_iter():
+    loader = training()
+    iterator = iter(loader)
+    loader.batch_sampler.sampler.set_epoch(3)
+    assert [targets.tolist() for _, targets in iterator] == epoch(training(), 3)
+
+
+def test_transform_is_told_epoch_step_and_shard():
+    seen = []
+    loader = training(8, 2, shard=Shard(1, 2), transform=lambda inputs, *rest: seen.append(rest) or inputs)
+    epoch(loader, 4)
+    assert seen == [(4, 0, Shard(1, 2)), (4, 1, Shard(1, 2))]
+
+
+def test_an_epoch_goes_on_where_the_state_was_taken():
+    loader = training()
+    loader.batch_sampler.sampler.set_epoch(1)
+    iterator = iter(loader)
+    handed_out = [next(iterator)[1].tolist() for _ in range(2)]
+    resumed = training()
+    resumed.load_state_dict(loader.state_dict())
+    assert handed_out + epoch(resumed, 1) == epoch(training(), 1)
+    assert epoch(resumed, 2) == epoch(training(), 2), "the next epoch must be a whole one"
+
+
+def test_a_state_from_the_end_of_an_epoch_starts_a_whole_one():
+    loader = training()
+    epoch(loader, 1)
+    for number in (1, 2):
+        resumed = training()
+        resumed.load_state_dict(loader.state_dict())
+        assert epoch(resumed, number) == epoch(training(), number)
+
+
+def test_the_state_is_the_same_on_every_rank():
+    states = []
+    for rank in range(2):
+        loader = training(shard=Shard(rank, 2))
+        next(iter(loader))
+        states.append(loader.state_dict())
+    assert states == [{"epoch": 0, "handed_out": 1}] * 2
+
+
+@pytest.mark.parametrize("count", [4, 7, 10, 11, 100])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 10, 1000])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_evaluation_sees_every_sample_once_in_order(count, batch_size, world_size):
+    loaders = [evaluation(count, batch_size, Shard(rank, world_size)) for rank in range(world_size)]
+    batches = [[targets.tolist() for _, targets in loader] for loader in loaders]
+    assert flat(flat(batches)) == list(range(count))
+    assert [len(rank) for rank in batches] == [len(loader) for loader in loaders]
+    assert len({len(rank) for rank in batches}) == 1
+    sizes = [len(batch) for rank in batches for batch in rank]
+    assert min(sizes) >= 1, "the mean of an empty batch is NaN"
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= batch_size + 1
+
+
+def test_evaluation_batches_are_no_larger_than_asked_for_in_one_process():
+    assert [len(targets) for _, targets in evaluation(10, 4)] == [3, 3, 4]
+
+
+def test_random_generators_of_different_entropy_differ():
+    entropies = [(), (0,), (5,), (5, 0), (5, 0, 0), (5, 1), (5, 1, 0), (0, 5), (2**32 + 5,), (5, 2**32)]
+    draws = {float(torch.rand((), generator=generator("a", *entropy), dtype=torch.float64)) for entropy in entropies}
+    assert len(draws) == len(entropies)
+    again, other = generator("a", 5, 1), generator("b", 5, 1)
+    drawn = torch.rand((), generator=generator("a", 5, 1))
+    assert drawn == torch.rand((), generator=again)
+    assert drawn != torch.rand((), generator=other)

@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import functional
+
+from dlproj.data.image_folder import EXTENSIONS, ImageFolderConfig
+from dlproj.settings import ConfigurationError, DataError
+
+RANDOM = np.random.default_rng(0)
+
+
+def write(path, size=(32, 32), mode="RGB"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = RANDOM.integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for split, count in (("train", 10), ("test", 3)):
+        for name in ("dog", "cat"):
+            for number in range(count):
+                write(tmp_path / split / name / f"{number}.png")
+    return tmp_path
+
+
+def data(root, **settings):
+    module = ImageFolderConfig(root=str(root), **settings).build(0)
+    module.prepare_data()
+    module.setup()
+    return module
+
+
+def as_set(images, targets):
+    return sorted((image.tobytes(), int(target)) for image, target in zip(images, targets, strict=True))
+
+
+def test_images_are_those_of_torchvision(root):
+    module = data(root)
+    for split, parts in (("train", (module.train, module.val)), ("test", (module.test,))):
+        theirs = ImageFolder(root / split)
+        images = [np.asarray(image).transpose(2, 0, 1).copy() for image, _ in theirs]
+        ours = torch.cat([part.inputs for part in parts]).numpy()
+        targets = torch.cat([part.targets for part in parts])
+        assert as_set(ours, targets) == as_set(images, theirs.targets)
+        assert module.spec.classes == tuple(theirs.classes) == ("cat", "dog")
+    assert module.train.inputs.dtype == torch.uint8
+
+
+def test_training_images_have_one_order_that_is_not_by_class(root):
+    first, again = data(root), data(root)
+    assert torch.equal(first.train.inputs, again.train.inputs)
+    assert first.train.targets.diff().abs().sum() > 1
+
+
+@pytest.mark.parametrize("size", [(48, 64), (7, 5), (32, 31)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_other_sizes_and_modes_are_converted_as_torchvision_does(root, size, channels):
+    modes = {"a.png": "RGB", "b.png": "L", "c.png": "RGBA", "d.png": "P", "e.png": "1"}
+    for name, mode in modes.items():
+        write(root / "test" / "bird" / name, size, mode)
+    write(root / "train" / "bird" / "a.png", size)
+    ours = data(root, channels=channels, image_size=16).test.inputs[: len(modes)]
+    for name, image in zip(modes, ours, strict=True):
+        wanted = Image.open(root / "test" / "bird" / name).convert("RGB" if channels == 3 else "L")
+        wanted = functional.pil_to_tensor(functional.resize(wanted, [16, 16], antialias=True))
+        assert torch.equal(image, wanted), name
+
+
+def test_shrinking_is_antialiased(root):
+    stripes = np.zeros((64, 64), np.uint8)
+    stripes[:, ::2] = 255
+    for split in ("train", "test"):
+        (root / split / "a").mkdir()
+        Image.fromarray(stripes).save(root / split / "a" / "stripes.png")
+    inner = data(root, image_size=16, channels=1).test.inputs[0, 0, 2:-2, 2:-2]
+    assert (inner.float() - 127.5).abs().max() < 2
+
+
+def test_extensions_are_those_of_torchvision():
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    assert EXTENSIONS == IMG_EXTENSIONS
+
+
+def test_other_and_hidden_files_are_left_out(root):
+    for place in ("train/dog/notes.txt", "train/dog/.hidden.png", "train/readme.md"):
+        (root / place).write_text("no image")
+    (root / "train" / ".cache").mkdir()
+    write(root / "train" / "dog" / "UPPER.PNG")
+    module = data(root)
+    assert len(module.train) + len(module.val) == 21
+
+
+@pytest.mark.parametrize("content", ["truncated", "text", "empty"])
+def test_an_unreadable_image_is_named(root, content):
+    path = root / "train" / "dog" / "4.png"
+    whole = path.read_bytes()
+    path.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"hello", "empty": b""}[content])
+    with pytest.raises(DataError, match=f"{path} is no readable image .*: replace or delete it") as caught:
+        data(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_jpeg_is_named(root):
+    path = root / "test" / "dog" / "9.jpg"
+    write(path, (64, 64))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=f"{path} is no readable image"):
+        data(root)
+
+
+def test_sixteen_bits_are_refused_and_not_clipped(root):
+    path = root / "train" / "dog" / "deep.png"
+    Image.fromarray(np.full((32, 32), 5000, np.uint16)).save(path)
+    with pytest.raises(DataError, match=f"{path} has more than 8 bits a channel"):
+        data(root)
+
+
+def test_a_tree_that_is_not_one(root, tmp_path):
+    empty = tmp_path / "empty"
+    for folder, message in (
+        ("missing", "missing/train cannot be read .*set data.root to a folder that holds train/CLASS/"),
+        ("empty", "empty/train holds no class folders: set data.root"),
+    ):
+        with pytest.raises(DataError, match=message):
+            ImageFolderConfig(root=str(tmp_path / folder)).spec()
+        (empty / "train").mkdir(parents=True, exist_ok=True)
+    (empty / "train" / "a").mkdir()
+    with pytest.raises(DataError, match="empty/test cannot be read"):
+        ImageFolderConfig(root=str(empty)).spec()
+    with pytest.raises(DataError, match=r"4\.png/train cannot be read"):
+        ImageFolderConfig(root=str(root / "train" / "dog" / "4.png")).spec()
+
+
+def test_classes_must_agree(root):
+    write(root / "test" / "bird" / "1.png")
+    with pytest.raises(DataError, match="must have the same class folders, but bird is in one only"):
+        data(root)
+
+
+def test_an_empty_class_is_named(root):
+    for split in ("train", "test"):
+        (root / split / "bird").mkdir()
+    with pytest.raises(DataError, match=f"{root}/train/bird holds no images"):
+        data(root)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"channels": 2}, r"data.channels=2 is impossible: set 1 \(grey\) or 3 \(colour\)"),
+        ({"image_size": 0}, "data.image_size=0 is impossible"),
+        ({"random_crop": -1}, "data.random_crop=-1 is impossible"),
+    ],
+)
+def test_impossible_settings(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        ImageFolderConfig(**settings)
+
+
+@pytest.mark.slow
+def test_the_real_images(real):
+    module = data(f"{real('cifar10_jpeg')}/cifar10_jpeg")
+    assert (len(module.train), len(module.val), len(module.test)) == (45_000, 5_000, 10_000)
+    assert module.test.targets.bincount().tolist() == [1000] * 10
+    assert module.val.targets.bincount(minlength=10).min() > 400
+    mean = module.train.inputs.double().mean((0, 2, 3)) / 255
+    # The means of CIFAR-10 itself; the JPEG loss is far below this tolerance.
+    assert torch.allclose(mean, torch.tensor([0.4914, 0.4822, 0.4465], dtype=torch.float64), atol=0.005)
