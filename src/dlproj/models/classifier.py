@@ -1,0 +1,164 @@
+"""The LightningModule that MLPClassifier and RNNClassifier share: loss, penalties, metrics and the optimizer."""
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from dlproj.data.base import DataSpec
+from dlproj.data.batches import Batch
+from dlproj.models.layers import LayerSettings, OutputConfig
+from dlproj.models.losses import Loss, loss_function, output_activation
+from dlproj.models.metrics import Evaluation, TrainingSums, training_means
+from dlproj.models.penalties import Penalties
+from dlproj.optim import OptimConfig, SchedulerConfig
+from dlproj.settings import require, within
+
+
+@dataclass(slots=True)
+class ModelConfig(LayerSettings):
+    """Settings that every model has. Those of LayerSettings hold for each layer that does not say otherwise."""
+
+    hidden: list[Any] = field(default_factory=list)  # a layer each: its width, or a mapping of its own settings
+    inputs: int | None = None  # numbers that the first layer reads (RNN: a time step); unset: as many as the data has
+    outputs: int | None = None  # unset: one a class; 1: a single probability, for two classes
+    output: OutputConfig = field(default_factory=OutputConfig)
+    loss: Loss = Loss.cross_entropy
+
+    def __post_init__(self) -> None:
+        self.check("model")
+        self.hidden_layers()
+        within("model.inputs", self.inputs, "[1, inf)")
+        require(
+            self.outputs in (None, 1), f"model.outputs={self.outputs}: leave it unset for one output a class, or set 1"
+        )
+        output_activation(self.loss, self.output.activation, self.outputs or 0)
+
+    @abstractmethod
+    def hidden_layers(self) -> list[Any]:
+        """The description of each hidden layer. Raises ConfigurationError."""
+
+    @abstractmethod
+    def inputs_of(self, spec: DataSpec) -> int:
+        """Numbers that the first layer reads from such data. Raises ConfigurationError if the model cannot read it."""
+
+    @abstractmethod
+    def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "Classifier":
+        """The classifier for such data."""
+
+    def check_data(self, spec: DataSpec) -> None:
+        """Raise ConfigurationError unless the model can read and classify such data."""
+        inputs = self.inputs_of(spec)
+        shape = " × ".join(map(str, spec.shape))
+        has = f"the data has {inputs} ({spec.kind.name} of {shape})"
+        require(
+            self.inputs in (None, inputs),
+            f"model.inputs={self.inputs}, but {has}: set model.inputs={inputs} or leave it out",
+        )
+        message = f"model.outputs=1 is for two classes, the data has {len(spec.classes)}: leave model.outputs unset"
+        require(self.outputs is None or len(spec.classes) == 2, message)
+
+    def outputs_for(self, spec: DataSpec) -> int:
+        """Units of the output layer."""
+        return self.outputs or len(spec.classes)
+
+
+class Classifier(pl.LightningModule):
+    """Trains a network to tell classes apart.
+
+    forward() maps a batch of inputs to logits (B, outputs); a subclass says how. A batch is (inputs, targets (B,)).
+    Metrics are logged once an epoch: {train,val,test}/loss and accuracy, for val and test also top2_accuracy and
+    macro_f1, and with penalties also data_loss and penalty, whose sum is loss.
+    """
+
+    penalties: Penalties
+
+    def __init__(self, config: ModelConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
+        super().__init__()
+        config.check_data(spec)
+        self.optim = optim
+        self.scheduler = scheduler
+        self.classes = spec.classes
+        self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
+        self.loss = loss_function(config.loss, self.activation)
+        self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
+        self.test_confusion_matrix: list[list[int]] = []
+
+    @abstractmethod
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (B, outputs)."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch, penalties included. Logging here would cost more than the arithmetic."""
+        inputs, targets = batch
+        logits = self(inputs)
+        data_loss = self.loss(logits, targets)
+        penalty = self.penalties() if self.penalties else None
+        self.training_sums.add(logits, targets, data_loss, penalty)
+        return data_loss if penalty is None else data_loss + penalty
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's sums, and note the rate that it starts with."""
+        self.training_sums = TrainingSums(self.device)
+        self._learning_rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's training metrics and learning rate."""
+        totals = self.trainer.strategy.reduce(self.training_sums.totals(), reduce_op="sum")
+        self.samples_trained += int(totals[-1])
+        self._log("train", training_means(totals, bool(self.penalties)))
+        self.log("learning_rate", self._learning_rate, sync_dist=self.trainer.world_size > 1)
+
+    def running_metrics(self) -> dict[str, float]:
+        """Loss and accuracy of the running epoch on this process, for the progress bar."""
+        return training_means(self.training_sums.totals(), penalized=bool(self.penalties))
+
+    def on_validation_epoch_start(self) -> None:
+        """Start a pass."""
+        self._evaluation = Evaluation(len(self.classes), self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the pass."""
+        inputs, targets = batch
+        if len(targets):  # a rank's part of a tiny set may run out one batch earlier than another's
+            logits = self(inputs)
+            self._evaluation.add(logits, targets, self.loss(logits, targets))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the pass."""
+        self._log("val", self._evaluation_means())
+
+    def on_test_epoch_start(self) -> None:
+        """Start a pass."""
+        self.on_validation_epoch_start()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the pass."""
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the pass and keep its confusion matrix."""
+        self._log("test", self._evaluation_means())
+        self.test_confusion_matrix = self._evaluation.confusion_matrix()
+
+    def _evaluation_means(self) -> dict[str, float]:
+        penalty = float(self.penalties()) if self.penalties else 0.0
+        return self._evaluation.means(penalty, bool(self.penalties))
+
+    def _log(self, split: str, metrics: dict[str, float]) -> None:
+        # The values are equal on all ranks; sync_dist says so to Lightning, which would warn otherwise.
+        values = {f"{split}/{name}": value for name, value in metrics.items()}
+        self.log_dict(values, sync_dist=self.trainer.world_size > 1)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and, unless the rate is constant, its schedule."""
+        optimizer = self.optim.build(self.parameters())
+        epochs, steps = self.trainer.max_epochs or 1, int(self.trainer.estimated_stepping_batches)
+        schedule = self.scheduler.build(optimizer, epochs, steps)
+        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+
+    def parameter_count(self) -> int:
+        """All parameters, every one of them trained."""
+        return sum(parameter.numel() for parameter in self.parameters())

@@ -1,0 +1,89 @@
+"""Losses on logits, and the scores that metrics and predictions read."""
+
+from collections.abc import Callable
+from enum import Enum
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dlproj.models.activations import Activation
+from dlproj.settings import require
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+class Loss(Enum):
+    """What is minimised, as the mean over the batch."""
+
+    cross_entropy = "cross_entropy"
+    binary_cross_entropy = "binary_cross_entropy"  # on one-hot targets, the mean over the outputs as in Keras
+    mean_squared_error = "mean_squared_error"  # on one-hot targets, the mean over the outputs as in Keras
+
+
+_ACTIVATIONS = {  # the first one is the default
+    Loss.cross_entropy: (Activation.softmax,),
+    Loss.binary_cross_entropy: (Activation.sigmoid, Activation.softmax),
+    Loss.mean_squared_error: (Activation.identity, Activation.sigmoid, Activation.softmax),
+}
+_KERAS_EPSILON = 1e-7  # Keras keeps probabilities this far from 0 and 1
+
+
+def output_activation(loss: Loss, chosen: Activation | None, outputs: int) -> Activation:
+    """The output layer's activation: the chosen one if the loss can read it, else ConfigurationError."""
+    if outputs == 1:
+        message = (
+            "model.outputs=1 is a probability: set model.loss=binary_cross_entropy, model.output.activation=sigmoid"
+        )
+        require((chosen or _ACTIVATIONS[loss][0]) is Activation.sigmoid, message)
+    allowed = _ACTIVATIONS[loss]
+    names = " or ".join(activation.name for activation in allowed)
+    if chosen is None:
+        return allowed[0]
+    message = f"model.output.activation={chosen.name} does not go with model.loss={loss.name}: set {names}"
+    require(chosen in allowed, message)
+    return chosen
+
+
+def loss_function(loss: Loss, activation: Activation) -> LossFunction:
+    """A function of logits (B, outputs) and integer targets (B,) that returns the mean loss, a scalar.
+
+    With one output, targets are 0 and 1 themselves; else they are one-hot.
+    """
+    if loss is Loss.cross_entropy:
+        return functional.cross_entropy
+    if loss is Loss.mean_squared_error:
+        return lambda logits, targets: functional.mse_loss(probabilities(logits, activation), one_hot(logits, targets))
+    if activation is Activation.softmax:
+        return _binary_cross_entropy_of_softmax
+    return lambda logits, targets: functional.binary_cross_entropy_with_logits(logits, one_hot(logits, targets))
+
+
+def _binary_cross_entropy_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:
+    clipped = logits.softmax(1).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
+    return functional.binary_cross_entropy(clipped, one_hot(logits, targets))
+
+
+def one_hot(logits: Tensor, targets: Tensor) -> Tensor:
+    """Targets (B,) in the logits' shape (B, outputs) and type."""
+    if logits.shape[1] == 1:
+        return targets[:, None].to(logits.dtype)
+    return functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
+
+
+def probabilities(logits: Tensor, activation: Activation) -> Tensor:
+    """The output layer's activation applied: (B, outputs) to the same shape."""
+    match activation:
+        case Activation.softmax:
+            return logits.softmax(1)
+        case Activation.sigmoid:
+            return logits.sigmoid()
+        case _:
+            return logits
+
+
+def scores(logits: Tensor) -> Tensor:
+    """One score a class, the largest being the prediction: (B, 1 or classes) to (B, classes)."""
+    if logits.shape[1] == 1:  # σ(z) > ½ where z > 0
+        return torch.cat([torch.zeros_like(logits), logits], dim=1)
+    return logits

@@ -1,0 +1,162 @@
+"""One recurrent layer: a simple, LSTM or GRU cell run over time, in one direction or two, with Keras's biases."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import torch
+from omegaconf import MISSING
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlproj.models.activations import Activation, activation_module
+from dlproj.models.initializers import InitializerConfig, initialize
+from dlproj.models.layers import LayerSettings
+from dlproj.models.penalties import Penalty
+from dlproj.settings import within
+
+
+class Cell(Enum):
+    """What happens at a time step."""
+
+    simple = "simple"  # Elman: h ← activation(W x + U h + b)
+    lstm = "lstm"  # Hochreiter & Schmidhuber 1997, with a forget gate
+    gru = "gru"  # Cho et al. 2014, the reset gate after the product, as cuDNN and Keras have it
+
+
+@dataclass(slots=True)
+class RecurrentConfig(LayerSettings):
+    """A recurrent layer."""
+
+    units: int = MISSING
+    activation: Activation = Activation.tanh
+    recurrent_initializer: InitializerConfig = field(default_factory=InitializerConfig)
+    recurrent_l1: float = 0.0
+    recurrent_l2: float = 0.0
+    input_dropout: float = 0.0
+
+    def check(self, key: str) -> None:
+        """As for every layer, and the width."""
+        LayerSettings.check(self, key)
+        within(f"{key}.units", self.units, "[1, inf)")
+
+
+class RecurrentLayer(nn.Module):
+    """Maps a sequence (B, T, inputs) to its outputs (B, T, width) or to the last one (B, width).
+
+    width = units, twice that in two directions. lengths (B,) says how many steps of each sequence, from its first, are
+    real; None: all.
+    """
+
+    def __init__(
+        self, cell: Cell, inputs: int, layer: RecurrentConfig, forget_bias: float | None, bidirectional: bool
+    ) -> None:
+        super().__init__()
+        directions = 2 if bidirectional else 1
+        self.width = directions * layer.units
+        self.input_dropout = layer.input_dropout
+        self.directions = nn.ModuleList([direction(cell, inputs, layer, forget_bias) for _ in range(directions)])
+        self.dropout = nn.Dropout(layer.dropout)
+
+    def forward(self, sequence: Tensor, lengths: Tensor | None) -> Tensor:
+        """All outputs, (B, T, width), each at the time of the input that it read last."""
+        outputs = self._run(sequence, lengths)
+        if len(outputs) == 2:
+            outputs[1] = reverse(outputs[1], lengths)
+        return self.dropout(torch.cat(outputs, dim=2))
+
+    def final(self, sequence: Tensor, lengths: Tensor | None) -> Tensor:
+        """What each direction puts out after its last real input, side by side: (B, width)."""
+        outputs = self._run(sequence, lengths)
+        return self.dropout(torch.cat([last_of(output, lengths) for output in outputs], dim=1))
+
+    def _run(self, sequence: Tensor, lengths: Tensor | None) -> list[Tensor]:
+        if self.training and self.input_dropout:
+            # One mask for all time steps (Gal & Ghahramani 2016), as Keras's `dropout` of a recurrent layer.
+            kept = functional.dropout(sequence.new_ones(len(sequence), 1, sequence.shape[2]), self.input_dropout)
+            sequence = sequence * kept
+        readings = [sequence, reverse(sequence, lengths)] if len(self.directions) == 2 else [sequence]
+        return [module(reading)[0] for module, reading in zip(self.directions, readings, strict=True)]
+
+
+def last_of(outputs: Tensor, lengths: Tensor | None) -> Tensor:
+    """Outputs (B, T, F) at each sequence's last real step: (B, F)."""
+    if lengths is None:
+        return outputs[:, -1]
+    return outputs[torch.arange(len(outputs), device=outputs.device), lengths - 1]
+
+
+def reverse(sequence: Tensor, lengths: Tensor | None) -> Tensor:
+    """Sequences (B, T, F) with their real steps back to front and the padding left where it is."""
+    if lengths is None:
+        return sequence.flip(1)
+    time = torch.arange(sequence.shape[1], device=sequence.device)[None, :]
+    source = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)
+    return sequence.gather(1, source[:, :, None].expand_as(sequence))
+
+
+def direction(cell: Cell, inputs: int, layer: RecurrentConfig, forget_bias: float | None) -> nn.RNNBase:
+    """One direction of a layer: (B, T, inputs) to ((B, T, units), state), initialised."""
+    module = _module(cell, inputs, layer)
+    if cell is not Cell.gru:  # a GRU has a second bias in Keras, too: it stands inside the reset gate's product
+        drop_second_bias(module)
+    for name, parameter in module.named_parameters():
+        if name.startswith("weight_hh"):
+            initialize(parameter, layer.recurrent_initializer)
+        else:
+            initialize(parameter, layer.bias_initializer if name.startswith("bias") else layer.weight_initializer)
+    if forget_bias is not None:
+        gates = module.get_parameter("bias_ih_l0").data  # in the order input, forget, cell, output
+        gates[layer.units : 2 * layer.units] = forget_bias
+    return module
+
+
+def _module(cell: Cell, inputs: int, layer: RecurrentConfig) -> nn.RNNBase:
+    if cell is Cell.lstm:
+        return nn.LSTM(inputs, layer.units, batch_first=True)
+    if cell is Cell.gru:
+        return nn.GRU(inputs, layer.units, batch_first=True)
+    if layer.activation in (Activation.tanh, Activation.relu):
+        return nn.RNN(inputs, layer.units, nonlinearity=layer.activation.name, batch_first=True)
+    return SimpleRNN(inputs, layer.units, layer.activation)
+
+
+def drop_second_bias(module: nn.RNNBase) -> None:
+    """Make torch's second bias a constant zero: two vectors that are only ever added are one, as in Keras."""
+    zeros = torch.zeros_like(module.get_parameter("bias_hh_l0").data)
+    del module.bias_hh_l0
+    module.register_buffer("bias_hh_l0", zeros, persistent=False)
+    module._init_flat_weights()
+
+
+class SimpleRNN(nn.RNN):
+    """torch's simple RNN with any activation, by a loop over time: torch itself has tanh and ReLU only."""
+
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
+    def __init__(self, inputs: int, units: int, activation: Activation) -> None:
+        super().__init__(inputs, units, batch_first=True)
+        self.activation = activation_module(activation)
+
+    def forward(self, sequence: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """(B, T, inputs) to ((B, T, units), last state (B, units))."""
+        sums = functional.linear(sequence, self.weight_ih_l0, self.bias_ih_l0)
+        state = sums.new_zeros(len(sums), self.hidden_size)
+        states = []
+        for time in range(sums.shape[1]):
+            state = self.activation(sums[:, time] + functional.linear(state, self.weight_hh_l0, self.bias_hh_l0))
+            states.append(state)
+        return torch.stack(states, dim=1), state
+
+
+def recurrent_penalties(module: RecurrentLayer, layer: RecurrentConfig) -> list[Penalty]:
+    """The penalties of each direction's kernel, recurrent kernel and trained biases."""
+    penalties = []
+    for one in module.directions:
+        penalties.append(Penalty(one, "weight_ih_l0", layer.weight_l1, layer.weight_l2))
+        penalties.append(Penalty(one, "weight_hh_l0", layer.recurrent_l1, layer.recurrent_l2))
+        biases = [name for name, _ in one.named_parameters() if name.startswith("bias")]
+        penalties += [Penalty(one, name, layer.bias_l1, layer.bias_l2) for name in biases]
+    return penalties

@@ -1,0 +1,166 @@
+"""The recurrent classifier: simple, LSTM or GRU layers over word ids, raw numbers or an image's rows."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from dlproj.data.base import DataSpec, Kind
+from dlproj.models.activations import Activation
+from dlproj.models.classifier import Classifier, ModelConfig
+from dlproj.models.initializers import InitializerConfig, initialize
+from dlproj.models.layers import describe, describe_output, linear, linear_penalties
+from dlproj.models.penalties import Penalties
+from dlproj.models.recurrent import Cell, RecurrentConfig, RecurrentLayer, recurrent_penalties
+from dlproj.optim import OptimConfig, SchedulerConfig
+from dlproj.settings import ConfigurationError, require, within
+
+
+class ImageReading(Enum):
+    """What one time step of an image is."""
+
+    rows = "rows"  # one row of pixels, all channels: height steps of channels × width numbers
+    columns = "columns"  # one column of pixels: width steps of channels × height numbers
+    pixels = "pixels"  # one pixel, row by row: height × width steps of `channels` numbers
+
+
+@dataclass(slots=True)
+class RNNConfig(ModelConfig):
+    """Settings of a recurrent classifier."""
+
+    cell: Cell = Cell.lstm
+    hidden: list[Any] = field(default_factory=lambda: [128])
+    activation: Activation = Activation.tanh  # of a simple cell; LSTM and GRU have their own
+    recurrent_initializer: InitializerConfig = field(default_factory=InitializerConfig)
+    recurrent_l1: float = 0.0
+    recurrent_l2: float = 0.0
+    input_dropout: float = 0.0  # of what each layer reads; the same inputs are dropped at every time step, as in Keras
+    forget_bias: float | None = None  # LSTM: what the forget gate's bias starts at; unset: as bias_initializer says
+    bidirectional: bool = False  # read from both ends and put both outputs side by side
+    embedding_dim: int | None = None  # numbers a word becomes; unset: the id itself, as one raw number
+    embedding_rows: int | None = None  # rows of the table, at least the vocabulary; unset: the vocabulary
+    embedding_initializer: InitializerConfig = field(default_factory=InitializerConfig)
+    embedding_dropout: float = 0.0  # of the embedded words, each number by itself
+    masking: bool = False  # take the output at a review's last word instead of at the end of its padding
+    image_reading: ImageReading | None = None
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        require(bool(self.hidden), "model.hidden is empty: set at least one width, such as [128]")
+        gated = self.cell is not Cell.simple
+        require(
+            not gated or self.activation is Activation.tanh,
+            f"model.activation is of model=simple_rnn: leave it out for {self.cell.name}",
+        )
+        require(
+            self.forget_bias is None or self.cell is Cell.lstm,
+            "model.forget_bias is of an LSTM: set model=lstm or leave it out",
+        )
+        within("model.embedding_dim", self.embedding_dim, "[1, inf)")
+        embedded = self.embedding_dim is not None
+        unused = (
+            self.embedding_rows is not None
+            or self.embedding_dropout > 0
+            or self.embedding_initializer != InitializerConfig()
+        )
+        require(embedded or not unused, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
+
+    def hidden_layers(self) -> list[RecurrentConfig]:
+        """The description of each recurrent layer. Raises ConfigurationError."""
+        return describe(RecurrentConfig, self.hidden, self)
+
+    def inputs_of(self, spec: DataSpec) -> int:
+        """Numbers a time step. Raises ConfigurationError where it is not clear what a time step is."""
+        if spec.kind is Kind.sequence:
+            self._check_words(spec)
+            return self.embedding_dim or 1
+        require(
+            self.embedding_dim is None,
+            "model.embedding_dim is for word ids: set model.embedding_dim=null for this data",
+        )
+        require(not self.masking, "model.masking is for padded reviews: set model.masking=false for this data")
+        if spec.kind is Kind.features:
+            return 1
+        channels, height, width = spec.shape
+        match self.image_reading:
+            case ImageReading.rows:
+                return channels * width
+            case ImageReading.columns:
+                return channels * height
+            case ImageReading.pixels:
+                return channels
+        raise ConfigurationError(
+            "an RNN needs to know how to read an image: set model.image_reading=rows, columns or pixels"
+        )
+
+    def _check_words(self, spec: DataSpec) -> None:
+        vocabulary = spec.vocabulary_size or 0
+        rows = self.embedding_rows or vocabulary
+        require(
+            rows >= vocabulary,
+            f"model.embedding_rows={rows} is less than data.vocabulary_size={vocabulary}: set it higher",
+        )
+        aligned = not self.masking or spec.padding == "post"
+        require(aligned, "model.masking=true reads reviews from their first word: set data.padding=post")
+        require(self.image_reading is None, "model.image_reading is for images: leave it out for reviews")
+
+    def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "RNNClassifier":
+        """The classifier for such data."""
+        return RNNClassifier(self, spec, optim, scheduler)
+
+
+class RNNClassifier(Classifier):
+    """Recurrent layers, the last output of which a linear layer reads.
+
+    Reads word ids (B, length), features (B, count) as a sequence of single numbers, or images (B, C, H, W) as
+    `image_reading` says.
+    """
+
+    def __init__(self, config: RNNConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
+        super().__init__(config, spec, optim, scheduler)
+        self.masking, self.image_reading = config.masking, config.image_reading
+        self.embedding = embedding(config, spec)
+        self.layers = nn.ModuleList()
+        width, penalties = config.inputs_of(spec), []
+        for layer in config.hidden_layers():
+            module = RecurrentLayer(config.cell, width, layer, config.forget_bias, config.bidirectional)
+            self.layers.append(module)
+            penalties += recurrent_penalties(module, layer)
+            width = module.width
+        output = describe_output(config.output, config.outputs_for(spec), config)
+        self.output = linear(width, output)
+        self.penalties = Penalties(penalties + linear_penalties(self.output, output))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (B, outputs)."""
+        lengths = (inputs != 0).sum(1).clamp(min=1) if self.masking else None
+        sequence = self._read(inputs)
+        *earlier, last = cast(list[RecurrentLayer], list(self.layers))
+        for layer in earlier:
+            sequence = layer(sequence, lengths)
+        return self.output(last.final(sequence, lengths))
+
+    def _read(self, inputs: Tensor) -> Tensor:
+        """Inputs of any kind as (B, time, features)."""
+        if self.embedding is not None:
+            return self.embedding(inputs)
+        if self.image_reading is ImageReading.rows:
+            return inputs.transpose(1, 2).flatten(2)
+        if self.image_reading is ImageReading.columns:
+            return inputs.permute(0, 3, 1, 2).flatten(2)
+        if self.image_reading is ImageReading.pixels:
+            return inputs.flatten(2).transpose(1, 2)
+        return inputs[:, :, None].to(self.output.weight.dtype)
+
+
+def embedding(config: RNNConfig, spec: DataSpec) -> nn.Sequential | None:
+    """Word ids (B, T) to (B, T, embedding_dim), then dropout; None where ids are read as numbers."""
+    if config.embedding_dim is None:
+        return None
+    table = nn.Embedding(config.embedding_rows or spec.vocabulary_size or 0, config.embedding_dim)
+    initialize(table.weight, config.embedding_initializer)
+    parts: list[nn.Module] = [table]
+    if config.embedding_dropout:
+        parts.append(nn.Dropout(config.embedding_dropout))
+    return nn.Sequential(*parts)
