@@ -1,0 +1,131 @@
+"""The root of all settings: its groups, the checks across them, and the way to Hydra and to a run's folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dlproj.data.base import DataConfig
+from dlproj.data.cifar10 import CIFAR10Config
+from dlproj.data.digits import DigitsConfig
+from dlproj.data.feature_sum import FeatureSumConfig
+from dlproj.data.fmnist import FMNISTConfig
+from dlproj.data.image_folder import ImageFolderConfig
+from dlproj.data.imdb import IMDBConfig
+from dlproj.models.classifier import ModelConfig
+from dlproj.models.mlp import MLPConfig
+from dlproj.models.rnn import RNNConfig
+from dlproj.optim import (
+    AdagradConfig,
+    AdamConfig,
+    AdamWConfig,
+    CosineConfig,
+    ExponentialConfig,
+    OptimConfig,
+    PlateauConfig,
+    RMSpropConfig,
+    SchedulerConfig,
+    SGDConfig,
+    StepConfig,
+)
+from dlproj.settings import ConfigurationError, explain, refuse_unknown, require, within
+from dlproj.training.callbacks import CallbacksConfig
+from dlproj.training.trainer import TrainerConfig
+
+SCHEMAS: dict[str, dict[str, type]] = {
+    "data": {
+        "fmnist": FMNISTConfig,
+        "cifar10": CIFAR10Config,
+        "imdb": IMDBConfig,
+        "digits": DigitsConfig,
+        "image_folder": ImageFolderConfig,
+        "feature_sum": FeatureSumConfig,
+    },
+    "model": {"mlp": MLPConfig, "rnn": RNNConfig},
+    "optim": {
+        "sgd": SGDConfig,
+        "rmsprop": RMSpropConfig,
+        "adam": AdamConfig,
+        "adamw": AdamWConfig,
+        "adagrad": AdagradConfig,
+    },
+    "scheduler": {
+        "constant": SchedulerConfig,
+        "step": StepConfig,
+        "exponential": ExponentialConfig,
+        "cosine": CosineConfig,
+        "plateau": PlateauConfig,
+    },
+    "callbacks": {"callbacks": CallbacksConfig},
+    "trainer": {"trainer": TrainerConfig},
+}
+
+
+@dataclass(slots=True)
+class Config:
+    """Everything that decides a run."""
+
+    data: DataConfig = MISSING
+    model: ModelConfig = MISSING
+    optim: OptimConfig = MISSING
+    scheduler: SchedulerConfig = MISSING
+    callbacks: CallbacksConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    name: str = MISSING  # part of the run folder's name
+    seed: int = 0  # of everything random, 0 or more
+
+    def __post_init__(self) -> None:
+        within("seed", self.seed, "[0, 4294967295]")
+        self.model.check_data(self.data.spec())
+        if isinstance(self.scheduler, CosineConfig):
+            epochs = self.trainer.max_epochs
+            message = (
+                f"scheduler.warmup_epochs={self.scheduler.warmup_epochs} leaves nothing of trainer.max_epochs={epochs}"
+            )
+            require(self.scheduler.warmup_epochs < epochs, f"{message}: set it lower")
+
+    def settings(self) -> dict[str, Any]:
+        """All settings as plain containers, with the class of each group under `schema`."""
+        plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(self), enum_to_str=True)  # type: ignore[assignment]
+        return {"schema": {group: _schema_name(group, getattr(self, group)) for group in SCHEMAS}} | plain
+
+    def save(self, path: Path) -> None:
+        """Write all settings as YAML, for load()."""
+        path.write_text(OmegaConf.to_yaml(OmegaConf.create(self.settings())), encoding="utf-8")
+
+
+def load(path: Path) -> Config:
+    """Read the settings that Config.save() wrote. Raises ConfigurationError if they are damaged."""
+    content = cast(DictConfig, OmegaConf.load(path))
+    schema = content.pop("schema")
+    base = OmegaConf.structured(Config)
+    for group, name in schema.items():
+        base[group] = OmegaConf.structured(SCHEMAS[group][name])
+    return checked(cast(DictConfig, OmegaConf.merge(base, content)))
+
+
+def _schema_name(group: str, config: Any) -> str:
+    return next(name for name, cls in SCHEMAS[group].items() if cls is type(config))
+
+
+def register() -> None:
+    """Put the settings classes where Hydra finds them, for the files under conf/ to build on."""
+    store = ConfigStore.instance()
+    store.store(name="schema_root", node=Config)
+    for group, classes in SCHEMAS.items():
+        for name, cls in classes.items():
+            store.store(group=f"schema/{group}", name=name, node=cls)
+
+
+def checked(composed: DictConfig) -> Config:
+    """The typed settings of what Hydra composed. Raises ConfigurationError with one line."""
+    refuse_unknown(composed)
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(explain(error)) from error
+    assert isinstance(config, Config)
+    return config

@@ -1,0 +1,77 @@
+"""What Lightning logs, written by epoch: metrics.csv with one row an epoch, and TensorBoard's events."""
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+
+def shortest(value: float) -> float:
+    """The float with the fewest digits that is the same number in float32, in which Lightning keeps metrics."""
+    return float(str(np.float32(value)))
+
+
+class EpochTable(Logger):
+    """metrics.csv: a row an epoch, counted from 1, a column a metric of training or validation.
+
+    The whole file is written anew and renamed into place each time, so a reader never meets half a row.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.path = folder / "metrics.csv"
+        self.rows: dict[int, dict[str, float]] = {}
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls it."""
+        return "epochs"
+
+    @property
+    def version(self) -> str:
+        """There is one."""
+        return ""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add metrics to their epoch's row; the test belongs to no epoch."""
+        values = {key: shortest(value) for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
+        if values:
+            self.rows.setdefault(int(metrics["epoch"]) + 1, {}).update(values)
+            self._write()
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Settings are in config.yaml."""
+
+    def _write(self) -> None:
+        columns = list(dict.fromkeys(key for row in self.rows.values() for key in row))
+        beside = self.path.with_suffix(".csv.tmp")
+        with beside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["epoch", *sorted(columns)])
+            writer.writeheader()
+            writer.writerows({"epoch": epoch, **row} for epoch, row in sorted(self.rows.items()))
+        os.replace(beside, self.path)
+
+
+class EpochTensorBoard(TensorBoardLogger):
+    """TensorBoard's events in the run's own folder, with the epoch, counted from 1, on the horizontal axis."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log by epoch where the metrics carry one, as Lightning's do."""
+        values = {key: value for key, value in metrics.items() if key != "epoch"}
+        super().log_metrics(values, int(metrics["epoch"]) + 1 if "epoch" in metrics else step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Lightning would write hparams.yaml, which config.yaml is already."""
+        self.experiment.flush()

@@ -1,0 +1,31 @@
+"""The few lines that a run prints at its end."""
+
+import os
+
+from rich.console import Console
+from rich.table import Table
+
+from dlproj.results.summary import RunResult
+
+
+def show(result: RunResult) -> None:
+    """Print what a completed run came to."""
+    table = Table(show_header=False, title=result.name, title_justify="left")
+    for label, value in rows(result):
+        table.add_row(label, value)
+    Console(soft_wrap=True).print(table)
+
+
+def rows(result: RunResult) -> list[tuple[str, str]]:
+    """Label and value of each line; accuracies in percent."""
+    metrics = result.metrics
+    return [
+        ("test accuracy", f"{metrics['test/accuracy']:.2%} ({result.tested_weights} weights)"),
+        ("test loss", f"{metrics['test/loss']:.4f}"),
+        ("best epoch", f"{result.best_epoch} by {result.monitor}"),
+        ("last epoch", f"{result.last_epoch}"),
+        ("stopped", result.stop_reason),
+        ("time", f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"),
+        ("parameters", f"{result.parameters:,}"),
+        ("folder", os.path.relpath(result.folder)),
+    ]

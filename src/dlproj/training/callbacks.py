@@ -1,0 +1,85 @@
+"""Early stopping and checkpoints: their settings, and Lightning's callbacks."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from dlproj.settings import one_of, within
+
+MONITORS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
+
+
+class Mode(Enum):
+    """Which way a metric gets better."""
+
+    auto = "auto"  # min for a loss, max for anything else
+    min = "min"
+    max = "max"
+
+
+@dataclass(slots=True)
+class EarlyStoppingConfig:
+    """What "best" means, and when to stop for want of it. The best checkpoint follows the same metric."""
+
+    monitor: str = "val/loss"
+    mode: Mode = Mode.auto
+    patience: int | None = None  # epochs without improvement after which training stops, 1 or more; unset: never
+    min_delta: float = 0.0  # an improvement smaller than this does not count, 0 or more
+    restore_best: bool = False  # test the weights of the best epoch instead of the last one's
+
+    def __post_init__(self) -> None:
+        key = "callbacks.early_stopping"
+        one_of(f"{key}.monitor", self.monitor, MONITORS)
+        within(f"{key}.patience", self.patience, "[1, inf)")
+        within(f"{key}.min_delta", self.min_delta, "[0, inf)")
+
+    def direction(self) -> str:
+        """ "min" or "max"."""
+        if self.mode is Mode.auto:
+            return "min" if self.monitor.endswith("loss") else "max"
+        return self.mode.name
+
+
+@dataclass(slots=True)
+class CallbacksConfig:
+    """What happens beside training."""
+
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+
+    def build(self, folder: Path) -> list[Callback]:
+        """Lightning's callbacks; checkpoints go to folder/checkpoints/{best,last}.ckpt."""
+        stopping = self.early_stopping
+        callbacks: list[Callback] = [_checkpoint(folder, "best", stopping), _checkpoint(folder, "last", None)]
+        if stopping.patience is not None:
+            # A loss that is not finite counts as no improvement, as in Keras, rather than ending the run at once.
+            callbacks.append(
+                EarlyStopping(
+                    stopping.monitor,
+                    stopping.min_delta,
+                    stopping.patience,
+                    mode=stopping.direction(),
+                    check_finite=False,
+                )
+            )
+        return callbacks
+
+
+def checkpoint_path(folder: Path, which: str) -> Path:
+    """Where a run keeps its checkpoint `best` or `last`."""
+    return folder / "checkpoints" / f"{which}.ckpt"
+
+
+def _checkpoint(folder: Path, which: str, best: EarlyStoppingConfig | None) -> ModelCheckpoint:
+    # Two callbacks: save_last of a monitored one writes last.ckpt only when the best one improves.
+    path = checkpoint_path(folder, which)
+    return ModelCheckpoint(
+        dirpath=path.parent,
+        filename=path.stem,
+        monitor=best.monitor if best else None,
+        mode=best.direction() if best else "min",
+        every_n_epochs=1,
+        save_on_train_epoch_end=best is None,
+        enable_version_counter=False,
+    )

@@ -1,0 +1,76 @@
+"""Several processes on one machine, each running the same function: what torchrun does, from within Python."""
+
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from dlproj.settings import UserError
+
+T = TypeVar("T")
+
+
+def launched_by_torchrun() -> bool:
+    """Whether this process is one of several already."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def rank() -> int:
+    """This process's number among those that train together, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) -> T:
+    """Call function(*arguments) in `count` spawned processes with torchrun's environment; return rank 0's result.
+
+    The first process that fails takes the others down. A UserError in it is raised here as one, any other error as a
+    RuntimeError with its traceback. Lightning's own launcher would run the whole command line again in each process,
+    and a sweep would then be run by each of them.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.1,
+        start_method="spawn",
+    )
+    try:
+        with _only_our_words():
+            results: dict[int, T] = elastic_launch(config, function)(*arguments)
+    except ChildFailedError as error:
+        raise _cause(error) from None
+    return results[0]
+
+
+@contextmanager
+def _only_our_words() -> Iterator[None]:
+    """Keep torch's launcher from printing a failing process's traceback two times before it is raised."""
+    loggers = [logging.getLogger(name) for name in ("torch.distributed.elastic", "torch.multiprocessing")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _cause(error: Any) -> Exception:
+    failed_rank, failure = error.get_first_failure()
+    message: Any = failure.message  # a dict from a Python exception, else a string: the process was killed
+    summary = message["message"] if isinstance(message, dict) else str(message)
+    name, _, text = summary.partition(": ")
+    if name in ("UserError", "ConfigurationError", "DataError"):
+        return UserError(text)
+    callstack = message["extraInfo"]["py_callstack"] if isinstance(message, dict) else ""
+    return RuntimeError(f"process {failed_rank} failed: {summary}\n{callstack}")

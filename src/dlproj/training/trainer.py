@@ -1,0 +1,136 @@
+"""The Trainer's settings and Lightning's Trainer built from them."""
+
+import logging
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelSummary, Timer
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+
+from dlproj.settings import one_of, require, within
+from dlproj.training.progress import ProgressBar
+
+PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true")
+
+
+class Accelerator(Enum):
+    """What kind of device computes."""
+
+    auto = "auto"  # a GPU where there is one
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class StrategyName(Enum):
+    """How several devices share the work."""
+
+    single = "single"  # one device
+    ddp = "ddp"  # a process a device, each with its part of every batch; gradients are averaged
+
+
+class ClipAlgorithm(Enum):
+    """What gradient_clip_val bounds."""
+
+    norm = "norm"  # the norm of all gradients together
+    value = "value"  # each gradient's absolute value
+
+
+@dataclass(slots=True)
+class TrainerConfig:
+    """How long to train, on what, and in which arithmetic. Names are Lightning's."""
+
+    accelerator: Accelerator = Accelerator.auto
+    strategy: StrategyName = StrategyName.single
+    devices: int = 1  # processes, one device each; data.batch_size is for each of them
+    max_epochs: int = 10  # 1 or more
+    max_time: str | None = None  # DD:HH:MM:SS after which training ends
+    precision: str = "32-true"
+    gradient_clip_val: float | None = None  # above 0
+    gradient_clip_algorithm: ClipAlgorithm = ClipAlgorithm.norm
+    accumulate_grad_batches: int = 1  # batches whose gradients are summed up to one step, 1 or more
+    deterministic: bool = True  # use only operations that give the same bits every time
+    limit_train_batches: int | None = None  # batches an epoch, 1 or more; unset: all
+    limit_val_batches: int | None = None
+    limit_test_batches: int | None = None
+    threads: int | None = None  # a process, 1 or more; unset: the cores that this process may use, shared out
+    progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "max_epochs", "accumulate_grad_batches", "threads"):
+            within(f"trainer.{name}", getattr(self, name), "[1, inf)")
+        for split in ("train", "val", "test"):
+            within(f"trainer.limit_{split}_batches", getattr(self, f"limit_{split}_batches"), "[1, inf)")
+        within("trainer.gradient_clip_val", self.gradient_clip_val, "(0, inf)")
+        one_of("trainer.precision", self.precision, PRECISIONS)
+        well_formed = self.max_time is None or re.fullmatch(r"\d+:\d\d:\d\d:\d\d", self.max_time)
+        require(bool(well_formed), f"trainer.max_time={self.max_time} is no time: set DD:HH:MM:SS, such as 00:01:30:00")
+        many = self.strategy is not StrategyName.single
+        require(
+            many or self.devices == 1,
+            f"trainer.devices={self.devices} needs a strategy that shares the work: set trainer=ddp",
+        )
+        scaled_clip = self.precision == "16-mixed" and self.gradient_clip_val is not None
+        require(
+            not scaled_clip, "trainer.gradient_clip_val does not go with 16-mixed: set trainer.precision=bf16-mixed"
+        )
+
+    def uses_gpu(self) -> bool:
+        """Whether this machine's GPU computes."""
+        return self.accelerator is not Accelerator.cpu and torch.cuda.is_available()
+
+    def check_machine(self) -> None:
+        """Raise ConfigurationError if this machine lacks the devices that the settings ask for."""
+        gpus = torch.cuda.device_count()
+        wanted = self.devices if self.accelerator is Accelerator.gpu or self.uses_gpu() else 0
+        require(
+            wanted <= gpus,
+            f"the trainer wants {wanted} GPUs, this machine has {gpus}: set trainer.accelerator=cpu or fewer devices",
+        )
+
+    def prepare_process(self) -> None:
+        """Set this process's number of threads, and keep Lightning to the words that tell something of this run."""
+        torch.set_num_threads(self.threads or max(1, len(os.sched_getaffinity(0)) // self.devices))
+        # Filling fresh memory would cost time and guards only against reading what was never written.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        logging.getLogger("pytorch_lightning.callbacks.model_summary").setLevel(logging.INFO)
+        # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
+        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+
+    def build(self, callbacks: list[Callback], loggers: list[Logger], folder: Path) -> pl.Trainer:
+        """Lightning's Trainer."""
+        extra: list[Callback] = [Timer(self.max_time), ModelSummary(max_depth=2)]
+        if self.progress_bar:
+            extra.append(ProgressBar())
+        return pl.Trainer(
+            accelerator="gpu" if self.uses_gpu() else "cpu",
+            devices=self.devices,
+            strategy=self._strategy(),
+            callbacks=callbacks + extra,
+            logger=loggers,
+            default_root_dir=folder,
+            enable_progress_bar=self.progress_bar,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,  # nothing is logged by the step; a longer interval only warns of short epochs
+            use_distributed_sampler=False,  # the data modules shard by themselves
+            **self._named_alike(),
+        )
+
+    def _named_alike(self) -> dict[str, Any]:
+        names = ["max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches", "deterministic"]
+        limits = {name: getattr(self, name) for name in self.__slots__ if name.startswith("limit_")}
+        clipping = {"gradient_clip_algorithm": self.gradient_clip_algorithm.name} if self.gradient_clip_val else {}
+        return {name: getattr(self, name) for name in names} | limits | clipping
+
+    def _strategy(self) -> Strategy | str:
+        if self.strategy is StrategyName.single:
+            return "auto"
+        return DDPStrategy(process_group_backend="nccl" if self.uses_gpu() else "gloo")

@@ -1,0 +1,43 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from dlproj.command import stamp
+from dlproj.config import checked, register
+
+CONF = Path(__file__).parents[1] / "conf"
+
+os.environ.update(KERAS_BACKEND="torch", KERAS_TORCH_DEVICE="cpu")  # read when keras is first imported
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def composed():
+    """Call with overrides, as on the command line: the typed settings."""
+    register()
+    stamp()
+
+    def config(*overrides):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return checked(compose("config", ["name=test", *overrides]))
+
+    return config

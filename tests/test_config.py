@@ -1,0 +1,140 @@
+"""Every file under conf/ makes a run's parts, and every setting that cannot work is refused in words."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from PIL import Image
+
+from dlproj.command import in_one_line
+from dlproj.config import SCHEMAS, load
+from dlproj.settings import UserError
+
+CONF = Path(__file__).parents[1] / "conf"
+CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml"))
+GOES_WITH = {
+    "data=imdb": ["model=lstm"],
+    "model=lstm": ["data=imdb"],
+    "model=gru": ["data=imdb"],
+    "model=simple_rnn": ["data=imdb"],
+}
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    for place in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / place / "0.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_file_composes_and_builds(choice, composed, image_folder, tmp_path):
+    roots = [f"data.root={image_folder}"] if choice == "data=image_folder" else []
+    config = composed(choice, *GOES_WITH.get(choice, []), *roots)
+    data = config.data.build(config.seed)
+    model = config.model.build(data.spec, config.optim, config.scheduler)
+    optimizer = config.optim.build(model.parameters())
+    assert optimizer.param_groups[0]["lr"] == config.optim.learning_rate
+    config.scheduler.build(optimizer, config.trainer.max_epochs, steps=100)
+    assert len(config.callbacks.build(tmp_path)) >= 2
+    if choice not in ("trainer=gpu", "trainer=ddp"):  # they need more than this machine and this process
+        trainer = config.trainer.build([], [], tmp_path)
+        assert trainer.max_epochs == config.trainer.max_epochs
+
+
+def test_every_class_of_settings_is_reached_by_a_file(composed):
+    for group, classes in SCHEMAS.items():
+        files = "".join(file.read_text() for file in (CONF / group).glob("*.yaml"))
+        assert all(f"/schema/{group}@_here_: {name}\n" in files for name in classes), group
+
+
+def test_the_default_is_an_mlp_on_fashion_mnist_with_adam(composed):
+    config = composed()
+    assert (config.model.hidden, config.optim.learning_rate, config.seed) == ([1000], 0.001, 0)
+    assert config.data.spec().shape == (1, 28, 28)
+
+
+def test_the_folder_of_the_data_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("DLPROJ_DATA_DIR", "/somewhere")
+    assert SCHEMAS["data"]["fmnist"]().root == "/somewhere"
+    monkeypatch.delenv("DLPROJ_DATA_DIR")
+    assert SCHEMAS["data"]["fmnist"]().root == "data"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data=digits", "model.hidden=[{units: 729, activation: softmax, weight_l1: 0.01}, 5]", "trainer=debug"],
+        ["data=imdb", "model=lstm", "data.padding=post", "model.masking=true", "scheduler=cosine"],
+        ["model.weight_initializer={name: normal, std: 0.01}", "model.output.bias_initializer.name=ones", "seed=7"],
+        ["trainer.gradient_clip_val=1", "callbacks.early_stopping.patience=2", "optim=adagrad"],
+    ],
+)
+def test_saved_settings_come_back_equal(overrides, composed, tmp_path):
+    config = composed(*overrides)
+    config.save(tmp_path / "config.yaml")
+    assert load(tmp_path / "config.yaml") == config
+
+
+REFUSED = {
+    "model.hiden=[3]": "model.hiden is no setting: did you mean model.hidden?",
+    "+model.foo=3": "model.foo is no setting: the settings there are activation, batch_norm, bias_initializer",
+    "+typo=1": "typo is no setting: the settings there are callbacks, data, model, name, optim, scheduler, seed",
+    "modl=mlp": "modl is no setting: did you mean model?",
+    "model=foo": "model=foo is no choice: set one of gru, lstm, mlp, simple_rnn",
+    "optim=lion": "optim=lion is no choice: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",
+    "model.dropout=abc": "model.dropout: Value 'abc' of type 'str' could not be converted to Float",
+    "model.dropout=1.5": "model.dropout=1.5 is impossible: set a value in [0, 1)",
+    "model.dropout=nan": "model.dropout=nan is impossible: set a value in [0, 1)",
+    "model.activation=rleu": "model.activation: Invalid value 'rleu', expected one of [relu, leaky_relu",
+    "model.hidden=[0]": "model.hidden[0].units=0 is impossible: set a value in [1, inf)",
+    "model.hidden=[abc]": "model.hidden[0]=abc is no layer: set a width such as 256, or settings such as",
+    "model.hidden=[{units: 3, actvation: relu}]": "model.hidden[0].actvation is no setting: did you mean",
+    "model.hidden=[{activation: relu}]": "model.hidden[0] has no width: set model.hidden[0].units",
+    "model.weight_initializer.std=1": "model.weight_initializer.std is read by normal only: set",
+    "model.weight_initializer.name=normal": "model.weight_initializer.name=normal needs a number: set model.weight_ini",
+    "model.weight_l1=-1": "model.weight_l1=-1.0 is impossible: set a value in [0, inf)",
+    "model.outputs=1": "model.outputs=1 is a probability: set model.loss=binary_cross_entropy, model.output.activation",
+    "model.output.activation=relu": "model.output.activation=relu does not go with model.loss=cross_entropy: set",
+    "data=cifar10 model.inputs=784": "model.inputs=784, but the data has 3072 (image of 3 × 32 × 32): set",
+    "data=imdb": "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn",
+    "model=lstm model.embedding_dim=null": "an RNN needs to know how to read an image: set model.image_reading=rows",
+    "model=lstm": "model.embedding_dim is for word ids: set model.embedding_dim=null for this data",
+    "model=lstm data=imdb model.masking=true": "model.masking=true reads reviews from their first word: set data.padding",
+    "model=lstm data=imdb model.hidden=[]": "model.hidden is empty: set at least one width, such as [128]",
+    "data.batch_size=0": "data.batch_size=0 is impossible: set a value in [1, inf)",
+    "data.batch_size=1.5": "data.batch_size: Value '1.5' of type 'float' could not be converted to Integer",
+    "data.val_fraction=1": "data.val_fraction=1.0 is impossible: set a value in (0, 1)",
+    "data.scaling=half": "data.scaling: Invalid value 'half', expected one of [none, unit, min_max, standardize]",
+    "optim.learning_rate=0": "optim.learning_rate=0.0 is impossible: set a value in (0, inf)",
+    "optim=nesterov optim.momentum=0": "optim.nesterov=true needs optim.momentum above 0: set 0.9",
+    "scheduler=cosine trainer.max_epochs=1": "scheduler.warmup_epochs=1.0 leaves nothing of trainer.max_epochs=1: set",
+    "callbacks.early_stopping.patience=0": "callbacks.early_stopping.patience=0 is impossible: set a value in",
+    "callbacks.early_stopping.monitor=loss": "callbacks.early_stopping.monitor=loss is no choice: set one of val",
+    "trainer.max_epochs=0": "trainer.max_epochs=0 is impossible: set a value in [1, inf)",
+    "trainer.devices=2": "trainer.devices=2 needs a strategy that shares the work: set trainer=ddp",
+    "trainer.precision=8": "trainer.precision=8 is no choice: set one of 32-true, 64-true, 16-mixed, bf16-mixed",
+    "trainer.max_time=90": "trainer.max_time=90 is no time: set DD:HH:MM:SS, such as 00:01:30:00",
+    "trainer.precision=16-mixed trainer.gradient_clip_val=1": "trainer.gradient_clip_val does not go with 16-mixed: set",
+    "seed=-1": "seed=-1 is impossible: set a value in [0, 4294967295]",
+    "data=image_folder data.root=/nowhere": "/nowhere/train cannot be read",
+}
+
+
+@pytest.mark.parametrize("overrides", REFUSED)
+def test_a_setting_that_cannot_work_is_refused_in_one_line(overrides, composed):
+    arguments = [overrides] if "{" in overrides else overrides.split()
+    with pytest.raises((UserError, HydraException, OmegaConfBaseException)) as refused:
+        composed(*arguments)
+    message = in_one_line(refused.value)
+    assert message.startswith(REFUSED[overrides])
+    assert "\n" not in message
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_asked_for_in_vain(composed):
+    with pytest.raises(UserError, match="the trainer wants 1 GPUs, this machine has 0"):
+        composed("trainer=gpu").trainer.check_machine()

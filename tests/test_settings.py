@@ -1,0 +1,51 @@
+from dataclasses import dataclass
+
+import pytest
+
+from dlproj.settings import ConfigurationError, one_of, typed, within
+
+
+@dataclass(slots=True)
+class Example:
+    units: int = 1
+    rate: float = 0.5
+
+
+@pytest.mark.parametrize(
+    ("value", "interval"),
+    [(0, "[0, 1)"), (0.99, "[0, 1)"), (1, "(0, 1]"), (1e9, "[1, inf)"), (None, "[1, inf)"), (-1, "[-1, 1]")],
+)
+def test_values_inside_an_interval_pass(value, interval):
+    within("model.dropout", value, interval)
+
+
+@pytest.mark.parametrize(
+    ("value", "interval"),
+    [(-0.1, "[0, 1)"), (1, "[0, 1)"), (0, "(0, 1]"), (float("nan"), "[0, 1]"), (float("inf"), "[0, inf)")],
+)
+def test_values_outside_an_interval_are_refused_with_the_key_and_the_interval(value, interval):
+    with pytest.raises(ConfigurationError) as refused:
+        within("model.dropout", value, interval)
+    assert str(refused.value) == f"model.dropout={value} is impossible: set a value in {interval}"
+
+
+def test_an_unknown_choice_lists_the_right_ones():
+    with pytest.raises(ConfigurationError, match=r"^a=z is no choice: set one of x, y$"):
+        one_of("a", "z", ("x", "y"))
+
+
+def test_plain_values_are_converted_to_the_types_of_the_class():
+    assert typed(Example, {"units": "3"}, "model.hidden[0]") == Example(units=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"unit": 3}, r"^model.hidden\[0\].unit is no setting: did you mean model.hidden\[0\].units\?$"),
+        ({"zzz": 3}, r"^model.hidden\[0\].zzz is no setting: the settings there are rate, units$"),
+        ({"units": "abc"}, r"^model.hidden\[0\].units: Value 'abc' of type 'str' could not be converted to Integer$"),
+    ],
+)
+def test_a_bad_value_is_named_with_where_it_stands(values, message):
+    with pytest.raises(ConfigurationError, match=message):
+        typed(Example, values, "model.hidden[0]")

@@ -1,0 +1,28 @@
+"""Train, test and record one classifier, or several with -m: `python train.py model=mlp optim=rmsprop`."""
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from dlproj.command import job_errors, one_line_errors, stamp
+from dlproj.config import checked, register
+from dlproj.results.table import show
+from dlproj.run import run
+
+register()
+stamp()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(composed: DictConfig) -> None:
+    """One run, in the folder that Hydra made for it."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    with job_errors(HydraConfig.get().mode, folder):
+        show(run(checked(composed), folder))
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
