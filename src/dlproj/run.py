@@ -51,7 +51,7 @@ def train(config: Config, folder: Path) -> RunResult:
     except BaseException as error:
         _end_early(result, table, trainer, error)
         raise
-    _complete(result, trainer, model, data, table)
+    _complete(result, config, trainer, model, data, table)
     if trainer.is_global_zero:
         result.write()
         tensorboard.log_hyperparams(config.settings(), {**result.metrics})
@@ -102,11 +102,13 @@ def _end_early(result: RunResult, table: EpochTable, trainer: pl.Trainer, error:
         sys.exit(130)
 
 
-def _complete(result: RunResult, trainer: pl.Trainer, model: Classifier, data: DataModule, table: EpochTable) -> None:
+def _complete(
+    result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, data: DataModule, table: EpochTable
+) -> None:
     best = next(one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor)
     timer = next(one for one in trainer.callbacks if isinstance(one, Timer))  # type: ignore[attr-defined]
     result.status = "completed"
-    result.stop_reason = stop_reason(trainer)
+    result.stop_reason = stop_reason(trainer, config.trainer.max_time)
     result.last_epoch = len(table.rows)
     result.best_epoch = best_epoch(table.rows, result.monitor, best.mode)
     tested = {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
@@ -118,7 +120,7 @@ def _complete(result: RunResult, trainer: pl.Trainer, model: Classifier, data: D
     result.data_fingerprint = data.fingerprint()
 
 
-def stop_reason(trainer: pl.Trainer) -> str:
+def stop_reason(trainer: pl.Trainer, max_time: str | None) -> str:
     """Why training ended, in words."""
     for callback in trainer.early_stopping_callbacks:
         assert isinstance(callback, EarlyStopping)
@@ -126,7 +128,7 @@ def stop_reason(trainer: pl.Trainer) -> str:
             return f"early stopping: {callback.monitor} no better for {callback.patience} epochs"
     if trainer.current_epoch >= (trainer.max_epochs or 0):
         return f"reached max_epochs={trainer.max_epochs}"
-    return "reached max_time"
+    return f"reached max_time={max_time}"
 
 
 def best_epoch(rows: dict[int, dict[str, float]], metric: str, mode: str) -> int | None:

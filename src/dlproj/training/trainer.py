@@ -18,6 +18,12 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from dlproj.settings import one_of, require, within
 from dlproj.training.progress import ProgressBar
 
+_NOBODYS_FAULT = (
+    # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
+    r".*isinstance\(treespec, LeafSpec\)",
+    # Its summary table counts every parameter as 4 bytes, whatever the precision.
+    r"Precision .* is not supported by the model summary",
+)
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true")
 
 
@@ -70,7 +76,7 @@ class TrainerConfig:
             within(f"trainer.limit_{split}_batches", getattr(self, f"limit_{split}_batches"), "[1, inf)")
         within("trainer.gradient_clip_val", self.gradient_clip_val, "(0, inf)")
         one_of("trainer.precision", self.precision, PRECISIONS)
-        well_formed = self.max_time is None or re.fullmatch(r"\d+:\d\d:\d\d:\d\d", self.max_time)
+        well_formed = self.max_time is None or re.fullmatch(r"(?=.*[1-9])\d+:\d\d:\d\d:\d\d", self.max_time)
         require(bool(well_formed), f"trainer.max_time={self.max_time} is no time: set DD:HH:MM:SS, such as 00:01:30:00")
         many = self.strategy is not StrategyName.single
         require(
@@ -102,8 +108,8 @@ class TrainerConfig:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         logging.getLogger("pytorch_lightning.callbacks.model_summary").setLevel(logging.INFO)
-        # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
-        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+        for message in _NOBODYS_FAULT:
+            warnings.filterwarnings("ignore", message=message)
 
     def build(self, callbacks: list[Callback], loggers: list[Logger], folder: Path) -> pl.Trainer:
         """Lightning's Trainer."""

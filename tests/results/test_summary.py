@@ -1,0 +1,40 @@
+import json
+import subprocess
+
+from dlproj.results.summary import RunResult, git_commit, peak_memory_bytes
+
+
+def result(folder, **fields):
+    return RunResult(folder=str(folder), name="n", status="completed", stop_reason="r", seed=0, **fields)
+
+
+def test_metrics_stand_under_their_own_names_and_the_folder_is_left_out(tmp_path):
+    result(tmp_path, metrics={"test/accuracy": 0.88}).write()
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert found["test/accuracy"] == 0.88
+    assert "folder" not in found
+    assert "metrics" not in found
+
+
+def test_what_is_not_finite_is_null_as_json_has_no_word_for_it(tmp_path):
+    result(tmp_path, metrics={"val/loss": float("nan"), "test/loss": float("inf")}).write()
+    text = (tmp_path / "summary.json").read_text()
+    found = json.loads(text, parse_constant=refuse)
+    assert found["val/loss"] is None
+    assert found["test/loss"] is None
+
+
+def refuse(word):
+    raise AssertionError(f"{word} is no JSON")
+
+
+def test_the_commit_is_gits(tmp_path):
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = git_commit()
+    assert commit is None or commit.removesuffix("+") == head
+
+
+def test_peak_memory_is_in_bytes():
+    held = b"x" * (300 * 2**20)
+    peak, _ = peak_memory_bytes()
+    assert len(held) < peak < 2**40

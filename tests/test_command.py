@@ -1,0 +1,107 @@
+"""The command line as a user types it, each in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "trainer.threads=1"]
+
+
+def command(*overrides):
+    return [sys.executable, "-W", "error", str(ROOT / "train.py"), *overrides]
+
+
+@pytest.fixture
+def type_in(tmp_path):
+    """Call with overrides: the finished command, run in an empty folder."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA", "PL_"))}
+
+    def run(*overrides):
+        return subprocess.run(command(*overrides), cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def folders(tmp_path):
+    return sorted(path.parent for path in tmp_path.glob("logs/**/summary.json"))
+
+
+def test_one_command_trains_tests_and_records(type_in, tmp_path):
+    done = type_in(*DIGITS, "trainer.max_epochs=2", "optim=rmsprop")
+    assert done.returncode == 0, done.stderr
+    (folder,) = folders(tmp_path)
+    assert folder.parent == tmp_path / "logs/runs"
+    assert folder.name.endswith("-mlp-digits-rmsprop")
+    found = json.loads((folder / "summary.json").read_text())
+    for line in (
+        f"test accuracy │ {found['test/accuracy']:.2%} (last weights)",
+        f"test loss     │ {found['test/loss']:.4f}",
+        "best epoch    │ 2 by val/loss",
+        "last epoch    │ 2",
+        "stopped       │ reached max_epochs=2",
+        "parameters    │ 1,210",
+        f"folder        │ {folder.relative_to(tmp_path)}",
+    ):
+        assert line in done.stdout
+    assert "Epoch 2/2: 100%" in done.stdout
+    assert "val/accuracy=" in done.stdout
+    assert "Trainable params" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.dropout=1.5", "data=digits"], "error: model.dropout=1.5 is impossible: set a value in [0, 1)\n"),
+        (["model=foo"], "error: model=foo is no choice: set one of gru, lstm, mlp, simple_rnn\n"),
+        (["data=cifar10", "data.root=/dev/null"], "error: data.root=/dev/null cannot be used for cifar-10-batches-py"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_and_exit_code_1(overrides, message, type_in):
+    done = type_in(*overrides, "trainer.accelerator=cpu")
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    assert len(errors) == 1
+    assert done.stderr.endswith("\n")
+    assert errors[0].startswith(message.strip())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_refused_setting_leaves_no_folder(type_in, tmp_path):
+    assert type_in("seed=-1", "data=digits").returncode == 1
+    assert list(tmp_path.glob("logs/runs/*")) == []
+
+
+def test_the_whole_traceback_is_shown_where_hydra_is_asked_for_it(tmp_path):
+    environment = os.environ | {"HYDRA_FULL_ERROR": "1"}
+    done = subprocess.run(command("seed=-1"), cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_a_failing_job_of_a_sweep_does_not_stop_the_others(type_in, tmp_path):
+    done = type_in("-m", *DIGITS, "trainer.max_epochs=1", "model.dropout=0.1,2,0.3")
+    assert done.returncode == 1
+    assert [folder.name for folder in folders(tmp_path)] == ["0", "2"]
+    assert "error: model.dropout=2.0 is impossible: set a value in [0, 1)" in done.stderr
+
+
+def test_ctrl_c_leaves_a_summary_and_exit_code_130(tmp_path):
+    process = subprocess.Popen(
+        command(*DIGITS, "trainer.max_epochs=100000"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    seen = b""
+    while b"Epoch 3/" not in seen:  # the bar's words, so that nothing has to be waited for by the clock
+        seen += os.read(process.stdout.fileno(), 4096)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    found = json.loads((folders(tmp_path)[0] / "summary.json").read_text())
+    assert found["status"] == found["stop_reason"] == "interrupted"
+    assert found["last_epoch"] >= 2

@@ -1,0 +1,201 @@
+"""A run on scikit-learn's digits: what it leaves, what it promises of seeds, stopping and processes."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from dlproj.config import load
+from dlproj.run import best_epoch, run, train
+from dlproj.settings import DataError
+
+QUICK = [
+    "data=digits",
+    "model.hidden=[16]",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+]
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def table(folder):
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def weights(folder, which="last"):
+    return torch.load(folder / "checkpoints" / f"{which}.ckpt", weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def finished(composed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = composed(*QUICK, "trainer.max_epochs=3", "seed=0")
+    return config, folder, train(config, folder)
+
+
+def test_a_run_leaves_its_settings_metrics_summary_checkpoints_and_events(finished):
+    config, folder, _ = finished
+    assert load(folder / "config.yaml") == config
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert {"config.yaml", "metrics.csv", "summary.json", "best.ckpt", "last.ckpt"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+
+
+def test_metrics_csv_has_one_row_an_epoch_with_training_and_validation(finished):
+    _, folder, _ = finished
+    rows = table(folder)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    for row in rows:
+        assert set(row) == {
+            "epoch", "learning_rate", "train/loss", "train/accuracy",
+            "val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1",
+        }  # fmt: skip
+        assert all(row.values())
+    assert float(rows[2]["train/loss"]) < float(rows[0]["train/loss"])
+
+
+def test_the_summary_says_how_it_went(finished):
+    _, folder, result = finished
+    found = summary(folder)
+    assert (found["status"], found["stop_reason"]) == ("completed", "reached max_epochs=3")
+    assert (found["last_epoch"], found["best_epoch"], found["seed"], found["monitor"]) == (3, 3, 0, "val/loss")
+    assert found["parameters"] == 64 * 16 + 16 + 16 * 10 + 10
+    assert found["test/accuracy"] == result.metrics["test/accuracy"]
+    assert found["val/loss"] == pytest.approx(float(table(folder)[-1]["val/loss"]))
+    assert found["seconds"] > 0
+    assert found["samples_per_second"] > 0
+    assert found["peak_memory_bytes"] > 2**20
+    assert torch.__version__.startswith(found["versions"]["torch"])
+    assert len(found["data_fingerprint"]) == 16
+
+
+def test_the_confusion_matrix_counts_every_test_sample_and_its_diagonal_the_right_ones(finished):
+    _, folder, _ = finished
+    found = summary(folder)
+    matrix = torch.tensor(found["confusion_matrix"])
+    assert matrix.sum() == 360
+    assert matrix.trace() / 360 == pytest.approx(found["test/accuracy"])
+
+
+def test_the_test_figures_are_those_of_the_saved_weights(finished):
+    """Computed again with nothing of the training path but the network."""
+    config, folder, result = finished
+    data = config.data.build(config.seed)
+    data.setup()
+    model = config.model.build(data.spec, config.optim, config.scheduler)
+    model.load_state_dict(weights(folder))
+    with torch.no_grad():
+        logits = model.eval()(data.test.inputs.float() / 16)
+    accuracy = (logits.argmax(1) == data.test.targets).double().mean()
+    loss = torch.nn.functional.cross_entropy(logits.double(), data.test.targets)
+    assert result.metrics["test/accuracy"] == pytest.approx(float(accuracy), abs=1e-7)
+    assert result.metrics["test/loss"] == pytest.approx(float(loss), rel=1e-5)
+
+
+@pytest.mark.parametrize("extra", [[], ["model.dropout=0.5", "data.random_crop=1", "data.val=random"]])
+def test_the_same_command_gives_the_same_bits(extra, composed, tmp_path):
+    config = composed(*QUICK, "trainer.max_epochs=2", *extra)
+    for name in ("one", "two"):
+        train(config, tmp_path / name)
+    assert (tmp_path / "one/metrics.csv").read_bytes() == (tmp_path / "two/metrics.csv").read_bytes()
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert summary(tmp_path / "one")["data_fingerprint"] == summary(tmp_path / "two")["data_fingerprint"]
+
+
+def test_seed_0_is_a_seed_and_another_seed_is_another_run(finished, composed, tmp_path):
+    _, folder, _ = finished
+    train(composed(*QUICK, "trainer.max_epochs=3", "seed=1"), tmp_path)
+    assert (folder / "metrics.csv").read_bytes() != (tmp_path / "metrics.csv").read_bytes()
+
+
+def test_early_stopping_stops_and_the_last_weights_are_tested_unless_the_best_are_asked_for(composed, tmp_path):
+    worsening = ["optim=sgd", "optim.learning_rate=30", "callbacks.early_stopping.patience=2", "trainer.max_epochs=30"]
+    results = {}
+    for restore in ("false", "true"):
+        config = composed(*QUICK, *worsening, f"callbacks.early_stopping.restore_best={restore}")
+        results[restore] = train(config, tmp_path / restore)
+    last, best = results["false"], results["true"]
+    assert last.stop_reason == "early stopping: val/loss no better for 2 epochs"
+    assert last.last_epoch == last.best_epoch + 2 < 30
+    assert (last.tested_weights, best.tested_weights) == ("last", "best")
+    assert best.metrics["test/loss"] != last.metrics["test/loss"]
+    same = weights(tmp_path / "true", "best")
+    assert all(torch.equal(same[key], value) for key, value in weights(tmp_path / "false", "best").items())
+
+
+def test_penalties_are_logged_apart_and_add_up_to_the_loss(composed, tmp_path):
+    train(composed(*QUICK, "model.weight_l2=0.01", "trainer.max_epochs=1"), tmp_path)
+    row, found = table(tmp_path)[0], summary(tmp_path)
+    for split in ("train", "val"):
+        parts = float(row[f"{split}/data_loss"]) + float(row[f"{split}/penalty"])
+        assert parts == pytest.approx(float(row[f"{split}/loss"]), rel=1e-5)
+    squares = sum(value.double().square().sum() for key, value in weights(tmp_path).items() if key.endswith("weight"))
+    assert found["test/penalty"] == pytest.approx(0.01 * float(squares), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["scheduler=cosine"],
+        ["scheduler=plateau", "trainer.gradient_clip_val=0.5"],
+        ["trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1", "trainer.gradient_clip_algorithm=value"],
+        ["trainer.precision=bf16-mixed", "trainer.deterministic=false"],
+        ["model=gru", "model.hidden=[8]", "model.embedding_dim=null", "model.image_reading=rows"],
+        ["data=feature_sum", "model.outputs=1", "model.loss=binary_cross_entropy"],
+    ],
+)
+def test_settings_that_train_in_other_ways_train(overrides, composed, tmp_path):
+    result = train(composed(*QUICK, "trainer.max_epochs=2", *overrides), tmp_path)
+    assert result.status == "completed"
+    rows = table(tmp_path)
+    assert float(rows[1]["train/loss"]) < float(rows[0]["train/loss"])
+
+
+def test_a_run_out_of_time_says_so(composed, tmp_path):
+    result = train(composed(*QUICK, "trainer.max_time=00:00:00:01", "trainer.max_epochs=100000"), tmp_path)
+    assert result.stop_reason == "reached max_time=00:00:00:01"
+    assert 0 < result.last_epoch < 100000
+
+
+def test_a_run_that_fails_leaves_a_summary_that_says_why(composed, tmp_path):
+    (tmp_path / "data").write_text("a file, no folder")
+    config = composed(*QUICK, "data=fmnist", f"data.root={tmp_path}/data")
+    with pytest.raises(DataError, match=r"data.root=.* cannot be used for FashionMNIST"):
+        run(config, tmp_path / "run")
+    found = summary(tmp_path / "run")
+    assert found["status"] == "failed"
+    assert found["stop_reason"].startswith("DataError: data.root=")
+
+
+def test_two_processes_end_with_the_weights_of_one_with_twice_the_batch(composed, tmp_path):
+    shared = [*QUICK, "trainer.max_epochs=3", "data.drop_last=true"]
+    one = run(composed(*shared, "data.batch_size=32"), tmp_path / "one")
+    two = run(composed(*shared, "data.batch_size=16", "trainer=ddp", "trainer.threads=1"), tmp_path / "two")
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all((first[key] - second[key]).abs().max() <= 1e-6 for key in first)
+    assert two.metrics["test/accuracy"] == one.metrics["test/accuracy"]
+    assert two.metrics["train/accuracy"] == one.metrics["train/accuracy"]
+    assert two.metrics["val/macro_f1"] == one.metrics["val/macro_f1"]
+    assert two.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], abs=1e-6)
+    assert len(table(tmp_path / "two")) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "mode", "epoch"),
+    [
+        ({1: 0.5, 2: 0.3, 3: 0.3, 4: 0.4}, "min", 2),
+        ({1: 0.5, 2: 0.7, 3: 0.7}, "max", 2),
+        ({1: float("nan"), 2: 0.9}, "min", 2),
+        ({1: float("nan")}, "min", None),
+        ({}, "min", None),
+    ],
+)
+def test_the_best_epoch_is_the_first_of_equals_and_never_nan(rows, mode, epoch):
+    assert best_epoch({number: {"val/loss": value} for number, value in rows.items()}, "val/loss", mode) == epoch

@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from dlproj.settings import ConfigurationError
+from dlproj.training.trainer import Accelerator, ClipAlgorithm, StrategyName, TrainerConfig
+
+
+def test_settings_reach_lightnings_trainer(tmp_path):
+    config = TrainerConfig(
+        accelerator=Accelerator.cpu,
+        max_epochs=7,
+        precision="64-true",
+        gradient_clip_val=0.5,
+        gradient_clip_algorithm=ClipAlgorithm.value,
+        accumulate_grad_batches=3,
+        limit_train_batches=2,
+        limit_val_batches=4,
+        limit_test_batches=5,
+        deterministic=False,
+        progress_bar=False,
+    )
+    trainer = config.build([], [], tmp_path)
+    assert (trainer.max_epochs, trainer.precision) == (7, "64-true")
+    assert (trainer.gradient_clip_val, trainer.gradient_clip_algorithm) == (0.5, "value")
+    assert trainer.accumulate_grad_batches == 3
+    assert (trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches) == (2, 4, 5)
+    assert trainer.progress_bar_callback is None
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_runs_are_deterministic_unless_told_otherwise(tmp_path):
+    TrainerConfig(accelerator=Accelerator.cpu).build([], [], tmp_path)
+    assert torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(("threads", "devices", "expected"), [(3, 1, 3), (1, 2, 1)])
+def test_threads_are_set_for_the_process(threads, devices, expected):
+    before = torch.get_num_threads()
+    TrainerConfig(threads=threads, devices=devices, strategy=StrategyName.ddp).prepare_process()
+    assert torch.get_num_threads() == expected
+    torch.set_num_threads(before)
+
+
+def test_cores_are_shared_out_over_processes(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
+    TrainerConfig(devices=4, strategy=StrategyName.ddp).prepare_process()
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
+def test_fewer_gpus_than_asked_for_is_said_before_anything_starts(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    config = TrainerConfig(accelerator=Accelerator.gpu, devices=2, strategy=StrategyName.ddp)
+    with pytest.raises(ConfigurationError, match=r"wants 2 GPUs, this machine has 1: set trainer\.accelerator=cpu"):
+        config.check_machine()
