@@ -147,7 +147,7 @@ def test_penalties_are_logged_apart_and_add_up_to_the_loss(composed, tmp_path):
         ["scheduler=plateau", "trainer.gradient_clip_val=0.5"],
         ["trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1", "trainer.gradient_clip_algorithm=value"],
         ["trainer.precision=bf16-mixed", "trainer.deterministic=false"],
-        ["model=gru", "model.hidden=[8]", "model.embedding_dim=null", "model.image_reading=rows"],
+        ["model=gru", "model.hidden=[8]", "model.image_reading=rows"],
         ["data=feature_sum", "model.outputs=1", "model.loss=binary_cross_entropy"],
     ],
 )

@@ -57,9 +57,10 @@ def job_errors(mode: RunMode | None, folder: Path) -> Iterator[None]:
 
 def in_one_line(error: Exception) -> str:
     """What went wrong and what to set instead."""
-    if isinstance(error, MissingConfigException) and error.options:
+    if isinstance(error, MissingConfigException):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={choice} is no choice: set one of {', '.join(sorted(error.options))}"
+        known = f"set one of {', '.join(sorted(error.options))}" if error.options else f"there is no conf/{group}"
+        return f"{group}={choice} is no choice: {known}"
     if isinstance(error, OmegaConfBaseException):
         return explain(error)
     if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):

@@ -56,3 +56,10 @@ def test_fewer_gpus_than_asked_for_is_said_before_anything_starts(monkeypatch):
     config = TrainerConfig(accelerator=Accelerator.gpu, devices=2, strategy=StrategyName.ddp)
     with pytest.raises(ConfigurationError, match=r"wants 2 GPUs, this machine has 1: set trainer\.accelerator=cpu"):
         config.check_machine()
+
+
+def test_numbers_too_small_to_be_normal_are_zero():
+    TrainerConfig(threads=1).prepare_process()
+    assert torch.tensor(1e-30) * torch.tensor(1e-10) == 0
+    torch.set_flush_denormal(False)
+    assert torch.tensor(1e-30) * torch.tensor(1e-10) > 0

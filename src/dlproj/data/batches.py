@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -126,7 +127,7 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """Every sample exactly once over all ranks, in order, in the same number of nearly equal batches on each rank.
+    """Every sample exactly once over all ranks, in order, in the same number of batches on each rank, none empty.
 
     The number is the same because Lightning and DDP count on it; a padded sampler would count some samples twice.
     """
@@ -147,7 +148,7 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[Batch]:
         first = self.shard.rank * len(self.samples) // self.shard.world_size
         last = (self.shard.rank + 1) * len(self.samples) // self.shard.world_size
-        for step in range(len(self)):
-            start = first + (last - first) * step // len(self)
-            end = first + (last - first) * (step + 1) // len(self)
+        # A part may be a sample short of another rank's: each batch leaves at least one sample to each that follows.
+        starts = [min(first + step * self.batch_size, last - len(self) + step) for step in range(len(self))]
+        for start, end in pairwise([*starts, last]):
             yield self.transform(self.samples.inputs[start:end]), self.samples.targets[start:end]

@@ -122,9 +122,8 @@ class Classifier(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the pass."""
         inputs, targets = batch
-        if len(targets):  # a rank's part of a tiny set may run out one batch earlier than another's
-            logits = self(inputs)
-            self._evaluation.add(logits, targets, self.loss(logits, targets))
+        logits = self(inputs)
+        self._evaluation.add(logits, targets, self.loss(logits, targets))
 
     def on_validation_epoch_end(self) -> None:
         """Log the pass."""

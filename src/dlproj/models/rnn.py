@@ -38,6 +38,7 @@ class RNNConfig(ModelConfig):
     input_dropout: float = 0.0  # of what each layer reads; the same inputs are dropped at every time step, as in Keras
     forget_bias: float | None = None  # LSTM: what the forget gate's bias starts at; unset: as bias_initializer says
     bidirectional: bool = False  # read from both ends and put both outputs side by side
+    # Word ids only; other data is numbers already.
     embedding_dim: int | None = None  # numbers a word becomes; unset: the id itself, as one raw number
     embedding_rows: int | None = None  # rows of the table, at least the vocabulary; unset: the vocabulary
     embedding_initializer: InitializerConfig = field(default_factory=InitializerConfig)
@@ -75,10 +76,6 @@ class RNNConfig(ModelConfig):
         if spec.kind is Kind.sequence:
             self._check_words(spec)
             return self.embedding_dim or 1
-        require(
-            self.embedding_dim is None,
-            "model.embedding_dim is for word ids: set model.embedding_dim=null for this data",
-        )
         require(not self.masking, "model.masking is for padded reviews: set model.masking=false for this data")
         if spec.kind is Kind.features:
             return 1
@@ -155,8 +152,8 @@ class RNNClassifier(Classifier):
 
 
 def embedding(config: RNNConfig, spec: DataSpec) -> nn.Sequential | None:
-    """Word ids (B, T) to (B, T, embedding_dim), then dropout; None where ids are read as numbers."""
-    if config.embedding_dim is None:
+    """Word ids (B, T) to (B, T, embedding_dim), then dropout; None where numbers are read."""
+    if config.embedding_dim is None or spec.kind is not Kind.sequence:
         return None
     table = nn.Embedding(config.embedding_rows or spec.vocabulary_size or 0, config.embedding_dim)
     initialize(table.weight, config.embedding_initializer)
