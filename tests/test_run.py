@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dlproj.config import load
 from dlproj.run import best_epoch, run, train
@@ -58,6 +59,17 @@ def test_metrics_csv_has_one_row_an_epoch_with_training_and_validation(finished)
         }  # fmt: skip
         assert all(row.values())
     assert float(rows[2]["train/loss"]) < float(rows[0]["train/loss"])
+
+
+def test_tensorboard_shows_each_metric_by_epoch_and_the_test_at_the_last_one(finished):
+    _, folder, result = finished
+    events = EventAccumulator(str(folder)).Reload()
+    rows = table(folder)
+    for metric in ("train/loss", "val/accuracy", "learning_rate"):
+        points = {event.step: event.value for event in events.Scalars(metric)}
+        assert points == pytest.approx({int(row["epoch"]): float(row[metric]) for row in rows})
+    assert events.Scalars("test/accuracy")[-1].step == 3
+    assert events.Scalars("test/accuracy")[-1].value == pytest.approx(result.metrics["test/accuracy"])
 
 
 def test_the_summary_says_how_it_went(finished):

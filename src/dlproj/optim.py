@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from dlproj.settings import require, within
+from dlproj.settings import VALIDATION_METRICS, better, one_of, require, within
 
 Parameters = Iterable[nn.Parameter]
 
@@ -212,7 +212,7 @@ class CosineConfig(SchedulerConfig):
 
 @dataclass(slots=True)
 class PlateauConfig(SchedulerConfig):
-    """Multiply the rate by a factor when the monitored metric has not improved for `patience` epochs."""
+    """Multiply the rate by a factor after `patience` epochs without improvement, counted as early stopping does."""
 
     monitor: str = "val/loss"
     factor: float = 0.1  # in (0, 1)
@@ -220,14 +220,19 @@ class PlateauConfig(SchedulerConfig):
     min_learning_rate: float = 0.0  # 0 or more
 
     def __post_init__(self) -> None:
+        one_of("scheduler.monitor", self.monitor, VALIDATION_METRICS)
         within("scheduler.factor", self.factor, "(0, 1)")
         within("scheduler.patience", self.patience, "[1, inf)")
         within("scheduler.min_learning_rate", self.min_learning_rate, "[0, inf)")
 
     def build(self, optimizer: Optimizer, epochs: int, steps: int) -> dict[str, Any]:
         """ReduceLROnPlateau."""
-        mode: Literal["min", "max"] = "min" if self.monitor.endswith("loss") else "max"
         scheduler = ReduceLROnPlateau(
-            optimizer, mode, self.factor, self.patience, threshold=0.0, min_lr=self.min_learning_rate
+            optimizer,
+            better(self.monitor),
+            self.factor,
+            self.patience - 1,  # torch waits for one epoch more than it is told
+            threshold=0.0,
+            min_lr=self.min_learning_rate,
         )
         return {"scheduler": scheduler, "monitor": self.monitor}

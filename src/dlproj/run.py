@@ -54,8 +54,7 @@ def train(config: Config, folder: Path) -> RunResult:
     _complete(result, config, trainer, model, data, table)
     if trainer.is_global_zero:
         result.write()
-        tensorboard.log_hyperparams(config.settings(), {**result.metrics})
-        tensorboard.save()
+        tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)
     return result
 
 

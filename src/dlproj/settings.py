@@ -4,12 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 T = TypeVar("T")
+
+
+VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
 
 
 class UserError(Exception):
@@ -46,6 +49,11 @@ def within(key: str, value: float | None, interval: str) -> None:
 def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Check that value is one of choices. Raises ConfigurationError, listing them."""
     require(value in choices, f"{key}={value} is no choice: set one of {', '.join(choices)}")
+
+
+def better(metric: str) -> Literal["min", "max"]:
+    """Which way a metric gets better: "min" for a loss, "max" for anything else."""
+    return "min" if metric.endswith("loss") else "max"
 
 
 def no_setting(prefix: str, key: str, cls: type) -> str:

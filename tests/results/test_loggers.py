@@ -2,6 +2,7 @@ import math
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
 
@@ -41,10 +42,12 @@ def test_tensorboard_counts_epochs_from_1_and_keeps_settings_with_the_final_metr
     board = EpochTensorBoard(tmp_path)
     board.log_metrics({"val/loss": 0.5, "epoch": 0}, step=422)
     board.log_metrics({"val/loss": 0.25, "epoch": 1}, step=844)
-    board.log_hyperparams({"optim": {"learning_rate": 0.01}}, {"test/accuracy": 0.875})
+    board.log_outcome({"optim": {"learning_rate": 0.01}, "unset": None}, {"test/accuracy": 0.875}, epoch=2)
     board.finalize("success")
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [(event.step, event.value) for event in events.Scalars("val/loss")] == [(1, 0.5), (2, 0.25)]
-    assert [event.value for event in events.Scalars("test/accuracy")] == [0.875]
-    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert [(event.step, event.value) for event in events.Scalars("test/accuracy")] == [(2, 0.875)]
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    settings = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert {name: value.number_value for name, value in settings.items()} == {"optim/learning_rate": 0.01}
     assert not (tmp_path / "hparams.yaml").exists()

@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.plugins.precision import Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor
+from torch.optim import Optimizer
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Batch
-from dlproj.models.layers import LayerSettings, OutputConfig
+from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
 from dlproj.models.losses import Loss, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
-from dlproj.models.penalties import Penalties
+from dlproj.models.penalties import Penalties, Penalty
 from dlproj.optim import OptimConfig, SchedulerConfig
 from dlproj.settings import require, within
 
@@ -35,6 +38,7 @@ class ModelConfig(LayerSettings):
             self.outputs in (None, 1), f"model.outputs={self.outputs}: leave it unset for one output a class, or set 1"
         )
         output_activation(self.loss, self.output.activation, self.outputs or 0)
+        describe_output(self.output, self.outputs or 2, self)
 
     @abstractmethod
     def hidden_layers(self) -> list[Any]:
@@ -85,6 +89,25 @@ class Classifier(pl.LightningModule):
         self.loss = loss_function(config.loss, self.activation)
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
+
+    def add_output(self, config: ModelConfig, spec: DataSpec, width: int) -> list[Penalty]:
+        """Set self.output, a linear layer that reads (B, width); return its penalties."""
+        layer = describe_output(config.output, config.outputs_for(spec), config)
+        self.output = linear(width, layer)
+        return linear_penalties(self.output, layer)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as without mixed precision: there, Lightning refuses a fused optimizer, as if gradients were scaled.
+
+        They are in 16-mixed alone, for which TrainerConfig refuses clipping.
+        """
+        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+        Precision.clip_gradients(self.trainer.precision_plugin, optimizer, gradient_clip_val or 0.0, algorithm)
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:

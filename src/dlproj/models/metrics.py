@@ -13,12 +13,13 @@ from dlproj.models.losses import scores
 class TrainingSums:
     """Loss and hits of the epoch so far, while the weights move and dropout is on, as Keras reports them.
 
-    Kept in one tensor on the device, so that a step costs a few additions and never waits for the device.
+    Kept in tensors on the device, so that a step costs a few additions and never waits for the device; in float64, so
+    that thousands of small batches add up to the digit.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._loss = torch.zeros((), device=device)
-        self._penalty = torch.zeros((), device=device)
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        self._penalty = torch.zeros((), dtype=torch.float64, device=device)
         self._hits = torch.zeros((), dtype=torch.int64, device=device)
         self._samples = 0
 
@@ -33,8 +34,9 @@ class TrainingSums:
         self._hits.add_((scores(logits).argmax(1) == targets).sum())
 
     def totals(self) -> Tensor:
-        """(data loss, penalty, hits, samples) summed over this process's batches, in float64 on the CPU."""
-        return torch.tensor([float(self._loss), float(self._penalty), float(self._hits), self._samples]).double()
+        """(data loss, penalty, hits, samples) summed over this process's batches, in float64 on the device."""
+        samples = torch.full_like(self._loss, self._samples)
+        return torch.stack([self._loss, self._penalty, self._hits.double(), samples])
 
 
 def training_means(totals: Tensor, penalized: bool) -> dict[str, float]:

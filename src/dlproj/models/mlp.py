@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dlproj.data.base import DataSpec, Kind
 from dlproj.models.activations import activation_module
 from dlproj.models.classifier import Classifier, ModelConfig
-from dlproj.models.layers import DenseConfig, describe, describe_output, linear, linear_penalties
+from dlproj.models.layers import DenseConfig, describe, linear, linear_penalties
 from dlproj.models.penalties import Penalties
 from dlproj.optim import OptimConfig, SchedulerConfig
 from dlproj.settings import ConfigurationError
@@ -53,9 +53,7 @@ class MLPClassifier(Classifier):
             self.hidden.append(dense_block(first, layer))
             penalties += linear_penalties(first, layer)
             width = layer.units
-        output = describe_output(config.output, config.outputs_for(spec), config)
-        self.output = linear(width, output)
-        self.penalties = Penalties(penalties + linear_penalties(self.output, output))
+        self.penalties = Penalties(penalties + self.add_output(config, spec, width))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, outputs)."""

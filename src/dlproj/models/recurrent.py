@@ -99,7 +99,7 @@ def direction(cell: Cell, inputs: int, layer: RecurrentConfig, forget_bias: floa
     module = _module(cell, inputs, layer)
     if cell is not Cell.gru:  # a GRU has a second bias in Keras, too: it stands inside the reset gate's product
         drop_second_bias(module)
-    for name, parameter in module.named_parameters():
+    for name, parameter in module.named_parameters(recurse=False):  # an activation's own slope stays as it is
         if name.startswith("weight_hh"):
             initialize(parameter, layer.recurrent_initializer)
         else:

@@ -10,7 +10,7 @@ from dlproj.data.base import DataSpec, Kind
 from dlproj.models.activations import Activation
 from dlproj.models.classifier import Classifier, ModelConfig
 from dlproj.models.initializers import InitializerConfig, initialize
-from dlproj.models.layers import describe, describe_output, linear, linear_penalties
+from dlproj.models.layers import describe
 from dlproj.models.penalties import Penalties
 from dlproj.models.recurrent import Cell, RecurrentConfig, RecurrentLayer, recurrent_penalties
 from dlproj.optim import OptimConfig, SchedulerConfig
@@ -49,23 +49,21 @@ class RNNConfig(ModelConfig):
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
         require(bool(self.hidden), "model.hidden is empty: set at least one width, such as [128]")
-        gated = self.cell is not Cell.simple
-        require(
-            not gated or self.activation is Activation.tanh,
-            f"model.activation is of model=simple_rnn: leave it out for {self.cell.name}",
-        )
-        require(
-            self.forget_bias is None or self.cell is Cell.lstm,
-            "model.forget_bias is of an LSTM: set model=lstm or leave it out",
-        )
+        self._check_cell()
+        self._check_embedding()
+
+    def _check_cell(self) -> None:
+        own = self.cell is Cell.simple or all(layer.activation is Activation.tanh for layer in self.hidden_layers())
+        require(own, f"model.activation is of model=simple_rnn: leave it out for {self.cell.name}")
+        has_gate = self.forget_bias is None or self.cell is Cell.lstm
+        require(has_gate, "model.forget_bias is of an LSTM: set model=lstm or leave it out")
+
+    def _check_embedding(self) -> None:
         within("model.embedding_dim", self.embedding_dim, "[1, inf)")
-        embedded = self.embedding_dim is not None
-        unused = (
-            self.embedding_rows is not None
-            or self.embedding_dropout > 0
-            or self.embedding_initializer != InitializerConfig()
-        )
-        require(embedded or not unused, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
+        within("model.embedding_rows", self.embedding_rows, "[1, inf)")
+        chosen = (self.embedding_rows, self.embedding_dropout, self.embedding_initializer)
+        read = self.embedding_dim is not None or chosen == (None, 0.0, InitializerConfig())
+        require(read, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
 
     def hidden_layers(self) -> list[RecurrentConfig]:
         """The description of each recurrent layer. Raises ConfigurationError."""
@@ -78,6 +76,7 @@ class RNNConfig(ModelConfig):
             return self.embedding_dim or 1
         require(not self.masking, "model.masking is for padded reviews: set model.masking=false for this data")
         if spec.kind is Kind.features:
+            self._refuse_image_reading("features")
             return 1
         channels, height, width = spec.shape
         match self.image_reading:
@@ -100,7 +99,10 @@ class RNNConfig(ModelConfig):
         )
         aligned = not self.masking or spec.padding == "post"
         require(aligned, "model.masking=true reads reviews from their first word: set data.padding=post")
-        require(self.image_reading is None, "model.image_reading is for images: leave it out for reviews")
+        self._refuse_image_reading("reviews")
+
+    def _refuse_image_reading(self, data: str) -> None:
+        require(self.image_reading is None, f"model.image_reading is for images: leave it out for {data}")
 
     def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "RNNClassifier":
         """The classifier for such data."""
@@ -125,9 +127,7 @@ class RNNClassifier(Classifier):
             self.layers.append(module)
             penalties += recurrent_penalties(module, layer)
             width = module.width
-        output = describe_output(config.output, config.outputs_for(spec), config)
-        self.output = linear(width, output)
-        self.penalties = Penalties(penalties + linear_penalties(self.output, output))
+        self.penalties = Penalties(penalties + self.add_output(config, spec, width))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, outputs)."""

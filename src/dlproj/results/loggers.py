@@ -71,7 +71,19 @@ class EpochTensorBoard(TensorBoardLogger):
         values = {key: value for key, value in metrics.items() if key != "epoch"}
         super().log_metrics(values, int(metrics["epoch"]) + 1 if "epoch" in metrics else step)
 
+    def log_outcome(self, settings: dict[str, Any], metrics: dict[str, float], epoch: int) -> None:
+        """Fill the HParams tab: the settings that are set, and the final metrics, which stand at the last epoch."""
+        self.log_hyperparams(_set(settings), dict(metrics), epoch)
+        self.save()
+
     @rank_zero_only
     def save(self) -> None:
         """Lightning would write hparams.yaml, which config.yaml is already."""
         self.experiment.flush()
+
+
+def _set(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those that are None."""
+    return {
+        key: _set(value) if isinstance(value, dict) else value for key, value in settings.items() if value is not None
+    }

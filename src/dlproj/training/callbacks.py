@@ -6,9 +6,7 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from dlproj.settings import one_of, within
-
-MONITORS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
+from dlproj.settings import VALIDATION_METRICS, better, one_of, within
 
 
 class Mode(Enum):
@@ -31,14 +29,14 @@ class EarlyStoppingConfig:
 
     def __post_init__(self) -> None:
         key = "callbacks.early_stopping"
-        one_of(f"{key}.monitor", self.monitor, MONITORS)
+        one_of(f"{key}.monitor", self.monitor, VALIDATION_METRICS)
         within(f"{key}.patience", self.patience, "[1, inf)")
         within(f"{key}.min_delta", self.min_delta, "[0, inf)")
 
     def direction(self) -> str:
         """ "min" or "max"."""
         if self.mode is Mode.auto:
-            return "min" if self.monitor.endswith("loss") else "max"
+            return better(self.monitor)
         return self.mode.name
 
 

@@ -102,7 +102,7 @@ class TrainerConfig:
         )
 
     def prepare_process(self) -> None:
-        """Set this process's threads and arithmetic, and keep Lightning to the words that tell something of this run."""
+        """Set this process's threads and arithmetic, and keep Lightning to the words that tell something of a run."""
         torch.set_num_threads(self.threads or max(1, len(os.sched_getaffinity(0)) // self.devices))
         # Gradients that vanish over 200 time steps end below 1e-38, where a CPU is slow: without flushing them to zero
         # a backward pass of an LSTM takes 12 times as long. Threads started later inherit this.

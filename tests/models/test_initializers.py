@@ -1,0 +1,136 @@
+"""Initialisers: what they draw against the distribution that they name, and the settings that they refuse."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from dlproj.models.initializers import Initializer, InitializerConfig, initialize, unset
+from dlproj.models.layers import OutputConfig
+from dlproj.models.mlp import MLPConfig
+from dlproj.settings import ConfigurationError
+
+FAN_OUT, FAN_IN = 200, 100
+
+
+def drawn(config, *shape):
+    tensor = torch.full(shape or (FAN_OUT, FAN_IN), math.nan)
+    initialize(tensor, config)
+    return tensor
+
+
+@pytest.mark.parametrize(
+    ("config", "distribution"),
+    [
+        (InitializerConfig(Initializer.normal, std=0.05), stats.norm(0, 0.05)),
+        (InitializerConfig(Initializer.normal, mean=3.0, std=2.0), stats.norm(3, 2)),
+        (InitializerConfig(Initializer.uniform, low=-0.5, high=1.5), stats.uniform(-0.5, 2.0)),
+        (
+            InitializerConfig(Initializer.glorot_uniform),
+            stats.uniform(-math.sqrt(6 / (FAN_IN + FAN_OUT)), 2 * math.sqrt(6 / (FAN_IN + FAN_OUT))),
+        ),
+        (InitializerConfig(Initializer.glorot_normal), stats.norm(0, math.sqrt(2 / (FAN_IN + FAN_OUT)))),
+        (InitializerConfig(Initializer.he_uniform), stats.uniform(-math.sqrt(6 / FAN_IN), 2 * math.sqrt(6 / FAN_IN))),
+        (InitializerConfig(Initializer.he_normal), stats.norm(0, math.sqrt(2 / FAN_IN))),
+    ],
+    ids=lambda value: value.name.name if isinstance(value, InitializerConfig) else "",
+)
+def test_weights_follow_the_named_distribution(config, distribution):
+    weights = drawn(config).numpy().ravel().astype(float)
+    low, high = distribution.support()
+    assert weights.min() >= low - 1e-6
+    assert weights.max() <= high + 1e-6
+    assert weights.var() == pytest.approx(distribution.var(), rel=0.03)
+    assert stats.kstest(weights, distribution.cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("config", "value"),
+    [
+        (InitializerConfig(Initializer.zeros), 0.0),
+        (InitializerConfig(Initializer.ones), 1.0),
+        (InitializerConfig(Initializer.constant, value=-0.25), -0.25),
+        (InitializerConfig(Initializer.constant, value=0.0), 0.0),
+    ],
+)
+@pytest.mark.parametrize("shape", [(4, 3), (5,)])
+def test_constants(config, value, shape):
+    assert torch.equal(drawn(config, *shape), torch.full(shape, value))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(20, 5), (5, 20), (7, 7)])
+def test_orthogonal_matrices_keep_lengths(rows, columns):
+    matrix = drawn(InitializerConfig(Initializer.orthogonal), rows, columns).numpy()
+    product = matrix @ matrix.T if rows < columns else matrix.T @ matrix
+    np.testing.assert_allclose(product, np.eye(min(rows, columns)), atol=1e-5)
+
+
+def test_torch_leaves_what_the_layer_drew():
+    layer = nn.Linear(4, 3)
+    before = layer.weight.detach().clone()
+    initialize(layer.weight, InitializerConfig())
+    assert torch.equal(layer.weight, before)
+
+
+def test_a_parameter_keeps_its_gradient():
+    parameter = nn.Parameter(torch.zeros(3))
+    initialize(parameter, InitializerConfig(Initializer.ones))
+    assert parameter.requires_grad
+    assert parameter.is_leaf
+
+
+@pytest.mark.parametrize(
+    ("config", "vector", "message"),
+    [
+        (InitializerConfig(value=1.0), False, "key.value is read by constant only: set key.name=constant"),
+        (InitializerConfig(Initializer.uniform, std=1.0), False, "key.std is read by normal only: set key.name=normal"),
+        (InitializerConfig(Initializer.ones, mean=0.0), False, "key.mean is read by normal only: set key.name=normal"),
+        (
+            InitializerConfig(Initializer.normal, std=1.0, low=0.0),
+            False,
+            "key.low is read by uniform only: set key.name=uniform",
+        ),
+        (InitializerConfig(high=0.0), False, "key.high is read by uniform only: set key.name=uniform"),
+        (InitializerConfig(Initializer.constant), False, "key.name=constant needs a number: set key.value"),
+        (InitializerConfig(Initializer.normal), False, "key.name=normal needs a number: set key.std"),
+        (InitializerConfig(Initializer.uniform, low=0.0), False, "key.name=uniform needs a number: set key.high"),
+        (InitializerConfig(Initializer.uniform, high=0.0), False, "key.name=uniform needs a number: set key.low"),
+        (InitializerConfig(Initializer.normal, std=0.0), False, "key.std=0.0 is impossible: set a value in (0, inf)"),
+        (
+            InitializerConfig(Initializer.uniform, low=1.0, high=1.0),
+            False,
+            "key.low=1.0 is not below key.high=1.0: set it lower",
+        ),
+        *(
+            (
+                InitializerConfig(name),
+                True,
+                f"key.name={name.name} needs a matrix: set zeros, ones, constant, normal, uniform or torch",
+            )
+            for name in Initializer
+            if name.name.startswith(("glorot", "he_", "orthogonal"))
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(config, vector, message):
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
+        config.check("key", vector)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_what_can_be_drawn_is_accepted(vector):
+    InitializerConfig().check("key", vector)
+    InitializerConfig(Initializer.normal, std=1.0).check("key", vector)
+    InitializerConfig(Initializer.normal, mean=1.0, std=1.0).check("key", vector)
+    InitializerConfig(Initializer.uniform, low=-1.0, high=1.0).check("key", vector)
+    InitializerConfig(Initializer.constant, value=0.0).check("key", vector)
+
+
+def test_only_the_output_layer_may_leave_the_name_unset():
+    with pytest.raises(ConfigurationError, match=re.escape("model.weight_initializer.name")):
+        MLPConfig(weight_initializer=unset())
+    MLPConfig(output=OutputConfig(weight_initializer=unset()))

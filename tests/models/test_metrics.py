@@ -1,0 +1,133 @@
+"""Metrics of an epoch beside scikit-learn."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics
+from torch.nn import functional
+
+from dlproj.models.losses import scores
+from dlproj.models.metrics import Evaluation, TrainingSums, training_means
+
+CPU = torch.device("cpu")
+SIZES = [7, 7, 5, 1]  # of the batches: the last ones are not full
+
+
+def outputs(classes, generator):
+    logits = torch.randn(sum(SIZES), 1 if classes == 2 else classes, generator=generator)
+    return logits, torch.randint(classes, (sum(SIZES),), generator=generator)
+
+
+def mean_loss(logits, targets):
+    if logits.shape[1] == 1:
+        return functional.binary_cross_entropy_with_logits(logits[:, 0], targets.float())
+    return functional.cross_entropy(logits, targets)
+
+
+def evaluated(logits, targets, classes):
+    evaluation = Evaluation(classes, CPU)
+    for part, true in zip(logits.split(SIZES), targets.split(SIZES), strict=True):
+        evaluation.add(part, true, mean_loss(part, true))
+    return evaluation
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_evaluation_agrees_with_scikit_learn(classes, generator):
+    logits, targets = outputs(classes, generator)
+    means = evaluated(logits, targets, classes).means(0.0, penalized=False)
+    predicted, labels = scores(logits).argmax(1), range(classes)
+    probability = torch.sigmoid(logits[:, 0].double()) if classes == 2 else logits.double().softmax(1)
+    assert means == pytest.approx(
+        {
+            "loss": metrics.log_loss(targets, probability, labels=labels),
+            "accuracy": metrics.accuracy_score(targets, predicted),
+            "macro_f1": metrics.f1_score(targets, predicted, average="macro"),
+            "top2_accuracy": 1.0
+            if classes == 2
+            else metrics.top_k_accuracy_score(targets, logits.numpy(), k=2, labels=labels),
+        },
+        rel=1e-5,
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_confusion_matrix_has_true_classes_in_rows(classes, generator):
+    logits, targets = outputs(classes, generator)
+    matrix = evaluated(logits, targets, classes).confusion_matrix()
+    expected = metrics.confusion_matrix(targets, scores(logits).argmax(1), labels=range(classes))
+    assert matrix == expected.tolist()
+    assert matrix != expected.T.tolist()
+    assert type(matrix[0][0]) is int
+
+
+def test_macro_f1_leaves_out_a_class_that_is_neither_true_nor_predicted():
+    targets = torch.tensor([0, 0, 1, 1, 2])
+    predicted = torch.tensor([0, 1, 1, 1, 1])
+    evaluation = Evaluation(4, CPU)
+    evaluation.add(functional.one_hot(predicted, 4).float(), targets, torch.tensor(1.0))
+    expected = metrics.f1_score(targets, predicted, average="macro", zero_division=0)
+    assert evaluation.means(0.0, penalized=False)["macro_f1"] == pytest.approx(expected)
+
+
+def test_penalty_is_added_to_the_loss_and_told_apart(generator):
+    logits, targets = outputs(3, generator)
+    plain = evaluated(logits, targets, 3).means(0.0, penalized=False)
+    assert set(plain) == {"loss", "accuracy", "top2_accuracy", "macro_f1"}
+    means = evaluated(logits, targets, 3).means(0.5, penalized=True)
+    assert means == pytest.approx(plain | {"loss": plain["loss"] + 0.5, "data_loss": plain["loss"], "penalty": 0.5})
+
+
+def summed(logits, targets, penalties=None):
+    sums = TrainingSums(CPU)
+    penalties = penalties or [None] * len(SIZES)
+    for part, true, penalty in zip(logits.split(SIZES), targets.split(SIZES), penalties, strict=True):
+        sums.add(part, true, mean_loss(part, true), penalty)
+    return sums.totals()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_training_means_agree_with_scikit_learn(classes, generator):
+    logits, targets = outputs(classes, generator)
+    totals = summed(logits, targets)
+    assert totals.dtype == torch.float64
+    probability = torch.sigmoid(logits[:, 0].double()) if classes == 2 else logits.double().softmax(1)
+    assert training_means(totals, penalized=False) == pytest.approx(
+        {
+            "loss": metrics.log_loss(targets, probability, labels=range(classes)),
+            "accuracy": metrics.accuracy_score(targets, scores(logits).argmax(1)),
+        },
+        rel=1e-5,
+    )
+
+
+def test_training_penalty_is_the_mean_over_samples(generator):
+    logits, targets = outputs(3, generator)
+    penalties = [torch.tensor(value) for value in (4.0, 3.0, 2.0, 1.0)]
+    means = training_means(summed(logits, targets, penalties), penalized=True)
+    assert means["penalty"] == pytest.approx(np.average([4, 3, 2, 1], weights=SIZES))
+    assert means["loss"] == pytest.approx(means["data_loss"] + means["penalty"])
+    assert means["data_loss"] == pytest.approx(training_means(summed(logits, targets), penalized=False)["loss"])
+
+
+def test_sums_of_two_processes_are_the_sums_of_one(generator):
+    logits, targets = outputs(3, generator)
+    halves = [TrainingSums(CPU), TrainingSums(CPU)]
+    for half, part, true in zip(halves, logits.chunk(2), targets.chunk(2), strict=True):
+        half.add(part, true, mean_loss(part, true), None)
+    both = halves[0].totals() + halves[1].totals()
+    torch.testing.assert_close(both, summed(logits, targets), rtol=1e-5, atol=1e-5)
+
+
+def test_training_means_of_no_sample_yet_are_zero():
+    assert training_means(TrainingSums(CPU).totals(), penalized=False) == {"loss": 0.0, "accuracy": 0.0}
+
+
+def test_the_mean_of_many_small_batches_keeps_its_digits():
+    """The epoch of lab2's exercise 5, 6,750 batches of 8, each with the loss of a guess among ten classes."""
+    sums, loss = TrainingSums(CPU), torch.tensor(math.log(10))
+    logits, targets = torch.zeros(8, 10), torch.zeros(8, dtype=torch.int64)
+    for _ in range(6_750):
+        sums.add(logits, targets, loss, None)
+    assert training_means(sums.totals(), penalized=False)["loss"] == pytest.approx(math.log(10), rel=1e-5)
