@@ -131,3 +131,10 @@ def test_the_mean_of_many_small_batches_keeps_its_digits():
     for _ in range(6_750):
         sums.add(logits, targets, loss, None)
     assert training_means(sums.totals(), penalized=False)["loss"] == pytest.approx(math.log(10), rel=1e-5)
+
+
+def test_one_batch_whose_loss_is_not_a_number_makes_the_mean_not_a_number():
+    evaluation = Evaluation(2, torch.device("cpu"))
+    for loss in (0.5, float("nan")):
+        evaluation.add(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), torch.tensor(loss))
+    assert math.isnan(evaluation.means(0.0, penalized=False)["loss"])

@@ -128,6 +128,7 @@ def test_input_dropout_drops_the_same_inputs_at_every_time_step_and_in_both_dire
     layer.train()(torch.ones(40, 6, 50), None)
     (sequence,) = read[0]
     assert torch.equal(sequence, sequence[:, :1].expand_as(sequence))
+    assert not torch.equal(sequence[0], sequence[1])
     torch.testing.assert_close(sequence.unique(), torch.tensor([0.0, 4 / 3]))
     assert (sequence[:, 0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
     assert all(torch.equal(other[0], sequence) for other in read[1:])

@@ -70,7 +70,7 @@ def their_updates(optimizer, steps, dtype):
         ),
         (AdagradConfig(0.1, initial_accumulator=0.1, epsilon=1e-7), lambda: theirs.Adagrad(0.1)),
     ],
-    ids=str,
+    ids=lambda value: "keras" if callable(value) else str(value),
 )
 def test_same_updates(config, optimizer):
     steps = gradients(1.0)

@@ -56,7 +56,8 @@ class Evaluation:
     """Loss and classification metrics over one pass through a split, exact over any number of processes."""
 
     def __init__(self, classes: int, device: torch.device) -> None:
-        self._loss = MeanMetric().to(device)
+        # A batch's NaN stays one: by default it is left out of the mean, and nan_strategy="disable" ignores weights.
+        self._loss = MeanMetric(nan_strategy=float("nan")).to(device)
         options: dict[str, Any] = {"num_classes": classes, "validate_args": False}
         self._metrics = MetricCollection(
             {

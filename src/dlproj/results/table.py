@@ -19,10 +19,13 @@ def show(result: RunResult) -> None:
 def rows(result: RunResult) -> list[tuple[str, str]]:
     """Label and value of each line; accuracies in percent."""
     metrics = result.metrics
+    best = (
+        f"{result.best_epoch} by {result.monitor}" if result.best_epoch else f"none: {result.monitor} was never finite"
+    )
     return [
         ("test accuracy", f"{metrics['test/accuracy']:.2%} ({result.tested_weights} weights)"),
         ("test loss", f"{metrics['test/loss']:.4f}"),
-        ("best epoch", f"{result.best_epoch} by {result.monitor}"),
+        ("best epoch", best),
         ("last epoch", f"{result.last_epoch}"),
         ("stopped", result.stop_reason),
         ("time", f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"),

@@ -109,7 +109,8 @@ class TrainerConfig:
         torch.set_flush_denormal(True)
         # Filling fresh memory would cost time and guards only against reading what was never written.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        for name in ("pytorch_lightning", "lightning_fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         logging.getLogger("pytorch_lightning.callbacks.model_summary").setLevel(logging.INFO)
         for message in _NOBODYS_FAULT:
             warnings.filterwarnings("ignore", message=message)
