@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import EarlyStopping, Timer
 
 from dlproj.config import Config
 from dlproj.data.base import DataModule
@@ -104,12 +104,11 @@ def _end_early(result: RunResult, table: EpochTable, trainer: pl.Trainer, error:
 def _complete(
     result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, data: DataModule, table: EpochTable
 ) -> None:
-    best = next(one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor)
     timer = next(one for one in trainer.callbacks if isinstance(one, Timer))  # type: ignore[attr-defined]
     result.status = "completed"
     result.stop_reason = stop_reason(trainer, config.trainer.max_time)
     result.last_epoch = len(table.rows)
-    result.best_epoch = best_epoch(table.rows, result.monitor, best.mode)
+    result.best_epoch = best_epoch(table.rows, result.monitor, config.callbacks.early_stopping.direction())
     tested = {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.metrics = table.rows.get(result.last_epoch, {}) | tested
     result.confusion_matrix = model.test_confusion_matrix
@@ -123,7 +122,7 @@ def stop_reason(trainer: pl.Trainer, max_time: str | None) -> str:
     """Why training ended, in words."""
     for callback in trainer.early_stopping_callbacks:
         assert isinstance(callback, EarlyStopping)
-        if callback.stopped_epoch:
+        if callback.wait_count >= callback.patience:
             return f"early stopping: {callback.monitor} no better for {callback.patience} epochs"
     if trainer.current_epoch >= (trainer.max_epochs or 0):
         return f"reached max_epochs={trainer.max_epochs}"
