@@ -18,9 +18,10 @@ stamp()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(composed: DictConfig) -> None:
     """One run, in the folder that Hydra made for it."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    with job_errors(HydraConfig.get().mode, folder):
-        show(run(checked(composed), folder))
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    with job_errors(hydra_config, folder):
+        show(run(checked(composed), folder, list(hydra_config.overrides.task)))
 
 
 if __name__ == "__main__":

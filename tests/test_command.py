@@ -84,24 +84,44 @@ def test_the_whole_traceback_is_shown_where_hydra_is_asked_for_it(tmp_path):
     assert "Traceback" in done.stderr
 
 
-def test_a_failing_job_of_a_sweep_does_not_stop_the_others(type_in, tmp_path):
-    done = type_in("-m", *DIGITS, "trainer.max_epochs=1", "model.dropout=0.1,2,0.3")
+def test_failing_jobs_of_a_sweep_are_named_at_once_and_do_not_stop_the_others(type_in, tmp_path):
+    done = type_in("-m", *DIGITS, "trainer.max_epochs=1", "model.dropout=0.1,2,0.3,4")
     assert done.returncode == 1
     assert [folder.name for folder in folders(tmp_path)] == ["0", "2"]
-    assert "error: model.dropout=2.0 is impossible: set a value in [0, 1)" in done.stderr
+    for number, dropout in ((1, 2), (3, 4)):
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"error: job {number} (")]
+        assert line.endswith(
+            f"model.dropout={dropout}): model.dropout={dropout}.0 is impossible: set a value in [0, 1)"
+        )
 
 
-def test_ctrl_c_leaves_a_summary_and_exit_code_130(tmp_path):
+def test_a_misspelt_key_in_an_experiments_file_is_named(type_in, tmp_path):
+    file = tmp_path / "more/experiment/suite/one.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("# @package _global_\nmodel:\n  hiden: [3]\n")
+    done = type_in("--config-dir", str(tmp_path / "more"), "+experiment=suite/one")
+    assert done.returncode == 1
+    assert done.stderr == "error: model.hiden is no setting: did you mean model.hidden?\n"
+
+
+@pytest.mark.parametrize("processes", [[], ["trainer=ddp"]])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_ended_by_a_signal_leaves_a_summary_and_its_exit_code(sent, code, processes, tmp_path):
     process = subprocess.Popen(
-        command(*DIGITS, "trainer.max_epochs=100000"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command(*DIGITS, *processes, "trainer.threads=1", "trainer.max_epochs=100000"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a background shell's child would ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     seen = b""
     while b"Epoch 3/" not in seen:  # the bar's words, so that nothing has to be waited for by the clock
         seen += os.read(process.stdout.fileno(), 4096)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     found = json.loads((folders(tmp_path)[0] / "summary.json").read_text())
-    assert found["status"] == found["stop_reason"] == "interrupted"
+    assert found["status"] == "interrupted"
     assert found["last_epoch"] >= 2

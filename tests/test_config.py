@@ -10,7 +10,7 @@ from PIL import Image
 
 from dlproj.command import in_one_line
 from dlproj.config import SCHEMAS, load
-from dlproj.settings import UserError
+from dlproj.settings import ConfigurationError, UserError
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml"))
@@ -79,6 +79,20 @@ def test_saved_settings_come_back_equal(overrides, composed, tmp_path):
     assert load(tmp_path / "config.yaml") == config
 
 
+def test_saved_settings_can_be_read_where_the_data_is_not(composed, image_folder, tmp_path):
+    config = composed("data=image_folder", f"data.root={image_folder}")
+    config.save(tmp_path / "config.yaml")
+    (image_folder / "train").rename(image_folder / "moved")
+    assert load(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("content", ["", "a: [", "seed: 1", "schema: {data: nope}", "schema: {data: digits}\nseed: x"])
+def test_damaged_settings_are_refused_with_the_name_of_the_file(content, tmp_path):
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(ConfigurationError, match=r"config\.yaml holds no whole settings of a run: take it from"):
+        load(tmp_path / "config.yaml")
+
+
 REFUSED = {
     "model.hiden=[3]": "model.hiden is no setting: did you mean model.hidden?",
     "+model.foo=3": "model.foo is no setting: the settings there are activation, batch_norm, bias_initializer",
@@ -91,7 +105,20 @@ REFUSED = {
     "model.dropout=nan": "model.dropout=nan is impossible: set a value in [0, 1)",
     "model.activation=rleu": "model.activation: Invalid value 'rleu', expected one of [relu, leaky_relu",
     "model.hidden=[0]": "model.hidden[0].units=0 is impossible: set a value in [1, inf)",
-    "model.hidden=[abc]": "model.hidden[0]=abc is no layer: set a width such as 256, or settings such as",
+    "model.hidden=[abc]": "model.hidden[0]='abc' is no layer: set a width such as 256, or settings such as",
+    "model.hidden=512": "model.hidden: Invalid value assigned: int is not a ListConfig, list or tuple: set a list",
+    "model.weight_initializer=ones": "model.weight_initializer: Invalid type assigned: str is not a subclass of Init",
+    "model.hidden=[{units: 3, weight_initializer: ones}]": "model.hidden[0]: Merge error: str is not a subclass",
+    "model.hidden=[{units: 3, weight_initializer: null}]": "model.hidden[0].weight_initializer: field 'weight_init",
+    "model.weight_initializer={name: constant, value: nan}": "model.weight_initializer.value=nan is impossible: set a",
+    "seed=null": "seed: field 'seed' is not Optional: it cannot be null; set a value",
+    "name=": "name is empty: set a word for the folder's name",
+    "trainer.progress_bar=maybe": "trainer.progress_bar: Value 'maybe' is not a valid bool (type str): set true",
+    "~optim": "optim: Structured config of type `Config` has missing mandatory value: optim: set",
+    "data=null": "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits",
+    "scheduler.gamma=0.5": "scheduler.gamma is no setting: this choice has no settings",
+    "scheduler=plateau scheduler.min_learning_rate=5": "scheduler.min_learning_rate=5.0 is above optim",
+    "model=gru data=digits model.image_reading=rows model.embedding_dropout=0.1": "model.embedding_* is for word ids",
     "model.hidden=[{units: 3, actvation: relu}]": "model.hidden[0].actvation is no setting: did you mean",
     "model.hidden=[{activation: relu}]": "model.hidden[0] has no width: set model.hidden[0].units",
     "model.weight_initializer.std=1": "model.weight_initializer.std is read by normal only: set",
@@ -127,11 +154,16 @@ REFUSED = {
 @pytest.mark.parametrize("overrides", REFUSED)
 def test_a_setting_that_cannot_work_is_refused_in_one_line(overrides, composed):
     arguments = [overrides] if "{" in overrides else overrides.split()
-    with pytest.raises((UserError, HydraException, OmegaConfBaseException)) as refused:
+    with pytest.raises((UserError, HydraException, OmegaConfBaseException, ValueError)) as refused:
         composed(*arguments)
     message = in_one_line(refused.value)
     assert message.startswith(REFUSED[overrides])
     assert "\n" not in message
+
+
+def test_half_precision_on_the_cpu_is_refused(composed):
+    with pytest.raises(UserError, match=r"16-mixed needs a GPU: set trainer\.precision=bf16-mixed"):
+        composed("trainer=cpu", "trainer.precision=16-mixed").trainer.check_machine()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

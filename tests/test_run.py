@@ -68,8 +68,8 @@ def test_tensorboard_shows_each_metric_by_epoch_and_the_test_at_the_last_one(fin
     for metric in ("train/loss", "val/accuracy", "learning_rate"):
         points = {event.step: event.value for event in events.Scalars(metric)}
         assert points == pytest.approx({int(row["epoch"]): float(row[metric]) for row in rows})
-    assert events.Scalars("test/accuracy")[-1].step == 3
-    assert events.Scalars("test/accuracy")[-1].value == pytest.approx(result.metrics["test/accuracy"])
+    (tested,) = events.Scalars("test/accuracy")
+    assert (tested.step, tested.value) == (3, pytest.approx(result.metrics["test/accuracy"]))
 
 
 def test_the_summary_says_how_it_went(finished):
@@ -140,6 +140,14 @@ def test_early_stopping_stops_and_the_last_weights_are_tested_unless_the_best_ar
     assert best.metrics["test/loss"] != last.metrics["test/loss"]
     same = weights(tmp_path / "true", "best")
     assert all(torch.equal(same[key], value) for key, value in weights(tmp_path / "false", "best").items())
+
+
+def test_a_first_epoch_without_improvement_can_stop_a_run(composed, tmp_path):
+    diverging = ["optim=sgd", "optim.learning_rate=1e30", "callbacks.early_stopping.patience=1"]
+    result = train(composed(*QUICK, *diverging), tmp_path)
+    assert result.stop_reason == "early stopping: val/loss no better for 1 epochs"
+    assert (result.last_epoch, result.best_epoch) == (1, None)
+    assert summary(tmp_path)["val/loss"] is None
 
 
 def test_penalties_are_logged_apart_and_add_up_to_the_loss(composed, tmp_path):

@@ -4,10 +4,12 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import yaml
+from hydra.conf import HydraConf
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -27,42 +29,73 @@ _SHOW_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what the user can mend into one line on standard error and exit code 1.
+    """Turn what the user can mend into one line on standard error and exit code 1; Ctrl-C into exit code 130.
 
     With HYDRA_FULL_ERROR=1 in the environment the whole traceback is shown instead.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in a form of its own
     try:
         yield
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        if _SHOW_TRACEBACKS:
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if _SHOW_TRACEBACKS or not _can_be_mended(error):
             raise
-        print(f"error: {in_one_line(error)}", file=sys.stderr)  # noqa: T201
+        if not hasattr(error, "shown"):
+            _show(error)
         sys.exit(1)
 
 
 @contextmanager
-def job_errors(mode: RunMode | None, folder: Path) -> Iterator[None]:
-    """The same for one job; in a sweep the error goes on to Hydra, which runs the other jobs first.
+def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
+    """The same for one job; in a sweep the error is shown with the job's number and goes on to Hydra.
 
-    A folder in which nothing was written yet is removed.
+    Hydra runs the other jobs then. A folder in which nothing was written yet is removed.
     """
     try:
-        with one_line_errors() if mode is RunMode.RUN else nullcontext():
-            yield
+        if hydra.mode is RunMode.RUN:
+            with one_line_errors():
+                yield
+        else:
+            with _shown_as(f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"):
+                yield
     finally:
-        if not any(folder.iterdir()):
+        if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
 
 
-def in_one_line(error: Exception) -> str:
+@contextmanager
+def _shown_as(job: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if _can_be_mended(error) and not _SHOW_TRACEBACKS:
+            _show(error, f"{job}: ")
+            error.shown = True  # type: ignore[attr-defined]
+        raise
+
+
+def _can_be_mended(error: Exception) -> bool:
+    # Hydra raises a ValueError of its own on `data=null`.
+    of_hydra = isinstance(error, ValueError) and str(error).startswith("Config group override")
+    return of_hydra or isinstance(error, UserError | HydraException | OmegaConfBaseException | yaml.YAMLError)
+
+
+def _show(error: Exception, prefix: str = "") -> None:
+    print(f"error: {prefix}{in_one_line(error)}", file=sys.stderr)  # noqa: T201
+
+
+def in_one_line(error: BaseException) -> str:
     """What went wrong and what to set instead."""
     if isinstance(error, MissingConfigException):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        known = f"set one of {', '.join(sorted(error.options))}" if error.options else f"there is no conf/{group}"
+        known = f"set one of {', '.join(sorted(error.options))}" if error.options else "it has no file in conf/"
         return f"{group}={choice} is no choice: {known}"
     if isinstance(error, OmegaConfBaseException):
         return explain(error)
-    if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
-        return explain(error.__cause__)
+    if isinstance(error, ValueError):
+        return "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits"
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, HydraException) and cause is not None:
+        return in_one_line(cause)
     return " ".join(str(error).split())

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -79,7 +80,11 @@ class Config:
 
     def __post_init__(self) -> None:
         within("seed", self.seed, "[0, 4294967295]")
-        self.model.check_data(self.data.spec())
+        require(bool(self.name), "name is empty: set a word for the folder's name")
+        rate = self.optim.learning_rate
+        for key in ("final_learning_rate", "min_learning_rate"):
+            low = getattr(self.scheduler, key, 0.0)
+            require(low <= rate, f"scheduler.{key}={low} is above optim.learning_rate={rate}: set it lower")
         if isinstance(self.scheduler, CosineConfig):
             epochs = self.trainer.max_epochs
             message = (
@@ -98,13 +103,15 @@ class Config:
 
 
 def load(path: Path) -> Config:
-    """Read the settings that Config.save() wrote. Raises ConfigurationError if they are damaged."""
-    content = cast(DictConfig, OmegaConf.load(path))
-    schema = content.pop("schema")
-    base = OmegaConf.structured(Config)
-    for group, name in schema.items():
-        base[group] = OmegaConf.structured(SCHEMAS[group][name])
-    return checked(cast(DictConfig, OmegaConf.merge(base, content)))
+    """Read the settings that Config.save() wrote; the data need not be there. Raises ConfigurationError if damaged."""
+    try:
+        content = cast(DictConfig, OmegaConf.load(path))
+        base = OmegaConf.structured(Config)
+        for group, name in content.pop("schema").items():
+            base[group] = OmegaConf.structured(SCHEMAS[group][name])
+        return _typed(cast(DictConfig, OmegaConf.merge(base, content)))
+    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
 
 
 def _schema_name(group: str, config: Any) -> str:
@@ -121,7 +128,13 @@ def register() -> None:
 
 
 def checked(composed: DictConfig) -> Config:
-    """The typed settings of what Hydra composed. Raises ConfigurationError with one line."""
+    """The typed settings of what Hydra composed, for data that is there. Raises ConfigurationError or DataError."""
+    config = _typed(composed)
+    config.model.check_data(config.data.spec())
+    return config
+
+
+def _typed(composed: DictConfig) -> Config:
     refuse_unknown(composed)
     try:
         config = OmegaConf.to_object(composed)

@@ -1,55 +1,59 @@
 """One run: seed → data → model → trainer → fit → test → record."""
 
-import os
+import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, Timer
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dlproj.config import Config
 from dlproj.data.base import DataModule
+from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
-from dlproj.results.summary import RunResult, git_commit, machine, peak_memory_bytes, versions
+from dlproj.results.summary import RunResult
 from dlproj.settings import require
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
+from dlproj.training.stopwatch import Stopwatch
 
 
-def run(config: Config, folder: Path) -> RunResult:
+def run(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunResult:
     """Train in as many processes as the settings say, and leave everything in `folder`.
 
-    Raises ConfigurationError or DataError, whatever the process in which it happens.
+    overrides are for the record: what was typed. Raises ConfigurationError or DataError, whatever the process in which
+    it happens.
     """
     config.trainer.check_machine()
-    devices = config.trainer.devices
-    if launched_by_torchrun():
-        started = int(os.environ["WORLD_SIZE"])
-        require(started == devices, f"torchrun started {started} processes: set trainer=ddp trainer.devices={started}")
-        return train(config, folder)
-    if devices == 1:
-        return train(config, folder)
-    return run_in_processes(devices, train, config, folder)
+    require(not launched_by_torchrun(), "torchrun is not supported: set trainer=ddp trainer.devices=… without it")
+    if config.trainer.devices == 1:
+        return train(config, folder, overrides)
+    return run_in_processes(config.trainer.devices, train, config, folder, overrides)
 
 
-def train(config: Config, folder: Path) -> RunResult:
+def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunResult:
     """Train, test and record in this process, which may be one of several."""
     config.trainer.prepare_process()
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    pl.seed_everything(config.seed + rank(), verbose=False)  # the same weights on all ranks, each its own dropout
+    torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
+    reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
     trainer = config.trainer.build(config.callbacks.build(folder), [tensorboard, table], folder)
-    result = _begin(config, folder, model)
+    result = _begin(config, folder, overrides, model)
     try:
         trainer.fit(model, datamodule=data)
         result.tested_weights = _restore(config, folder, trainer, model)
         trainer.test(model, datamodule=data, verbose=False)
     except BaseException as error:
         _end_early(result, table, trainer, error)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            sys.exit(128 + _signal(error))  # what a shell expects of a process that a signal ended
         raise
     _complete(result, config, trainer, model, data, table)
     if trainer.is_global_zero:
@@ -58,7 +62,7 @@ def train(config: Config, folder: Path) -> RunResult:
     return result
 
 
-def _begin(config: Config, folder: Path, model: Classifier) -> RunResult:
+def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
     """The record of a run that has not ended, written so that a run killed from outside leaves one."""
     result = RunResult(
         folder=str(folder),
@@ -66,6 +70,7 @@ def _begin(config: Config, folder: Path, model: Classifier) -> RunResult:
         status="running",
         stop_reason="",
         seed=config.seed,
+        overrides=list(overrides),
         monitor=config.callbacks.early_stopping.monitor,
         classes=list(model.classes),
         parameters=model.parameter_count(),
@@ -91,29 +96,32 @@ def _restore(config: Config, folder: Path, trainer: pl.Trainer, model: Classifie
 
 
 def _end_early(result: RunResult, table: EpochTable, trainer: pl.Trainer, error: BaseException) -> None:
-    interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
-    result.status = "interrupted" if interrupted else "failed"
-    result.stop_reason = "interrupted" if interrupted else f"{type(error).__name__}: {error}"
-    result.last_epoch = len(table.rows)
+    from_outside = isinstance(error, KeyboardInterrupt | SystemExit)
+    result.status = "interrupted" if from_outside else "failed"
+    result.stop_reason = _signal(error).name if from_outside else f"{type(error).__name__}: {error}"
+    result.last_epoch = max(table.rows, default=0)
     if trainer.is_global_zero:
         result.write()
-    if interrupted:
-        sys.exit(130)
+
+
+def _signal(error: BaseException) -> signal.Signals:
+    """Lightning raises its own SystemExit on SIGTERM, and a plain one on SIGINT."""
+    return signal.SIGTERM if isinstance(error, SIGTERMException) else signal.SIGINT
 
 
 def _complete(
     result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, data: DataModule, table: EpochTable
 ) -> None:
-    timer = next(one for one in trainer.callbacks if isinstance(one, Timer))  # type: ignore[attr-defined]
+    watch = next(one for one in trainer.callbacks if isinstance(one, Stopwatch))  # type: ignore[attr-defined]
     result.status = "completed"
     result.stop_reason = stop_reason(trainer, config.trainer.max_time)
-    result.last_epoch = len(table.rows)
+    result.last_epoch = max(table.rows, default=0)
     result.best_epoch = best_epoch(table.rows, result.monitor, config.callbacks.early_stopping.direction())
     tested = {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.metrics = table.rows.get(result.last_epoch, {}) | tested
     result.confusion_matrix = model.test_confusion_matrix
-    result.seconds = timer.time_elapsed("train")
-    result.samples_per_second = model.samples_trained / (result.seconds - timer.time_elapsed("validate"))
+    result.seconds = watch.seconds
+    result.samples_per_second = model.samples_trained / (watch.seconds - watch.validation_seconds)
     result.peak_memory_bytes, result.peak_gpu_memory_bytes = peak_memory_bytes()
     result.data_fingerprint = data.fingerprint()
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def within(key: str, value: float | None, interval: str) -> None:
-    """Check that a number lies in an interval written as in mathematics, such as "[0, 1)"; None and NaN: see below.
+    """Check that a number lies in an interval written as in mathematics, such as "[0, 1)".
 
     None means "not set" and passes; NaN never does. Raises ConfigurationError, naming the key and the interval.
     """
@@ -60,18 +60,33 @@ def no_setting(prefix: str, key: str, cls: type) -> str:
     """Words for a misspelt key below `prefix` (`model.`), pointing to the nearest setting of cls or to all of them."""
     known = [field.name for field in fields(cls)]
     near = get_close_matches(key, known, n=1)
-    hint = f"did you mean {prefix}{near[0]}?" if near else f"the settings there are {', '.join(sorted(known))}"
-    return f"{prefix}{key} is no setting: {hint}"
+    every = f"the settings there are {', '.join(sorted(known))}" if known else "this choice has no settings"
+    return f"{prefix}{key} is no setting: {f'did you mean {prefix}{near[0]}?' if near else every}"
+
+
+_WHAT_TO_SET = {  # by what OmegaConf's message contains
+    "converted to Float": "set a number",
+    "converted to Integer": "set a whole number",
+    "is not a valid bool": "set true or false",
+    "is not Optional": "it cannot be null; set a value",
+    "is not a ListConfig": "set a list, such as [256]",
+    "is not a subclass of": "it is a group of settings; set one of them by its name",
+    "Invalid type assigned": "it is a group of settings; set one of them by its name",
+    "incompatible with type hint": "it is a group of settings; set one of them by its name",
+    "missing mandatory value": "set a value or make a choice",
+}
 
 
 def explain(error: OmegaConfBaseException, prefix: str = "") -> str:
     """One line for what OmegaConf found wrong with a value or a key; prefix is put before its key."""
     full_key = prefix + (error.full_key or str(error.key or ""))
-    above, dot, key = full_key.rpartition(".")
+    above, dot, key = full_key.rstrip(".").rpartition(".")
     cls = error.object_type
-    if isinstance(cls, type) and is_dataclass(cls) and key not in [field.name for field in fields(cls)]:
+    if isinstance(error, ConfigKeyError | ConfigAttributeError) and isinstance(cls, type) and is_dataclass(cls):
         return no_setting(above + dot, key, cls)
-    return f"{full_key}: {str(error.msg or error).splitlines()[0]}"
+    message = str(error.msg or error).splitlines()[0]
+    hints = [hint for words, hint in _WHAT_TO_SET.items() if words in message]
+    return ": ".join([above + dot + key, message.rstrip("."), *hints[:1]])
 
 
 def refuse_unknown(node: DictConfig, prefix: str = "") -> None:

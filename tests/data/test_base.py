@@ -99,7 +99,7 @@ def test_the_shard_is_the_trainers():
 def test_too_few_samples_end_in_one_line():
     with pytest.raises(DataError, match=r"the val set has 1 samples for 2 processes: set data\.val_fraction higher"):
         module(count=10, ranks=(0, 2))
-    with pytest.raises(DataError, match=r"90 samples, less than one batch: set data\.batch_size lower"):
+    with pytest.raises(DataError, match=r"90 samples, a batch of all processes takes 91: set data\.batch_size"):
         module(batch_size=91, drop_last=True)
 
 
@@ -133,3 +133,12 @@ def test_slow_imports_wait_until_they_are_needed():
         tops = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
         names = {getattr(node, "module", None) or node.names[0].name for node in tops}
         assert not {name.split(".")[0] for name in names} & lazy, path
+
+
+@pytest.mark.parametrize(("official", "lines"), [((100, 30), []), ((100, 40), ["100 + 30 samples, not 100 + 40"])])
+def test_a_copy_that_is_not_whole_is_said_to_be(official, lines, monkeypatch, caplog):
+    monkeypatch.setattr(Numbers, "official_sizes", official)
+    module()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the data has {line}: is its copy whole?" for line in lines
+    ]

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -99,7 +101,7 @@ def test_an_unreadable_image_is_named(root, content):
     path = root / "train" / "dog" / "4.png"
     whole = path.read_bytes()
     path.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"hello", "empty": b""}[content])
-    with pytest.raises(DataError, match=f"{path} is no readable image .*: replace or delete it") as caught:
+    with pytest.raises(DataError, match=f"{path} is damaged or no image: replace or delete it$") as caught:
         data(root)
     assert "\n" not in str(caught.value)
 
@@ -108,7 +110,7 @@ def test_a_truncated_jpeg_is_named(root):
     path = root / "test" / "dog" / "9.jpg"
     write(path, (64, 64))
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataError, match=f"{path} is no readable image"):
+    with pytest.raises(DataError, match=f"{path} is damaged or no image"):
         data(root)
 
 
@@ -138,6 +140,13 @@ def test_a_tree_that_is_not_one(root, tmp_path):
 def test_classes_must_agree(root):
     write(root / "test" / "bird" / "1.png")
     with pytest.raises(DataError, match="must have the same class folders, but bird is in one only"):
+        data(root)
+
+
+def test_one_class_is_none_to_tell_apart(root):
+    for split in ("train", "test"):
+        shutil.rmtree(root / split / "dog")
+    with pytest.raises(DataError, match="holds one class only: add a folder for another to train/ and test/"):
         data(root)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dlproj.data import reviews
-from dlproj.data.imdb import IMDBConfig
+from dlproj.data.imdb import IMDBConfig, IMDBDataModule
 from dlproj.data.reviews import read_reviews
 from dlproj.data.vocabulary import Side
 from dlproj.settings import ConfigurationError, DataError
@@ -30,6 +30,12 @@ def write(root, files=None):
         path = root / "aclImdb" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    """The trees made here are not the whole data, and the tests of what is logged need not hear of it."""
+    monkeypatch.setattr(IMDBDataModule, "official_sizes", None)
 
 
 @pytest.fixture

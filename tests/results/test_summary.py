@@ -1,7 +1,6 @@
 import json
-import subprocess
 
-from dlproj.results.summary import RunResult, git_commit, peak_memory_bytes
+from dlproj.results.summary import RunResult
 
 
 def result(folder, **fields):
@@ -26,15 +25,3 @@ def test_what_is_not_finite_is_null_as_json_has_no_word_for_it(tmp_path):
 
 def refuse(word):
     raise AssertionError(f"{word} is no JSON")
-
-
-def test_the_commit_is_gits(tmp_path):
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
-    commit = git_commit()
-    assert commit is None or commit.removesuffix("+") == head
-
-
-def test_peak_memory_is_in_bytes():
-    held = b"x" * (300 * 2**20)
-    peak, _ = peak_memory_bytes()
-    assert len(held) < peak < 2**40

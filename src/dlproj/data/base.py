@@ -1,6 +1,7 @@
 """What all data sets share: settings, the split into train, val and test, scaling, and the batches of each."""
 
 import hashlib
+import logging
 import os
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
 from dlproj.settings import DataError, require, within
+
+_log = logging.getLogger(__name__)
 
 
 class Kind(Enum):
@@ -82,6 +85,7 @@ class DataModule(pl.LightningDataModule):
     train: Samples
     val: Samples
     test: Samples
+    official_sizes: tuple[int, int] | None = None  # samples in the training and the test set, where they are known
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         super().__init__()
@@ -98,6 +102,9 @@ class DataModule(pl.LightningDataModule):
         if hasattr(self, "train"):
             return
         train, self.test = self.load()
+        sizes = (len(train), len(self.test))
+        if self.official_sizes and sizes != self.official_sizes:
+            _log.warning("the data has %d + %d samples, not %d + %d: is its copy whole?", *sizes, *self.official_sizes)
         self.train, self.val = self._split(train)
         self._check_sizes()
         self.fit_transform()
@@ -118,8 +125,9 @@ class DataModule(pl.LightningDataModule):
                 raise DataError(f"the {name} set has {len(samples)} samples for {shard.world_size} processes: "
                                 "set data.val_fraction higher or trainer.devices lower")  # fmt: skip
         if len(self.train_dataloader()) == 0:
-            raise DataError(f"the training set has {len(self.train)} samples, less than one batch: "
-                            "set data.batch_size lower, or data.drop_last=false")  # fmt: skip
+            needed = self.config.batch_size * shard.world_size if self.config.drop_last else shard.world_size
+            raise DataError(f"the training set has {len(self.train)} samples, a batch of all processes takes {needed}: "
+                            "set data.batch_size or data.val_fraction lower, or data.drop_last=false")  # fmt: skip
 
     def fit_transform(self) -> None:
         """Learn from the training samples what transform() needs."""

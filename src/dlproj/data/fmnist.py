@@ -31,6 +31,8 @@ class FMNISTConfig(ImageConfig):
 class FMNISTDataModule(ImageDataModule):
     """Fashion-MNIST through torchvision."""
 
+    official_sizes = (60_000, 10_000)
+
     def prepare_data(self) -> None:
         """Download what is missing of the four files."""
         parts = [f"raw/{file}" for train in (True, False) for file in _file_names(train)]

@@ -44,6 +44,8 @@ class ImageFolderConfig(ImageConfig):
             odd = sorted(set(classes) ^ set(test))
             raise DataError(f"data.root={self.root}: train/ and test/ must have the same class folders, "
                             f"but {', '.join(odd[:5])} is in one only: add or remove it")  # fmt: skip
+        if len(classes) < 2:
+            raise DataError(f"data.root={self.root} holds one class only: add a folder for another to train/ and test/")
         return image_spec((self.channels, self.image_size, self.image_size), classes)
 
     def build(self, seed: int) -> "ImageFolderDataModule":
@@ -86,7 +88,9 @@ def _folders(root: Path, split: str) -> tuple[str, ...]:
 def _images(folder: Path) -> list[Path]:
     names = sorted(name for name in os.listdir(folder) if name.lower().endswith(EXTENSIONS) and name[0] != ".")
     if not names:
-        raise DataError(f"{folder} holds no images: add some, or remove the folder from both train/ and test/")
+        raise DataError(
+            f"{folder} holds no images ({' '.join(EXTENSIONS)}): add some, or remove it from train/ and test/"
+        )
     return [folder / name for name in names]
 
 
@@ -114,7 +118,7 @@ def _decode_one(path: Path, size: int, channels: int) -> np.ndarray:
             deep = image.mode.startswith(("I", "F"))
             pixels = image.convert(MODES[channels]).resize((size, size), Image.Resampling.BILINEAR)
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise DataError(f"{path} is no readable image ({brief(error)}): replace or delete it") from error
+        raise DataError(f"{path} is damaged or no image: replace or delete it") from error
     if deep:  # its conversion would clip all values above 255
         raise DataError(f"{path} has more than 8 bits a channel: convert it to an 8-bit image")
     return np.asarray(pixels).reshape(size, size, channels)

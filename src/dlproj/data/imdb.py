@@ -44,6 +44,7 @@ class IMDBDataModule(DataModule):
     """
 
     config: IMDBConfig
+    official_sizes = (25_000, 25_000)
     words: list[str]  # after setup(): the word of id i is words[i - 4]
 
     _reviews: Reviews | None = None

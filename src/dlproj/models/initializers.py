@@ -61,6 +61,8 @@ class InitializerConfig:
             required = mine and number != "mean"
             require(given or not required, f"{key}.name={name} needs a number: set {key}.{number}")
         require(self.name is not None, f"{key}.name is unset: set it to torch, zeros, normal, glorot_uniform, …")
+        for number in ("value", "mean", "low", "high"):
+            within(f"{key}.{number}", getattr(self, number), "(-inf, inf)")
         within(f"{key}.std", self.std, "(0, inf)")
         if self.low is not None and self.high is not None:
             require(self.low < self.high, f"{key}.low={self.low} is not below {key}.high={self.high}: set it lower")

@@ -75,7 +75,7 @@ def _describe_one(cls: type[LayerT], entry: Any, model: LayerSettings, key: str)
     own = {"units": entry} if isinstance(entry, int) and not isinstance(entry, bool) else entry
     if not isinstance(own, dict):
         raise ConfigurationError(
-            f"{key}={entry} is no layer: set a width such as 256, or settings such as {{units: 256}}"
+            f"{key}={entry!r} is no layer: set a width such as 256, or settings such as {{units: 256}}"
         )
     require("units" in own, f"{key} has no width: set {key}.units")
     layer = typed(cls, _shared(cls, model) | own, key)

@@ -60,8 +60,9 @@ def loss_function(loss: Loss, activation: Activation) -> LossFunction:
 
 
 def _binary_cross_entropy_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:
-    clipped = logits.softmax(1).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
-    return functional.binary_cross_entropy(clipped, one_hot(logits, targets))
+    # torch's own binary cross-entropy of probabilities refuses to run under autocast on a GPU.
+    clipped = logits.float().softmax(1).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
+    return -torch.where(one_hot(logits, targets) > 0, clipped.log(), (-clipped).log1p()).mean()
 
 
 def one_hot(logits: Tensor, targets: Tensor) -> Tensor:

@@ -57,13 +57,17 @@ class RNNConfig(ModelConfig):
         require(own, f"model.activation is of model=simple_rnn: leave it out for {self.cell.name}")
         has_gate = self.forget_bias is None or self.cell is Cell.lstm
         require(has_gate, "model.forget_bias is of an LSTM: set model=lstm or leave it out")
+        within("model.forget_bias", self.forget_bias, "(-inf, inf)")
 
     def _check_embedding(self) -> None:
         within("model.embedding_dim", self.embedding_dim, "[1, inf)")
         within("model.embedding_rows", self.embedding_rows, "[1, inf)")
+        needless = self.embedding_dim is None and self._details_of_embedding()
+        require(not needless, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
+
+    def _details_of_embedding(self) -> bool:
         chosen = (self.embedding_rows, self.embedding_dropout, self.embedding_initializer)
-        read = self.embedding_dim is not None or chosen == (None, 0.0, InitializerConfig())
-        require(read, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
+        return chosen != (None, 0.0, InitializerConfig())
 
     def hidden_layers(self) -> list[RecurrentConfig]:
         """The description of each recurrent layer. Raises ConfigurationError."""
@@ -75,6 +79,7 @@ class RNNConfig(ModelConfig):
             self._check_words(spec)
             return self.embedding_dim or 1
         require(not self.masking, "model.masking is for padded reviews: set model.masking=false for this data")
+        require(not self._details_of_embedding(), "model.embedding_* is for word ids: leave it out for this data")
         if spec.kind is Kind.features:
             self._refuse_image_reading("features")
             return 1

@@ -67,9 +67,11 @@ class EpochTensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log by epoch where the metrics carry one, as Lightning's do."""
-        values = {key: value for key, value in metrics.items() if key != "epoch"}
-        super().log_metrics(values, int(metrics["epoch"]) + 1 if "epoch" in metrics else step)
+        """Log by epoch what Lightning logs; the test, which belongs to no epoch, comes with the outcome."""
+        if "epoch" in metrics:
+            step = int(metrics["epoch"]) + 1
+            metrics = {key: value for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
+        super().log_metrics(metrics, step)
 
     def log_outcome(self, settings: dict[str, Any], metrics: dict[str, float], epoch: int) -> None:
         """Fill the HParams tab: the settings that are set, and the final metrics, which stand at the last epoch."""

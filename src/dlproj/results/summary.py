@@ -2,18 +2,9 @@
 
 import json
 import os
-import platform
-import resource
-import subprocess
-import sys
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
-
-_PACKAGES = ("dlproj", "torch", "pytorch-lightning", "hydra-core", "torchmetrics", "torchvision", "numpy")
 
 
 @dataclass(slots=True)
@@ -22,9 +13,10 @@ class RunResult:
 
     folder: str
     name: str
-    status: str  # completed, interrupted or failed
+    status: str  # running, completed, interrupted or failed
     stop_reason: str  # why training ended, in words
     seed: int
+    overrides: list[str] = field(default_factory=list)  # as typed on the command line
     last_epoch: int = 0  # epochs trained
     best_epoch: int | None = None  # the epoch whose `monitor` was best, the first of equals
     monitor: str = ""
@@ -35,7 +27,7 @@ class RunResult:
     parameters: int = 0  # all of them are trained
     seconds: float = 0.0  # of training with its validation, without loading and testing
     samples_per_second: float = 0.0  # training samples over the time of training alone
-    peak_memory_bytes: int = 0  # of this process
+    peak_memory_bytes: int = 0  # of this process so far, in a sweep with the jobs before
     peak_gpu_memory_bytes: int = 0
     data_fingerprint: str = ""  # of the samples of train, val and test
     versions: dict[str, str] = field(default_factory=dict)
@@ -62,29 +54,3 @@ def _finite(content: Any) -> Any:
     if isinstance(content, float) and not abs(content) < float("inf"):
         return None
     return content
-
-
-def versions() -> dict[str, str]:
-    """Of Python and the packages that the figures depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
-
-
-def machine() -> str:
-    """Processor, cores that this process may use, and GPU."""
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores{gpu}"
-
-
-def git_commit() -> str | None:
-    """The commit of the checkout that this package runs from; None outside one."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def peak_memory_bytes() -> tuple[int, int]:
-    """The most memory that this process has held so far, and the most on its GPU (0 without one)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return peak, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

@@ -10,7 +10,7 @@ from dlproj.results.summary import RunResult
 
 def show(result: RunResult) -> None:
     """Print what a completed run came to."""
-    table = Table(show_header=False, title=result.name, title_justify="left")
+    table = Table(show_header=False, title=" ".join([result.name, *result.overrides]), title_justify="left")
     for label, value in rows(result):
         table.add_row(label, value)
     Console(soft_wrap=True).print(table)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,10 +26,11 @@ def rank() -> int:
 def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) -> T:
     """Call function(*arguments) in `count` spawned processes with torchrun's environment; return rank 0's result.
 
-    The first process that fails takes the others down. A UserError in it is raised here as one, any other error as a
-    RuntimeError with its traceback. Lightning's own launcher would run the whole command line again in each process,
-    and a sweep would then be run by each of them.
+    Ctrl-C and SIGTERM end them all, and this process with exit code 130 or 143. The first process that fails takes the
+    others down; a UserError in it is raised here as one, any other error as a RuntimeError with its traceback.
+    Lightning's own launcher would run the whole command line again in each process, and so a whole sweep.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -48,6 +50,8 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
             results: dict[int, T] = elastic_launch(config, function)(*arguments)
     except ChildFailedError as error:
         raise _cause(error) from None
+    except SignalException as error:
+        sys.exit(128 + error.sigval)
     return results[0]
 
 

@@ -1,17 +1,31 @@
-"""A progress bar that shows the running loss and accuracy and costs a step nothing between two refreshes."""
+"""What is shown while training: the table of layers, and a progress bar with the running loss and accuracy."""
 
+import logging
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import ModelSummary, TQDMProgressBar
 
 from dlproj.models.classifier import Classifier
 
 _REFRESH_EVERY = 50  # batches: at every batch the bar costs more than a small network's arithmetic
 
 
+class Summary(ModelSummary):
+    """Lightning's table of layers, which rounds, and the exact number of parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(max_depth=2)
+
+    @staticmethod
+    def summarize(summary_data: list[tuple[str, list[str]]], total_parameters: int, *args: Any, **kwargs: Any) -> None:
+        """Log both where Lightning logs the one."""
+        ModelSummary.summarize(summary_data, total_parameters, *args, **kwargs)
+        logging.getLogger(ModelSummary.__module__).info(f"{total_parameters:,} parameters")
+
+
 class ProgressBar(TQDMProgressBar):
-    """Lightning's bar, reading the model's running sums where others would log every step."""
+    """Lightning's bar, reading the model's running sums: it costs a step nothing between two refreshes."""
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=_REFRESH_EVERY)

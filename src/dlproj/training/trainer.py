@@ -1,7 +1,6 @@
 """The Trainer's settings and Lightning's Trainer built from them."""
 
 import logging
-import os
 import re
 import warnings
 from dataclasses import dataclass
@@ -11,12 +10,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelSummary, Timer
+from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
+from dlproj.machine import usable_cores
 from dlproj.settings import one_of, require, within
-from dlproj.training.progress import ProgressBar
+from dlproj.training.progress import ProgressBar, Summary
+from dlproj.training.stopwatch import Stopwatch
 
 _NOBODYS_FAULT = (
     # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
@@ -61,7 +62,7 @@ class TrainerConfig:
     precision: str = "32-true"
     gradient_clip_val: float | None = None  # above 0
     gradient_clip_algorithm: ClipAlgorithm = ClipAlgorithm.norm
-    accumulate_grad_batches: int = 1  # batches whose gradients are summed up to one step, 1 or more
+    accumulate_grad_batches: int = 1  # batches whose gradients are averaged into one step, 1 or more
     deterministic: bool = True  # use only operations that give the same bits every time
     limit_train_batches: int | None = None  # batches an epoch, 1 or more; unset: all
     limit_val_batches: int | None = None
@@ -100,10 +101,12 @@ class TrainerConfig:
             wanted <= gpus,
             f"the trainer wants {wanted} GPUs, this machine has {gpus}: set trainer.accelerator=cpu or fewer devices",
         )
+        half = self.precision == "16-mixed" and not self.uses_gpu()
+        require(not half, "trainer.precision=16-mixed needs a GPU: set trainer.precision=bf16-mixed")
 
     def prepare_process(self) -> None:
         """Set this process's threads and arithmetic, and keep Lightning to the words that tell something of a run."""
-        torch.set_num_threads(self.threads or max(1, len(os.sched_getaffinity(0)) // self.devices))
+        torch.set_num_threads(self.threads or max(1, usable_cores() // self.devices))
         # Gradients that vanish over 200 time steps end below 1e-38, where a CPU is slow: without flushing them to zero
         # a backward pass of an LSTM takes 12 times as long. Threads started later inherit this.
         torch.set_flush_denormal(True)
@@ -117,7 +120,7 @@ class TrainerConfig:
 
     def build(self, callbacks: list[Callback], loggers: list[Logger], folder: Path) -> pl.Trainer:
         """Lightning's Trainer."""
-        extra: list[Callback] = [Timer(self.max_time), ModelSummary(max_depth=2)]
+        extra: list[Callback] = [Timer(self.max_time), Stopwatch(), Summary()]
         if self.progress_bar:
             extra.append(ProgressBar())
         return pl.Trainer(

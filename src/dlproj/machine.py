@@ -1,0 +1,54 @@
+"""Where a run happens: cores, memory, versions, the commit of the code."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+_PACKAGES = ("dlproj", "torch", "pytorch-lightning", "hydra-core", "torchmetrics", "torchvision", "numpy")
+
+
+def usable_cores() -> int:
+    """The cores that this process may use; all of the machine's where the system does not tell, as on macOS."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that the figures depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+
+
+def machine() -> str:
+    """System, processor, usable cores and GPU."""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{platform.system()} {platform.machine()}, {usable_cores()} cores{gpu}"
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this package runs from, with a "+" for uncommitted changes; None outside one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changes else "")
+
+
+def peak_memory_bytes() -> tuple[int, int]:
+    """The most memory that this process has held so far, and the most on its GPU since reset_peak_gpu_memory()."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+
+
+def reset_peak_gpu_memory() -> None:
+    """Count the GPU's peak from now on: in a sweep, a run follows others in one process."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
