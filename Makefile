@@ -31,6 +31,7 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff format
 
 $(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "dlproj needs Python 3.11 to 3.13: make PYTHON=python3.13")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
 	@touch $@

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dlproj.command import in_one_line
 from dlproj.config import SCHEMAS, load
+from dlproj.optim import CosineConfig
 from dlproj.settings import ConfigurationError, UserError
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -55,6 +56,7 @@ def test_the_default_is_an_mlp_on_fashion_mnist_with_adam(composed):
     config = composed()
     assert (config.model.hidden, config.optim.learning_rate, config.seed) == ([1000], 0.001, 0)
     assert config.data.spec().shape == (1, 28, 28)
+    assert isinstance(config.scheduler, CosineConfig)
 
 
 def test_the_folder_of_the_data_comes_from_the_environment(monkeypatch):
@@ -68,7 +70,7 @@ def test_the_folder_of_the_data_comes_from_the_environment(monkeypatch):
     "overrides",
     [
         ["data=digits", "model.hidden=[{units: 729, activation: softmax, weight_l1: 0.01}, 5]", "trainer=debug"],
-        ["data=imdb", "model=lstm", "data.padding=post", "model.masking=true", "scheduler=cosine"],
+        ["data=imdb", "model=lstm", "data.padding=post", "model.masking=true", "scheduler=step"],
         ["model.weight_initializer={name: normal, std: 0.01}", "model.output.bias_initializer.name=ones", "seed=7"],
         ["trainer.gradient_clip_val=1", "callbacks.early_stopping.patience=2", "optim=adagrad"],
     ],
@@ -116,7 +118,7 @@ REFUSED = {
     "trainer.progress_bar=maybe": "trainer.progress_bar: Value 'maybe' is not a valid bool (type str): set true",
     "~optim": "optim: Structured config of type `Config` has missing mandatory value: optim: set",
     "data=null": "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits",
-    "scheduler.gamma=0.5": "scheduler.gamma is no setting: this choice has no settings",
+    "scheduler=constant scheduler.gamma=0.5": "scheduler.gamma is no setting: this choice has no settings",
     "scheduler=plateau scheduler.min_learning_rate=5": "scheduler.min_learning_rate=5.0 is above optim",
     "model=gru data=digits model.image_reading=rows model.embedding_dropout=0.1": "model.embedding_* is for word ids",
     "model.hidden=[{units: 3, actvation: relu}]": "model.hidden[0].actvation is no setting: did you mean",
@@ -137,7 +139,7 @@ REFUSED = {
     "data.scaling=half": "data.scaling: Invalid value 'half', expected one of [none, unit, min_max, standardize]",
     "optim.learning_rate=0": "optim.learning_rate=0.0 is impossible: set a value in (0, inf)",
     "optim=nesterov optim.momentum=0": "optim.nesterov=true needs optim.momentum above 0: set 0.9",
-    "scheduler=cosine trainer.max_epochs=1": "scheduler.warmup_epochs=1.0 leaves nothing of trainer.max_epochs=1: set",
+    "scheduler.warmup_epochs=1 trainer.max_epochs=1": "scheduler.warmup_epochs=1.0 leaves nothing of trainer.max_ep",
     "callbacks.early_stopping.patience=0": "callbacks.early_stopping.patience=0 is impossible: set a value in",
     "callbacks.early_stopping.monitor=loss": "callbacks.early_stopping.monitor=loss is no choice: set one of val",
     "trainer.max_epochs=0": "trainer.max_epochs=0 is impossible: set a value in [1, inf)",

@@ -12,11 +12,8 @@ from dlproj.run import best_epoch, run, train
 from dlproj.settings import DataError
 
 QUICK = [
-    "data=digits",
-    "model.hidden=[16]",
-    "trainer.accelerator=cpu",
-    "trainer.threads=1",
-    "trainer.progress_bar=false",
+    *("data=digits", "data.batch_size=128", "model.hidden=[16]"),
+    *("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false"),
 ]
 
 
@@ -163,7 +160,8 @@ def test_penalties_are_logged_apart_and_add_up_to_the_loss(composed, tmp_path):
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["scheduler=cosine"],
+        ["scheduler.warmup_epochs=1"],
+        ["scheduler=constant"],
         ["scheduler=plateau", "trainer.gradient_clip_val=0.5"],
         ["trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1", "trainer.gradient_clip_algorithm=value"],
         ["trainer.precision=bf16-mixed", "trainer.deterministic=false"],
