@@ -81,16 +81,7 @@ class Config:
     def __post_init__(self) -> None:
         within("seed", self.seed, "[0, 4294967295]")
         require(bool(self.name), "name is empty: set a word for the folder's name")
-        rate = self.optim.learning_rate
-        for key in ("final_learning_rate", "min_learning_rate"):
-            low = getattr(self.scheduler, key, 0.0)
-            require(low <= rate, f"scheduler.{key}={low} is above optim.learning_rate={rate}: set it lower")
-        if isinstance(self.scheduler, CosineConfig):
-            epochs = self.trainer.max_epochs
-            message = (
-                f"scheduler.warmup_epochs={self.scheduler.warmup_epochs} leaves nothing of trainer.max_epochs={epochs}"
-            )
-            require(self.scheduler.warmup_epochs < epochs, f"{message}: set it lower")
+        self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)
 
     def settings(self) -> dict[str, Any]:
         """All settings as plain containers, with the class of each group under `schema`."""

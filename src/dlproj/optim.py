@@ -154,6 +154,9 @@ class AdagradConfig(OptimConfig):
 class SchedulerConfig:
     """The learning rate stays as it is."""
 
+    def check(self, learning_rate: float, max_epochs: int) -> None:
+        """Raise ConfigurationError if the schedule does not go with the rate it starts from or the number of epochs."""
+
     def build(self, optimizer: Optimizer, epochs: int, steps: int) -> dict[str, Any]:
         """Lightning's description of the schedule over so many epochs and optimizer steps in all; empty for none."""
         return {}
@@ -200,6 +203,12 @@ class CosineConfig(SchedulerConfig):
         within("scheduler.warmup_epochs", self.warmup_epochs, "[0, inf)")
         within("scheduler.final_learning_rate", self.final_learning_rate, "[0, inf)")
 
+    def check(self, learning_rate: float, max_epochs: int) -> None:
+        """As above."""
+        message = f"scheduler.warmup_epochs={self.warmup_epochs} leaves nothing of trainer.max_epochs={max_epochs}"
+        require(self.warmup_epochs < max_epochs, f"{message}: set it lower")
+        _check_lowest("final_learning_rate", self.final_learning_rate, learning_rate)
+
     def build(self, optimizer: Optimizer, epochs: int, steps: int) -> dict[str, Any]:
         """LinearLR, then CosineAnnealingLR."""
         warmup = round(steps * self.warmup_epochs / epochs)
@@ -225,6 +234,10 @@ class PlateauConfig(SchedulerConfig):
         within("scheduler.patience", self.patience, "[1, inf)")
         within("scheduler.min_learning_rate", self.min_learning_rate, "[0, inf)")
 
+    def check(self, learning_rate: float, max_epochs: int) -> None:
+        """As above."""
+        _check_lowest("min_learning_rate", self.min_learning_rate, learning_rate)
+
     def build(self, optimizer: Optimizer, epochs: int, steps: int) -> dict[str, Any]:
         """ReduceLROnPlateau."""
         scheduler = ReduceLROnPlateau(
@@ -236,3 +249,8 @@ class PlateauConfig(SchedulerConfig):
             min_lr=self.min_learning_rate,
         )
         return {"scheduler": scheduler, "monitor": self.monitor}
+
+
+def _check_lowest(name: str, lowest: float, learning_rate: float) -> None:
+    message = f"scheduler.{name}={lowest} is above optim.learning_rate={learning_rate}: set it lower"
+    require(lowest <= learning_rate, message)
