@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dlproj.config import Config
@@ -44,17 +44,15 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
-    trainer = config.trainer.build(config.callbacks.build(folder), [tensorboard, table], folder)
     result = _begin(config, folder, overrides, model)
+    callbacks = [*config.callbacks.build(folder), RecordEarlyEnd(result, table)]
+    trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
     try:
         trainer.fit(model, datamodule=data)
         result.tested_weights = _restore(config, folder, trainer, model)
         trainer.test(model, datamodule=data, verbose=False)
-    except BaseException as error:
-        _end_early(result, table, trainer, error)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            sys.exit(128 + _signal(error))  # what a shell expects of a process that a signal ended
-        raise
+    except (KeyboardInterrupt, SystemExit) as error:
+        sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
     _complete(result, config, trainer, model, data, table)
     if trainer.is_global_zero:
         result.write()
@@ -95,18 +93,32 @@ def _restore(config: Config, folder: Path, trainer: pl.Trainer, model: Classifie
     return "best"
 
 
-def _end_early(result: RunResult, table: EpochTable, trainer: pl.Trainer, error: BaseException) -> None:
-    from_outside = isinstance(error, KeyboardInterrupt | SystemExit)
-    result.status = "interrupted" if from_outside else "failed"
-    result.stop_reason = _signal(error).name if from_outside else f"{type(error).__name__}: {error}"
-    result.last_epoch = max(table.rows, default=0)
-    if trainer.is_global_zero:
-        result.write()
+class RecordEarlyEnd(Callback):
+    """Writes the record of a run that fails or is interrupted.
+
+    As a callback, because Lightning calls it before it hands signals back to their default: a second SIGTERM, which a
+    launcher sends when another rank has ended, would then end the process before it has written anything.
+    """
+
+    def __init__(self, result: RunResult, table: EpochTable) -> None:
+        self.result = result
+        self.table = table
+
+    def on_exception(self, trainer: pl.Trainer, model: pl.LightningModule, exception: BaseException) -> None:
+        """Say why, in summary.json."""
+        from_outside = trainer.received_sigterm or isinstance(exception, KeyboardInterrupt | SystemExit)
+        self.result.status = "interrupted" if from_outside else "failed"
+        reason = f"{type(exception).__name__}: {exception}"
+        self.result.stop_reason = _signal(trainer, exception).name if from_outside else reason
+        self.result.last_epoch = max(self.table.rows, default=0)
+        if trainer.is_global_zero:
+            self.result.write()
 
 
-def _signal(error: BaseException) -> signal.Signals:
-    """Lightning raises its own SystemExit on SIGTERM, and a plain one on SIGINT."""
-    return signal.SIGTERM if isinstance(error, SIGTERMException) else signal.SIGINT
+def _signal(trainer: pl.Trainer, error: BaseException) -> signal.Signals:
+    """Which one ended the run: Lightning raises its own SystemExit on SIGTERM, and a plain one on SIGINT."""
+    sigterm = trainer.received_sigterm or isinstance(error, SIGTERMException)
+    return signal.SIGTERM if sigterm else signal.SIGINT
 
 
 def _complete(
