@@ -118,7 +118,9 @@ def test_a_run_ended_by_a_signal_leaves_a_summary_and_its_exit_code(sent, code, 
     assert process.stdout is not None
     seen = b""
     while b"Epoch 3/" not in seen:  # the bar's words, so that nothing has to be waited for by the clock
-        seen += os.read(process.stdout.fileno(), 4096)
+        chunk = os.read(process.stdout.fileno(), 4096)
+        assert chunk, "the run ended by itself"
+        seen += chunk
     process.send_signal(sent)
     process.communicate(timeout=60)
     assert process.returncode == code
