@@ -127,3 +127,5 @@ def test_a_run_ended_by_a_signal_leaves_a_summary_and_its_exit_code(sent, code, 
     found = json.loads((folders(tmp_path)[0] / "summary.json").read_text())
     assert found["status"] == "interrupted"
     assert found["last_epoch"] >= 2
+    assert found["best_epoch"] >= 1
+    assert 0 < found["train/accuracy"] <= 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 from hydra.conf import HydraConf
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -59,6 +59,10 @@ def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
         else:
             with _shown_as(f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"):
                 yield
+    except SystemExit as exit:
+        if exit.code in (130, 143):
+            print(f"interrupted: what there is stands in {os.path.relpath(folder)}", file=sys.stderr)  # noqa: T201
+        raise
     finally:
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
@@ -95,6 +99,9 @@ def in_one_line(error: BaseException) -> str:
         return explain(error)
     if isinstance(error, ValueError):
         return "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits"
+    if isinstance(error, OverrideParseException) or type(error).__name__.startswith("Lexer"):
+        quoting = "write setting=value, and put quotes around what is not plain: 'data.root=\"~/data\"'"
+        return f"the command line cannot be read ({' '.join(str(error).split())}): {quoting}"
     cause = error.__cause__ or error.__context__
     if isinstance(error, HydraException) and cause is not None:
         return in_one_line(cause)

@@ -45,7 +45,7 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
     result = _begin(config, folder, overrides, model)
-    callbacks = [*config.callbacks.build(folder), RecordEarlyEnd(result, table)]
+    callbacks = [*config.callbacks.build(folder), RecordEarlyEnd(config, result, table)]
     trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
     try:
         trainer.fit(model, datamodule=data)
@@ -100,7 +100,8 @@ class RecordEarlyEnd(Callback):
     launcher sends when another rank has ended, would then end the process before it has written anything.
     """
 
-    def __init__(self, result: RunResult, table: EpochTable) -> None:
+    def __init__(self, config: Config, result: RunResult, table: EpochTable) -> None:
+        self.config = config
         self.result = result
         self.table = table
 
@@ -110,7 +111,7 @@ class RecordEarlyEnd(Callback):
         self.result.status = "interrupted" if from_outside else "failed"
         reason = f"{type(exception).__name__}: {exception}"
         self.result.stop_reason = _signal(trainer, exception).name if from_outside else reason
-        self.result.last_epoch = max(self.table.rows, default=0)
+        _record_epochs(self.config, self.result, self.table)
         if trainer.is_global_zero:
             self.result.write()
 
@@ -127,15 +128,19 @@ def _complete(
     watch = next(one for one in trainer.callbacks if isinstance(one, Stopwatch))  # type: ignore[attr-defined]
     result.status = "completed"
     result.stop_reason = stop_reason(trainer, config.trainer.max_time)
-    result.last_epoch = max(table.rows, default=0)
-    result.best_epoch = best_epoch(table.rows, result.monitor, config.callbacks.early_stopping.direction())
-    tested = {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
-    result.metrics = table.rows.get(result.last_epoch, {}) | tested
+    _record_epochs(config, result, table)
+    result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.confusion_matrix = model.test_confusion_matrix
     result.seconds = watch.seconds
     result.samples_per_second = model.samples_trained / (watch.seconds - watch.validation_seconds)
     result.peak_memory_bytes, result.peak_gpu_memory_bytes = peak_memory_bytes()
     result.data_fingerprint = data.fingerprint()
+
+
+def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None:
+    result.last_epoch = max(table.rows, default=0)
+    result.best_epoch = best_epoch(table.rows, result.monitor, config.callbacks.early_stopping.direction())
+    result.metrics = dict(table.rows.get(result.last_epoch, {}))
 
 
 def stop_reason(trainer: pl.Trainer, max_time: str | None) -> str:

@@ -6,6 +6,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from dlproj.settings import UserError
@@ -30,29 +31,31 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
     others down; a UserError in it is raised here as one, any other error as a RuntimeError with its traceback.
     Lightning's own launcher would run the whole command line again in each process, and so a whole sweep.
     """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        monitor_interval=0.1,
-        start_method="spawn",
-    )
-    try:
-        with _only_our_words():
+    with TemporaryDirectory() as logs, _only_our_words():
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            monitor_interval=0.1,
+            start_method="spawn",
+            logs_specs=DefaultLogsSpecs(log_dir=logs),
+        )
+        try:
             results: dict[int, T] = elastic_launch(config, function)(*arguments)
-    except ChildFailedError as error:
-        raise _cause(error) from None
-    except SignalException as error:
-        sys.exit(128 + error.sigval)
-    return results[0]
+            return results[0]
+        except ChildFailedError as error:
+            raise _cause(error) from None
+        except SignalException as error:
+            sys.exit(128 + error.sigval)
 
 
 @contextmanager
