@@ -49,8 +49,9 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
     try:
         trainer.fit(model, datamodule=data)
-        result.tested_weights = _restore(config, folder, trainer, model)
-        trainer.test(model, datamodule=data, verbose=False)
+        best = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
+        result.tested_weights = "best" if best else "last"
+        trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
     except (KeyboardInterrupt, SystemExit) as error:
         sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
     _complete(result, config, trainer, model, data, table)
@@ -81,16 +82,6 @@ def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classi
         config.save(folder / "config.yaml")
         result.write()
     return result
-
-
-def _restore(config: Config, folder: Path, trainer: pl.Trainer, model: Classifier) -> str:
-    """Give the model the weights to be tested; say which."""
-    if not config.callbacks.early_stopping.restore_best:
-        return "last"
-    trainer.strategy.barrier("best checkpoint written")
-    checkpoint = torch.load(checkpoint_path(folder, "best"), map_location=model.device, weights_only=True)
-    model.load_state_dict(checkpoint["state_dict"])
-    return "best"
 
 
 class RecordEarlyEnd(Callback):

@@ -50,10 +50,10 @@ class EpochTable(Logger):
         """Settings are in config.yaml."""
 
     def _write(self) -> None:
-        columns = list(dict.fromkeys(key for row in self.rows.values() for key in row))
+        columns = sorted({key for row in self.rows.values() for key in row})
         beside = self.path.with_suffix(".csv.tmp")
         with beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["epoch", *sorted(columns)])
+            writer = csv.DictWriter(file, ["epoch", *columns])
             writer.writeheader()
             writer.writerows({"epoch": epoch, **row} for epoch, row in sorted(self.rows.items()))
         os.replace(beside, self.path)
