@@ -136,6 +136,46 @@ def test_evaluation_batches_are_as_large_as_asked_for_but_for_the_last():
     assert [len(targets) for _, targets in evaluation(10, 4)] == [4, 4, 2]
 
 
+def blocks(steps, **settings):
+    loader = training(**settings)
+    loader.steps_per_execution = steps
+    return loader
+
+
+def test_blocks_hold_the_batches_that_single_ones_are_and_the_last_holds_the_rest():
+    loader = blocks(4, count=23, batch_size=4)
+    found = list(loader)
+    assert [len(block) for block in found] == [4, 2]
+    assert len(loader) == 2
+    assert [targets.tolist() for block in found for _, targets in block] == epoch(training(23, 4))
+    assert [loader.batches_in(executions) for executions in (0, 1, 2, 3)] == [0, 4, 6, 6]
+
+
+def test_a_block_makes_each_batch_when_its_turn_comes():
+    made = []
+    (block,) = blocks(6, transform=lambda inputs, _, step, __: made.append(step) or inputs)
+    batches = iter(block)
+    next(batches)
+    next(batches)
+    assert made == [0, 1]
+
+
+def test_a_block_moves_its_batches_where_lightning_wants_them():
+    (block,) = blocks(6)
+    for inputs, targets in block.to(torch.device("meta")):
+        assert inputs.device.type == targets.device.type == "meta"
+
+
+def test_blocks_go_on_where_the_state_was_taken():
+    loader = blocks(2)
+    batches = iter(loader)
+    next(batches)
+    assert loader.state_dict() == {"epoch": 0, "handed_out": 2}
+    resumed = blocks(3)
+    resumed.load_state_dict(loader.state_dict())
+    assert [targets.tolist() for block in resumed for _, targets in block] == epoch(training())[2:]
+
+
 def test_random_generators_of_different_entropy_differ():
     entropies = [(), (0,), (5,), (5, 0), (5, 0, 0), (5, 1), (5, 1, 0), (0, 5), (2**32 + 5,), (5, 2**32)]
     draws = {float(torch.rand((), generator=generator("a", *entropy), dtype=torch.float64)) for entropy in entropies}

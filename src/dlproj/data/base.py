@@ -85,6 +85,7 @@ class DataModule(pl.LightningDataModule):
     train: Samples
     val: Samples
     test: Samples
+    steps_per_execution = 1  # training batches handed out together
     official_sizes: tuple[int, int] | None = None  # samples in the training and the test set, where they are known
 
     def __init__(self, config: DataConfig, seed: int) -> None:
@@ -149,9 +150,14 @@ class DataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> TrainingBatches:
         """Shuffled batches of the training samples."""
-        config = self.config
         return TrainingBatches(
-            self.train, config.batch_size, self.seed, self.transform_training, self.shard(), config.drop_last
+            self.train,
+            self.config.batch_size,
+            self.seed,
+            self.transform_training,
+            self.shard(),
+            self.config.drop_last,
+            self.steps_per_execution,
         )
 
     def val_dataloader(self) -> EvaluationBatches:

@@ -1,9 +1,11 @@
 """Whole batches from tensors in memory: shuffled, sharded by rank, resumable, without a DataLoader's cost a sample."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,6 +60,29 @@ class _BatchSampler:
     sampler: Epoch = field(default_factory=Epoch)
 
 
+class Block:
+    """Consecutive batches, each made when it is its turn: all at once they would not fit a processor's cache."""
+
+    def __init__(self, batch: Callable[[int], Batch], steps: Sequence[int]) -> None:
+        self._batch = batch
+        self._steps = steps
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self._batch, self._steps)
+
+    def to(self, device: torch.device, **options: Any) -> "Block":
+        """The same batches on a device: called by Lightning, which knows nothing of blocks."""
+
+        def moved(step: int) -> Batch:
+            inputs, targets = self._batch(step)
+            return inputs.to(device, **options), targets.to(device, **options)
+
+        return Block(moved, self._steps)
+
+
 class TrainingBatches:
     """One epoch after another of shuffled batches, the same for the same seed.
 
@@ -66,8 +91,9 @@ class TrainingBatches:
     batch W·B. Where the last batch does not divide by W, at most W − 1 samples are left out of that epoch: ranks with
     unequal parts would average their gradients wrongly.
 
-    transform(inputs, epoch, step, shard) makes the batch's inputs from the stored ones. The state holds the epoch and
-    the number of batches handed out, the same on every rank.
+    transform(inputs, epoch, step, shard) makes the batch's inputs from the stored ones. Where steps_per_execution is
+    above 1, that many batches are handed out together, as a Block; the last one of an epoch holds the rest. The state
+    holds the epoch and the number of batches handed out, the same on every rank.
     """
 
     def __init__(
@@ -78,6 +104,7 @@ class TrainingBatches:
         transform: Callable[[Tensor, int, int, Shard], Tensor],
         shard: Shard = Shard(),
         drop_last: bool = False,
+        steps_per_execution: int = 1,
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
@@ -85,27 +112,37 @@ class TrainingBatches:
         self.transform = transform
         self.shard = shard
         self.drop_last = drop_last
+        self.steps_per_execution = steps_per_execution
         self.batch_sampler = _BatchSampler()
         self._handed_out = 0
         self._resume: dict[str, int] = {}
 
-    def __len__(self) -> int:
+    @property
+    def batches(self) -> int:
+        """Batches an epoch."""
         full, rest = divmod(len(self.samples), self.batch_size * self.shard.world_size)
         return full + (not self.drop_last and rest >= self.shard.world_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def batches_in(self, executions: int) -> int:
+        """Batches in an epoch's first so many executions."""
+        return min(executions * self.steps_per_execution, self.batches)
+
+    def __len__(self) -> int:
+        return -(-self.batches // self.steps_per_execution)
+
+    def __iter__(self) -> Iterator[Batch | Block]:
         # A generator's body runs at the first next(): Lightning calls iter() before set_epoch().
         epoch = self.batch_sampler.sampler.number
         order = torch.randperm(len(self.samples), generator=generator("order", self.seed, epoch))
-        order = order.to(self.samples.targets.device)
-        for step in range(self._first_step(epoch), len(self)):
-            self._handed_out = step + 1
-            yield self._batch(order, epoch, step)
+        batch = partial(self._batch, order.to(self.samples.targets.device), epoch)
+        for step in range(self._first_step(epoch), self.batches, self.steps_per_execution):
+            self._handed_out = min(step + self.steps_per_execution, self.batches)
+            yield batch(step) if self.steps_per_execution == 1 else Block(batch, range(step, self._handed_out))
 
     def _first_step(self, epoch: int) -> int:
         """Where the epoch starts: inside it only if a checkpoint was taken inside this very epoch."""
         resume, self._resume = self._resume, {}
-        inside = resume.get("epoch") == epoch and resume["handed_out"] < len(self)
+        inside = resume.get("epoch") == epoch and resume["handed_out"] < self.batches
         return resume["handed_out"] if inside else 0
 
     def _batch(self, order: Tensor, epoch: int, step: int) -> Batch:

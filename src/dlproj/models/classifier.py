@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from dlproj.data.base import DataSpec
-from dlproj.data.batches import Batch
+from dlproj.data.batches import Batch, Block, TrainingBatches
 from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
 from dlproj.models.losses import Loss, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
@@ -78,6 +81,7 @@ class Classifier(pl.LightningModule):
     """
 
     penalties: Penalties
+    slow_steps = False  # whether a step on a CPU takes tenths of a second, beside which a call costs nothing
 
     def __init__(self, config: ModelConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
         super().__init__()
@@ -113,7 +117,14 @@ class Classifier(pl.LightningModule):
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, outputs)."""
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch | Block, batch_idx: int) -> Tensor | None:
+        """The loss of one batch, for Lightning to step by; or a step for each batch of a block, by hand."""
+        if isinstance(batch, Block):
+            self._train(batch)
+            return None
+        return self.training_loss(batch)
+
+    def training_loss(self, batch: Batch) -> Tensor:
         """The loss of one batch, penalties included. Logging here would cost more than the arithmetic."""
         inputs, targets = batch
         logits = self(inputs)
@@ -121,6 +132,39 @@ class Classifier(pl.LightningModule):
         penalty = self.penalties() if self.penalties else None
         self.training_sums.add(logits, targets, data_loss, penalty)
         return data_loss if penalty is None else data_loss + penalty
+
+    def _train(self, block: Block) -> None:
+        """What Lightning does around each training_step of its own, without what it costs."""
+        trainer, optimizer = self.trainer, self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)  # one, wrapped to count its steps
+        clipping = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
+        for batch in block:
+            if trainer.global_step == trainer.max_steps:
+                break
+            optimizer.zero_grad()
+            self.manual_backward(self.training_loss(trainer.precision_plugin.convert_input(batch)))
+            self.configure_gradient_clipping(optimizer.optimizer, *clipping)
+            optimizer.step()
+            # Mixed precision keeps half-precision copies of the weights until its context ends, after the block.
+            torch.clear_autocast_cache()
+            self._step_scheduler("step")
+        if trainer.is_last_batch:
+            self._step_scheduler("epoch")
+
+    def _step_scheduler(self, interval: str) -> None:
+        for config in self.trainer.lr_scheduler_configs:
+            if config.interval == interval and not isinstance(config.scheduler, ReduceLROnPlateau):
+                config.scheduler.step()
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step what Lightning steps at the right time: not a plateau, which would miss the epoch's checkpoint."""
+        if metric is None:
+            super().lr_scheduler_step(scheduler, metric)
+
+    def _step_plateau(self) -> None:
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                config.scheduler.step(self.trainer.callback_metrics[self._plateau_monitor])
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums, and note the rate that it starts with."""
@@ -133,6 +177,7 @@ class Classifier(pl.LightningModule):
         self.samples_trained += int(totals[-1])
         self._log("train", training_means(totals, bool(self.penalties)))
         self.log("learning_rate", self._learning_rate, sync_dist=self.trainer.world_size > 1)
+        self._step_plateau()
 
     def running_metrics(self) -> dict[str, float]:
         """Loss and accuracy of the running epoch on this process, for the progress bar."""
@@ -177,9 +222,19 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer and, unless the rate is constant, its schedule."""
         optimizer = self.optim.build(self.parameters())
-        epochs, steps = self.trainer.max_epochs or 1, int(self.trainer.estimated_stepping_batches)
-        schedule = self.scheduler.build(optimizer, epochs, steps)
+        schedule = self.scheduler.build(optimizer, self.trainer.max_epochs or 1, self._total_steps())
+        self._plateau_monitor = schedule.get("monitor", "")
+        if not self.automatic_optimization:  # Lightning, which would not step a plateau then, wants no monitor
+            schedule.pop("monitor", None)
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+
+    def _total_steps(self) -> int:
+        executions = int(self.trainer.estimated_stepping_batches)  # reads the loader where it has not been read yet
+        loader = self.trainer.train_dataloader
+        if self.automatic_optimization or not isinstance(loader, TrainingBatches):
+            return executions
+        executions_an_epoch = int(self.trainer.num_training_batches)
+        return executions // executions_an_epoch * loader.batches_in(executions_an_epoch)
 
     def parameter_count(self) -> int:
         """All parameters, every one of them trained."""

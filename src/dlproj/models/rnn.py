@@ -121,6 +121,8 @@ class RNNClassifier(Classifier):
     `image_reading` says.
     """
 
+    slow_steps = True
+
     def __init__(self, config: RNNConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
         super().__init__(config, spec, optim, scheduler)
         self.masking, self.image_reading = config.masking, config.image_reading

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelSummary, TQDMProgressBar
 
+from dlproj.data.batches import TrainingBatches
 from dlproj.models.classifier import Classifier
 
 _REFRESH_EVERY = 50  # batches: at every batch the bar costs more than a small network's arithmetic
@@ -25,15 +26,37 @@ class Summary(ModelSummary):
 
 
 class ProgressBar(TQDMProgressBar):
-    """Lightning's bar, reading the model's running sums: it costs a step nothing between two refreshes."""
+    """Lightning's bar, counting batches, not calls, and reading the model's running sums.
+
+    It costs a step nothing between two refreshes.
+    """
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=_REFRESH_EVERY)
+
+    @property
+    def total_train_batches(self) -> int:
+        """Batches an epoch."""
+        return self._batches_in(int(super().total_train_batches))
+
+    def _batches_in(self, executions: int) -> int:
+        loader = self.trainer.train_dataloader
+        return loader.batches_in(executions) if isinstance(loader, TrainingBatches) else executions
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Count epochs from 1, as everything else that people read does."""
         super().on_train_epoch_start(trainer, *args)
         self.train_progress_bar.set_description(f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, model: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Show what the call brought if that passed a multiple of the refresh rate."""
+        before, done = self._batches_in(batch_idx), self._batches_in(batch_idx + 1)
+        bar = self.train_progress_bar
+        if not bar.disable and (done // self.refresh_rate > before // self.refresh_rate or done == bar.total):
+            bar.n = done
+            bar.set_postfix(self.get_metrics(trainer, model))  # which draws the bar
 
     def get_metrics(self, trainer: pl.Trainer, model: pl.LightningModule) -> dict[str, Any]:
         """Loss and accuracy of the running epoch, and the last validation's."""

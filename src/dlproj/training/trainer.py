@@ -1,6 +1,7 @@
 """The Trainer's settings and Lightning's Trainer built from them."""
 
 import logging
+import os
 import re
 import warnings
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from dlproj.machine import usable_cores
 from dlproj.settings import one_of, require, within
+from dlproj.training.blocks import StepsPerExecution, needs_single_batches
+from dlproj.training.precision import PrecisionWithoutHooks
 from dlproj.training.progress import ProgressBar, Summary
 from dlproj.training.stopwatch import Stopwatch
 
@@ -63,6 +66,7 @@ class TrainerConfig:
     gradient_clip_val: float | None = None  # above 0
     gradient_clip_algorithm: ClipAlgorithm = ClipAlgorithm.norm
     accumulate_grad_batches: int = 1  # batches whose gradients are averaged into one step, 1 or more
+    steps_per_execution: Any = "auto"  # batches a call of training_step, 1 or more, or auto; it changes the speed alone
     deterministic: bool = True  # use only operations that give the same bits every time
     limit_train_batches: int | None = None  # batches an epoch, 1 or more; unset: all
     limit_val_batches: int | None = None
@@ -76,6 +80,7 @@ class TrainerConfig:
         for split in ("train", "val", "test"):
             within(f"trainer.limit_{split}_batches", getattr(self, f"limit_{split}_batches"), "[1, inf)")
         within("trainer.gradient_clip_val", self.gradient_clip_val, "(0, inf)")
+        self._check_steps_per_execution()
         one_of("trainer.precision", self.precision, PRECISIONS)
         well_formed = self.max_time is None or re.fullmatch(r"(?=.*[1-9])\d+:\d\d:\d\d:\d\d", self.max_time)
         require(bool(well_formed), f"trainer.max_time={self.max_time} is no time: set DD:HH:MM:SS, such as 00:01:30:00")
@@ -87,6 +92,19 @@ class TrainerConfig:
         scaled_clip = self.precision == "16-mixed" and self.gradient_clip_val is not None
         require(
             not scaled_clip, "trainer.gradient_clip_val does not go with 16-mixed: set trainer.precision=bf16-mixed"
+        )
+
+    def _check_steps_per_execution(self) -> None:
+        steps = self.steps_per_execution
+        if steps == "auto":
+            return
+        whole = isinstance(steps, int) and not isinstance(steps, bool)
+        require(whole, f"trainer.steps_per_execution={steps} is no choice: set auto or a whole number")
+        within("trainer.steps_per_execution", steps, "[1, inf)")
+        obstacle = needs_single_batches(steps, self.accumulate_grad_batches, self.limit_train_batches)
+        require(
+            steps == 1 or obstacle is None,
+            f"trainer.{obstacle} does not go with trainer.steps_per_execution={steps}: set that to 1 or auto",
         )
 
     def uses_gpu(self) -> bool:
@@ -110,6 +128,9 @@ class TrainerConfig:
         # Gradients that vanish over 200 time steps end below 1e-38, where a CPU is slow: without flushing them to zero
         # a backward pass of an LSTM takes 12 times as long. Threads started later inherit this.
         torch.set_flush_denormal(True)
+        if not torch.cuda.is_available():
+            # Lightning has torch look for a GPU through a library that is opened anew at every step of Adam: 0.1 ms.
+            os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
         # Filling fresh memory would cost time and guards only against reading what was never written.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         for name in ("pytorch_lightning", "lightning_fabric"):
@@ -120,7 +141,12 @@ class TrainerConfig:
 
     def build(self, callbacks: list[Callback], loggers: list[Logger], folder: Path) -> pl.Trainer:
         """Lightning's Trainer."""
-        extra: list[Callback] = [Timer(self.max_time), Stopwatch(), Summary()]
+        extra: list[Callback] = [
+            StepsPerExecution(self.steps_per_execution),
+            Timer(self.max_time),
+            Stopwatch(),
+            Summary(),
+        ]
         if self.progress_bar:
             extra.append(ProgressBar())
         return pl.Trainer(
@@ -134,11 +160,15 @@ class TrainerConfig:
             num_sanity_val_steps=0,
             log_every_n_steps=1,  # nothing is logged by the step; a longer interval only warns of short epochs
             use_distributed_sampler=False,  # the data modules shard by themselves
+            **self._precision(),
             **self._named_alike(),
         )
 
+    def _precision(self) -> dict[str, Any]:
+        return {"plugins": PrecisionWithoutHooks()} if self.precision == "32-true" else {"precision": self.precision}
+
     def _named_alike(self) -> dict[str, Any]:
-        names = ["max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches", "deterministic"]
+        names = ["max_epochs", "gradient_clip_val", "accumulate_grad_batches", "deterministic"]
         limits = {name: getattr(self, name) for name in self.__slots__ if name.startswith("limit_")}
         clipping = {"gradient_clip_algorithm": self.gradient_clip_algorithm.name} if self.gradient_clip_val else {}
         return {name: getattr(self, name) for name in names} | limits | clipping
