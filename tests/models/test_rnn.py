@@ -11,7 +11,7 @@ from dlproj.data.base import DataSpec, Kind
 from dlproj.models.activations import Activation
 from dlproj.models.initializers import Initializer, InitializerConfig
 from dlproj.models.recurrent import Cell, RecurrentConfig, RecurrentLayer, last_of, reverse
-from dlproj.models.rnn import ImageReading, RNNConfig
+from dlproj.models.rnn import ImageReading, RNNConfig, trimmed
 from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.settings import ConfigurationError
 
@@ -23,8 +23,13 @@ each_cell = pytest.mark.parametrize("cell", list(Cell), ids=lambda cell: cell.na
 both_directions = pytest.mark.parametrize("bidirectional", [False, True])
 
 
-def built(config, spec=FEATURES):
-    return config.build(spec, SGDConfig(), SchedulerConfig())
+def built(config, spec=FEATURES, optim=None):
+    return config.build(spec, optim or SGDConfig(), SchedulerConfig())
+
+
+def whole_table(model):
+    """Every row of the embedding, trained or not."""
+    return torch.cat([parameter.detach() for parameter in model.embedding[0].parameters()])
 
 
 def read_by(module):
@@ -108,10 +113,9 @@ def test_words_are_read_as_rows_of_the_table():
         hidden=[4], embedding_dim=3, embedding_rows=12, embedding_initializer=InitializerConfig(Initializer.ones)
     )
     model = built(config, PRE)
-    table = model.embedding[0].weight
-    assert torch.equal(table, torch.ones(12, 3))
+    assert torch.equal(whole_table(model), torch.ones(12, 3))
     with torch.no_grad():
-        table.copy_(torch.arange(36.0).reshape(12, 3))
+        model.embedding[0].weight.copy_(torch.arange(36.0).reshape(12, 3))
     sequences = read_by(model.layers[0].directions[0])
     model(torch.tensor([[0, 0, 3, 9, 1]]))
     assert sequences[0].tolist() == [[[0, 1, 2], [0, 1, 2], [9, 10, 11], [27, 28, 29], [3, 4, 5]]]
@@ -186,6 +190,37 @@ def test_more_padding_changes_nothing_under_masking_alone(cell, bidirectional):
 def test_a_review_of_nothing_but_padding_is_read_as_one_step():
     model = built(RNNConfig(hidden=[4], embedding_dim=3, masking=True, bidirectional=True), POST)
     torch.testing.assert_close(model(torch.zeros(1, 5, dtype=torch.int64)), model(torch.zeros(1, 1, dtype=torch.int64)))
+
+
+REVIEWS = torch.tensor([[3, 9, 1, 4, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0], [5, 6, 0, 0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("ids", [REVIEWS, torch.zeros_like(REVIEWS)], ids=["reviews", "nothing but padding"])
+@both_directions
+@each_cell
+def test_trimming_changes_neither_logits_nor_gradients(cell, bidirectional, ids, monkeypatch):
+    config = RNNConfig(cell=cell, hidden=[4, 3], embedding_dim=3, bidirectional=bidirectional, masking=True)
+    model = built(config, POST)
+    found = []
+    for _ in range(2):
+        logits = model(ids)
+        gradients = torch.autograd.grad(logits.square().sum(), list(model.parameters()))
+        found.append([logits, *gradients])
+        monkeypatch.setattr("dlproj.models.rnn.trimmed", lambda inputs, lengths: inputs)
+    torch.testing.assert_close(*found)
+    assert all(gradient.isfinite().all() for gradient in found[0])
+
+
+def test_layers_read_no_further_than_the_longest_review():
+    model = built(RNNConfig(hidden=[4, 3], embedding_dim=2, masking=True), POST)
+    sequences = [read_by(layer.directions[0]) for layer in model.layers]
+    model(REVIEWS)
+    assert [read[0].shape for read in sequences] == [(3, 4, 2), (3, 4, 4)]
+
+
+def test_the_longest_is_not_asked_of_a_device_that_the_host_would_have_to_wait_for():
+    elsewhere = REVIEWS.to("meta")  # which, as a GPU under capture, cannot tell a value
+    assert trimmed(elsewhere, (elsewhere != 0).sum(1)).shape == (3, 7)
 
 
 @pytest.mark.parametrize(("cell", "vectors"), [(Cell.simple, 1), (Cell.lstm, 4), (Cell.gru, 6)])

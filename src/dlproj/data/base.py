@@ -140,6 +140,10 @@ class DataModule(pl.LightningDataModule):
         """The same for one training batch: the place for augmentation."""
         return self.transform(inputs)
 
+    def bucketing_lengths(self) -> Tensor | None:
+        """Lengths (N,) of the training samples, on the CPU, for batches of about one length; None: for any batches."""
+        return None
+
     def shard(self) -> Shard:
         """This process's part of every batch, as the trainer's strategy has it."""
         if self.trainer is None:
@@ -151,7 +155,13 @@ class DataModule(pl.LightningDataModule):
         """Shuffled batches of the training samples."""
         config = self.config
         return TrainingBatches(
-            self.train, config.batch_size, self.seed, self.transform_training, self.shard(), config.drop_last
+            self.train,
+            config.batch_size,
+            self.seed,
+            self.transform_training,
+            self.shard(),
+            config.drop_last,
+            self.bucketing_lengths(),
         )
 
     def val_dataloader(self) -> EvaluationBatches:

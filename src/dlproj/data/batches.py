@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlproj.data.bucketing import bucketed
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -66,6 +68,8 @@ class TrainingBatches:
     batch W·B. Where the last batch does not divide by W, at most W − 1 samples are left out of that epoch: ranks with
     unequal parts would average their gradients wrongly.
 
+    Given the lengths (N,) of the samples, on the CPU, a global batch holds samples of about one length.
+
     transform(inputs, epoch, step, shard) makes the batch's inputs from the stored ones. The state holds the epoch and
     the number of batches handed out, the same on every rank.
     """
@@ -78,6 +82,7 @@ class TrainingBatches:
         transform: Callable[[Tensor, int, int, Shard], Tensor],
         shard: Shard = Shard(),
         drop_last: bool = False,
+        lengths: Tensor | None = None,
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
@@ -85,6 +90,7 @@ class TrainingBatches:
         self.transform = transform
         self.shard = shard
         self.drop_last = drop_last
+        self.lengths = lengths
         self.batch_sampler = _BatchSampler()
         self._handed_out = 0
         self._resume: dict[str, int] = {}
@@ -97,6 +103,9 @@ class TrainingBatches:
         # A generator's body runs at the first next(): Lightning calls iter() before set_epoch().
         epoch = self.batch_sampler.sampler.number
         order = torch.randperm(len(self.samples), generator=generator("order", self.seed, epoch))
+        if self.lengths is not None:
+            global_batch = self.batch_size * self.shard.world_size
+            order = bucketed(order, self.lengths, global_batch, generator("buckets", self.seed, epoch))
         order = order.to(self.samples.targets.device)
         for step in range(self._first_step(epoch), len(self)):
             self._handed_out = step + 1

@@ -136,7 +136,10 @@ class RNNClassifier(Classifier):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, outputs)."""
-        lengths = (inputs != 0).sum(1).clamp(min=1) if self.masking else None
+        lengths = None
+        if self.masking:
+            lengths = (inputs != 0).sum(1).clamp(min=1)
+            inputs = trimmed(inputs, lengths)
         sequence = self._read(inputs)
         *earlier, last = cast(list[RecurrentLayer], list(self.layers))
         for layer in earlier:
@@ -154,6 +157,12 @@ class RNNClassifier(Classifier):
         if self.image_reading is ImageReading.pixels:
             return inputs.flatten(2).transpose(1, 2)
         return inputs[:, :, None].to(self.output.weight.dtype)
+
+
+def trimmed(inputs: Tensor, lengths: Tensor) -> Tensor:
+    """Sequences (B, T) without the steps after the longest of them, on the CPU; on other devices as they are."""
+    # On a GPU the host would wait for the device to tell the longest, and shapes that vary forbid CUDA graphs.
+    return inputs[:, : int(lengths.max())] if inputs.device.type == "cpu" else inputs
 
 
 def embedding(config: RNNConfig, spec: DataSpec) -> nn.Sequential | None:
