@@ -176,11 +176,11 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, unless the rate is constant, its schedule."""
-        optimizer = self.optim.build(self.parameters())
+        optimizer = self.optim.build([parameter for parameter in self.parameters() if parameter.requires_grad])
         epochs, steps = self.trainer.max_epochs or 1, int(self.trainer.estimated_stepping_batches)
         schedule = self.scheduler.build(optimizer, epochs, steps)
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def parameter_count(self) -> int:
-        """All parameters, every one of them trained."""
+        """All parameters, also those rows of an embedding that no word reads."""
         return sum(parameter.numel() for parameter in self.parameters())
