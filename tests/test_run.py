@@ -197,6 +197,28 @@ READING = [
 ]
 
 
+@pytest.mark.parametrize(
+    "reading",
+    [
+        ["model.bidirectional=true"],
+        ["data.padding=post", "model.masking=true", "data.bucket_by_length=true"],
+    ],
+    ids=["all", "to the last word"],
+)
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_recurrent_networks_train_in_mixed_bfloat16(cell, reading, reviews, composed, tmp_path):
+    config = composed(*READING, f"data.root={reviews}", f"model={cell}", *reading, "trainer.precision=bf16-mixed")
+    result = run(config, tmp_path / "run")
+    assert result.status == "completed"
+    rows = table(tmp_path / "run")
+    assert float(rows[3]["train/loss"]) < float(rows[0]["train/loss"])
+    kept = weights(tmp_path / "run")
+    assert {value.dtype for value in kept.values()} == {torch.float32}
+    model = config.model.build(config.data.spec(), config.optim, config.scheduler)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(torch.ones(2, 12, dtype=torch.int32)).dtype == torch.bfloat16
+
+
 def test_the_optimizer_never_sees_rows_of_the_embedding_that_no_word_reads(reviews, composed, tmp_path):
     run(composed(*READING, "model=lstm", f"data.root={reviews}"), tmp_path / "run")
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
