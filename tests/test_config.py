@@ -132,6 +132,9 @@ REFUSED = {
     "data=imdb": "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn",
     "model=lstm": "an RNN needs to know how to read an image: set model.image_reading=rows",
     "model=lstm data=imdb model.masking=true": "model.masking=true reads reviews from their first word: set",
+    "model=lstm data=imdb data.bucket_by_length=true": "data.bucket_by_length=true saves work where padding stands",
+    "model=lstm data=imdb data.padding=post data.bucket_by_length=true": "data.bucket_by_length=true saves work where "
+    "padding is not read: set model.masking=true",
     "model=lstm data=imdb model.hidden=[]": "model.hidden is empty: set at least one width, such as [128]",
     "data.batch_size=0": "data.batch_size=0 is impossible: set a value in [1, inf)",
     "data.batch_size=1.5": "data.batch_size: Value '1.5' of type 'float' could not be converted to Integer",

@@ -8,6 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dlproj.config import load
+from dlproj.data.imdb import IMDBDataModule
 from dlproj.run import best_epoch, run, train
 from dlproj.settings import DataError
 
@@ -174,6 +175,57 @@ def test_settings_that_train_in_other_ways_train(overrides, composed, tmp_path):
     assert result.status == "completed"
     rows = table(tmp_path)
     assert float(rows[1]["train/loss"]) < float(rows[0]["train/loss"])
+
+
+@pytest.fixture
+def reviews(tmp_path, monkeypatch):
+    """A root of 40 + 8 reviews of one to ten words, which the first one tells apart."""
+    monkeypatch.setattr(IMDBDataModule, "official_sizes", None)
+    for split, count in (("train", 20), ("test", 4)):
+        for folder, word in (("neg", "bad"), ("pos", "good")):
+            (tmp_path / "aclImdb" / split / folder).mkdir(parents=True)
+            for number in range(count):
+                path = tmp_path / "aclImdb" / split / folder / f"{number}_5.txt"
+                path.write_text(f"{word} {'film ' * (number % 10)}")
+    return tmp_path
+
+
+READING = [
+    *("data=imdb", "data.batch_size=8", "data.length=12", "data.vocabulary_size=20"),
+    *("model.hidden=[8,4]", "model.embedding_rows=50", "model.embedding_dim=8", "optim.learning_rate=0.01"),
+    *("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "trainer.max_epochs=4"),
+]
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        ["model.bidirectional=true"],
+        ["data.padding=post", "model.masking=true", "data.bucket_by_length=true"],
+    ],
+    ids=["all", "to the last word"],
+)
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_recurrent_networks_train_in_mixed_bfloat16(cell, reading, reviews, composed, tmp_path):
+    config = composed(*READING, f"data.root={reviews}", f"model={cell}", *reading, "trainer.precision=bf16-mixed")
+    result = run(config, tmp_path / "run")
+    assert result.status == "completed"
+    rows = table(tmp_path / "run")
+    assert float(rows[3]["train/loss"]) < float(rows[0]["train/loss"])
+    kept = weights(tmp_path / "run")
+    assert {value.dtype for value in kept.values()} == {torch.float32}
+    model = config.model.build(config.data.spec(), config.optim, config.scheduler)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(torch.ones(2, 12, dtype=torch.int32)).dtype == torch.bfloat16
+
+
+def test_the_optimizer_never_sees_rows_of_the_embedding_that_no_word_reads(reviews, composed, tmp_path):
+    run(composed(*READING, "model=lstm", f"data.root={reviews}"), tmp_path / "run")
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    rows = {key: len(value) for key, value in checkpoint["state_dict"].items() if key.startswith("embedding")}
+    assert rows == {"embedding.0.weight": 20, "embedding.0.unread": 30}
+    (group,) = checkpoint["optimizer_states"][0]["param_groups"]
+    assert len(group["params"]) == len(checkpoint["state_dict"]) - 1
 
 
 def test_a_run_out_of_time_says_so(composed, tmp_path):

@@ -82,6 +82,10 @@ class Config:
         within("seed", self.seed, "[0, 4294967295]")
         require(bool(self.name), "name is empty: set a word for the folder's name")
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)
+        bucketed = isinstance(self.data, IMDBConfig) and self.data.bucket_by_length
+        reads_padding = isinstance(self.model, RNNConfig) and not self.model.masking
+        message = "data.bucket_by_length=true saves work where padding is not read: set model.masking=true"
+        require(not (bucketed and reads_padding), message)
 
     def settings(self) -> dict[str, Any]:
         """All settings as plain containers, with the class of each group under `schema`."""

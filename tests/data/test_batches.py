@@ -10,8 +10,14 @@ def numbered(count):
     return Samples(torch.arange(count)[:, None], torch.arange(count))
 
 
-def training(count=23, batch_size=4, seed=0, shard=ALONE, drop_last=False, transform=lambda inputs, *_: inputs):
-    return TrainingBatches(numbered(count), batch_size, seed, transform, shard, drop_last)
+def training(
+    count=23, batch_size=4, seed=0, shard=ALONE, drop_last=False, transform=lambda inputs, *_: inputs, lengths=None
+):
+    return TrainingBatches(numbered(count), batch_size, seed, transform, shard, drop_last, lengths=lengths)
+
+
+def lengths(count):
+    return torch.randint(1, 40, (count,), generator=generator("lengths"))
 
 
 def epoch(loader, number=0):
@@ -73,6 +79,30 @@ def test_ranks_share_the_batches_of_one_process(world_size, drop_last):
 def test_a_rest_smaller_than_the_ranks_is_no_batch():
     loaders = [training(9, 4, shard=Shard(rank, 2)) for rank in range(2)]
     assert [epoch(loader) and len(loader) for loader in loaders] == [1, 1]
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_ranks_share_the_bucketed_batches_of_one_process(world_size, drop_last):
+    settings = {"count": 4001, "drop_last": drop_last, "lengths": lengths(4001)}
+    whole = epoch(training(batch_size=4 * world_size, **settings), 2)
+    ranks = [epoch(training(batch_size=4, shard=Shard(r, world_size), **settings), 2) for r in range(world_size)]
+    shared = [flat(parts) for parts in zip(*ranks, strict=True)]
+    full = 4001 // (4 * world_size)
+    assert shared[:full] == whole[:full]
+    assert [len(batch) for batch in whole[:full]] == [4 * world_size] * full
+
+
+def test_bucketed_batches_are_of_about_one_length_and_depend_on_seed_and_epoch_alone():
+    settings = {"count": 4001, "lengths": lengths(4001)}
+    loader = training(seed=5, **settings)
+    first, second = epoch(loader, 0), epoch(loader, 1)
+    assert sorted(flat(first)) == list(range(4001))
+    spreads = [settings["lengths"][batch].max() - settings["lengths"][batch].min() for batch in first[:-1]]
+    assert max(spreads) <= 4
+    torch.rand(3)
+    assert epoch(training(seed=5, **settings), 1) == second != first
+    assert epoch(training(seed=6, **settings), 0) != first
 
 
 def test_the_epoch_may_be_set_after_iter():

@@ -99,6 +99,26 @@ def test_impossible_settings(key, value):
         IMDBConfig(**{key: value})
 
 
+@pytest.fixture
+def uneven(tmp_path):
+    """A root of 80 + 2 reviews of one to forty words."""
+    train = {f"train/{folder}/{n}_5.txt": "word " * n for folder in ("neg", "pos") for n in range(1, 41)}
+    write(tmp_path, train | {f"test/{folder}/0_5.txt": "word" for folder in ("neg", "pos")})
+    return tmp_path
+
+
+def test_reviews_are_bucketed_by_their_ids_that_are_no_padding(uneven):
+    settings = {"length": 30, "padding": Side.post, "bucket_by_length": True}
+    module = data(uneven, **settings)
+    lengths = [len(text.replace(" 0", "").split()) for text in decoded(module, module.train)]
+    assert module.bucketing_lengths().tolist() == lengths
+    assert (min(lengths), max(lengths)) == (2, 30), "START and one word; cut at 30"
+    longest = [int((inputs != 0).sum(1).max()) for inputs, _ in module.train_dataloader()]
+    unsorted = data(uneven, **settings | {"bucket_by_length": False})
+    assert unsorted.bucketing_lengths() is None
+    assert sum(longest) < 0.8 * sum(int((inputs != 0).sum(1).max()) for inputs, _ in unsorted.train_dataloader())
+
+
 def test_a_second_start_reads_the_cache_whatever_length_and_vocabulary(root, monkeypatch):
     first = data(root)
     assert len(caches(root)) == 1

@@ -11,8 +11,15 @@ from dlproj.data.base import DataSpec, Kind
 from dlproj.models.activations import Activation
 from dlproj.models.initializers import Initializer, InitializerConfig
 from dlproj.models.recurrent import Cell, RecurrentConfig, RecurrentLayer, last_of, reverse
-from dlproj.models.rnn import ImageReading, RNNConfig
-from dlproj.optim import SchedulerConfig, SGDConfig
+from dlproj.models.rnn import ImageReading, RNNConfig, trimmed
+from dlproj.optim import (
+    AdagradConfig,
+    AdamConfig,
+    AdamWConfig,
+    RMSpropConfig,
+    SchedulerConfig,
+    SGDConfig,
+)
 from dlproj.settings import ConfigurationError
 
 FEATURES = DataSpec(Kind.features, (6,), ("a", "b"))
@@ -23,8 +30,13 @@ each_cell = pytest.mark.parametrize("cell", list(Cell), ids=lambda cell: cell.na
 both_directions = pytest.mark.parametrize("bidirectional", [False, True])
 
 
-def built(config, spec=FEATURES):
-    return config.build(spec, SGDConfig(), SchedulerConfig())
+def built(config, spec=FEATURES, optim=None):
+    return config.build(spec, optim or SGDConfig(), SchedulerConfig())
+
+
+def whole_table(model):
+    """Every row of the embedding, trained or not."""
+    return torch.cat([parameter.detach() for parameter in model.embedding[0].parameters()])
 
 
 def read_by(module):
@@ -108,10 +120,9 @@ def test_words_are_read_as_rows_of_the_table():
         hidden=[4], embedding_dim=3, embedding_rows=12, embedding_initializer=InitializerConfig(Initializer.ones)
     )
     model = built(config, PRE)
-    table = model.embedding[0].weight
-    assert torch.equal(table, torch.ones(12, 3))
+    assert torch.equal(whole_table(model), torch.ones(12, 3))
     with torch.no_grad():
-        table.copy_(torch.arange(36.0).reshape(12, 3))
+        model.embedding[0].weight.copy_(torch.arange(30.0).reshape(10, 3))
     sequences = read_by(model.layers[0].directions[0])
     model(torch.tensor([[0, 0, 3, 9, 1]]))
     assert sequences[0].tolist() == [[[0, 1, 2], [0, 1, 2], [9, 10, 11], [27, 28, 29], [3, 4, 5]]]
@@ -186,6 +197,37 @@ def test_more_padding_changes_nothing_under_masking_alone(cell, bidirectional):
 def test_a_review_of_nothing_but_padding_is_read_as_one_step():
     model = built(RNNConfig(hidden=[4], embedding_dim=3, masking=True, bidirectional=True), POST)
     torch.testing.assert_close(model(torch.zeros(1, 5, dtype=torch.int64)), model(torch.zeros(1, 1, dtype=torch.int64)))
+
+
+REVIEWS = torch.tensor([[3, 9, 1, 4, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0], [5, 6, 0, 0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("ids", [REVIEWS, torch.zeros_like(REVIEWS)], ids=["reviews", "nothing but padding"])
+@both_directions
+@each_cell
+def test_trimming_changes_neither_logits_nor_gradients(cell, bidirectional, ids, monkeypatch):
+    config = RNNConfig(cell=cell, hidden=[4, 3], embedding_dim=3, bidirectional=bidirectional, masking=True)
+    model = built(config, POST)
+    found = []
+    for _ in range(2):
+        logits = model(ids)
+        gradients = torch.autograd.grad(logits.square().sum(), list(model.parameters()))
+        found.append([logits, *gradients])
+        monkeypatch.setattr("dlproj.models.rnn.trimmed", lambda inputs, lengths: inputs)
+    torch.testing.assert_close(*found)
+    assert all(gradient.isfinite().all() for gradient in found[0])
+
+
+def test_layers_read_no_further_than_the_longest_review():
+    model = built(RNNConfig(hidden=[4, 3], embedding_dim=2, masking=True), POST)
+    sequences = [read_by(layer.directions[0]) for layer in model.layers]
+    model(REVIEWS)
+    assert [read[0].shape for read in sequences] == [(3, 4, 2), (3, 4, 4)]
+
+
+def test_the_longest_is_not_asked_of_a_device_that_the_host_would_have_to_wait_for():
+    elsewhere = REVIEWS.to("meta")  # which, as a GPU under capture, cannot tell a value
+    assert trimmed(elsewhere, (elsewhere != 0).sum(1)).shape == (3, 7)
 
 
 @pytest.mark.parametrize(("cell", "vectors"), [(Cell.simple, 1), (Cell.lstm, 4), (Cell.gru, 6)])
@@ -344,3 +386,90 @@ def test_a_way_of_reading_images_is_refused_for_features():
 @pytest.mark.parametrize("reading", list(ImageReading))
 def test_the_numbers_of_a_time_step_fit_what_is_read(reading):
     built(RNNConfig(hidden=[4], image_reading=reading), IMAGE)(torch.zeros(1, 2, 2, 3))
+
+
+# Rows of the embedding that no word reads: ids lie below 10, the table has 16 rows.
+
+UNREAD = RNNConfig(hidden=[4], embedding_dim=8, embedding_rows=16)
+
+
+def trained(optim, steps=20):
+    """A network after some steps, in the optimizer that Lightning is given."""
+    torch.manual_seed(0)
+    model = built(UNREAD, PRE, optim)
+    optimizer = optim.build([parameter for parameter in model.parameters() if parameter.requires_grad])
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        ids = torch.randint(10, (6, 5), generator=generator)
+        loss = nn.functional.cross_entropy(model(ids), ids[:, 0] % 2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model
+
+
+@pytest.mark.parametrize(
+    "optim",
+    [
+        SGDConfig(0.1),
+        SGDConfig(0.1, momentum=0.9, nesterov=True),
+        RMSpropConfig(0.01),
+        RMSpropConfig(0.01, momentum=0.9, centered=True),
+        AdamConfig(0.01),
+        AdamConfig(0.01, amsgrad=True),
+        AdamWConfig(0.01, weight_decay=0.0),
+        AdagradConfig(0.1),
+        AdagradConfig(0.1, initial_accumulator=0.1),
+    ],
+    ids=str,
+)
+def test_training_without_the_unread_rows_ends_with_the_weights_of_training_the_whole_table(optim, monkeypatch):
+    ours = trained(optim)
+    monkeypatch.setattr("dlproj.models.rnn.set_aside_unread", lambda table, vocabulary: None)
+    whole = trained(optim)
+    assert ours.embedding[0].weight.shape == (10, 8)
+    assert whole.embedding[0].weight.shape == (16, 8)
+    assert torch.equal(whole_table(ours), whole_table(whole))
+    for one, other in zip(ours.parameters(), whole.parameters(), strict=False):
+        assert torch.equal(one, other) or one.shape != other.shape
+    assert not torch.equal(
+        ours.layers[0].directions[0].weight_ih_l0, built(UNREAD, PRE).layers[0].directions[0].weight_ih_l0
+    )
+
+
+@pytest.mark.parametrize(
+    "optim",
+    [
+        SGDConfig(0.1, 0.5),
+        AdamConfig(0.01, 0.5),
+        AdamWConfig(0.1, 0.5),
+        RMSpropConfig(0.01, 0.5),
+        AdagradConfig(0.1, 0.5),
+    ],
+    ids=str,
+)
+def test_weight_decay_shrinks_the_unread_rows_too(optim):
+    torch.manual_seed(0)
+    start = nn.Embedding(16, 8).weight.detach()
+    found = whole_table(trained(optim))
+    alone = nn.Parameter(start[10:].clone())
+    optimizer = optim.build([alone])
+    for _ in range(20):
+        alone.grad = torch.zeros_like(alone)
+        optimizer.step()
+    assert alone.norm() < 0.9 * start[10:].norm()
+    torch.testing.assert_close(found[10:], alone.detach())
+
+
+def test_the_whole_table_starts_from_one_draw_and_is_counted_and_kept():
+    torch.manual_seed(0)
+    model = built(UNREAD, PRE)
+    torch.manual_seed(0)
+    table = nn.Embedding(16, 8).weight
+    assert torch.equal(whole_table(model), table)
+    torch.manual_seed(0)
+    assert torch.equal(whole_table(built(UNREAD, PRE, AdamWConfig())), table)
+    assert model.parameter_count() == 16 * 8 + (4 * 4 * (8 + 4) + 4 * 4) + (4 * 2 + 2)
+    again = built(UNREAD, PRE)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(whole_table(again), table)

@@ -51,6 +51,14 @@ def _of_layer(layer: Any) -> Iterator[np.ndarray]:
         yield from (weight.T for weight in weights)
 
 
+def weights_as_in(ours: Classifier, theirs: Any) -> list[np.ndarray]:
+    """The same, the embedding in two parts where the rows that no word reads stand apart in ours."""
+    weights = torch_weights(theirs)
+    if "embedding.0.unread" not in ours.state_dict():
+        return weights
+    return [*np.split(weights[0], [len(ours.get_parameter("embedding.0.weight"))]), *weights[1:]]
+
+
 def randomize(model: Any, scale: float) -> None:
     """Draw all of a Keras model's trained weights: its zero biases would hide a bias that is mixed up."""
     draw = np.random.default_rng(1)
@@ -65,14 +73,14 @@ def twin(
     randomize(keras_model, scale)
     model = config.build(spec, optim or SGDConfig(), SchedulerConfig())
     with torch.no_grad():
-        for ours, theirs in zip(model.parameters(), torch_weights(keras_model), strict=True):
+        for ours, theirs in zip(model.parameters(), weights_as_in(model, keras_model), strict=True):
             assert ours.shape == theirs.shape
             ours.copy_(torch.tensor(theirs))
     return model
 
 
 def assert_same_weights(ours: Classifier, theirs: Any, tolerance: float = 1e-5) -> None:
-    for (name, parameter), expected in zip(ours.named_parameters(), torch_weights(theirs), strict=True):
+    for (name, parameter), expected in zip(ours.named_parameters(), weights_as_in(ours, theirs), strict=True):
         torch.testing.assert_close(
             parameter.detach(),
             torch.tensor(expected).to(parameter.dtype),

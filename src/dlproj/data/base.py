@@ -141,6 +141,10 @@ class DataModule(pl.LightningDataModule):
         """The same for one training batch: the place for augmentation."""
         return self.transform(inputs)
 
+    def bucketing_lengths(self) -> Tensor | None:
+        """Lengths (N,) of the training samples, on the CPU, for batches of about one length; None: for any batches."""
+        return None
+
     def shard(self) -> Shard:
         """This process's part of every batch, as the trainer's strategy has it."""
         if self.trainer is None:
@@ -158,6 +162,7 @@ class DataModule(pl.LightningDataModule):
             self.shard(),
             self.config.drop_last,
             self.steps_per_execution,
+            self.bucketing_lengths(),
         )
 
     def val_dataloader(self) -> EvaluationBatches:

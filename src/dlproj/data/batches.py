@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlproj.data.bucketing import bucketed
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -91,6 +93,8 @@ class TrainingBatches:
     batch W·B. Where the last batch does not divide by W, at most W − 1 samples are left out of that epoch: ranks with
     unequal parts would average their gradients wrongly.
 
+    Given the lengths (N,) of the samples, on the CPU, a global batch holds samples of about one length.
+
     transform(inputs, epoch, step, shard) makes the batch's inputs from the stored ones. Where steps_per_execution is
     above 1, that many batches are handed out together, as a Block; the last one of an epoch holds the rest. The state
     holds the epoch and the number of batches handed out, the same on every rank.
@@ -105,6 +109,7 @@ class TrainingBatches:
         shard: Shard = Shard(),
         drop_last: bool = False,
         steps_per_execution: int = 1,
+        lengths: Tensor | None = None,
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
@@ -113,6 +118,7 @@ class TrainingBatches:
         self.shard = shard
         self.drop_last = drop_last
         self.steps_per_execution = steps_per_execution
+        self.lengths = lengths
         self.batch_sampler = _BatchSampler()
         self._handed_out = 0
         self._resume: dict[str, int] = {}
@@ -134,6 +140,9 @@ class TrainingBatches:
         # A generator's body runs at the first next(): Lightning calls iter() before set_epoch().
         epoch = self.batch_sampler.sampler.number
         order = torch.randperm(len(self.samples), generator=generator("order", self.seed, epoch))
+        if self.lengths is not None:
+            global_batch = self.batch_size * self.shard.world_size
+            order = bucketed(order, self.lengths, global_batch, generator("buckets", self.seed, epoch))
         batch = partial(self._batch, order.to(self.samples.targets.device), epoch)
         for step in range(self._first_step(epoch), self.batches, self.steps_per_execution):
             self._handed_out = min(step + self.steps_per_execution, self.batches)

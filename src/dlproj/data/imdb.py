@@ -8,8 +8,8 @@ from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
 from dlproj.data.batches import Samples
 from dlproj.data.files import data_root, ensure
 from dlproj.data.reviews import FOLDERS, NAME, Reviews, download, read_reviews
-from dlproj.data.vocabulary import FIRST_WORD, Side, Texts, encode
-from dlproj.settings import within
+from dlproj.data.vocabulary import FIRST_WORD, PADDING, Side, Texts, encode
+from dlproj.settings import require, within
 
 
 @dataclass(slots=True)
@@ -20,11 +20,14 @@ class IMDBConfig(DataConfig):
     length: int = 200  # ids a review after padding and cutting, 1 or more
     padding: Side = Side.pre  # where a shorter review is filled up with 0
     truncating: Side = Side.pre  # where a longer review is cut
+    bucket_by_length: bool = False  # train on batches of about one length: with model.masking, fewer steps on the CPU
 
     def __post_init__(self) -> None:
         DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         within("data.vocabulary_size", self.vocabulary_size, f"[{FIRST_WORD + 1}, inf)")
         within("data.length", self.length, "[1, inf)")
+        aligned = not self.bucket_by_length or self.padding is Side.post
+        require(aligned, "data.bucket_by_length=true saves work where padding stands last: set data.padding=post")
 
     def spec(self) -> DataSpec:
         """Ids (length,) in two classes."""
@@ -61,6 +64,12 @@ class IMDBDataModule(DataModule):
         self.words = reviews.words
         train = Samples(self._encode(reviews.train), reviews.train_targets)
         return train, Samples(self._encode(reviews.test), reviews.test_targets)
+
+    def bucketing_lengths(self) -> Tensor | None:
+        """Words a review, where the settings ask for it."""
+        if not self.config.bucket_by_length:
+            return None
+        return (self.train.inputs != PADDING).sum(1).cpu()
 
     def _encode(self, texts: Texts) -> Tensor:
         config = self.config

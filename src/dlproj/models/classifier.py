@@ -221,7 +221,7 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, unless the rate is constant, its schedule."""
-        optimizer = self.optim.build(self.parameters())
+        optimizer = self.optim.build([parameter for parameter in self.parameters() if parameter.requires_grad])
         schedule = self.scheduler.build(optimizer, self.trainer.max_epochs or 1, self._total_steps())
         self._plateau_monitor = schedule.get("monitor", "")
         if not self.automatic_optimization:  # Lightning, which would not step a plateau then, wants no monitor
@@ -237,5 +237,5 @@ class Classifier(pl.LightningModule):
         return executions // executions_an_epoch * loader.batches_in(executions_an_epoch)
 
     def parameter_count(self) -> int:
-        """All parameters, every one of them trained."""
+        """All parameters, also those rows of an embedding that no word reads."""
         return sum(parameter.numel() for parameter in self.parameters())

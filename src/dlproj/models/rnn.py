@@ -126,7 +126,7 @@ class RNNClassifier(Classifier):
     def __init__(self, config: RNNConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
         super().__init__(config, spec, optim, scheduler)
         self.masking, self.image_reading = config.masking, config.image_reading
-        self.embedding = embedding(config, spec)
+        self.embedding = embedding(config, spec, bool(optim.weight_decay))
         self.layers = nn.ModuleList()
         width, penalties = config.inputs_of(spec), []
         for layer in config.hidden_layers():
@@ -138,7 +138,10 @@ class RNNClassifier(Classifier):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, outputs)."""
-        lengths = (inputs != 0).sum(1).clamp(min=1) if self.masking else None
+        lengths = None
+        if self.masking:
+            lengths = (inputs != 0).sum(1).clamp(min=1)
+            inputs = trimmed(inputs, lengths)
         sequence = self._read(inputs)
         *earlier, last = cast(list[RecurrentLayer], list(self.layers))
         for layer in earlier:
@@ -158,13 +161,36 @@ class RNNClassifier(Classifier):
         return inputs[:, :, None].to(self.output.weight.dtype)
 
 
-def embedding(config: RNNConfig, spec: DataSpec) -> nn.Sequential | None:
-    """Word ids (B, T) to (B, T, embedding_dim), then dropout; None where numbers are read."""
+def trimmed(inputs: Tensor, lengths: Tensor) -> Tensor:
+    """Sequences (B, T) without the steps after the longest of them, on the CPU; on other devices as they are."""
+    # On a GPU the host would wait for the device to tell the longest, and shapes that vary forbid CUDA graphs.
+    return inputs[:, : int(lengths.max())] if inputs.device.type == "cpu" else inputs
+
+
+def embedding(config: RNNConfig, spec: DataSpec, decays: bool) -> nn.Sequential | None:
+    """Word ids (B, T) to (B, T, embedding_dim), then dropout; None where numbers are read.
+
+    decays: whether weight decay shrinks every row of the table, also those that no word reads.
+    """
     if config.embedding_dim is None or spec.kind is not Kind.sequence:
         return None
-    table = nn.Embedding(config.embedding_rows or spec.vocabulary_size or 0, config.embedding_dim)
+    vocabulary = spec.vocabulary_size or 0
+    table = nn.Embedding(config.embedding_rows or vocabulary, config.embedding_dim)
     initialize(table.weight, config.embedding_initializer)
+    if table.num_embeddings > vocabulary and not decays:
+        set_aside_unread(table, vocabulary)
     parts: list[nn.Module] = [table]
     if config.embedding_dropout:
         parts.append(nn.Dropout(config.embedding_dropout))
     return nn.Sequential(*parts)
+
+
+def set_aside_unread(table: nn.Embedding, vocabulary: int) -> None:
+    """Leave in table.weight the rows that ids below vocabulary read; the others become table.unread, not trained.
+
+    Their gradient is always zero, at which every optimizer leaves a weight as it is unless it decays; but going through
+    all of them would cost time at each step. No penalty is on them, and to the norm of all gradients zeros add nothing.
+    """
+    read, unread = table.weight.data.split([vocabulary, table.num_embeddings - vocabulary])
+    table.weight = nn.Parameter(read.clone())
+    table.register_parameter("unread", nn.Parameter(unread.clone(), requires_grad=False))
