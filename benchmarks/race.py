@@ -87,7 +87,7 @@ def race(jobs: Sequence[Job], rounds: int, say: Callable[[str], None]) -> Iterat
     with ExitStack() as stack:
         workers = [Worker(job) for job in jobs]
         yield from (_record(job, steps=job.steps) for job in jobs)
-        say(f"{jobs[0].case.name}, {jobs[0].threads} threads: {len(jobs)} variants warm up")
+        say(f"{jobs[0].case.name}, threads={jobs[0].threads}: {len(jobs)} variants warm up")
         ready: list[Worker] = []
         at_once = max(1, usable_cores() // jobs[0].threads)  # of the warm-up, which is not timed
         for first in range(0, len(workers), at_once):
