@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help train test test-all lint format
+.PHONY: help train test test-all bench lint format
 
 help:
 	@echo "make train     set up, then train the default MLP on scikit-learn's digits: no download"
 	@echo "make test      set up, then the fast tests"
 	@echo "make test-all  set up, then all tests"
+	@echo "make bench     compare speed and memory with other loops, on real data: over half an hour on 2 quiet cores"
 	@echo "make lint      style, format and types"
 	@echo "make format    mend style and format"
 
@@ -20,6 +21,10 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
+
+# Keras takes part where KERAS_PYTHON names a Python that has keras and tensorflow.
+bench: $(INSTALLED)
+	$(VENV)/bin/python -m benchmarks
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check

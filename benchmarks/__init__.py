@@ -1,0 +1,1 @@
+"""Paired comparison of training speed and memory, run by hand: `make bench`."""

@@ -1,0 +1,1 @@
+"""One way to train the same network a file, each with `run(job, pacer)`."""

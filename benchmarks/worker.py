@@ -1,0 +1,48 @@
+"""One variant in a process of its own: `python -m benchmarks.worker JOB`, JOB being the JSON of a cases.Job."""
+
+import os
+import sys
+from importlib import import_module
+from typing import TextIO
+
+from benchmarks.cases import Job
+from benchmarks.pacer import Pacer, UnavailableError
+
+MODULES = {
+    "floor": "floor",
+    "dlproj": "dlproj_itself",
+    "lab": "lab",
+    "template": "template",
+    "keras": "keras_fit",
+    "matmul": "matmul",
+}
+
+
+def main() -> None:
+    """Set up, then train as the parent's lines on the standard input say."""
+    job = Job.from_json(sys.argv[1])
+    pacer = Pacer(sys.stdin, _own_output())
+    try:
+        if job.device == "cuda" and job.variant != "keras":
+            _pace_cuda(pacer)
+        import_module(f"benchmarks.variants.{MODULES[job.variant.split()[0]]}").run(job, pacer)
+    except UnavailableError as error:
+        pacer.answer(unavailable=str(error))
+
+
+def _own_output() -> TextIO:
+    """Where the answers go; what libraries print goes to the standard error instead."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
+def _pace_cuda(pacer: Pacer) -> None:
+    import torch
+
+    pacer.synchronize = torch.cuda.synchronize
+    pacer.peak_gpu_memory_bytes = torch.cuda.max_memory_allocated
+
+
+if __name__ == "__main__":
+    main()
