@@ -36,7 +36,10 @@ class Numbers(DataModule):
 def module(seed=0, ranks=None, **settings):
     numbers = NumbersConfig(**settings).build(seed)
     if ranks:
-        numbers.trainer = SimpleNamespace(distributed_sampler_kwargs={"rank": ranks[0], "num_replicas": ranks[1]})
+        numbers.trainer = SimpleNamespace(
+            distributed_sampler_kwargs={"rank": ranks[0], "num_replicas": ranks[1]},
+            strategy=SimpleNamespace(root_device=torch.device("cpu")),
+        )
     numbers.setup()
     return numbers
 

@@ -220,9 +220,20 @@ def test_training_ends_at_the_step_that_is_asked_for(composed):
 def test_every_step_is_counted_and_the_trainer_is_left_as_it_was(composed):
     watch = Watch()
     trainer = fitted(composed, watch, limit_train_batches=40, max_epochs=3)
-    assert watch.steps == 3 * 40
+    assert watch.steps == trainer.global_step == 3 * 40
     assert trainer.limit_train_batches == 40
-    assert trainer.lightning_module.automatic_optimization
+    assert trainer.datamodule.steps_per_execution == 1
+
+
+def test_a_model_that_was_trained_in_blocks_can_be_trained_without(composed):
+    trainer = fitted(composed, Watch())
+    model, data = trainer.lightning_module, trainer.datamodule
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    other = pl.Trainer(accelerator="cpu", max_epochs=1, enable_model_summary=False, **options)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    other.fit(model, datamodule=data)
+    assert other.global_step == 45
+    assert not equal(before, dict(model.state_dict()))
 
 
 def test_a_cosine_ends_with_the_last_step(composed):

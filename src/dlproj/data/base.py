@@ -109,6 +109,8 @@ class DataModule(pl.LightningDataModule):
         self.train, self.val = self._split(train)
         self._check_sizes()
         self.fit_transform()
+        if self.trainer is not None:
+            self.place(self.trainer.strategy.root_device)
 
     def _split(self, train: Samples) -> tuple[Samples, Samples]:
         if self.config.val is ValidationSplit.test:
@@ -129,6 +131,15 @@ class DataModule(pl.LightningDataModule):
             needed = self.config.batch_size * shard.world_size if self.config.drop_last else shard.world_size
             raise DataError(f"the training set has {len(self.train)} samples, a batch of all processes takes {needed}: "
                             "set data.batch_size or data.val_fraction lower, or data.drop_last=false")  # fmt: skip
+
+    def place(self, device: torch.device) -> None:
+        """Keep all samples on the device, where a batch is one index operation, if they leave half of it free."""
+        splits = (self.train, self.val, self.test)
+        size = sum(samples.nbytes() for samples in splits)
+        if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] / 2:
+            _log.warning("%.1f GB of data stay in main memory: the GPU has too little room", size / 1e9)
+            return
+        self.train, self.val, self.test = (samples.to(device) for samples in splits)
 
     def fit_transform(self) -> None:
         """Learn from the training samples what transform() needs."""

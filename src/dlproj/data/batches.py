@@ -37,6 +37,14 @@ class Samples:
     def __getitem__(self, index: Tensor | slice) -> "Samples":
         return Samples(self.inputs[index], self.targets[index])
 
+    def to(self, device: torch.device) -> "Samples":
+        """The same samples on a device."""
+        return Samples(self.inputs.to(device), self.targets.to(device))
+
+    def nbytes(self) -> int:
+        """The memory they take, in bytes."""
+        return self.inputs.nbytes + self.targets.nbytes
+
 
 def generator(purpose: str, *entropy: int) -> torch.Generator:
     """A random generator that depends on nothing but its purpose and these non-negative integers, well mixed."""

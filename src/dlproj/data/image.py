@@ -67,8 +67,13 @@ class ImageDataModule(DataModule):
         """uint8 pixels (B, C, H, W) to scaled float32 of the same shape."""
         pixels = inputs.float()
         if self.config.scaling in (Scaling.min_max, Scaling.standardize):
-            pixels = pixels.sub_(self.shift.to(pixels.device))
-        return pixels if self.config.scaling is Scaling.none else pixels.div_(self.scale.to(pixels.device))
+            pixels = pixels.sub_(self.shift)
+        return pixels if self.config.scaling is Scaling.none else pixels.div_(self.scale)
+
+    def place(self, device: torch.device) -> None:
+        """Shift and scale go where the samples go."""
+        super().place(device)
+        self.shift, self.scale = self.shift.to(self.train.inputs.device), self.scale.to(self.train.inputs.device)
 
     def transform_training(self, inputs: Tensor, epoch: int, step: int, shard: Shard) -> Tensor:
         """The same after augmentation, whose draws depend on (seed, epoch, step) and a sample's place alone."""
@@ -94,10 +99,11 @@ def augment(images: Tensor, config: ImageConfig, random: torch.Generator, shard:
     total = len(images) * shard.world_size
     mine = slice(shard.rank * len(images), (shard.rank + 1) * len(images))
     if config.random_flip:
-        flip = (torch.rand(total, generator=random) < 0.5)[mine].to(images.device)
+        flip = (torch.rand(total, generator=random) < 0.5)[mine].to(images.device, non_blocking=True)
         images = torch.where(flip[:, None, None, None], images.flip(-1), images)
     if config.random_crop:
-        offsets = torch.randint(2 * config.random_crop + 1, (2, total), generator=random)[:, mine].to(images.device)
+        offsets = torch.randint(2 * config.random_crop + 1, (2, total), generator=random)[:, mine]
+        offsets = offsets.to(images.device, non_blocking=True)
         images = crop(functional.pad(images, (config.random_crop,) * 4), offsets, images.shape[-2:])
     return images
 

@@ -1,6 +1,7 @@
 """The LightningModule that MLPClassifier and RNNClassifier share: loss, penalties, metrics and the optimizer."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Batch, Block, TrainingBatches
+from dlproj.models.captured import CapturedSteps
 from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
 from dlproj.models.losses import Loss, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
@@ -91,6 +93,7 @@ class Classifier(pl.LightningModule):
         self.classes = spec.classes
         self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
         self.loss = loss_function(config.loss, self.activation)
+        self.captured_steps: CapturedSteps | None = None  # of a GPU: set by StepsPerExecution
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
 
@@ -119,10 +122,11 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch | Block, batch_idx: int) -> Tensor | None:
         """The loss of one batch, for Lightning to step by; or a step for each batch of a block, by hand."""
-        if isinstance(batch, Block):
-            self._train(batch)
-            return None
-        return self.training_loss(batch)
+        if self.automatic_optimization:
+            assert not isinstance(batch, Block)
+            return self.training_loss(batch)
+        self._train(batch if isinstance(batch, Block) else [batch])
+        return None
 
     def training_loss(self, batch: Batch) -> Tensor:
         """The loss of one batch, penalties included. Logging here would cost more than the arithmetic."""
@@ -133,23 +137,61 @@ class Classifier(pl.LightningModule):
         self.training_sums.add(logits, targets, data_loss, penalty)
         return data_loss if penalty is None else data_loss + penalty
 
-    def _train(self, block: Block) -> None:
+    def _train(self, block: Iterable[Batch]) -> None:
         """What Lightning does around each training_step of its own, without what it costs."""
-        trainer, optimizer = self.trainer, self.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)  # one, wrapped to count its steps
-        clipping = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
-        for batch in block:
+        convert = self.trainer.precision_plugin.convert_input
+        batches = map(convert, block)
+        if self.captured_steps is None:
+            self._train_one_by_one(batches)
+        else:
+            self._train_at_once(list(batches), self.captured_steps)
+        if self.trainer.is_last_batch:
+            self._step_scheduler("epoch")
+
+    def _train_one_by_one(self, batches: Iterable[Batch]) -> None:
+        trainer, optimizer = self.trainer, self._optimizer()
+        for batch in batches:
             if trainer.global_step == trainer.max_steps:
                 break
             optimizer.zero_grad()
-            self.manual_backward(self.training_loss(trainer.precision_plugin.convert_input(batch)))
-            self.configure_gradient_clipping(optimizer.optimizer, *clipping)
+            self.manual_backward(self.training_loss(batch))
+            self._clip(optimizer.optimizer)
             optimizer.step()
             # Mixed precision keeps half-precision copies of the weights until its context ends, after the block.
             torch.clear_autocast_cache()
             self._step_scheduler("step")
-        if trainer.is_last_batch:
-            self._step_scheduler("epoch")
+
+    def _train_at_once(self, batches: list[Batch], captured: CapturedSteps) -> None:
+        trainer, optimizer = self.trainer, self._optimizer()
+        beyond_limit = 0 <= trainer.max_steps < trainer.global_step + len(batches)
+        if beyond_limit or not captured.ready(batches):
+            return self._train_one_by_one(batches)
+        rates = []
+        for _ in batches:
+            rates.append(optimizer.param_groups[0]["lr"])
+            self._step_scheduler("step")
+            optimizer._on_before_step()  # which counts the steps
+            optimizer._on_after_step()
+        return captured.replay(batches, rates)
+
+    def bare_step(self, batch: Batch) -> None:
+        """One optimizer step without Lightning around it: what can be captured on a GPU."""
+        optimizer = self._optimizer().optimizer
+        optimizer.zero_grad()
+        self.training_loss(batch).backward()
+        self._clip(optimizer)
+        optimizer.step()
+        torch.clear_autocast_cache()
+
+    def _optimizer(self) -> LightningOptimizer:
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)  # one, wrapped to count its steps
+        return optimizer
+
+    def _clip(self, optimizer: Optimizer) -> None:
+        self.configure_gradient_clipping(
+            optimizer, self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
+        )
 
     def _step_scheduler(self, interval: str) -> None:
         for config in self.trainer.lr_scheduler_configs:
@@ -166,10 +208,14 @@ class Classifier(pl.LightningModule):
             if isinstance(config.scheduler, ReduceLROnPlateau):
                 config.scheduler.step(self.trainer.callback_metrics[self._plateau_monitor])
 
+    def on_train_start(self) -> None:
+        """Make the sums, which stay where they are: captured steps add to them."""
+        self.training_sums = TrainingSums(self.device)
+
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums, and note the rate that it starts with."""
-        self.training_sums = TrainingSums(self.device)
-        self._learning_rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        self.training_sums.reset()
+        self._learning_rate = self._optimizer().param_groups[0]["lr"]
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training metrics and learning rate."""
@@ -180,8 +226,8 @@ class Classifier(pl.LightningModule):
         self._step_plateau()
 
     def running_metrics(self) -> dict[str, float]:
-        """Loss and accuracy of the running epoch on this process, for the progress bar."""
-        return training_means(self.training_sums.totals(), penalized=bool(self.penalties))
+        """Loss and accuracy of the running epoch on this process, for the progress bar; on a GPU, of the last call."""
+        return training_means(self.training_sums.totals_without_waiting(), penalized=bool(self.penalties))
 
     def on_validation_epoch_start(self) -> None:
         """Start a pass."""

@@ -18,16 +18,19 @@ class TrainingSums:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._loss = torch.zeros((), dtype=torch.float64, device=device)
-        self._penalty = torch.zeros((), dtype=torch.float64, device=device)
-        self._hits = torch.zeros((), dtype=torch.int64, device=device)
-        self._samples = 0
+        self._sums = torch.zeros(4, dtype=torch.float64, device=device)
+        self._loss, self._penalty, self._hits, self._samples = self._sums  # views
+        self._on_host = torch.zeros(4, dtype=torch.float64, pin_memory=device.type == "cuda")
+
+    def reset(self) -> None:
+        """Start an epoch."""
+        self._sums.zero_()
 
     @torch.no_grad()
     def add(self, logits: Tensor, targets: Tensor, data_loss: Tensor, penalty: Tensor | None) -> None:
         """Add a batch: logits (B, outputs), targets (B,), its mean data loss and the penalty, if there is one."""
         size = len(targets)
-        self._samples += size
+        self._samples.add_(size)
         self._loss.add_(data_loss, alpha=size)
         if penalty is not None:
             self._penalty.add_(penalty, alpha=size)
@@ -35,8 +38,13 @@ class TrainingSums:
 
     def totals(self) -> Tensor:
         """(data loss, penalty, hits, samples) summed over this process's batches, in float64 on the device."""
-        samples = torch.full_like(self._loss, self._samples)
-        return torch.stack([self._loss, self._penalty, self._hits.double(), samples])
+        return self._sums.clone()
+
+    def totals_without_waiting(self) -> Tensor:
+        """The same on the host: on a GPU what the previous call asked for, since the host would wait for the newest."""
+        shown = self._on_host.clone()
+        self._on_host.copy_(self._sums, non_blocking=True)
+        return shown if self._sums.is_cuda else self._on_host
 
 
 def training_means(totals: Tensor, penalized: bool) -> dict[str, float]:

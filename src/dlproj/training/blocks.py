@@ -1,14 +1,18 @@
 """Several training batches a call: one training_step does an optimizer step for each of them."""
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from dlproj.data.base import DataModule
+from dlproj.models.captured import CapturedSteps, why_not_capturable
 from dlproj.models.classifier import Classifier
 from dlproj.settings import require
 
+_log = logging.getLogger(__name__)
 STEPS = 20  # at which what Lightning does around a call has become small beside the steps of the smallest networks
 _BATCH_HOOKS = (
     "on_train_batch_start",
@@ -42,25 +46,49 @@ def _validates_between(trainer: Any, batches: int, steps: int) -> bool:
 class StepsPerExecution(Callback):
     """Makes the data module hand out so many batches a call, and the model step by itself, as Keras's setting does.
 
+    With cuda_graph the steps of a call are captured and replayed on a GPU, where they can be; the log says why not.
     "auto" is 20, and 1 where something needs each batch by itself, where a step on the CPU takes so long that a call
     costs nothing beside it, or where the data comes from elsewhere.
     """
 
-    def __init__(self, steps: int | str = "auto") -> None:
+    def __init__(self, steps: int | str = "auto", cuda_graph: bool = True) -> None:
         self.setting = steps
         self.steps = 1
+        self.cuda_graph = cuda_graph
 
     def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
         """Before Lightning reads the loader's length and the optimizers. Raises ConfigurationError."""
         if stage == "fit":
             self.steps = self._choose(trainer, model)
-            if self.steps > 1:
-                self._switch(trainer, model, by_hand=True)
+            # It stays so after the fit: Lightning's global_step is that of the one or the other way.
+            model.automatic_optimization = self.steps == 1
+            _hand_out(trainer, self.steps)
+            _scale_limits(trainer, lambda batches: batches // self.steps)
+
+    def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Let the GPU do the steps of a call at once."""
+        if trainer.strategy.root_device.type != "cuda" or not self.cuda_graph or not isinstance(model, Classifier):
+            return
+        if reason := self._why_no_graph(trainer):
+            _log.info("no CUDA graph: %s", reason)
+        else:
+            model.captured_steps = CapturedSteps(model.bare_step, trainer.optimizers[0])
+
+    def _why_no_graph(self, trainer: pl.Trainer) -> str | None:
+        if self.steps == 1:
+            return "the batches come one by one"
+        if trainer.world_size > 1:
+            return "several processes train together"
+        if trainer.precision == "16-mixed":
+            return "16-mixed looks at each step's gradients on the host: bf16-mixed does not"
+        return why_not_capturable(trainer.optimizers[0])
 
     def teardown(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
-        """Leave trainer and model as they were."""
-        if stage == "fit" and self.steps > 1:
-            self._switch(trainer, model, by_hand=False)
+        """Leave the trainer as it was, and the GPU without the graph."""
+        if stage == "fit":
+            model.captured_steps = None  # type: ignore[assignment]
+            _hand_out(trainer, 1)
+            _scale_limits(trainer, lambda calls: calls * self.steps)
 
     def _choose(self, trainer: pl.Trainer, model: pl.LightningModule) -> int:
         if self.setting == 1:
@@ -75,7 +103,7 @@ class StepsPerExecution(Callback):
 
     @staticmethod
     def _obstacle(trainer: pl.Trainer, model: pl.LightningModule, steps: int) -> str | None:
-        data = getattr(trainer, "datamodule", None)
+        data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, DataModule) or not isinstance(model, Classifier):
             return "a loader that hands out single batches"
         for one in (model, *trainer.callbacks):  # type: ignore[attr-defined]
@@ -85,13 +113,18 @@ class StepsPerExecution(Callback):
             return f"val_check_interval={trainer.val_check_interval}"
         return needs_single_batches(steps, trainer.accumulate_grad_batches, trainer.limit_train_batches)
 
-    def _switch(self, trainer: Any, model: pl.LightningModule, by_hand: bool) -> None:
-        model.automatic_optimization = not by_hand
-        trainer.datamodule.steps_per_execution = self.steps if by_hand else 1
-        for name in ("limit_train_batches", "val_check_interval"):  # Lightning counts calls
-            value = getattr(trainer, name)
-            if isinstance(value, int):
-                setattr(trainer, name, value // self.steps if by_hand else value * self.steps)
+
+def _hand_out(trainer: Any, steps: int) -> None:
+    if isinstance(trainer.datamodule, DataModule):
+        trainer.datamodule.steps_per_execution = steps
+
+
+def _scale_limits(trainer: Any, scaled: Callable[[int], int]) -> None:
+    """Lightning counts calls where the settings count batches."""
+    for name in ("limit_train_batches", "val_check_interval"):
+        value = getattr(trainer, name)
+        if isinstance(value, int):
+            setattr(trainer, name, scaled(value))
 
 
 def _hook_of_the_users_own(one: Callback | pl.LightningModule) -> str | None:

@@ -67,6 +67,7 @@ class TrainerConfig:
     gradient_clip_algorithm: ClipAlgorithm = ClipAlgorithm.norm
     accumulate_grad_batches: int = 1  # batches whose gradients are averaged into one step, 1 or more
     steps_per_execution: Any = "auto"  # batches a call of training_step, 1 or more, or auto; it changes the speed alone
+    cuda_graph: bool = True  # on a GPU, capture the steps of a call and replay them, where that can be
     deterministic: bool = True  # use only operations that give the same bits every time
     limit_train_batches: int | None = None  # batches an epoch, 1 or more; unset: all
     limit_val_batches: int | None = None
@@ -142,7 +143,7 @@ class TrainerConfig:
     def build(self, callbacks: list[Callback], loggers: list[Logger], folder: Path) -> pl.Trainer:
         """Lightning's Trainer."""
         extra: list[Callback] = [
-            StepsPerExecution(self.steps_per_execution),
+            StepsPerExecution(self.steps_per_execution, self.cuda_graph),
             Timer(self.max_time),
             Stopwatch(),
             Summary(),

@@ -1,0 +1,106 @@
+"""Training steps captured as a CUDA graph and replayed: launching a small network's work costs more than the work."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch.optim import SGD, Optimizer
+
+from dlproj.data.batches import Batch
+
+_log = logging.getLogger(__name__)
+
+
+def cuda_graph(function: Callable[[], None]) -> Callable[[], None]:
+    """Note what function does on the GPU, without doing it; the result does it all at once."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        function()
+    return graph.replay
+
+
+class CapturedSteps:
+    """The steps of one call, on batches of one shape, replayed with other samples and other learning rates.
+
+    step(batch) does one training step by the optimizer. The first call's steps have to be done one by one, which makes
+    the optimizer's state; the second call's are captured. record turns a function into one that repeats it.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Batch], None],
+        optimizer: Optimizer,
+        record: Callable[[Callable[[], None]], Callable[[], None]] = cuda_graph,
+    ) -> None:
+        self._step = step
+        self._optimizer = optimizer
+        self._record = record
+        self._shapes: list[tuple[torch.Size, torch.Size]] = []
+        self._replay: Callable[[], None] | None = None
+        self._failed = False
+
+    def ready(self, batches: Sequence[Batch]) -> bool:
+        """Whether replay() can take these: not the first ones, nor such as differ in shape from them."""
+        shapes = [(inputs.shape, targets.shape) for inputs, targets in batches]
+        if not self._shapes and len(set(shapes)) == 1:
+            self._shapes = shapes
+            return False
+        if shapes != self._shapes or self._failed:
+            return False
+        if self._replay is None:
+            self._capture(batches)
+        return self._replay is not None
+
+    def replay(self, batches: Sequence[Batch], learning_rates: Sequence[float]) -> None:
+        """Do the steps, each with its learning rate. The host does not wait for the GPU."""
+        for number, (inputs, targets) in enumerate(batches):
+            self._inputs[number].copy_(inputs)
+            self._targets[number].copy_(targets)
+        self._rates.copy_(torch.tensor(learning_rates), non_blocking=True)
+        assert self._replay is not None
+        self._replay()
+
+    def _capture(self, batches: Sequence[Batch]) -> None:
+        self._inputs, self._targets = (torch.stack(parts) for parts in zip(*batches, strict=True))
+        self._rates = torch.zeros(len(batches), device=self._targets.device)
+        self._optimizer.zero_grad()  # the gradients have to lie in the graph's own memory
+        try:
+            with _capturable(self._optimizer, self._rates.device):
+                self._replay = self._record(self._all_steps)
+        except RuntimeError as error:
+            self._failed = True
+            self._optimizer.zero_grad()
+            _log.warning("no CUDA graph: %s", str(error).partition("\n")[0])
+
+    def _all_steps(self) -> None:
+        for rate, batch in zip(self._rates, zip(self._inputs, self._targets, strict=True), strict=True):
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate  # read where it stands, at each replay
+            self._step(batch)
+
+
+@contextmanager
+def _capturable(optimizer: Optimizer, device: torch.device) -> Iterator[None]:
+    """Have the optimizer keep everything that a step reads on the device."""
+    before = [dict(group) for group in optimizer.param_groups]
+    for state in optimizer.state.values():
+        if "step" in state:
+            state["step"] = state["step"].to(device)
+    for group in optimizer.param_groups:
+        if "capturable" in group:
+            group["capturable"] = True
+        if isinstance(optimizer, SGD):
+            group["fused"] = True  # the only form that reads the rate on the device
+    try:
+        yield
+    finally:
+        for group, old in zip(optimizer.param_groups, before, strict=True):
+            group.update(old)
+
+
+def why_not_capturable(optimizer: Optimizer) -> str | None:
+    """Why this optimizer's steps cannot be captured, if so."""
+    if isinstance(optimizer, SGD) or "capturable" in optimizer.param_groups[0]:
+        return None
+    return f"{type(optimizer).__name__} reads its state on the host"

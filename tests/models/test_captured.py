@@ -1,0 +1,153 @@
+"""Steps captured as a CUDA graph: the weights of single steps.
+
+On the CPU everything but the capture itself is tested: there, a recording repeats the steps in Python.
+"""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from dlproj.models.captured import CapturedSteps, why_not_capturable
+from dlproj.run import train
+
+# Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
+pytestmark = pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpec\)")
+# 45 batches of 29 an epoch, the last one shorter: blocks of 7 of which the last holds 3.
+SETTINGS = [
+    *("data=digits", "data.batch_size=29", "model.hidden=[16]", "trainer.max_epochs=3"),
+    *("trainer.threads=1", "trainer.progress_bar=false", "trainer.steps_per_execution=7"),
+]
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+class Captured(pl.Callback):
+    """Has a fit on the CPU take the way of one on a GPU, and counts what is replayed."""
+
+    def __init__(self):
+        self.recorded = self.replayed = 0
+
+    def on_train_start(self, trainer, model):
+        (optimizer,) = trainer.optimizers
+
+        def record(function):
+            self.recorded += 1
+
+            def replay():
+                self.replayed += 1
+                groups = [dict(group) for group in optimizer.param_groups]
+                function()
+                for group, old in zip(optimizer.param_groups, groups, strict=True):
+                    group.update(old)
+
+            return replay
+
+        model.captured_steps = CapturedSteps(model.bare_step, optimizer, record)
+
+
+def trained(composed, folder, *overrides, callback=None):
+    config = composed(*SETTINGS, *overrides)
+    config.trainer.prepare_process()
+    pl.seed_everything(0, verbose=False)
+    data = config.data.build(0)
+    model = config.model.build(data.spec, config.optim, config.scheduler)
+    trainer = config.trainer.build([*config.callbacks.build(folder), *([callback] if callback else [])], [], folder)
+    trainer.fit(model, datamodule=data)
+    return trainer, {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def assert_close(first, second, tolerance):
+    assert first.keys() == second.keys()
+    assert all((first[key].double() - second[key].double()).abs().max() <= tolerance for key in first)
+
+
+WAYS = [
+    ["optim=adam"],
+    ["optim=adamw", "model.dropout=0.3"],
+    ["optim=sgd", "optim.learning_rate=0.1"],
+    ["optim=nesterov", "scheduler=step", "scheduler.every=1"],
+    ["trainer.gradient_clip_val=0.1", "scheduler.warmup_epochs=0.5"],
+    # Rates that are the same in float32, in which replayed steps read them: these ways would show the difference.
+    ["model.weight_l2=0.001", "model.batch_norm=true", "scheduler=plateau", "optim.learning_rate=0.0009765625"],
+    ["trainer.precision=bf16-mixed", "scheduler=constant", "optim.learning_rate=0.0009765625"],
+]
+
+
+@pytest.mark.parametrize("overrides", WAYS)
+def test_replayed_steps_end_where_single_ones_do(overrides, composed, tmp_path):
+    cpu, callback = "trainer.accelerator=cpu", Captured()
+    one, expected = trained(composed, tmp_path / "one", cpu, *overrides)
+    other, found = trained(composed, tmp_path / "other", cpu, *overrides, callback=callback)
+    # Two full blocks before: one that is done step by step, and one that is captured, which replays it, too.
+    assert (callback.recorded, callback.replayed) == (1, 3 * 6 - 1)
+    assert_close(expected, found, 2e-6)
+    assert other.global_step == one.global_step
+    for key in ("train/accuracy", "learning_rate"):
+        assert float(other.callback_metrics[key]) == pytest.approx(float(one.callback_metrics[key]), rel=1e-3)
+    for first, second in zip(one.lr_scheduler_configs, other.lr_scheduler_configs, strict=True):
+        assert first.scheduler.last_epoch == second.scheduler.last_epoch
+
+
+def test_steps_that_cannot_be_captured_are_done_one_by_one_and_the_log_says_why(composed, tmp_path, caplog):
+    def record(function):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    class Fails(Captured):
+        def on_train_start(self, trainer, model):
+            model.captured_steps = CapturedSteps(model.bare_step, trainer.optimizers[0], record)
+
+    _, expected = trained(composed, tmp_path / "one", "trainer.accelerator=cpu")
+    _, found = trained(composed, tmp_path / "other", "trainer.accelerator=cpu", callback=Fails())
+    assert_close(expected, found, 0)
+    (message,) = [record.message for record in caplog.records if "CUDA graph" in record.message]
+    assert message == "no CUDA graph: operation not permitted when stream is capturing"
+
+
+def test_training_ends_at_the_step_that_is_asked_for(composed, tmp_path):
+    config = composed(*SETTINGS, "trainer.accelerator=cpu")
+    data = config.data.build(0)
+    model = config.model.build(data.spec, config.optim, config.scheduler)
+    trainer = config.trainer.build([Captured()], [], tmp_path)
+    trainer.fit_loop.epoch_loop.max_steps = 17
+    trainer.fit(model, datamodule=data)
+    assert trainer.global_step == 17
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"])
+def test_most_optimizers_can_be_captured(name, composed):
+    assert why_not_capturable(composed("data=digits", f"optim={name}").optim.build([torch.zeros(1)])) is None
+
+
+def test_adagrad_cannot_be_captured(composed):
+    optimizer = composed("data=digits", "optim=adagrad").optim.build([torch.zeros(1)])
+    assert why_not_capturable(optimizer) == "Adagrad reads its state on the host"
+
+
+@gpu
+@pytest.mark.parametrize("overrides", [*WAYS, ["optim=rmsprop"], ["optim=adagrad"],
+    ["model=lstm", "model.hidden=[8]", "model.image_reading=rows"]])  # fmt: skip
+def test_a_gpu_ends_with_the_same_weights_with_and_without_the_graph(overrides, composed, tmp_path):
+    half = "trainer.precision=bf16-mixed" in overrides
+    _, expected = trained(composed, tmp_path / "one", "trainer=gpu", "trainer.cuda_graph=false", *overrides)
+    trainer, found = trained(composed, tmp_path / "other", "trainer=gpu", *overrides)
+    assert_close(expected, found, 1e-2 if half else 1e-4)
+    assert trainer.datamodule.train.inputs.is_cuda
+
+
+@gpu
+@pytest.mark.parametrize("overrides", [[], ["model.dropout=0.2"], ["optim=rmsprop"], ["optim=momentum"]])
+def test_a_gpu_replays_the_graph(overrides, composed, tmp_path, caplog):
+    train(composed(*SETTINGS, "trainer=gpu", *overrides), tmp_path)
+    assert "no CUDA graph" not in caplog.text
+
+
+@gpu
+def test_a_gpu_trains_without_making_the_host_wait(composed, tmp_path):
+    class NoWaiting(pl.Callback):
+        def on_train_epoch_start(self, trainer, model):
+            if trainer.current_epoch == 1:  # the first one has made and captured everything
+                torch.cuda.set_sync_debug_mode("error")
+
+        def on_validation_start(self, *args):
+            torch.cuda.set_sync_debug_mode("default")
+
+    trained(composed, tmp_path, "trainer=gpu", "trainer.progress_bar=true", callback=NoWaiting())
