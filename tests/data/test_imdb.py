@@ -8,7 +8,7 @@ import pooch
 import pytest
 import torch
 
-from dlproj.data import reviews
+from dlproj.data import imdb, reviews
 from dlproj.data.imdb import IMDBConfig, IMDBDataModule
 from dlproj.data.reviews import read_reviews
 from dlproj.data.vocabulary import Side
@@ -137,6 +137,13 @@ def test_setup_alone_reads_the_data_too(root):
     module = IMDBConfig(root=str(root), length=10).build(0)
     module.setup()
     assert torch.equal(module.train.inputs, data(root).train.inputs)
+
+
+def test_one_run_reads_the_data_once_though_the_test_prepares_them_again(root, monkeypatch):
+    module = data(root)
+    monkeypatch.setattr(imdb, "read_reviews", None)
+    module.prepare_data()
+    module.setup("test")
 
 
 def test_changed_reviews_are_read_anew(root):

@@ -54,6 +54,8 @@ class IMDBDataModule(DataModule):
 
     def prepare_data(self) -> None:
         """Download what is missing, tokenise once for all processes."""
+        if hasattr(self, "train"):  # the trainer's test() asks again
+            return
         root = data_root(self.config.root)
         ensure(root, NAME, [f"{split}/{folder}" for split in ("train", "test") for folder in FOLDERS], download)
         self._reviews = read_reviews(root)  # spares this process a second reading, no more
