@@ -41,7 +41,7 @@ class Captured(pl.Callback):
 
             return replay
 
-        model.captured_steps = CapturedSteps(model.bare_step, optimizer, record)
+        model.captured_steps = CapturedSteps(model.bare_steps, optimizer, record)
 
 
 def trained(composed, folder, *overrides, callback=None):
@@ -93,7 +93,7 @@ def test_steps_that_cannot_be_captured_are_done_one_by_one_and_the_log_says_why(
 
     class Fails(Captured):
         def on_train_start(self, trainer, model):
-            model.captured_steps = CapturedSteps(model.bare_step, trainer.optimizers[0], record)
+            model.captured_steps = CapturedSteps(model.bare_steps, trainer.optimizers[0], record)
 
     _, expected = trained(composed, tmp_path / "one", "trainer.accelerator=cpu")
     _, found = trained(composed, tmp_path / "other", "trainer.accelerator=cpu", callback=Fails())

@@ -15,7 +15,7 @@ from dlproj.training.trainer import TrainerConfig
 
 # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
 pytestmark = pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpec\)")
-# 45 batches an epoch of 29 samples each but for the last one's 17: blocks of 20, 20 and 5, or of 7 and a last one of 3.
+# 45 batches an epoch, of 29 samples but for the last one's 17: blocks of 20, 20 and 5, or of 7 and a last one of 3.
 QUICK = [
     *("data=digits", "data.batch_size=29", "model.hidden=[16]", "trainer.max_epochs=2"),
     *("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false"),
@@ -144,7 +144,7 @@ class PerBatch(Watch):
 
 
 def fitted(composed, watch, *overrides, **settings):
-    config = composed(*QUICK, "trainer.max_epochs=1", *overrides)
+    config = composed(*QUICK, "data.batch_size=10", "trainer.max_epochs=1", *overrides)  # 130 batches an epoch
     data = config.data.build(0)
     model = config.model.build(data.spec, config.optim, config.scheduler)
     trainer = pl.Trainer(
@@ -163,14 +163,14 @@ def fitted(composed, watch, *overrides, **settings):
 @pytest.mark.parametrize(
     ("settings", "calls"),
     [
-        ({}, 3),  # 45 batches in blocks of 20
-        ({"accumulate_grad_batches": 2}, 45),
-        ({"limit_train_batches": 40}, 2),
+        ({}, 3),  # blocks of 50
+        ({"accumulate_grad_batches": 2}, 130),
+        ({"limit_train_batches": 100}, 2),
         ({"limit_train_batches": 30}, 30),
-        ({"limit_train_batches": 0.5}, 22),
-        ({"val_check_interval": 20}, 45),  # a block of 5 at the end would count as one of 20
-        ({"val_check_interval": 30, "limit_train_batches": 40}, 40),
-        ({"val_check_interval": 0.5}, 45),
+        ({"limit_train_batches": 0.5}, 65),
+        ({"val_check_interval": 50}, 130),  # a block of 30 at the end would count as one of 50
+        ({"val_check_interval": 30}, 130),
+        ({"val_check_interval": 0.5}, 130),
     ],
 )
 def test_auto_takes_blocks_unless_something_needs_single_batches(settings, calls, composed):
@@ -182,11 +182,11 @@ def test_auto_takes_blocks_unless_something_needs_single_batches(settings, calls
 def test_a_callback_with_hooks_of_its_own_by_the_batch_gets_single_batches(composed):
     watch = PerBatch()
     fitted(composed, watch)
-    assert (watch.batches, watch.by_hand) == (45, False)
+    assert (watch.batches, watch.by_hand) == (130, False)
     seen = []
     hook = LambdaCallback(on_before_optimizer_step=lambda *_: seen.append(1))
     fitted(composed, hook)
-    assert len(seen) == 45
+    assert len(seen) == 130
 
 
 def test_asking_for_blocks_that_cannot_be_is_refused(composed):
@@ -196,8 +196,8 @@ def test_asking_for_blocks_that_cannot_be_is_refused(composed):
 
 def test_a_recurrent_network_on_the_cpu_takes_single_batches(composed):
     watch = Watch()
-    fitted(composed, watch, "model=gru", "model.hidden=[4]", "model.image_reading=rows", limit_train_batches=20)
-    assert watch.calls == 20
+    fitted(composed, watch, "model=gru", "model.hidden=[4]", "model.image_reading=rows", limit_train_batches=50)
+    assert watch.calls == 50
 
 
 def test_validation_comes_at_the_batch_that_is_asked_for(composed):
@@ -207,21 +207,21 @@ def test_validation_comes_at_the_batch_that_is_asked_for(composed):
         def on_validation_start(self, trainer, model):
             passes.append(trainer.global_step)
 
-    fitted(composed, Validations(), "trainer.steps_per_execution=5", val_check_interval=20, num_sanity_val_steps=0)
-    assert passes == [20, 40]
+    fitted(composed, Validations(), "trainer.steps_per_execution=5", val_check_interval=50, num_sanity_val_steps=0)
+    assert passes == [50, 100]
 
 
 def test_training_ends_at_the_step_that_is_asked_for(composed):
     watch = Watch()
-    fitted(composed, watch, max_steps=52, max_epochs=-1)
-    assert watch.steps == 52
+    fitted(composed, watch, max_steps=77, max_epochs=-1)
+    assert watch.steps == 77
 
 
 def test_every_step_is_counted_and_the_trainer_is_left_as_it_was(composed):
     watch = Watch()
-    trainer = fitted(composed, watch, limit_train_batches=40, max_epochs=3)
-    assert watch.steps == trainer.global_step == 3 * 40
-    assert trainer.limit_train_batches == 40
+    trainer = fitted(composed, watch, limit_train_batches=100, max_epochs=3)
+    assert watch.steps == trainer.global_step == 3 * 100
+    assert trainer.limit_train_batches == 100
     assert trainer.datamodule.steps_per_execution == 1
 
 
@@ -232,7 +232,7 @@ def test_a_model_that_was_trained_in_blocks_can_be_trained_without(composed):
     other = pl.Trainer(accelerator="cpu", max_epochs=1, enable_model_summary=False, **options)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     other.fit(model, datamodule=data)
-    assert other.global_step == 45
+    assert other.global_step == 130
     assert not equal(before, dict(model.state_dict()))
 
 
@@ -240,7 +240,7 @@ def test_a_cosine_ends_with_the_last_step(composed):
     for steps, limit in itertools.product((1, 20), (None, 40)):
         trainer = fitted(composed, Watch(), f"trainer.steps_per_execution={steps}", limit_train_batches=limit)
         (schedule,) = trainer.lr_scheduler_configs
-        assert schedule.scheduler.T_max == (limit or 45)
+        assert schedule.scheduler.T_max == (limit or 130)
 
 
 @pytest.mark.parametrize("steps", ["fast", 0, -1, 2.5, True, None])

@@ -1,7 +1,7 @@
 """Training steps captured as a CUDA graph and replayed: launching a small network's work costs more than the work."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -23,17 +23,17 @@ def cuda_graph(function: Callable[[], None]) -> Callable[[], None]:
 class CapturedSteps:
     """The steps of one call, on batches of one shape, replayed with other samples and other learning rates.
 
-    step(batch) does one training step by the optimizer. The first call's steps have to be done one by one, which makes
+    train(batches) does a step of the optimizer for each. The first call's steps have to be done one by one, which makes
     the optimizer's state; the second call's are captured. record turns a function into one that repeats it.
     """
 
     def __init__(
         self,
-        step: Callable[[Batch], None],
+        train: Callable[[Iterable[Batch]], None],
         optimizer: Optimizer,
         record: Callable[[Callable[[], None]], Callable[[], None]] = cuda_graph,
     ) -> None:
-        self._step = step
+        self._train = train
         self._optimizer = optimizer
         self._record = record
         self._shapes: list[tuple[torch.Size, torch.Size]] = []
@@ -74,10 +74,13 @@ class CapturedSteps:
             _log.warning("no CUDA graph: %s", str(error).partition("\n")[0])
 
     def _all_steps(self) -> None:
+        self._train(self._static_batches())
+
+    def _static_batches(self) -> Iterator[Batch]:
         for rate, batch in zip(self._rates, zip(self._inputs, self._targets, strict=True), strict=True):
             for group in self._optimizer.param_groups:
                 group["lr"] = rate  # read where it stands, at each replay
-            self._step(batch)
+            yield batch
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.plugins.precision import Precision
+from pytorch_lightning.strategies import SingleDeviceStrategy
 from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim import Optimizer
@@ -149,49 +151,68 @@ class Classifier(pl.LightningModule):
             self._step_scheduler("epoch")
 
     def _train_one_by_one(self, batches: Iterable[Batch]) -> None:
-        trainer, optimizer = self.trainer, self._optimizer()
-        for batch in batches:
-            if trainer.global_step == trainer.max_steps:
-                break
-            optimizer.zero_grad()
-            self.manual_backward(self.training_loss(batch))
-            self._clip(optimizer.optimizer)
-            optimizer.step()
-            # Mixed precision keeps half-precision copies of the weights until its context ends, after the block.
-            torch.clear_autocast_cache()
+        trainer = self.trainer
+        left = trainer.max_steps - trainer.global_step if trainer.max_steps >= 0 else None
+        alone = _alone(trainer)
+        for batch in islice(batches, left):
+            if alone:
+                self._bare_step(batch)
+                self._count_step()
+            else:
+                self._step_by_lightning(batch)
             self._step_scheduler("step")
 
     def _train_at_once(self, batches: list[Batch], captured: CapturedSteps) -> None:
-        trainer, optimizer = self.trainer, self._optimizer()
+        trainer = self.trainer
+        self.training_sums.flush()  # what is pending is not of these steps
         beyond_limit = 0 <= trainer.max_steps < trainer.global_step + len(batches)
         if beyond_limit or not captured.ready(batches):
             return self._train_one_by_one(batches)
         rates = []
         for _ in batches:
-            rates.append(optimizer.param_groups[0]["lr"])
+            rates.append(self._optimizer().param_groups[0]["lr"])
+            self._count_step()
             self._step_scheduler("step")
-            optimizer._on_before_step()  # which counts the steps
-            optimizer._on_after_step()
         return captured.replay(batches, rates)
 
-    def bare_step(self, batch: Batch) -> None:
-        """One optimizer step without Lightning around it: what can be captured on a GPU."""
-        optimizer = self._optimizer().optimizer
-        optimizer.zero_grad()
+    def bare_steps(self, batches: Iterable[Batch]) -> None:
+        """An optimizer step a batch with nothing of Lightning around it: what can be captured on a GPU."""
+        for batch in batches:
+            self._bare_step(batch)
+        self.training_sums.flush()
+
+    def _bare_step(self, batch: Batch) -> None:
+        for parameter in self._trained:  # Optimizer.zero_grad takes ten times as long
+            parameter.grad = None
         self.training_loss(batch).backward()
-        self._clip(optimizer)
+        self._clip()
+        self._optimizer().optimizer.step()
+        # Mixed precision keeps half-precision copies of the weights until its context ends, after the block.
+        torch.clear_autocast_cache()
+
+    def _step_by_lightning(self, batch: Batch) -> None:
+        """The same by way of Lightning's strategy and precision, which know other processes and scaled gradients."""
+        optimizer = self._optimizer()
+        optimizer.zero_grad()
+        self.manual_backward(self.training_loss(batch))
+        self._clip()
         optimizer.step()
         torch.clear_autocast_cache()
+
+    def _count_step(self) -> None:
+        optimizer = self._optimizer()
+        optimizer._on_before_step()
+        optimizer._on_after_step()
 
     def _optimizer(self) -> LightningOptimizer:
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)  # one, wrapped to count its steps
         return optimizer
 
-    def _clip(self, optimizer: Optimizer) -> None:
-        self.configure_gradient_clipping(
-            optimizer, self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
-        )
+    def _clip(self) -> None:
+        value, algorithm = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
+        if value is not None:
+            self.configure_gradient_clipping(self._optimizer().optimizer, value, algorithm)
 
     def _step_scheduler(self, interval: str) -> None:
         for config in self.trainer.lr_scheduler_configs:
@@ -267,7 +288,8 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, unless the rate is constant, its schedule."""
-        optimizer = self.optim.build([parameter for parameter in self.parameters() if parameter.requires_grad])
+        self._trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = self.optim.build(self._trained)
         schedule = self.scheduler.build(optimizer, self.trainer.max_epochs or 1, self._total_steps())
         self._plateau_monitor = schedule.get("monitor", "")
         if not self.automatic_optimization:  # Lightning, which would not step a plateau then, wants no monitor
@@ -285,3 +307,12 @@ class Classifier(pl.LightningModule):
     def parameter_count(self) -> int:
         """All parameters, also those rows of an embedding that no word reads."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _alone(trainer: pl.Trainer) -> bool:
+    """Whether backward and optimizer step need nothing of Lightning: one device, no scaled gradients.
+
+    Its way through strategy, precision and the hooks that nobody has takes a twentieth of a small network's step.
+    """
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    return isinstance(trainer.strategy, SingleDeviceStrategy) and scaler is None

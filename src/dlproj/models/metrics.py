@@ -9,39 +9,58 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from dlproj.models.losses import scores
 
+_TOGETHER = 20  # batches: a sum a batch would take a thirtieth of a small network's step
+
 
 class TrainingSums:
     """Loss and hits of the epoch so far, while the weights move and dropout is on, as Keras reports them.
 
-    Kept in tensors on the device, so that a step costs a few additions and never waits for the device; in float64, so
-    that thousands of small batches add up to the digit.
+    Kept in tensors on the device, so that a step never waits for it; in float64, so that thousands of small batches add
+    up to the digit; and added up many batches at a time.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(4, dtype=torch.float64, device=device)
-        self._loss, self._penalty, self._hits, self._samples = self._sums  # views
+        self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # data loss, penalty, hits, samples
         self._on_host = torch.zeros(4, dtype=torch.float64, pin_memory=device.type == "cuda")
+        self._pending: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
 
     def reset(self) -> None:
         """Start an epoch."""
+        self._pending.clear()
         self._sums.zero_()
 
-    @torch.no_grad()
     def add(self, logits: Tensor, targets: Tensor, data_loss: Tensor, penalty: Tensor | None) -> None:
         """Add a batch: logits (B, outputs), targets (B,), its mean data loss and the penalty, if there is one."""
-        size = len(targets)
-        self._samples.add_(size)
-        self._loss.add_(data_loss, alpha=size)
-        if penalty is not None:
-            self._penalty.add_(penalty, alpha=size)
-        self._hits.add_((scores(logits).argmax(1) == targets).sum())
+        if self._pending and len(self._pending[0][1]) != len(targets):
+            self.flush()
+        self._pending.append(
+            (logits.detach(), targets, data_loss.detach(), None if penalty is None else penalty.detach())
+        )
+        if len(self._pending) == _TOGETHER:
+            self.flush()
+
+    @torch.no_grad()
+    def flush(self) -> None:
+        """Add up what is pending, batches of one size."""
+        if not self._pending:
+            return
+        logits, targets, losses, penalties = zip(*self._pending, strict=True)
+        size = len(targets[0])
+        self._sums[0].add_(torch.stack(losses).double().sum(), alpha=size)
+        if penalties[0] is not None:
+            self._sums[1].add_(torch.stack(penalties).double().sum(), alpha=size)
+        self._sums[2].add_((scores(torch.cat(logits)).argmax(1) == torch.cat(targets)).sum())
+        self._sums[3].add_(size * len(targets))
+        self._pending.clear()
 
     def totals(self) -> Tensor:
         """(data loss, penalty, hits, samples) summed over this process's batches, in float64 on the device."""
+        self.flush()
         return self._sums.clone()
 
     def totals_without_waiting(self) -> Tensor:
         """The same on the host: on a GPU what the previous call asked for, since the host would wait for the newest."""
+        self.flush()
         shown = self._on_host.clone()
         self._on_host.copy_(self._sums, non_blocking=True)
         return shown if self._sums.is_cuda else self._on_host

@@ -18,7 +18,6 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from dlproj.machine import usable_cores
 from dlproj.settings import one_of, require, within
 from dlproj.training.blocks import StepsPerExecution, needs_single_batches
-from dlproj.training.precision import PrecisionWithoutHooks
 from dlproj.training.progress import ProgressBar, Summary
 from dlproj.training.stopwatch import Stopwatch
 
@@ -161,15 +160,11 @@ class TrainerConfig:
             num_sanity_val_steps=0,
             log_every_n_steps=1,  # nothing is logged by the step; a longer interval only warns of short epochs
             use_distributed_sampler=False,  # the data modules shard by themselves
-            **self._precision(),
             **self._named_alike(),
         )
 
-    def _precision(self) -> dict[str, Any]:
-        return {"plugins": PrecisionWithoutHooks()} if self.precision == "32-true" else {"precision": self.precision}
-
     def _named_alike(self) -> dict[str, Any]:
-        names = ["max_epochs", "gradient_clip_val", "accumulate_grad_batches", "deterministic"]
+        names = ["max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches", "deterministic"]
         limits = {name: getattr(self, name) for name in self.__slots__ if name.startswith("limit_")}
         clipping = {"gradient_clip_algorithm": self.gradient_clip_algorithm.name} if self.gradient_clip_val else {}
         return {name: getattr(self, name) for name in names} | limits | clipping
