@@ -24,7 +24,8 @@ RNN_VARIANTS = (
 )
 RNN_BATCHES = 20  # a chunk: an epoch would take minutes
 DENORMAL_BATCHES = 1  # a chunk: a step takes seconds
-VOCABULARY = 10_000
+VOCABULARY = 10_000  # ids lie below it
+EMBEDDING_ROWS = 88_584  # of the table, as in the lab document that the network is taken from (lab4)
 EMBEDDING_DIM = 128
 
 

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
-from benchmarks.cases import EVALUATION_BATCH, LEARNING_RATE, Job
+from benchmarks.cases import EMBEDDING_DIM, EMBEDDING_ROWS, EVALUATION_BATCH, LEARNING_RATE, VOCABULARY, Job
 from benchmarks.pacer import Pacer, UnavailableError
 from benchmarks.variants.pacing import Pacing
 from dlproj.command import in_one_line
@@ -52,6 +52,9 @@ def overrides(job: Job) -> list[str]:
     ]
     if case.limit:
         settings.append(f"trainer.limit_train_batches={case.limit}")
+    if case.data == "imdb":
+        settings += [f"data.vocabulary_size={VOCABULARY}", f"model.embedding_rows={EMBEDDING_ROWS}"]
+        settings.append(f"model.embedding_dim={EMBEDDING_DIM}")
     # Where validation does not count there is as little as the best checkpoint needs.
     settings.append(f"data.eval_batch_size={EVALUATION_BATCH if case.validation else case.batch_size}")
     if not case.validation:

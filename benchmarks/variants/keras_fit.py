@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import EMBEDDING_DIM, EVALUATION_BATCH, LEARNING_RATE, VOCABULARY, Case, Job
+from benchmarks.cases import EMBEDDING_DIM, EMBEDDING_ROWS, EVALUATION_BATCH, LEARNING_RATE, Case, Job
 from benchmarks.datasets import Arrays, load
 from benchmarks.pacer import Pacer, UnavailableError
 
@@ -63,6 +63,6 @@ def _training_samples(job: Job) -> Arrays:
 def _model(keras: Any, case: Case) -> Any:
     layers = keras.layers
     if case.data == "imdb":
-        hidden = [layers.Embedding(VOCABULARY, EMBEDDING_DIM), layers.LSTM(case.hidden)]
+        hidden = [layers.Embedding(EMBEDDING_ROWS, EMBEDDING_DIM), layers.LSTM(case.hidden)]
         return keras.Sequential([*hidden, layers.Dense(2, activation="softmax")])
     return keras.Sequential([layers.Dense(case.hidden, activation="relu"), layers.Dense(10, activation="softmax")])

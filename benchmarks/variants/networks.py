@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from benchmarks.cases import EMBEDDING_DIM, VOCABULARY, Case, Job
+from benchmarks.cases import EMBEDDING_DIM, EMBEDDING_ROWS, Case, Job
 from benchmarks.datasets import load
 
 PIXELS = 28 * 28
@@ -15,7 +15,7 @@ class ReviewLSTM(nn.Module):
 
     def __init__(self, units: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, EMBEDDING_DIM)
+        self.embedding = nn.Embedding(EMBEDDING_ROWS, EMBEDDING_DIM)
         self.lstm = nn.LSTM(EMBEDDING_DIM, units, batch_first=True)
         self.output = nn.Linear(units, 2)
 
