@@ -63,3 +63,17 @@ def test_numbers_too_small_to_be_normal_are_zero():
     assert torch.tensor(1e-30) * torch.tensor(1e-10) == 0
     torch.set_flush_denormal(False)
     assert torch.tensor(1e-30) * torch.tensor(1e-10) > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_a_step_of_adam_does_not_look_for_a_gpu_again(monkeypatch):
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as Lightning has it
+    looks = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: looks.append(1) or 0)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([parameter], fused=True)
+    TrainerConfig(threads=1).prepare_process()
+    looks.clear()
+    parameter.grad = torch.ones(1)
+    optimizer.step()
+    assert not looks

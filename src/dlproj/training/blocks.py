@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Callback
 
 from dlproj.data.base import DataModule
 from dlproj.models.captured import CapturedSteps, why_not_capturable
-from dlproj.models.classifier import Classifier
+from dlproj.models.steps import StepsModule
 from dlproj.settings import require
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class StepsPerExecution(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Let the GPU do the steps of a call at once."""
-        if trainer.strategy.root_device.type != "cuda" or not self.cuda_graph or not isinstance(model, Classifier):
+        if trainer.strategy.root_device.type != "cuda" or not self.cuda_graph or not isinstance(model, StepsModule):
             return
         if reason := self._why_no_graph(trainer):
             _log.info("no CUDA graph: %s", reason)
@@ -96,7 +96,7 @@ class StepsPerExecution(Callback):
         steps = STEPS if self.setting == "auto" else int(self.setting)
         obstacle = self._obstacle(trainer, model, steps)
         if self.setting == "auto":
-            slow = isinstance(model, Classifier) and model.slow_steps and trainer.strategy.root_device.type == "cpu"
+            slow = isinstance(model, StepsModule) and model.slow_steps and trainer.strategy.root_device.type == "cpu"
             return 1 if obstacle or slow else steps
         require(obstacle is None, f"{obstacle} needs each batch by itself: set trainer.steps_per_execution=1")
         return steps
@@ -104,7 +104,7 @@ class StepsPerExecution(Callback):
     @staticmethod
     def _obstacle(trainer: pl.Trainer, model: pl.LightningModule, steps: int) -> str | None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, DataModule) or not isinstance(model, Classifier):
+        if not isinstance(data, DataModule) or not isinstance(model, StepsModule):
             return "a loader that hands out single batches"
         for one in (model, *trainer.callbacks):  # type: ignore[attr-defined]
             if hook := _hook_of_the_users_own(one):
