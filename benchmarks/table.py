@@ -22,8 +22,7 @@ variant at a time. "µs a step" is the median over the rounds, "× floor" the me
 - `keras`: Keras 3 on TensorFlow, `model.fit` on arrays in memory.
 - `matmul`: the matrix products of a training step alone.
 
-All torch variants flush denormal numbers to zero, as dlproj does by itself; as torch comes, the MLP's loops, too, grow
-slower from epoch to epoch."""
+All torch variants flush denormal numbers to zero, as dlproj does by itself."""
 
 
 def render(records: Sequence[Record]) -> str:

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint, WeightAveraging
 from torch.nn import functional
 
 from dlproj.run import run, train
@@ -151,10 +151,9 @@ def fitted(composed, watch, *overrides, **settings):
         accelerator="cpu",
         callbacks=[StepsPerExecution(config.trainer.steps_per_execution), watch],
         logger=False,
-        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **{"max_epochs": 1, **settings},
+        **{"max_epochs": 1, "enable_checkpointing": False, **settings},
     )
     trainer.fit(model, datamodule=data)
     return trainer
@@ -187,6 +186,19 @@ def test_a_callback_with_hooks_of_its_own_by_the_batch_gets_single_batches(compo
     hook = LambdaCallback(on_before_optimizer_step=lambda *_: seen.append(1))
     fitted(composed, hook)
     assert len(seen) == 130
+
+
+def test_checkpoints_by_the_step_get_single_batches(composed, tmp_path):
+    saving = ModelCheckpoint(tmp_path, every_n_train_steps=30, save_top_k=-1, filename="{step}")
+    trainer = fitted(composed, saving, enable_checkpointing=True)
+    assert trainer.lightning_module.automatic_optimization
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [f"step={step}" for step in (120, 30, 60, 90)]
+
+
+@pytest.mark.filterwarnings("ignore:")  # of torch's averaged model
+def test_lightnings_callbacks_that_look_at_each_step_get_single_batches(composed):
+    trainer = fitted(composed, WeightAveraging())
+    assert trainer.lightning_module.automatic_optimization
 
 
 def test_asking_for_blocks_that_cannot_be_is_refused(composed):

@@ -108,6 +108,10 @@ class Classifier(StepsModule):
         """Add up the epoch's loss and hits."""
         self.training_sums.flush()
 
+    def forget(self) -> None:
+        """Drop what was not added up."""
+        self.training_sums.forget()
+
     def on_train_start(self) -> None:
         """Make the sums, which stay where they are: captured steps add to them."""
         self.training_sums = TrainingSums(self.device)

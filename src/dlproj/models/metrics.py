@@ -26,7 +26,7 @@ class TrainingSums:
 
     def reset(self) -> None:
         """Start an epoch."""
-        self._pending.clear()
+        self.forget()
         self._sums.zero_()
 
     def add(self, logits: Tensor, targets: Tensor, data_loss: Tensor, penalty: Tensor | None) -> None:
@@ -51,6 +51,10 @@ class TrainingSums:
             self._sums[1].add_(torch.stack(penalties).double().sum(), alpha=size)
         self._sums[2].add_((scores(torch.cat(logits)).argmax(1) == torch.cat(targets)).sum())
         self._sums[3].add_(size * len(targets))
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is pending."""
         self._pending.clear()
 
     def totals(self) -> Tensor:

@@ -43,6 +43,10 @@ class StepsModule(pl.LightningModule):
     def add_up(self) -> None:
         """Add up what training_loss() has noted: within captured steps, so that a replay does so, too."""
 
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop what training_loss() has noted of steps that came to nothing."""
+
     def training_step(self, batch: Batch | Block, batch_idx: int) -> Tensor | None:
         """The loss of one batch, for Lightning to step by; or a step for each batch of a block, by hand."""
         if self.automatic_optimization:
@@ -80,6 +84,7 @@ class StepsModule(pl.LightningModule):
         self.add_up()  # what is noted so far is not of these steps
         beyond_limit = 0 <= trainer.max_steps < trainer.global_step + len(batches)
         if beyond_limit or not captured.ready(batches):
+            self.forget()  # a capture that failed has noted what was never computed
             return self._train_one_by_one(batches)
         rates = []
         for _ in batches:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from dlproj.data.base import DataModule
 from dlproj.models.captured import CapturedSteps, why_not_capturable
@@ -21,6 +21,15 @@ _BATCH_HOOKS = (
     "on_before_backward",
     "on_after_backward",
     "on_before_optimizer_step",
+)
+# Whose hooks by the batch may as well come once a call: defaults, progress, time, and checkpoints by the epoch.
+_CONTENT_WITH_CALLS = (
+    "dlproj.",
+    "pytorch_lightning.core.hooks",
+    "pytorch_lightning.callbacks.callback",
+    "pytorch_lightning.callbacks.model_checkpoint",
+    "pytorch_lightning.callbacks.progress",
+    "pytorch_lightning.callbacks.timer",
 )
 
 
@@ -77,6 +86,11 @@ class StepsPerExecution(Callback):
     def _why_no_graph(self, trainer: pl.Trainer) -> str | None:
         if self.steps == 1:
             return "the batches come one by one"
+        data = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        if len(data.samples) < self.steps * data.batch_size:
+            return (
+                f"an epoch is less than the {self.steps} whole batches of a call: set trainer.steps_per_execution lower"
+            )
         if trainer.world_size > 1:
             return "several processes train together"
         if trainer.precision == "16-mixed":
@@ -107,7 +121,7 @@ class StepsPerExecution(Callback):
         if not isinstance(data, DataModule) or not isinstance(model, StepsModule):
             return "a loader that hands out single batches"
         for one in (model, *trainer.callbacks):  # type: ignore[attr-defined]
-            if hook := _hook_of_the_users_own(one):
+            if hook := _hook_by_the_batch(one):
                 return f"{type(one).__name__}.{hook}"
         if _validates_between(trainer, data.train_dataloader().batches, steps):
             return f"val_check_interval={trainer.val_check_interval}"
@@ -127,9 +141,11 @@ def _scale_limits(trainer: Any, scaled: Callable[[int], int]) -> None:
             setattr(trainer, name, scaled(value))
 
 
-def _hook_of_the_users_own(one: Callback | pl.LightningModule) -> str | None:
+def _hook_by_the_batch(one: Callback | pl.LightningModule) -> str | None:
+    if isinstance(one, ModelCheckpoint) and one._every_n_train_steps:
+        return "every_n_train_steps"
     for name in _BATCH_HOOKS:
         module = getattr(one, name).__module__  # of the object: a LambdaCallback carries its hooks itself
-        if module.partition(".")[0] not in ("pytorch_lightning", "dlproj"):
+        if not module.startswith(_CONTENT_WITH_CALLS):
             return name
     return None
