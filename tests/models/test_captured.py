@@ -139,6 +139,7 @@ def test_a_gpu_ends_with_the_same_weights_with_and_without_the_graph(overrides, 
 @gpu
 @pytest.mark.parametrize("overrides", [[], ["model.dropout=0.2"], ["optim=rmsprop"], ["optim=momentum"]])
 def test_a_gpu_replays_the_graph(overrides, composed, tmp_path, caplog):
+    caplog.set_level("INFO")  # at which the reasons against a graph are logged
     train(composed(*SETTINGS, "trainer=gpu", *overrides), tmp_path)
     assert "no CUDA graph" not in caplog.text
 

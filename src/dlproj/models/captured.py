@@ -67,14 +67,11 @@ class CapturedSteps:
         self._optimizer.zero_grad()  # the gradients have to lie in the graph's own memory
         try:
             with _capturable(self._optimizer, self._rates.device):
-                self._replay = self._record(self._all_steps)
+                self._replay = self._record(lambda: self._train(self._static_batches()))
         except RuntimeError as error:
             self._failed = True
             self._optimizer.zero_grad()
             _log.warning("no CUDA graph: %s", str(error).partition("\n")[0])
-
-    def _all_steps(self) -> None:
-        self._train(self._static_batches())
 
     def _static_batches(self) -> Iterator[Batch]:
         for rate, batch in zip(self._rates, zip(self._inputs, self._targets, strict=True), strict=True):
