@@ -9,7 +9,7 @@ help:
 	@echo "make train     set up, then train the default MLP on scikit-learn's digits: no download"
 	@echo "make test      set up, then the fast tests"
 	@echo "make test-all  set up, then all tests"
-	@echo "make bench     compare speed and memory with other loops, on real data: over half an hour on 2 quiet cores"
+	@echo "make bench     compare speed and memory with other loops, on real data: over an hour on 2 quiet cores"
 	@echo "make lint      style, format and types"
 	@echo "make format    mend style and format"
 
