@@ -88,3 +88,12 @@ def scores(logits: Tensor) -> Tensor:
     if logits.shape[1] == 1:  # σ(z) > ½ where z > 0
         return torch.cat([torch.zeros_like(logits), logits], dim=1)
     return logits
+
+
+def class_probabilities(logits: Tensor, activation: Activation) -> Tensor:
+    """What the output layer says of each class: (B, 1 or classes) logits to (B, classes), float32.
+
+    They add up to 1 after a softmax and with a single output; sigmoids and raw outputs are as they are.
+    """
+    values = probabilities(logits.float(), activation)
+    return torch.cat([1 - values, values], dim=1) if values.shape[1] == 1 else values

@@ -1,7 +1,7 @@
 """What Lightning logs, written by epoch: metrics.csv with one row an epoch, and TensorBoard's events."""
 
 import csv
-import os
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
+
+from dlproj.results.files import write_whole
 
 
 def shortest(value: float) -> float:
@@ -51,12 +53,11 @@ class EpochTable(Logger):
 
     def _write(self) -> None:
         columns = sorted({key for row in self.rows.values() for key in row})
-        beside = self.path.with_suffix(".csv.tmp")
-        with beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["epoch", *columns])
-            writer.writeheader()
-            writer.writerows({"epoch": epoch, **row} for epoch, row in sorted(self.rows.items()))
-        os.replace(beside, self.path)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ["epoch", *columns], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"epoch": epoch, **row} for epoch, row in sorted(self.rows.items()))
+        write_whole(self.path, text.getvalue())
 
 
 class EpochTensorBoard(TensorBoardLogger):

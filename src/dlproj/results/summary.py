@@ -1,10 +1,11 @@
 """What a run came to: RunResult, kept as summary.json in the run's folder."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from dlproj.results.files import write_whole
 
 
 @dataclass(slots=True)
@@ -39,11 +40,8 @@ class RunResult:
         content = asdict(self)
         del content["folder"]  # a copied or moved folder would carry the wrong one
         content |= content.pop("metrics")
-        path = Path(self.folder) / "summary.json"
-        beside = path.with_suffix(".json.tmp")
         # NaN and infinity, which a diverged run has, are no JSON: they become null.
-        beside.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(beside, path)
+        write_whole(Path(self.folder) / "summary.json", json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def _finite(content: Any) -> Any:

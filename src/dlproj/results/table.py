@@ -1,6 +1,8 @@
-"""The few lines that a run prints at its end."""
+"""Tables for people at a terminal, and the same, parted by tabs, for scripts."""
 
 import os
+import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -32,3 +34,15 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
         ("parameters", f"{result.parameters:,}"),
         ("folder", os.path.relpath(result.folder)),
     ]
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """Print a table: ruled at a terminal, else a line a row with tabs between, without the title."""
+    if not sys.stdout.isatty():
+        for row in [columns, *rows]:
+            print(*(" ".join(cell.split()) for cell in row), sep="\t")  # noqa: T201
+        return
+    table = Table(*columns, title=title or None, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

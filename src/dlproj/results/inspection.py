@@ -1,0 +1,81 @@
+"""What a run's figures are drawn from beside its metrics: inspection.json, weights by layer and chosen test samples."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlproj.results.files import read_json, write_whole
+from dlproj.settings import DataError
+
+NAME = "inspection.json"
+
+
+@dataclass(slots=True)
+class Histogram:
+    """How often values lie in each of len(counts) bins of equal width from low to high."""
+
+    low: float
+    high: float
+    counts: list[int]
+
+
+@dataclass(slots=True)
+class Sample:
+    """A test sample and what the model made of it. Classes are numbered from 0."""
+
+    index: int  # its place in the test set, from 0
+    truth: int
+    guess: int
+    confidence: float  # the output for the guessed class: a probability, but for a model of raw outputs
+    truth_confidence: float  # the output for the true class
+    image: str | None = None  # a PNG in Base64, at the data's own size
+    text: str | None = None
+
+
+# By parameter or layer (`hidden.0.linear.weight`), then by epoch: 0 is the start, before any step.
+ByEpoch = dict[int, float]
+
+
+@dataclass(slots=True)
+class Inspection:
+    """Weights, units, gradients and samples of one run."""
+
+    histograms: dict[str, dict[int, Histogram]] = field(default_factory=dict)  # of each parameter, start and end
+    dead_units: dict[str, ByEpoch] = field(default_factory=dict)  # share of a layer's units, in [0, 1]
+    gradient_norms: dict[str, ByEpoch] = field(default_factory=dict)  # of each parameter, mean over sampled steps
+    update_ratios: dict[str, ByEpoch] = field(default_factory=dict)  # ‖change in a step‖ / ‖weights‖, the same
+    gallery: list[Sample] = field(default_factory=list)  # drawn at random
+    most_wrong: list[Sample] = field(default_factory=list)  # wrong ones, the most confident first
+
+    def write(self, folder: Path) -> None:
+        """Write inspection.json into the run's folder."""
+        write_whole(folder / NAME, json.dumps(asdict(self)) + "\n")
+
+
+def read_inspection(folder: Path) -> Inspection:
+    """What the run's folder holds; empty where it holds none. Raises DataError if the file is damaged."""
+    if not (folder / NAME).exists():
+        return Inspection()
+    content = read_json(folder / NAME)
+    try:
+        return _inspection(content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{folder / NAME} is damaged: delete it, or take it from another copy") from error
+
+
+def _inspection(content: dict[str, Any]) -> Inspection:
+    histograms = {
+        name: {int(epoch): Histogram(**one) for epoch, one in epochs.items()}
+        for name, epochs in content["histograms"].items()
+    }
+    return Inspection(
+        histograms,
+        *(_by_epoch(content[key]) for key in ("dead_units", "gradient_norms", "update_ratios")),
+        gallery=[Sample(**one) for one in content["gallery"]],
+        most_wrong=[Sample(**one) for one in content["most_wrong"]],
+    )
+
+
+def _by_epoch(values: dict[str, dict[str, float]]) -> dict[str, ByEpoch]:
+    return {name: {int(epoch): value for epoch, value in epochs.items()} for name, epochs in values.items()}
