@@ -44,6 +44,10 @@ def test_sizes_are_settings():
     assert np.array_equal(module.test.targets, module.test.inputs.double().sum(1) > 1.5)
 
 
+def test_a_sample_is_shown_as_numbers():
+    assert data().shown(torch.tensor([0.5, 0.12345, 0.0])) == "0.5 0.123 0"
+
+
 @pytest.mark.parametrize("settings", [{"data_seed": -1}, {"train_samples": 0}, {"test_samples": 0}, {"features": 0}])
 def test_impossible_settings(settings):
     with pytest.raises(ConfigurationError, match=f"data.{next(iter(settings))}=.* is impossible"):

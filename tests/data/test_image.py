@@ -129,6 +129,19 @@ def test_augmentation_changes_with_epoch_and_step_and_only_in_training():
     assert torch.equal(next(iter(tiny.val_dataloader()))[0], tiny.transform(images[:10]))
 
 
+def test_an_image_is_shown_as_it_was_stored_whatever_the_scaling():
+    tiny = module(scaling=Scaling.standardize)
+    shown = tiny.shown(tiny.train.inputs[3])
+    assert shown.dtype == np.uint8
+    np.testing.assert_array_equal(shown, PIXELS[3].transpose(1, 2, 0))
+
+
+def test_a_grey_image_is_shown_in_two_dimensions_from_black_to_white(monkeypatch):
+    monkeypatch.setattr(Tiny, "largest_pixel", 16)
+    tiny = module(np.array([0, 1, 8, 16], np.uint8).reshape(1, 1, 2, 2).repeat(10, 0))
+    np.testing.assert_array_equal(tiny.shown(tiny.train.inputs[0]), [[0, 16], [128, 255]])
+
+
 def test_impossible_crop():
     with pytest.raises(ConfigurationError, match=r"data\.random_crop=-1 is impossible"):
         TinyConfig(random_crop=-1)

@@ -76,6 +76,15 @@ def test_reviews_come_back_as_words_with_their_targets(root):
     assert module.train.targets.dtype == torch.int64
 
 
+def test_a_review_is_shown_as_the_words_that_the_model_sees(root):
+    module = data(root, vocabulary_size=9, length=12)
+    assert sorted(module.words[:5]) == ["br", "film", "is", "isn't", "it"]
+    for text in map(module.shown, module.train.inputs):
+        assert text == "<unknown> film <unknown> is <unknown> isn't it br"
+    whole = data(root, padding=Side.post)
+    assert whole.shown(whole.test.inputs[0]).startswith("the film number")
+
+
 def test_the_order_is_fixed_and_mixes_the_classes(root):
     first, other = data(root), data(root, seed=9)
     assert torch.equal(first.train.inputs, other.train.inputs)

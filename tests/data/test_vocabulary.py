@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlproj.data.vocabulary import Side, encode, rank, tokenize
+from dlproj.data.vocabulary import Side, decode, encode, rank, tokenize
 from dlproj.settings import DataError
 
 TEXTS = [
@@ -114,3 +114,14 @@ def test_the_most_frequent_word_is_4_and_a_review_starts_with_1():
     assert encode(train, 10_000, 5, Side.pre, Side.pre).tolist() == [[0, 1, 4, 4, 5]]
     assert encode(test, 10_000, 5, Side.post, Side.pre).tolist() == [[1, 4, 2, 5, 0]]
     assert encode(train, 5, 5, Side.pre, Side.pre).tolist() == [[0, 1, 4, 4, 2]]
+
+
+def test_decoding_gives_back_the_words_that_were_kept():
+    words, texts, _ = rank(TEXTS[:2], [])
+    everything = encode(texts, len(words) + 4, 40, Side.pre, Side.pre)
+    assert [decode(ids, words) for ids in everything] == [" ".join(tokenize(text)) for text in TEXTS[:2]]
+
+
+def test_decoding_by_hand():
+    assert decode(torch.tensor([0, 0, 1, 5, 2, 4, 0]), ["the", "film"]) == "film <unknown> the"
+    assert decode(torch.tensor([0, 1]), ["the"]) == ""

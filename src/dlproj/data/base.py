@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -151,6 +152,10 @@ class DataModule(pl.LightningDataModule):
     def transform_training(self, inputs: Tensor, epoch: int, step: int, shard: Shard) -> Tensor:
         """The same for one training batch: the place for augmentation."""
         return self.transform(inputs)
+
+    def shown(self, inputs: Tensor) -> np.ndarray | str:
+        """One stored sample for people: a uint8 image (H, W) or (H, W, 3), else text."""
+        return " ".join(f"{value:.3g}" for value in inputs.flatten().tolist())
 
     def bucketing_lengths(self) -> Tensor | None:
         """Lengths (N,) of the training samples, on the CPU, for batches of about one length; None: for any batches."""

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -69,6 +70,11 @@ class ImageDataModule(DataModule):
         if self.config.scaling in (Scaling.min_max, Scaling.standardize):
             pixels = pixels.sub_(self.shift)
         return pixels if self.config.scaling is Scaling.none else pixels.div_(self.scale)
+
+    def shown(self, inputs: Tensor) -> np.ndarray:
+        """One stored image (C, H, W) as uint8 (H, W), or (H, W, 3) for colour; the largest pixel becomes 255."""
+        pixels = inputs.cpu().movedim(0, -1).squeeze(-1).float()
+        return (pixels * (255 / self.largest_pixel)).round().byte().numpy()
 
     def place(self, device: torch.device) -> None:
         """Shift and scale go where the samples go."""

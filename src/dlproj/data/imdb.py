@@ -8,7 +8,7 @@ from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
 from dlproj.data.batches import Samples
 from dlproj.data.files import data_root, ensure
 from dlproj.data.reviews import FOLDERS, NAME, Reviews, download, read_reviews
-from dlproj.data.vocabulary import FIRST_WORD, PADDING, Side, Texts, encode
+from dlproj.data.vocabulary import FIRST_WORD, PADDING, Side, Texts, decode, encode
 from dlproj.settings import require, within
 
 
@@ -66,6 +66,10 @@ class IMDBDataModule(DataModule):
         self.words = reviews.words
         train = Samples(self._encode(reviews.train), reviews.train_targets)
         return train, Samples(self._encode(reviews.test), reviews.test_targets)
+
+    def shown(self, inputs: Tensor) -> str:
+        """The words of one review's ids (length,)."""
+        return decode(inputs, self.words)
 
     def bucketing_lengths(self) -> Tensor | None:
         """Words a review, where the settings ask for it."""

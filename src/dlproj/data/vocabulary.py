@@ -88,6 +88,15 @@ def encode(texts: Texts, vocabulary_size: int, length: int, padding: Side, trunc
     return torch.from_numpy(ids)
 
 
+def decode(ids: Tensor, words: list[str]) -> str:
+    """The words of ids (length,) with spaces between: id i is words[i - 4]. Padding and start are left out.
+
+    What is no known word becomes `<unknown>`, which no word can be: tokenize() parts at < and >.
+    """
+    kept = (number for number in ids.tolist() if number not in (PADDING, START))
+    return " ".join("<unknown>" if number < FIRST_WORD else words[number - FIRST_WORD] for number in kept)
+
+
 def _part(front: bool, length: int) -> slice:
     """The first or the last entries of a sequence, up to length of them."""
     return slice(length) if front else slice(-length, None)
