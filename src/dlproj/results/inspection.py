@@ -71,7 +71,9 @@ def _inspection(content: dict[str, Any]) -> Inspection:
     }
     return Inspection(
         histograms,
-        *(_by_epoch(content[key]) for key in ("dead_units", "gradient_norms", "update_ratios")),
+        _by_epoch(content["dead_units"]),
+        _by_epoch(content["gradient_norms"]),
+        _by_epoch(content["update_ratios"]),
         gallery=[Sample(**one) for one in content["gallery"]],
         most_wrong=[Sample(**one) for one in content["most_wrong"]],
     )

@@ -1,0 +1,262 @@
+"""The figures of one run, each drawn from plain data.
+
+Every run pays for them at its end, so they are laid out by hand: matplotlib's layout engines draw a figure twice.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dlproj.results.classification import Counts, class_scores, most_confused
+from dlproj.results.inspection import ByEpoch, Histogram, Sample
+from dlproj.results.style import COLORS, GRID, INK, new_figure, styled
+
+Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
+TRAIN, VAL, WRONG = COLORS[0], COLORS[1], COLORS[4]
+_WRONG_PIXEL = bytes.fromhex(WRONG[1:])
+
+
+def short(name: str, width: int) -> str:
+    """A name of the user's own, cut to a width in characters; a $ in it starts no formula."""
+    return shorten(name, width, placeholder="…").replace("$", r"\$")
+
+
+def learning_curves(epochs: Epochs, best: int | None) -> Figure:
+    """Loss and accuracy of training and validation by epoch; with penalties, the loss without them and they apart.
+
+    The best and the last epoch are marked.
+    """
+    with styled():
+        figure = new_figure(9.6, 3.9)
+        left, right = figure.subplots(1, 2)
+        figure.subplots_adjust(0.07, 0.14, 0.98, 0.82, wspace=0.18)
+        _curves(left, epochs, "data_loss" if _has(epochs, "train/data_loss") else "loss", best)
+        left.set_title("Loss without the penalty" if _has(epochs, "train/data_loss") else "Loss")
+        _penalty(left, epochs)
+        _curves(right, epochs, "accuracy", best)
+        right.set_title("Accuracy")
+        right.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}" if share <= 1 else "")
+        figure.legend(*left.get_legend_handles_labels(), ncols=5, loc="upper left")
+        return figure
+
+
+def _has(epochs: Epochs, metric: str) -> bool:
+    return any(metric in row for row in epochs.values())
+
+
+def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None) -> None:
+    for split, color, marker in (("train", TRAIN, "o"), ("val", VAL, "s")):
+        _line(axes, epochs, f"{split}/{metric}", color, marker, split)
+    axes.set_xlabel("epoch")
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(axis="y")
+    last = max(epochs, default=0)
+    if best is not None:
+        axes.axvline(best, color=INK, linewidth=1, linestyle="--", label=f"best epoch, {best}")
+    if last and last != best:
+        axes.axvline(last, color=INK, linewidth=1, linestyle=":", label=f"last epoch, {last}")
+
+
+def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, label: str) -> None:
+    points = [(epoch, row[metric]) for epoch, row in sorted(epochs.items()) if metric in row]
+    shape = marker if len(points) <= 40 else ""
+    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=4, label=label)
+
+
+def _penalty(axes: Axes, epochs: Epochs) -> None:
+    if _has(epochs, "train/penalty"):
+        _line(axes, epochs, "train/penalty", COLORS[2], "^", "penalty, after λ")
+
+
+def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
+    """How many test samples of each class were taken for which, shaded by their share of the class."""
+    size = min(3.2 + 0.56 * len(classes), 14.0)
+    with styled():
+        figure = new_figure(size + 0.6, size)
+        axes = figure.add_axes((1.5 / (size + 0.6), 0.9 / size, (size - 1.7) / (size + 0.6), (size - 1.7) / size))
+        table = np.asarray(counts)
+        shares = table / np.maximum(table.sum(1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        names = [short(name, 16) for name in classes]
+        axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=9)
+        axes.set_yticks(range(len(names)), names, fontsize=9)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        axes.spines[:].set_visible(False)
+        axes.set_title(f"Test samples, and their share of the true class\n{most_confused(counts, classes)}")
+        if len(classes) <= 20:  # more would not be readable
+            _cells(axes, table, shares)
+        return figure
+
+
+def _cells(axes: Axes, table: np.ndarray, shares: np.ndarray) -> None:
+    for (truth, guess), count in np.ndenumerate(table):
+        if count:
+            share = shares[truth, guess]
+            axes.text(guess, truth, f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}", fontsize=8,
+                      ha="center", va="center", linespacing=1.1, color="white" if share > 0.5 else INK)  # fmt: skip
+
+
+def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
+    """Precision, recall and F1 of each class, the best F1 on top."""
+    scores = sorted(zip(class_scores(counts), classes, strict=True), key=lambda pair: pair[0].f1)
+    height = 1.3 + 0.3 * len(scores)
+    with styled():
+        figure = new_figure(7.2, height)
+        axes = figure.add_axes((0.22, 0.6 / height, 0.75, 1 - 1.2 / height))
+        rows = range(len(scores))
+        axes.hlines(rows, [min(one.precision, one.recall) for one, _ in scores],
+                    [max(one.precision, one.recall) for one, _ in scores], color=GRID, linewidth=2)  # fmt: skip
+        for name, color, marker in (("precision", COLORS[0], ">"), ("recall", COLORS[1], "<"), ("f1", INK, "|")):
+            values = [getattr(one, name) for one, _ in scores]
+            axes.plot(values, rows, marker, color=color, markersize=8, label="F1" if name == "f1" else name)
+        axes.set_yticks(rows, [f"{short(name, 18)} ({one.support:,})" for one, name in scores])
+        axes.set_xlabel("share")
+        axes.grid(axis="x")
+        axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
+        axes.set_title("Test, by class (samples)")
+        return figure
+
+
+def gallery(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Figure:
+    """Test samples with guess, truth and confidence; wrong ones have a frame, and their truth below."""
+    if samples and samples[0].image is None:
+        return _texts(samples, classes, title)
+    return _images(samples, classes, title)
+
+
+_COLUMNS = 6
+_SIDE, _GAP, _CAPTION, _TITLE = 120, 30, 42, 50  # pixels of an image, between two, below each, above all
+
+
+def _images(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Figure:
+    rows = -(-len(samples) // _COLUMNS)
+    width, height = _COLUMNS * (_SIDE + _GAP), rows * (_SIDE + _CAPTION) + _TITLE + 10
+    mosaic = np.full((height, width, 3), 255, np.uint8)  # one image: matplotlib takes 2 ms for each
+    with styled():
+        figure = new_figure(width / 100, height / 100)
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+        axes.set_axis_off()
+        axes.text(_GAP / 2, _TITLE / 2, title, fontsize=11, va="center")
+        for place, sample in enumerate(samples):
+            row, column = divmod(place, _COLUMNS)
+            x, y = _GAP // 2 + column * (_SIDE + _GAP), _TITLE + row * (_SIDE + _CAPTION)
+            _paste(mosaic, sample, x, y)
+            _captions(axes, sample, classes, x, y + _SIDE)
+        axes.imshow(mosaic, extent=(0, width, height, 0), aspect="auto", interpolation="nearest")
+        return figure
+
+
+def _paste(mosaic: np.ndarray, sample: Sample, x: int, y: int) -> None:
+    """Put the sample's image, its pixels as squares, at (x, y); a wrong one has a frame around it."""
+    if sample.guess != sample.truth:
+        mosaic[y - 4 : y + _SIDE + 4, x - 4 : x + _SIDE + 4] = list(_WRONG_PIXEL)
+    image = pixels(sample)
+    grey_or_color = image if image.ndim == 3 else image[:, :, None]
+    rows = np.arange(_SIDE) * image.shape[0] // _SIDE
+    columns = np.arange(_SIDE) * image.shape[1] // _SIDE
+    mosaic[y : y + _SIDE, x : x + _SIDE] = grey_or_color[rows[:, None], columns]
+
+
+def _captions(axes: Axes, sample: Sample, classes: Sequence[str], x: int, y: int) -> None:
+    wrong = sample.guess != sample.truth
+    style = {"color": WRONG, "weight": "bold"} if wrong else {}
+    axes.text(x, y + 14, _caption(sample, classes), fontsize=8, va="center", **style)  # type: ignore[arg-type]
+    if wrong:
+        axes.text(x, y + 30, f"is {short(classes[sample.truth], 18)}", fontsize=8, va="center")
+
+
+def _caption(sample: Sample, classes: Sequence[str]) -> str:
+    mark = "✗ " if sample.guess != sample.truth else ""
+    return f"{mark}{short(classes[sample.guess], 15)} {sample.confidence:.0%}"
+
+
+def pixels(sample: Sample) -> np.ndarray:
+    """The sample's image, uint8 (H, W) or (H, W, 3)."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(sample.image or ""))) as image:
+        return np.asarray(image)
+
+
+_TEXTS = 12  # more would not fit a screen
+
+
+def _texts(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Figure:
+    from textwrap import wrap
+
+    height = 0.6 + 0.85 * len(samples[:_TEXTS])
+    with styled():
+        figure = new_figure(9.6, height)
+        figure.text(0.02, 1 - 0.3 / height, title, fontsize=11, va="center")
+        for place, sample in enumerate(samples[:_TEXTS]):
+            top = 1 - (0.6 + 0.85 * place) / height
+            wrong = sample.guess != sample.truth
+            truth = f", is {classes[sample.truth]}" if wrong else ""
+            figure.text(0.02, top, _caption(sample, classes) + truth, fontsize=9, va="top",
+                        color=WRONG if wrong else INK, weight="bold")  # fmt: skip
+            lines = wrap(shorten(sample.text or "", 330, placeholder=" …"), 115)
+            figure.text(0.02, top - 0.2 / height, "\n".join(lines), fontsize=8, va="top", parse_math=False)
+        return figure
+
+
+def weight_histograms(histograms: Mapping[str, Mapping[int, Histogram]]) -> Figure:
+    """The values of each parameter as densities: a line at the start, filled at the end."""
+    columns = min(len(histograms), 4)
+    rows = -(-len(histograms) // max(columns, 1))
+    with styled():
+        figure = new_figure(2.5 * max(columns, 2) + 0.3, 2.1 * max(rows, 1) + 0.5)
+        if not histograms:
+            return figure
+        grid = figure.subplots(rows, columns, squeeze=False)
+        inches = figure.get_size_inches()
+        figure.subplots_adjust(0.3 / inches[0], 0.35 / inches[1], 1 - 0.2 / inches[0], 1 - 0.75 / inches[1], 0.15, 0.62)
+        for axes in grid.flat[len(histograms) :]:
+            axes.set_axis_off()
+        for axes, (name, epochs) in zip(grid.flat, histograms.items(), strict=False):
+            _histogram(axes, name, epochs)
+        figure.text(0.3 / inches[0], 1 - 0.28 / inches[1], "Values of the parameters", fontsize=11, va="center")
+        figure.legend(*grid.flat[0].get_legend_handles_labels(), ncols=2, loc="upper right")
+        return figure
+
+
+def _histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
+    last = max(epochs)
+    filled: dict[str, Any] = {"fill": True, "color": TRAIN, "alpha": 0.6}
+    for epoch, style in ((last, filled), (0, {"color": INK, "linewidth": 1.2})):
+        if epoch in epochs:
+            axes.stairs(*_density(epochs[epoch]), label=f"end, epoch {last}" if epoch else "start", **style)
+    axes.set_title(name, fontsize=8)
+    axes.set_yticks([])
+    axes.set_ylim(0, 1.1 * max(_density(epochs[last])[0].max(), 1e-9))  # zeros at the start would dwarf the rest
+    axes.tick_params(labelsize=8)
+    axes.locator_params(axis="x", nbins=4)
+    axes.spines["left"].set_visible(False)
+
+
+def _density(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the values per unit of their axis (bins,), and the bins' edges (bins + 1,)."""
+    edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
+    return np.asarray(histogram.counts) / (max(sum(histogram.counts), 1) * (edges[1] - edges[0])), edges
+
+
+def by_layer(values: Mapping[str, ByEpoch], label: str) -> Figure:
+    """One line a layer by epoch: shares of dead units, norms of gradients, ratios of updates."""
+    with styled():
+        figure = new_figure(7.2, 3.2)
+        axes = figure.add_axes((0.1, 0.16, 0.62, 0.74))
+        for place, (layer, epochs) in enumerate(values.items()):
+            points = sorted(epochs.items())
+            axes.plot(*zip(*points, strict=True), color=COLORS[place % len(COLORS)], marker="os^vD<>"[place % 7],
+                      markersize=4, label=layer)  # fmt: skip
+        axes.set_xlabel("epoch")
+        axes.locator_params(axis="x", integer=True)
+        axes.set_title(label)
+        axes.grid(axis="y")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize=8)
+        return figure
