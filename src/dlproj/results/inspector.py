@@ -19,7 +19,7 @@ from dlproj.results.inspection import Histogram, Inspection, Sample
 from dlproj.results.loggers import EpochTensorBoard
 from dlproj.settings import within
 
-_BINS = 64
+_MOST_BINS = 64
 _SAMPLED_STEPS = 20  # of an epoch, for gradients and updates
 _SAME = 1e-6  # a unit whose outputs differ by no more answers to nothing
 
@@ -93,7 +93,8 @@ def histogram_of(values: Tensor) -> Histogram | None:
     low, high = float(values.min()), float(values.max())
     if low == high:
         low, high = low - 1e-3, high + 1e-3
-    return Histogram(low, high, torch.histc(values, _BINS, low, high).long().tolist())
+    bins = min(max(int(len(values) ** 0.5), 8), _MOST_BINS)
+    return Histogram(low, high, torch.histc(values, bins, low, high).long().tolist())
 
 
 class DeadUnits(Callback):

@@ -47,7 +47,7 @@ def _chosen(
         yield "histograms", draw.weight_histograms(inspection.histograms)
     for name, label in draw.LAYER_FIGURES.items():
         if values := getattr(inspection, name):
-            yield name, draw.by_layer(values, label)
+            yield name, draw.by_layer(values, label, share=name == "dead_units")
 
 
 @contextmanager
