@@ -109,17 +109,24 @@ def length_histogram(words: Mapping[str, np.ndarray], length: int) -> Figure:
     """Words a review (N,), by set, with a line where the data's settings cut them."""
     figure = _laid_out(7, 3.8)
     axes = figure.add_subplot()
-    end = max(1, *(int(np.percentile(found, 99)) for found in words.values()), length)
-    edges = np.linspace(0, end + 1, _BINS + 1)
+    edges = _length_bins(max(length, *(int(np.percentile(found, 99)) for found in words.values())))
     for (label, found), line in zip(words.items(), cycle(["-", "--"]), strict=False):
         axes.stairs(np.histogram(found, edges)[0] / len(found), edges, label=label, linestyle=line, linewidth=1.5)
+    end = int(edges[-1])
     beyond = max((found > end).mean() for found in words.values())
     axes.axvline(length, color=INK, linewidth=1)
-    axes.annotate(f" cut at length={length}", (length, 0.99), va="top", xycoords=("data", "axes fraction"))
+    side = "right" if length > end / 2 else "left"
+    axes.annotate(f" cut at length={length} ", (length, 0.99), va="top", ha=side, xycoords=("data", "axes fraction"))
     axes.set(xlabel=f"words a review ({beyond:.1%} have more than {end})", ylabel="share of reviews")
     axes.set_title("Words a review, before cutting")
     axes.legend(loc="center right")
     return figure
+
+
+def _length_bins(end: int) -> np.ndarray:
+    """Edges of about _BINS bins that hold equally many whole numbers each, from 0 to end or a little more."""
+    width = -(-(end + 1) // _BINS)
+    return np.arange(0, end + width + 1, width) - 0.5
 
 
 @styled()

@@ -41,7 +41,7 @@ def overview(sets: OfficialSets, name: str) -> Table:
     """Sizes, shape, type and range."""
     module, inputs = sets.module, sets.train.inputs
     spec, by = module.spec, f"val={module.config.val.value}"
-    train, val = module.split(sets.train)
+    train, val = module.split(sets.train, sets.test)
     return Table(
         ("data set", name),
         [
@@ -79,7 +79,7 @@ def statistics(sets: OfficialSets) -> Table:
 def pixels(sets: OfficialSets, largest: int) -> Table:
     """By set and channel; the last columns are of pixels from 0 to 1."""
     rows = []
-    for label, samples in (("training set", sets.train), ("test set", sets.test)):
+    for label, samples in (("training", sets.train), ("test", sets.test)):
         counts = pixel_counts(samples.inputs)
         for channel, of_one in zip(channel_names(len(counts)), counts, strict=True):
             found = of_counts(of_one.numpy())
@@ -163,4 +163,4 @@ def share_unknown(ranks: np.ndarray, vocabulary_size: int) -> float:
 
 
 def _written(found: Statistics) -> tuple[str, ...]:
-    return f"{found.low:g}", f"{found.high:g}", f"{found.mean:.4f}", f"{found.deviation:.4f}"
+    return f"{found.low:g}", f"{found.high:g}", f"{found.mean:.5g}", f"{found.deviation:.5g}"
