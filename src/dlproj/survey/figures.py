@@ -6,7 +6,7 @@ from itertools import cycle
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from dlproj.results.style import COLORS, INK, new_figure, styled
 
@@ -95,9 +95,10 @@ def pixel_histogram(counts: np.ndarray, channels: Sequence[str], largest: int) -
         shares = found / found.sum()
         axes.stairs(shares, np.arange(largest + 2) - 0.5, label=name, color=colors.get(name, INK), linestyle=line)
     axes.set(yscale="log", xlabel="value of a pixel", ylabel="share of pixels", title="Pixels of the training set")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(LogFormatter())
-    axes.yaxis.set_minor_formatter(LogFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     if len(channels) > 1:
         axes.legend()
     axes.grid(visible=True)
@@ -119,7 +120,7 @@ def length_histogram(words: Mapping[str, np.ndarray], length: int) -> Figure:
     axes.annotate(f" cut at length={length} ", (length, 0.99), va="top", ha=side, xycoords=("data", "axes fraction"))
     axes.set(xlabel=f"words a review ({beyond:.1%} have more than {end})", ylabel="share of reviews")
     axes.set_title("Words a review, before cutting")
-    axes.legend(loc="center right")
+    figure.legend(loc="outside upper right", ncols=len(words))
     return figure
 
 
