@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dlproj.results.summary import RunResult
@@ -44,5 +45,5 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         return
     table = Table(*columns, title=title or None, title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))  # a class folder may be called [red]
     Console().print(table)
