@@ -36,7 +36,7 @@ from dlproj.optim import (
     SGDConfig,
     StepConfig,
 )
-from dlproj.results.inspector import FiguresConfig
+from dlproj.results.figures_config import FiguresConfig
 from dlproj.settings import ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
 from dlproj.training.callbacks import CallbacksConfig
 from dlproj.training.trainer import TrainerConfig
