@@ -76,8 +76,9 @@ class IMDBDataModule(DataModule):
         return Samples(self._encode(train), reviews.train_targets), Samples(self._encode(test), reviews.test_targets)
 
     def state_dict(self) -> dict[str, Any]:
-        """The spec, and the words that have ids, by falling frequency."""
-        return super().state_dict() | {"words": "\n".join(self._with_ids(self.words))}
+        """The spec, the side that is cut, and the words that have ids, by falling frequency."""
+        words = "\n".join(self._with_ids(self.words))
+        return super().state_dict() | {"truncating": self.config.truncating.value, "words": words}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The words as in training."""

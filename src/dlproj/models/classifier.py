@@ -135,17 +135,17 @@ class Classifier(StepsModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start a pass."""
-        self._evaluation = Evaluation(len(self.classes), self.device)
+        self.evaluation = Evaluation(len(self.classes), self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the pass."""
         inputs, targets = batch
         logits = self(inputs)
-        self._evaluation.add(logits, targets, self.loss(logits, targets))
+        self.evaluation.add(logits, targets, self.loss(logits, targets))
 
     def on_validation_epoch_end(self) -> None:
         """Log the pass."""
-        self._log("val", self._evaluation_means())
+        self._log("val", self.evaluation_means())
 
     def on_test_epoch_start(self) -> None:
         """Start a pass."""
@@ -157,12 +157,13 @@ class Classifier(StepsModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the pass and keep its confusion matrix."""
-        self._log("test", self._evaluation_means())
-        self.test_confusion_matrix = self._evaluation.confusion_matrix()
+        self._log("test", self.evaluation_means())
+        self.test_confusion_matrix = self.evaluation.confusion_matrix()
 
-    def _evaluation_means(self) -> dict[str, float]:
+    def evaluation_means(self) -> dict[str, float]:
+        """The metrics of the last pass, by name."""
         penalty = float(self.penalties()) if self.penalties else 0.0
-        return self._evaluation.means(penalty, bool(self.penalties))
+        return self.evaluation.means(penalty, bool(self.penalties))
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:
         # The values are equal on all ranks; sync_dist says so to Lightning, which would warn otherwise.
