@@ -21,7 +21,7 @@ app = typer.Typer(
     help="Look at runs, compare them, and use what they have learnt. Runs are made by `python train.py`.",
 )
 
-Run = Annotated[Path, typer.Argument(help="The run's folder, such as logs/runs/….", show_default=False)]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, such as logs/runs/….", show_default=False)]
 Checkpoint = Annotated[
     str | None, typer.Option(help="best, last or a file; without it, the weights that training tested.")
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 
 from dlproj.config import SCHEMAS
@@ -56,7 +57,8 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
     samples: Samples = getattr(data, split)
     evaluation = _evaluation(trained, data, samples, split, progress)
     model.evaluation = evaluation
-    metrics = {f"{split}/{name}": shortest(value) for name, value in model.evaluation_means().items()}
+    with torch.inference_mode():  # of the penalties
+        metrics = {f"{split}/{name}": shortest(value) for name, value in model.evaluation_means().items()}
     recorded = _recorded(trained, split) if data.fingerprint() == trained.summary.get("data_fingerprint") else {}
     return Evaluated(
         split,
@@ -159,8 +161,8 @@ def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
     found = config.spec()
     if set(found.classes) != set(trained.classes):
         odd = sorted(set(found.classes) ^ set(trained.classes))
-        raise DataError(f"the model tells {len(trained.classes)} classes apart, this data has {len(found.classes)}, and "
-                        f"{', '.join(odd[:5])} is on one side only: choose data with the same classes")  # fmt: skip
+        raise DataError(f"the model tells {len(trained.classes)} classes apart, this data has {len(found.classes)}, "
+                        f"and {', '.join(odd[:5])} is on one side only: choose data with the same classes")  # fmt: skip
     for name in ("kind", "shape", "vocabulary_size", "padding"):
         theirs, ours = _words(getattr(found, name)), _words(getattr(trained, name))
         if theirs != ours:

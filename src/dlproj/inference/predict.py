@@ -99,6 +99,8 @@ def _files_below(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
 
 
 def _texts(kind: Kind, argument: str, by_line: bool) -> Iterator[Item]:
+    if not argument.strip():
+        raise UserError("an empty text: write some words")
     if argument == "-":
         yield from _lines(sys.stdin.buffer, _STANDARD_INPUT)
     elif _exists(argument):
@@ -106,10 +108,8 @@ def _texts(kind: Kind, argument: str, by_line: bool) -> Iterator[Item]:
         path = Path(argument)
         for file in _files_below(path, _TEXT_EXTENSIONS) if path.is_dir() else [path]:
             yield from _lines_of(file) if by_line else [Item(str(file), _whole(file))]
-    elif argument.strip():
-        yield Item(argument, argument)
     else:
-        raise UserError("an empty text: write some words")
+        yield Item(argument, argument)
 
 
 def _exists(argument: str) -> bool:

@@ -67,7 +67,7 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
         model = config.model.build(data.spec, config.optim, config.scheduler)
         _load_weights(model, content["state_dict"])
         epoch = content["epoch"] + 1
-    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+    except (AttributeError, DataError, KeyError, RuntimeError, TypeError) as error:
         raise DataError(f"{path} does not fit {folder / 'config.yaml'}: it is of another run or another version of "
                         "dlproj; set --checkpoint to one of this run") from error  # fmt: skip
     return Trained(folder, config, summary, weights, epoch, model.eval(), data, state)
