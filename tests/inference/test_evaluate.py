@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -59,6 +60,29 @@ def test_the_best_weights_where_training_tested_those(trained_run):
     assert evaluate(open_run(folder, "last")).equals_training() is None
 
 
+def test_figures_that_are_not_finite_are_the_same_too(trained_run):
+    folder = trained_run("data=digits", "trainer.max_epochs=1", "optim=sgd", "optim.learning_rate=1e30")
+    outcome = evaluate(open_run(folder))
+    assert outcome.recorded["test/loss"] is None
+    assert outcome.equals_training() is True
+
+
+def test_ctrl_c_stays_what_it_is(digits, monkeypatch):
+    """Lightning would end the process with exit code 1."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    trained = open_run(digits)
+    monkeypatch.setattr(trained.model, "test_step", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(trained)
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning ignores it from then on
+
+
 @pytest.mark.slow
 def test_a_run_of_two_processes(trained_run):
     """Each of them has added up its own batches, so the order of the sums is another than in one process."""
@@ -70,8 +94,9 @@ def test_a_run_of_two_processes(trained_run):
     assert outcome.confusion_matrix == summary(folder)["confusion_matrix"]
 
 
-def test_mixed_precision_is_evaluated_in_it(trained_run):
-    folder = trained_run("data=digits", "model.hidden=[8]", "trainer.max_epochs=1", "trainer.precision=bf16-mixed")
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_the_runs_own_precision(precision, trained_run):
+    folder = trained_run("data=digits", "model.hidden=[8]", "trainer.max_epochs=1", f"trainer.precision={precision}")
     assert evaluate(open_run(folder)).metrics == recorded(folder, "test")
 
 

@@ -76,13 +76,13 @@ def test_settings_that_are_damaged_are_named(copied):
 
 def test_a_checkpoint_that_is_not_there(copied):
     (copied / "checkpoints" / "last.ckpt").unlink()
-    with pytest.raises(UserError, match=r"last.ckpt is no file: set --checkpoint to what is there, best$"):
+    with pytest.raises(UserError, match=r"last.ckpt is no file: set --checkpoint to what the run has, best$"):
         open_run(copied)
-    (copied / "checkpoints" / "best.ckpt").unlink()
-    with pytest.raises(UserError, match=r"the run has no other checkpoint \(its status: completed\): train again"):
-        open_run(copied)
-    with pytest.raises(UserError, match=r"^mine.ckpt is no file"):
+    with pytest.raises(UserError, match=r"^mine.ckpt is no file: set --checkpoint to what the run has, best$"):
         open_run(copied, "mine.ckpt")
+    (copied / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(UserError, match=r"the run has no checkpoint \(its status: completed\): train again"):
+        open_run(copied)
 
 
 @pytest.mark.parametrize("content", ["empty", "truncated", "text", "no checkpoint"])

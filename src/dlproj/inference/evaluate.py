@@ -12,12 +12,13 @@ from omegaconf import OmegaConf
 
 from dlproj.config import SCHEMAS
 from dlproj.data.base import DataConfig, DataModule, DataSpec
-from dlproj.data.batches import EvaluationBatches, Samples, Shard
+from dlproj.data.batches import EvaluationBatches, Shard
 from dlproj.data.files import data_root
 from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.inference.trained import Trained
 from dlproj.models.metrics import Evaluation
 from dlproj.results.loggers import shortest
+from dlproj.results.summary import finite
 from dlproj.settings import DataError, one_of, require, typed
 from dlproj.training.trainer import StrategyName, TrainerConfig
 
@@ -36,11 +37,12 @@ class Evaluated:
     metrics: dict[str, float]  # by the names that training gives them, such as test/accuracy
     confusion_matrix: list[list[int]]  # row = true class, column = predicted
     classes: list[str]
-    recorded: dict[str, float]  # the same figures as training left them; empty where it left none for this pass
+    recorded: dict[str, float | None]  # the same as training left them, None: not finite; empty where it left none
 
     def equals_training(self) -> bool | None:
         """Whether all figures are the recorded ones to the digit; None where there are none."""
-        return all(self.metrics[name] == value for name, value in self.recorded.items()) if self.recorded else None
+        pairs = [(finite(self.metrics[name]), finite(value)) for name, value in self.recorded.items()]
+        return all(now == then for now, then in pairs) if pairs else None
 
 
 def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = (), progress: bool = False) -> Evaluated:
@@ -53,26 +55,23 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
     data = _data(trained, settings)
     data.prepare_data()
     data.setup()
-    model = trained.model
-    samples: Samples = getattr(data, split)
-    evaluation = _evaluation(trained, data, samples, split, progress)
-    model.evaluation = evaluation
+    evaluation = trained.model.evaluation = _evaluation(trained, data, split, progress)
     with torch.inference_mode():  # of the penalties
-        metrics = {f"{split}/{name}": shortest(value) for name, value in model.evaluation_means().items()}
+        metrics = {f"{split}/{name}": shortest(value) for name, value in trained.model.evaluation_means().items()}
     recorded = _recorded(trained, split) if data.fingerprint() == trained.summary.get("data_fingerprint") else {}
     return Evaluated(
         split,
         trained.weights,
         trained.epoch,
-        len(samples),
+        len(getattr(data, split)),
         metrics,
         evaluation.confusion_matrix(),
-        list(model.classes),
+        list(trained.model.classes),
         {name: recorded[name] for name in metrics if name in recorded},
     )
 
 
-def _evaluation(trained: Trained, data: DataModule, samples: Samples, split: str, progress: bool) -> Evaluation:
+def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) -> Evaluation:
     """One pass; of a run of several processes, the parts that each of them had, one after the other.
 
     In other batches and added up in another order, the loss would differ in its last digit.
@@ -83,8 +82,11 @@ def _evaluation(trained: Trained, data: DataModule, samples: Samples, split: str
     parts = []
     for rank in range(config.devices):
         shard = Shard(rank, config.devices)
-        batches = EvaluationBatches(samples, trained.config.data.eval_batch_size, data.transform, shard)
-        trainer.test(trained.model, dataloaders=batches, verbose=False)
+        batches = EvaluationBatches(getattr(data, split), data.config.eval_batch_size, data.transform, shard)
+        try:
+            trainer.test(trained.model, dataloaders=batches, verbose=False)
+        except SystemExit as error:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from error
         parts.append(trained.model.evaluation)
     for part in parts[1:]:
         parts[0].merge(part)
@@ -102,16 +104,16 @@ def _trainer(config: TrainerConfig, split: str, progress: bool) -> TrainerConfig
     return replace(alone, precision=precision, limit_test_batches=limits.get(split))
 
 
-def _recorded(trained: Trained, split: str) -> dict[str, float]:
+def _recorded(trained: Trained, split: str) -> dict[str, float | None]:
     """What training has written of this split with these weights."""
-    if split == "test" and trained.weights == trained.summary["tested_weights"]:
+    if split == "test" and trained.weights == trained.summary.get("tested_weights"):
         return trained.summary
     if split == "val" and trained.weights in ("best", "last"):
         return _epoch_row(trained.folder / "metrics.csv", trained.epoch)
     return {}
 
 
-def _epoch_row(table: Path, epoch: int) -> dict[str, float]:
+def _epoch_row(table: Path, epoch: int) -> dict[str, float | None]:
     try:
         with table.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["epoch"] == str(epoch)]

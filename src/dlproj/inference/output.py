@@ -31,10 +31,10 @@ def show_evaluation(outcome: Evaluated, name: str) -> None:
     """A line a metric, with what training recorded, and on standard error whether both are equal."""
     equal = outcome.equals_training()
     rows = [
-        [metric, str(value), *([str(outcome.recorded.get(metric, ""))] if outcome.recorded else [])]
-        for metric, value in outcome.metrics.items()
+        [metric, *(str(figures.get(metric, "")) for figures in (outcome.metrics, outcome.recorded) if figures)]
+        for metric in outcome.metrics
     ]
-    columns = ["metric", "evaluated", *(["training"] if outcome.recorded else [])]
+    columns = ["metric", "evaluated", "training"][: 3 if outcome.recorded else 2]
     print_table(columns, rows, f"{name}: {outcome.samples:,} samples, {outcome.weights} weights")
     if equal is None:
         say("training recorded no figures of these weights on this data")

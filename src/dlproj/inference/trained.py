@@ -93,11 +93,11 @@ def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Pat
     path = checkpoint_path(folder, weights) if weights in ("best", "last") else Path(weights)
     if path.is_file():
         return path
-    found = sorted(file.stem for file in path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
+    found = sorted(file.stem for file in (folder / "checkpoints").glob("*.ckpt"))
     if found:
-        raise UserError(f"{path} is no file: set --checkpoint to what is there, {' or '.join(found)}")
+        raise UserError(f"{path} is no file: set --checkpoint to what the run has, {' or '.join(found)}")
     status = f" (its status: {summary['status']})" if "status" in summary else ""
-    raise UserError(f"{path} is no file and the run has no other checkpoint{status}: train again, or set --checkpoint "
+    raise UserError(f"{path} is no file and the run has no checkpoint{status}: train again, or set --checkpoint "
                     "to a checkpoint file")  # fmt: skip
 
 
