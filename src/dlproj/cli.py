@@ -5,6 +5,7 @@ Heavy packages are imported inside the functions, so that `dlproj runs` does not
 
 import os
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,119 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Look at runs, compare them, and use what they have learnt. Runs are made by `python train.py`.",
 )
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, such as logs/runs/….", show_default=False)]
+Checkpoint = Annotated[
+    str | None, typer.Option(help="best, last or a file; without it, the weights that training tested.")
+]
+
+
+class PredictionFormat(Enum):
+    """How predictions are written."""
+
+    table = "table"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+class ExportFormat(Enum):
+    """What an exported model is written as."""
+
+    onnx = "onnx"
+    exported_program = "exported_program"
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    checkpoint: Checkpoint = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="A setting of the data, such as root=FOLDER, or another data set's name. Repeatable."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, with the confusion matrix, as JSON.")] = False,
+) -> None:
+    """Evaluate a run again: the figures that training printed, to the digit.
+
+    Other data is scaled and its words are numbered as the training data was.
+
+    Example: `dlproj evaluate logs/runs/20261121-012711-4532ab-mlp-digits-adam --split val --checkpoint best`
+    """
+    from dlproj.inference.evaluate import evaluate
+    from dlproj.inference.output import evaluation_as_json, show_evaluation
+    from dlproj.inference.trained import open_run
+
+    trained = open_run(run, checkpoint)
+    outcome = evaluate(trained, split, data or [], progress=sys.stdout.isatty() and not as_json)
+    if as_json:
+        print(evaluation_as_json(outcome))  # noqa: T201
+    else:
+        show_evaluation(outcome, trained.config.name)
+
+
+@app.command()
+def predict(
+    run: Run,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Image files or folders; or texts, files of one text each, or - for standard input, a text a line.",
+        ),
+    ] = None,
+    checkpoint: Checkpoint = None,
+    format: Annotated[PredictionFormat, typer.Option(help="table, csv, or jsonl: a JSON object a line.")] = (
+        PredictionFormat.table
+    ),
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name, the likeliest first.")] = 3,
+    lines: Annotated[bool, typer.Option("--lines", help="Text files hold a text a line.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Inputs worked on together.")] = 1000,
+) -> None:
+    """Classify images, texts or rows of numbers with a run's model; its training data is not needed.
+
+    Images may be of any size and mode: they are converted to what the model reads, which is said on standard error.
+    Texts come as arguments, from files or from standard input, where blank lines are left out.
+
+    Examples: `dlproj predict logs/runs/… photos/ --format csv > classes.csv`,
+    `echo "what a film" | dlproj predict logs/runs/…`
+    """
+    from dlproj.inference.output import WRITERS, Conversions, say
+    from dlproj.inference.predict import predict, read_inputs
+    from dlproj.inference.trained import open_run
+
+    trained = open_run(run, checkpoint)
+    top = min(top, len(trained.model.classes))
+    conversions = Conversions(trained)
+    predictions = predict(trained, read_inputs(trained.data.spec.kind, inputs or [], lines), top, batch_size)
+    WRITERS[format.value](conversions.count(predictions), trained, top)
+    if note := conversions.note():
+        say(note)
+
+
+@app.command()
+def export(
+    run: Run,
+    format: Annotated[ExportFormat, typer.Option(help="ONNX, or torch's own exported program.")] = ExportFormat.onnx,
+    checkpoint: Checkpoint = None,
+    output: Annotated[Path | None, typer.Option(help="The file; without it, export/model.onnx or .pt2 in RUN.")] = None,
+) -> None:
+    """Write a run's model for other programs, once its outputs are found to be the model's own.
+
+    It maps `input`, pixels or word ids as they are stored, to the classes' `probabilities`, for any number at a time.
+    Classes and vocabulary are in the file, as JSON under the name dlproj.json.
+
+    Example: `dlproj export logs/runs/20261121-012711-4532ab-mlp-digits-adam --format onnx`
+    """
+    from dlproj.inference.export import Format, export
+    from dlproj.inference.trained import open_run
+    from dlproj.results.table import print_table
+
+    done = export(open_run(run, checkpoint), Format[format.value], output)
+    difference = f"{done.largest_difference:.1g} at most"
+    rows = [("file", str(done.path)), ("reads", done.inputs), ("gives", done.outputs), ("differs by", difference)]
+    print_table(["export", "checked"], rows)
+
 
 data = typer.Typer(no_args_is_help=True, help="Look at the data sets.")
 app.add_typer(data, name="data")

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from dlproj.data.feature_sum import FeatureSumConfig
-from dlproj.settings import ConfigurationError
+from dlproj.settings import ConfigurationError, DataError
 
 
 def data(seed=0, **settings):
@@ -52,3 +52,10 @@ def test_a_sample_is_shown_as_numbers():
 def test_impossible_settings(settings):
     with pytest.raises(ConfigurationError, match=f"data.{next(iter(settings))}=.* is impossible"):
         FeatureSumConfig(**settings)
+
+
+def test_rows_of_numbers_are_read_as_they_are_written():
+    module = FeatureSumConfig(features=3).build(0)
+    assert torch.equal(module.encode(["1, 2,3", "0.5 1e-3 -2"]), torch.tensor([[1, 2, 3], [0.5, 1e-3, -2]]))
+    with pytest.raises(DataError, match="'1 2' has 2 numbers, the model reads 3: write as many"):
+        module.encode(["1 2 3", "1 2"])

@@ -7,6 +7,7 @@ from torchvision.transforms import functional
 
 from dlproj.data.base import ValidationSplit
 from dlproj.data.batches import Samples, Shard, generator
+from dlproj.data.digits import DigitsConfig
 from dlproj.data.image import ImageConfig, ImageDataModule, Scaling, augment, channel_statistics, image_spec
 from dlproj.settings import ConfigurationError
 
@@ -145,3 +146,24 @@ def test_a_grey_image_is_shown_in_two_dimensions_from_black_to_white(monkeypatch
 def test_impossible_crop():
     with pytest.raises(ConfigurationError, match=r"data\.random_crop=-1 is impossible"):
         TinyConfig(random_crop=-1)
+
+
+@pytest.mark.parametrize("scaling", list(Scaling))
+def test_what_was_learnt_comes_back_from_a_checkpoint(scaling, tmp_path):
+    config = DigitsConfig(scaling=scaling)
+    taught = config.build(0)
+    taught.setup()
+    torch.save(taught.state_dict(), tmp_path / "state.pt")
+    restored = config.build(1)
+    restored.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert restored.spec == taught.spec
+    assert torch.equal(restored.transform(taught.test.inputs), taught.transform(taught.test.inputs))
+
+
+def test_after_setup_what_was_learnt_stands():
+    module = DigitsConfig(scaling=Scaling.standardize).build(0)
+    module.setup()
+    shift = module.shift
+    module.load_state_dict({"spec": "of another run"})
+    assert module.shift is shift
+    assert not module.restored

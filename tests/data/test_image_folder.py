@@ -114,11 +114,10 @@ def test_a_truncated_jpeg_is_named(root):
         data(root)
 
 
-def test_sixteen_bits_are_refused_and_not_clipped(root):
-    path = root / "train" / "dog" / "deep.png"
+def test_sixteen_bits_become_eight_and_are_not_clipped(root):
+    path = root / "test" / "cat" / "0.png"
     Image.fromarray(np.full((32, 32), 5000, np.uint16)).save(path)
-    with pytest.raises(DataError, match=f"{path} has more than 8 bits a channel"):
-        data(root)
+    assert (data(root).test.inputs[0] == round(5000 / 257)).all()
 
 
 def test_a_tree_that_is_not_one(root, tmp_path):

@@ -364,3 +364,29 @@ def test_the_real_reviews_are_as_long_as_in_keras(real):
     found = read_reviews(Path(real("aclImdb")))
     assert abs(len(found.train.ranks) / 25_000 + 1 - 238.71364) < 1e-5
     assert abs((found.test.ranks > 0).sum().item() / 25_000 + 1 - 230.8042) < 1e-3
+
+
+def test_a_text_gets_the_ids_that_it_has_as_a_review(root):
+    """Restored without the data, in the order of the files, by the words that have ids."""
+    for settings in ({}, {"vocabulary_size": 9, "length": 5, "padding": Side.post, "truncating": Side.post}):
+        module = data(root, **settings)
+        restored = IMDBConfig(root="nowhere", **({"length": 10, "batch_size": 4} | settings)).build(1)
+        state = module.state_dict()
+        restored.load_state_dict(state)
+        assert restored.spec == module.spec
+        assert len(state["words"].split("\n")) <= module.config.vocabulary_size - 4
+        written = [Path(file.path).read_text() for file in reviews.scan(root / "aclImdb", "train")]
+        assert torch.equal(restored.encode(written), torch.cat([module.train.inputs, module.val.inputs]))
+    assert restored.encode(["", "never-seen!"]).tolist() == [[1, 0, 0, 0, 0], [1, 2, 2, 0, 0]]
+
+
+@pytest.mark.slow
+def test_real_reviews_get_the_ids_of_training(real):
+    root = real("aclImdb")
+    module = IMDBConfig(root=root).build(0)
+    module.prepare_data()
+    module.setup()
+    restored = IMDBConfig(root="nowhere").build(0)
+    restored.load_state_dict(module.state_dict())
+    written = [Path(file.path).read_text() for file in reviews.scan(Path(root) / "aclImdb", "test")[:2000]]
+    assert torch.equal(restored.encode(written), module.test.inputs[:2000])

@@ -134,7 +134,36 @@ def test_the_mean_of_many_small_batches_keeps_its_digits():
 
 
 def test_one_batch_whose_loss_is_not_a_number_makes_the_mean_not_a_number():
-    evaluation = Evaluation(2, torch.device("cpu"))
+    evaluation = Evaluation(2, CPU)
     for loss in (0.5, float("nan")):
         evaluation.add(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), torch.tensor(loss))
     assert math.isnan(evaluation.means(0.0, penalized=False)["loss"])
+
+
+def test_passes_of_two_processes_are_merged_as_between_processes():
+    """The loss to the bit: each part's own sum, then the two sums."""
+    generator = torch.Generator().manual_seed(0)
+    logits, targets = torch.randn(60, 4, generator=generator), torch.randint(4, (60,), generator=generator)
+    parts = [Evaluation(4, CPU) for _ in range(2)]
+    losses = [torch.rand(3, generator=generator) for _ in range(2)]
+    for number, (part, mine) in enumerate(zip(parts, losses, strict=True)):
+        for batch, loss in enumerate(mine):
+            rows = slice(30 * number + 10 * batch, 30 * number + 10 * batch + 10)
+            part.add(logits[rows], targets[rows], loss)
+        part.means(0.0, penalized=False)  # each process has looked at its own
+    parts[0].merge(parts[1])
+    merged = parts[0].means(0.0, penalized=False)
+    first, second = ((one[0] * 10 + one[1] * 10) + one[2] * 10 for one in losses)
+    assert merged["loss"] == float((first + second) / 60)
+    assert merged["accuracy"] == pytest.approx(metrics.accuracy_score(targets, logits.argmax(1)))
+    assert parts[0].confusion_matrix() == metrics.confusion_matrix(targets, logits.argmax(1)).tolist()
+
+
+def test_metrics_that_are_alike_in_a_first_batch_stay_two_metrics():
+    """Of two classes the second guess is always right, whatever the first one is."""
+    evaluation = Evaluation(2, CPU)
+    right = torch.tensor([[1.0, 0.0]])
+    for target in (0, 1, 1):
+        evaluation.add(right, torch.tensor([target]), torch.tensor(0.0))
+    means = evaluation.means(0.0, penalized=False)
+    assert (means["accuracy"], means["top2_accuracy"]) == (pytest.approx(1 / 3), 1.0)

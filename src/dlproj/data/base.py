@@ -4,8 +4,11 @@ import hashlib
 import logging
 import os
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from enum import Enum
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
+from dlproj.data.decoding import Decoded
 from dlproj.settings import DataError, require, within
 
 _log = logging.getLogger(__name__)
@@ -81,6 +85,9 @@ class DataModule(pl.LightningDataModule):
 
     A subclass says how to bring the data into its folder (prepare_data, on one process a machine) and how to read it
     (load). After setup(), train, val and test are Samples.
+
+    What it has learnt of the training data goes into every checkpoint (state_dict). Restored from there before setup(),
+    it turns other data, and what a user hands in, into a model's inputs just as in training.
     """
 
     train: Samples
@@ -88,16 +95,21 @@ class DataModule(pl.LightningDataModule):
     test: Samples
     steps_per_execution = 1  # training batches handed out together
     official_sizes: tuple[int, int] | None = None  # samples in the training and the test set, where they are known
+    restored = False  # whether what training has taught came from a checkpoint
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         super().__init__()
         self.config = config
-        self.spec = config.spec()
         self.seed = seed
+
+    @cached_property
+    def spec(self) -> DataSpec:
+        """What the samples look like: as in training where that was restored, else as the settings say."""
+        return self.config.spec()
 
     @abstractmethod
     def load(self) -> tuple[Samples, Samples]:
-        """The official training set and the official test set."""
+        """The official training set and the official test set; targets are places in spec.classes."""
 
     def setup(self, stage: str | None = None) -> None:
         """Read and split once, whatever the stage."""
@@ -109,7 +121,8 @@ class DataModule(pl.LightningDataModule):
             _log.warning("the data has %d + %d samples, not %d + %d: is its copy whole?", *sizes, *self.official_sizes)
         self.train, self.val = self.split(train, self.test)
         self._check_sizes()
-        self.fit_transform()
+        if not self.restored:
+            self.fit_transform()
         if self.trainer is not None:
             self.place(self.trainer.strategy.root_device)
 
@@ -145,6 +158,28 @@ class DataModule(pl.LightningDataModule):
 
     def fit_transform(self) -> None:
         """Learn from the training samples what transform() needs."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the data, in plain containers and tensors: enough to predict without it."""
+        return {"spec": asdict(self.spec) | {"kind": self.spec.kind.name}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore it. After setup(), which has learnt the same from the same data, there is nothing to do."""
+        if not hasattr(self, "train"):
+            self.spec = DataSpec(**state["spec"] | {"kind": Kind[state["spec"]["kind"]]})
+            self.restored = True
+            self.restore(state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take from a checkpoint what fit_transform() and load() learn. Raises DataError if it is of other data."""
+
+    def decode(self, paths: Sequence[Path]) -> Decoded:
+        """Image files as stored inputs (N, …). Raises DataError, naming the file, or where no images are read."""
+        raise DataError(f"the model reads {self.spec.kind.name}, no image files: hand in texts")
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Texts as stored inputs (N, …). Raises DataError, quoting the text, or where none are read."""
+        raise DataError(f"the model reads an {self.spec.kind.name}, no text: name image files or folders")
 
     def transform(self, inputs: Tensor) -> Tensor:
         """What the model reads, made from stored inputs (B, …) of any split."""

@@ -27,6 +27,7 @@ class DigitsDataModule(ImageDataModule):
     """The digits; pixels are 0..16."""
 
     largest_pixel = 16
+    background = 0
 
     def load(self) -> tuple[Samples, Samples]:
         """1,437 training and 360 test images: 20 % of every class is the test set, drawn once for all with seed 0."""

@@ -1,12 +1,15 @@
 """Made data whose true rule is known: is the sum of uniform numbers more than half of their count?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 
 import torch
+from torch import Tensor
 
 from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
 from dlproj.data.batches import Samples, generator
-from dlproj.settings import within
+from dlproj.settings import DataError, within
 
 
 @dataclass(slots=True)
@@ -43,6 +46,21 @@ class FeatureSumDataModule(DataModule):
         config = self.config
         random = generator("feature_sum", config.data_seed)
         return _draw(config.train_samples, config.features, random), _draw(config.test_samples, config.features, random)
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Float32 (N, features) of texts that are that many numbers each, parted by commas or spaces."""
+        return torch.tensor([self._numbers(text) for text in texts])
+
+    def _numbers(self, text: str) -> list[float]:
+        (count,) = self.spec.shape
+        try:
+            numbers = [float(number) for number in text.replace(",", " ").split()]
+        except ValueError as error:
+            raise DataError(f"{shorten(text, 60)!r} is no row of numbers ({error}): write {count}, parted by commas or "
+                            "spaces") from error  # fmt: skip
+        if len(numbers) != count:
+            raise DataError(f"{shorten(text, 60)!r} has {len(numbers)} numbers, the model reads {count}: write as many")
+        return numbers
 
 
 def _draw(count: int, features: int, random: torch.Generator) -> Samples:

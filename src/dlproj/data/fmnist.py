@@ -32,6 +32,7 @@ class FMNISTDataModule(ImageDataModule):
     """Fashion-MNIST through torchvision."""
 
     official_sizes = (60_000, 10_000)
+    background = 0
 
     def prepare_data(self) -> None:
         """Download what is missing of the four files."""

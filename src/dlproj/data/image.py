@@ -1,8 +1,11 @@
 """What image data sets share: pixels kept as uint8, scaled by the batch, flipped and cropped where asked for."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +14,8 @@ from torch.nn import functional
 
 from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
 from dlproj.data.batches import Shard, generator
-from dlproj.settings import within
+from dlproj.data.decoding import Decoded, decode
+from dlproj.settings import DataError, within
 
 
 class Scaling(Enum):
@@ -50,6 +54,7 @@ class ImageDataModule(DataModule):
 
     config: ImageConfig
     largest_pixel = 255
+    background = 255  # the grey level that the transparent parts of an image get
 
     def fit_transform(self) -> None:
         """Set shift and scale, each broadcast against (B, channels, height, width): x ↦ (x − shift) / scale."""
@@ -63,6 +68,29 @@ class ImageDataModule(DataModule):
         elif scaling is Scaling.standardize:
             shift, scale = channel_statistics(pixels)
         self.shift, self.scale = shift, scale
+
+    def state_dict(self) -> dict[str, Any]:
+        """The spec, and how pixels are scaled."""
+        statistics = {"shift": self.shift.cpu(), "scale": self.scale.cpu()}
+        return super().state_dict() | self._pixels() | statistics
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Shift and scale as in training."""
+        for name, value in self._pixels().items():
+            if state[name] != value:
+                raise DataError(f"the model was trained with {name}={state[name]}, this data has {value}: "
+                                "choose data with the same")  # fmt: skip
+        self.shift, self.scale = state["shift"], state["scale"]
+
+    def _pixels(self) -> dict[str, Any]:
+        return {"scaling": self.config.scaling.name, "largest_pixel": self.largest_pixel}
+
+    def decode(self, paths: Sequence[Path]) -> Decoded:
+        """Image files as uint8 (N, channels, height, width), 0 to largest_pixel. Raises DataError, naming the file."""
+        images = decode(paths, self.spec.shape, self.background)
+        if self.largest_pixel == 255:
+            return images
+        return images._replace(pixels=(images.pixels * (self.largest_pixel / 255)).round().byte())
 
     def transform(self, inputs: Tensor) -> Tensor:
         """uint8 pixels (B, C, H, W) to scaled float32 of the same shape."""

@@ -2,24 +2,17 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Samples
+from dlproj.data.decoding import EXTENSIONS, MODES
 from dlproj.data.files import brief, data_root, fixed_order
 from dlproj.data.image import ImageConfig, ImageDataModule, image_spec
 from dlproj.settings import DataError, require, within
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
-MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels of 8 bits
-_FILES_A_TASK = 256  # one task a file would cost more than the decoding of a small image
 
 
 @dataclass(slots=True)
@@ -68,9 +61,8 @@ class ImageFolderDataModule(ImageDataModule):
         return [(path, target) for target, name in enumerate(self.spec.classes) for path in _images(folder / name)]
 
     def _decoded(self, files: Sequence[tuple[Path, int]]) -> Samples:
-        paths = [path for path, _ in files]
-        images = decode(paths, self.config.channels, self.config.image_size)
-        return Samples(torch.from_numpy(images), torch.tensor([target for _, target in files]))
+        images = self.decode([path for path, _ in files]).pixels
+        return Samples(images, torch.tensor([target for _, target in files]))
 
 
 def _folders(root: Path, split: str) -> tuple[str, ...]:
@@ -92,33 +84,3 @@ def _images(folder: Path) -> list[Path]:
             f"{folder} holds no images ({' '.join(EXTENSIONS)}): add some, or remove it from train/ and test/"
         )
     return [folder / name for name in names]
-
-
-def decode(paths: Sequence[Path], channels: int, size: int) -> np.ndarray:
-    """The images as uint8 (N, channels, size, size), by several threads. Raises DataError, naming the first bad one."""
-    images = np.empty((len(paths), size, size, channels), np.uint8)
-    starts = range(0, len(paths), _FILES_A_TASK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(partial(_decode_some, paths, images), starts):
-            pass
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-
-
-def _decode_some(paths: Sequence[Path], images: np.ndarray, start: int) -> None:
-    for place, path in enumerate(paths[start : start + _FILES_A_TASK], start):
-        images[place] = _decode_one(path, *images.shape[2:])
-
-
-def _decode_one(path: Path, size: int, channels: int) -> np.ndarray:
-    """One image as uint8 (size, size, channels); Pillow's bilinear filter is antialiased where it shrinks."""
-    from PIL import Image
-
-    try:
-        with Image.open(BytesIO(path.read_bytes())) as image:  # quicker than Pillow's own reading, piece by piece
-            deep = image.mode.startswith(("I", "F"))
-            pixels = image.convert(MODES[channels]).resize((size, size), Image.Resampling.BILINEAR)
-    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise DataError(f"{path} is damaged or no image: replace or delete it") from error
-    if deep:  # its conversion would clip all values above 255
-        raise DataError(f"{path} has more than 8 bits a channel: convert it to an 8-bit image")
-    return np.asarray(pixels).reshape(size, size, channels)

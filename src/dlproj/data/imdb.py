@@ -1,15 +1,20 @@
 """IMDB: 25,000 + 25,000 film reviews, negative or positive (Maas et al. 2011), as word ids in Keras's layout."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from torch import Tensor
 
 from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
 from dlproj.data.batches import Samples
 from dlproj.data.files import data_root, ensure
-from dlproj.data.reviews import FOLDERS, NAME, Reviews, download, read_reviews
-from dlproj.data.vocabulary import FIRST_WORD, PADDING, Side, Texts, decode, encode
+from dlproj.data.reviews import FOLDERS, NAME, Reviews, download, read_reviews, texts
+from dlproj.data.vocabulary import FIRST_WORD, PADDING, Side, Texts, decode, encode, look_up
 from dlproj.settings import require, within
+
+SPLITS = ("train", "test")
 
 
 @dataclass(slots=True)
@@ -48,7 +53,7 @@ class IMDBDataModule(DataModule):
 
     config: IMDBConfig
     official_sizes = (25_000, 25_000)
-    words: list[str]  # after setup(): the word of id i is words[i - 4]
+    words: list[str]  # after setup() or restored: the word of id i is words[i - 4]
 
     _reviews: Reviews | None = None
 
@@ -57,15 +62,34 @@ class IMDBDataModule(DataModule):
         if hasattr(self, "train"):  # the trainer's test() asks again
             return
         root = data_root(self.config.root)
-        ensure(root, NAME, [f"{split}/{folder}" for split in ("train", "test") for folder in FOLDERS], download)
+        ensure(root, NAME, [f"{split}/{folder}" for split in SPLITS for folder in FOLDERS], download)
         self._reviews = read_reviews(root)  # spares this process a second reading, no more
 
     def load(self) -> tuple[Samples, Samples]:
         """25,000 training and 25,000 test reviews. Raises DataError, naming the file or folder."""
         reviews, self._reviews = self._reviews or read_reviews(data_root(self.config.root)), None
-        self.words = reviews.words
-        train = Samples(self._encode(reviews.train), reviews.train_targets)
-        return train, Samples(self._encode(reviews.test), reviews.test_targets)
+        train, test = reviews.train, reviews.test
+        if not self.restored:
+            self.words = reviews.words
+        elif self.words != self._with_ids(reviews.words):  # the model knows the words of other reviews
+            train, test = (look_up(texts(data_root(self.config.root), split), self._ranks) for split in SPLITS)
+        return Samples(self._encode(train), reviews.train_targets), Samples(self._encode(test), reviews.test_targets)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The spec, the side that is cut, and the words that have ids, by falling frequency."""
+        words = "\n".join(self._with_ids(self.words))
+        return super().state_dict() | {"truncating": self.config.truncating.value, "words": words}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The words as in training."""
+        self.words = state["words"].split("\n")
+
+    def _with_ids(self, words: list[str]) -> list[str]:
+        return words[: self.config.vocabulary_size - FIRST_WORD]
+
+    @cached_property
+    def _ranks(self) -> dict[str, int]:
+        return {word: rank for rank, word in enumerate(self.words, 1)}
 
     def shown(self, inputs: Tensor) -> str:
         """The words of one review's ids (length,)."""
@@ -77,6 +101,10 @@ class IMDBDataModule(DataModule):
             return None
         return (self.train.inputs != PADDING).sum(1).cpu()
 
-    def _encode(self, texts: Texts) -> Tensor:
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Texts as the ids that they would have as reviews, int32 (N, length)."""
+        return self._encode(look_up(texts, self._ranks))
+
+    def _encode(self, reviews: Texts) -> Tensor:
         config = self.config
-        return encode(texts, config.vocabulary_size, config.length, config.padding, config.truncating)
+        return encode(reviews, config.vocabulary_size, config.length, config.padding, config.truncating)

@@ -113,6 +113,11 @@ def _tokenized(train: list[ReviewFile], test: list[ReviewFile]) -> Reviews:
     return Reviews(words, train_texts, targets[0], test_texts, targets[1])
 
 
+def texts(root: Path, split: str) -> Iterator[str]:
+    """The split's reviews as they are written, in their fixed order. Raises DataError, naming the folder or file."""
+    return _texts(scan(root / NAME, split))
+
+
 def _texts(files: Iterable[ReviewFile]) -> Iterator[str]:
     for file in files:
         try:

@@ -3,7 +3,7 @@
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -49,9 +49,9 @@ def rank(train: Iterable[str], test: Iterable[str]) -> tuple[list[str], Texts, T
     """
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__  # a new word gets the next number, in order of appearance
-    train_numbers, train_offsets = _number(train, numbers)
+    train_numbers, train_offsets = _number(train, numbers.__getitem__)
     words = list(numbers)
-    test_numbers, test_offsets = _number(test, numbers)
+    test_numbers, test_offsets = _number(test, numbers.__getitem__)
     if not words:
         raise DataError("the training texts hold no words: set data.root to the folder of the right data")
     counts = np.bincount(train_numbers)
@@ -62,10 +62,16 @@ def rank(train: Iterable[str], test: Iterable[str]) -> tuple[list[str], Texts, T
     return [words[number] for number in order], Texts(ranked[0], train_offsets), Texts(ranked[1], test_offsets)
 
 
-def _number(texts: Iterable[str], numbers: defaultdict[str, int]) -> tuple[np.ndarray, Tensor]:
+def look_up(texts: Iterable[str], ranks: Mapping[str, int]) -> Texts:
+    """Texts as ranks among words that are known already."""
+    numbers, offsets = _number(texts, lambda word: ranks.get(word, 0))
+    return Texts(torch.from_numpy(numbers.astype(np.int32)), offsets)
+
+
+def _number(texts: Iterable[str], number: Callable[[str], int]) -> tuple[np.ndarray, Tensor]:
     found, offsets = array("i"), [0]
     for text in texts:
-        found.extend(map(numbers.__getitem__, tokenize(text)))
+        found.extend(map(number, tokenize(text)))
         offsets.append(len(found))
     return np.frombuffer(found, np.intc), torch.tensor(offsets)
 

@@ -142,7 +142,7 @@ class Classifier(StepsModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start a pass."""
-        self._evaluation = Evaluation(len(self.classes), self.device)
+        self.evaluation = Evaluation(len(self.classes), self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the pass."""
@@ -151,12 +151,12 @@ class Classifier(StepsModule):
     def _evaluate(self, batch: Batch) -> Tensor:
         inputs, targets = batch
         logits = self(inputs)
-        self._evaluation.add(logits, targets, self.loss(logits, targets))
+        self.evaluation.add(logits, targets, self.loss(logits, targets))
         return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log the pass."""
-        self._log("val", self._evaluation_means())
+        self._log("val", self.evaluation_means())
 
     def on_test_epoch_start(self) -> None:
         """Start a pass."""
@@ -169,15 +169,16 @@ class Classifier(StepsModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the pass, keep its confusion matrix and what it said of every sample."""
-        self._log("test", self._evaluation_means())
-        self.test_confusion_matrix = self._evaluation.confusion_matrix()
+        self._log("test", self.evaluation_means())
+        self.test_confusion_matrix = self.evaluation.confusion_matrix()
         logits, targets = (gathered(torch.cat(parts)) for parts in zip(*self._tested, strict=True))
         self.test_confidences, self.test_targets = class_probabilities(logits, self.activation).cpu(), targets.cpu()
         self._tested.clear()
 
-    def _evaluation_means(self) -> dict[str, float]:
+    def evaluation_means(self) -> dict[str, float]:
+        """The metrics of the last pass, by name."""
         penalty = float(self.penalties()) if self.penalties else 0.0
-        return self._evaluation.means(penalty, bool(self.penalties))
+        return self.evaluation.means(penalty, bool(self.penalties))
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:
         # The values are equal on all ranks; sync_dist says so to Lightning, which would warn otherwise.

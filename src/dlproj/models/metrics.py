@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 from torchmetrics.utilities.distributed import gather_all_tensors
 
@@ -88,15 +88,17 @@ class Evaluation:
     """Loss and classification metrics over one pass through a split, exact over any number of processes."""
 
     def __init__(self, classes: int, device: torch.device) -> None:
+        fresh = {"compute_with_cache": False}  # merge() may follow a first look
         # A batch's NaN stays one: by default it is left out of the mean, and nan_strategy="disable" ignores weights.
-        self._loss = MeanMetric(nan_strategy=float("nan")).to(device)
-        options: dict[str, Any] = {"num_classes": classes, "validate_args": False}
+        self._loss = MeanMetric(nan_strategy=float("nan"), **fresh).to(device)
+        options: dict[str, Any] = {"num_classes": classes, "validate_args": False} | fresh
         self._metrics = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(average="micro", **options),
                 "top2_accuracy": MulticlassAccuracy(average="micro", top_k=2, **options),
                 "macro_f1": MulticlassF1Score(average="macro", **options),
-            }
+            },
+            compute_groups=False,  # those whose sums are alike after a first batch would be taken for one metric
         ).to(device)
         self._confusion = MulticlassConfusionMatrix(**options).to(device)
 
@@ -105,6 +107,14 @@ class Evaluation:
         self._loss.update(data_loss, len(targets))
         self._metrics.update(scores(logits), targets)
         self._confusion.update(scores(logits), targets)
+
+    def merge(self, other: "Evaluation") -> None:
+        """Add the pass of another process, as torchmetrics does between processes."""
+        for mine, theirs in zip(self._all(), other._all(), strict=True):
+            mine.merge_state(theirs)
+
+    def _all(self) -> list[Metric]:
+        return [self._loss, *self._metrics.values(), self._confusion]
 
     def means(self, penalty: float, penalized: bool) -> dict[str, float]:
         """The metrics by name, over all processes."""

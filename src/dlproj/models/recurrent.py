@@ -82,7 +82,7 @@ def last_of(outputs: Tensor, lengths: Tensor | None) -> Tensor:
     """Outputs (B, T, F) at each sequence's last real step: (B, F)."""
     if lengths is None:
         return outputs[:, -1]
-    return outputs[torch.arange(len(outputs), device=outputs.device), lengths - 1]
+    return outputs[torch.arange(outputs.shape[0], device=outputs.device), lengths - 1]
 
 
 def reverse(sequence: Tensor, lengths: Tensor | None) -> Tensor:
@@ -143,7 +143,7 @@ class SimpleRNN(nn.RNN):
     def forward(self, sequence: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """(B, T, inputs) to ((B, T, units), last state (B, units))."""
         sums = functional.linear(sequence, self.weight_ih_l0, self.bias_ih_l0)
-        state = sums.new_zeros(len(sums), self.hidden_size)
+        state = sums.new_zeros(sums.shape[0], self.hidden_size)
         states = []
         for time in range(sums.shape[1]):
             state = self.activation(sums[:, time] + functional.linear(state, self.weight_hh_l0, self.bias_hh_l0))

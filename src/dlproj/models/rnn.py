@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from dlproj.data.base import DataSpec, Kind
@@ -167,8 +168,10 @@ class RNNClassifier(Classifier):
 
 def trimmed(inputs: Tensor, lengths: Tensor) -> Tensor:
     """Sequences (B, T) without the steps after the longest of them, on the CPU; on other devices as they are."""
-    # On a GPU the host would wait for the device to tell the longest, and shapes that vary forbid CUDA graphs.
-    return inputs[:, : int(lengths.max())] if inputs.device.type == "cpu" else inputs
+    # On a GPU the host would wait for the device to tell the longest, and shapes that vary forbid CUDA graphs. Nor can
+    # an exported graph hold them.
+    whole = inputs.device.type != "cpu" or torch.compiler.is_exporting()
+    return inputs if whole else inputs[:, : int(lengths.max())]
 
 
 def embedding(config: RNNConfig, spec: DataSpec, decays: bool) -> nn.Sequential | None:

@@ -41,14 +41,15 @@ class RunResult:
         del content["folder"]  # a copied or moved folder would carry the wrong one
         content |= content.pop("metrics")
         # NaN and infinity, which a diverged run has, are no JSON: they become null.
-        write_whole(Path(self.folder) / "summary.json", json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+        write_whole(Path(self.folder) / "summary.json", json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
+    """Plain containers with None for each number that is not finite."""
     if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
+        return {key: finite(value) for key, value in content.items()}
     if isinstance(content, list):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     if isinstance(content, float) and not abs(content) < float("inf"):
         return None
     return content

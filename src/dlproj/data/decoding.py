@@ -1,0 +1,130 @@
+"""Image files of any size and mode as 8-bit pixels of one shape."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlproj.data.files import brief
+from dlproj.settings import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
+MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels of 8 bits
+_FILES_A_TASK = 256  # one task a file would cost more than the decoding of a small image
+_ORIENTATION = 0x0112  # the EXIF entry that says how a camera was held; 1 is upright
+_NAMES = {"L": "grey", "P": "palette", "F": "float grey", "1": "black and white", "I": "32-bit grey"}
+_DEEP = {"I": (65535,), "F": (1, 255, 65535)}  # what the largest value of a mode's first letter may stand for
+
+
+class Decoded(NamedTuple):
+    """Images uint8 (N, channels, height, width), and what each file holds where it had to be converted, else ""."""
+
+    pixels: Tensor
+    conversions: list[str]
+
+
+def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255) -> Decoded:
+    """The images in this shape (channels, height, width), by several threads.
+
+    Each is turned upright as its EXIF entry says, laid on a background of this grey level where it is transparent,
+    brought from more than 8 bits a channel to 8, and resized, not keeping its proportions. Of several frames the first
+    counts. Raises DataError, naming the first file that cannot be read.
+    """
+    channels, height, width = shape
+    pixels = np.empty((len(paths), height, width, channels), np.uint8)
+    conversions = [""] * len(paths)
+    starts = range(0, len(paths), _FILES_A_TASK)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(partial(_decode_some, paths, background, pixels, conversions), starts):
+            pass
+    return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))), conversions)
+
+
+def form(size: tuple[int, int], mode: str) -> str:
+    """Words for an image of this width and height: `640×480 RGB`."""
+    name = "16-bit grey" if mode.startswith("I;16") else _NAMES.get(mode, mode)
+    return f"{size[0]}×{size[1]} {name}"
+
+
+def _decode_some(
+    paths: Sequence[Path], background: int, pixels: np.ndarray, conversions: list[str], start: int
+) -> None:
+    for place, path in enumerate(paths[start : start + _FILES_A_TASK], start):
+        conversions[place] = _decode_one(path, background, pixels[place])
+
+
+def _decode_one(path: Path, background: int, pixels: np.ndarray) -> str:
+    """Write one image to pixels (height, width, channels); return what was converted."""
+    from PIL import Image
+
+    height, width, channels = pixels.shape
+    try:
+        content = path.read_bytes()  # quicker than Pillow's own reading, piece by piece
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({brief(error)}): replace or delete it") from error
+    try:
+        with Image.open(BytesIO(content)) as image:
+            found = form(image.size, image.mode) + _peculiarities(image)
+            # Pillow's bilinear filter is antialiased where it shrinks.
+            fitted = _converted(image, MODES[channels], background).resize((width, height), Image.Resampling.BILINEAR)
+    except DataError as error:
+        raise DataError(f"{path} {error}") from error
+    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
+        raise DataError(f"{path} is damaged or no image: replace or delete it") from error
+    pixels[:] = np.asarray(fitted).reshape(pixels.shape)
+    return "" if found == form((width, height), MODES[channels]) else found
+
+
+def _peculiarities(image: "Image") -> str:
+    found = {
+        "turned": _orientation(image) != 1,
+        "transparent": _has_transparency(image),
+        "first frame": getattr(image, "is_animated", False),
+    }
+    return "".join(f" {name}" for name, present in found.items() if present)
+
+
+def _orientation(image: "Image") -> int:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # nearly anything, on damaged notes beside a sound picture
+        return 1
+
+
+def _has_transparency(image: "Image") -> bool:
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+
+
+def _converted(image: "Image", mode: str, background: int) -> "Image":
+    """The image upright, opaque and in this mode of 8 bits a channel."""
+    from PIL import Image, ImageOps
+
+    if _orientation(image) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode[0] in _DEEP:  # Pillow's own conversion would clip all values above 255
+        image = _in_eight_bits(image)
+    if _has_transparency(image):
+        ground = Image.new("RGBA", image.size, (background, background, background, 255))
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    return image.convert(mode)
+
+
+def _in_eight_bits(image: "Image") -> "Image":
+    from PIL import Image
+
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    full = next((full for full in _DEEP[image.mode[0]] if low >= 0 and high <= full), None)
+    if full is None:
+        raise DataError(f"has values from {low} to {high}: convert it to an 8-bit image")
+    return Image.fromarray(np.rint(values * (255 / full)).astype(np.uint8))

@@ -1,0 +1,182 @@
+"""A run evaluated again, on the data it was trained on or on other, as the test at the end of training does."""
+
+import csv
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from dlproj.config import SCHEMAS
+from dlproj.data.base import DataConfig, DataModule, DataSpec
+from dlproj.data.batches import EvaluationBatches, Shard
+from dlproj.data.files import data_root
+from dlproj.data.image_folder import ImageFolderConfig
+from dlproj.inference.trained import Trained
+from dlproj.models.metrics import Evaluation
+from dlproj.results.loggers import shortest
+from dlproj.results.summary import finite
+from dlproj.settings import DataError, one_of, require, typed
+from dlproj.training.trainer import StrategyName, TrainerConfig
+
+SPLITS = ("train", "val", "test")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The outcome of one pass through a split."""
+
+    split: str
+    weights: str  # "best", "last" or the checkpoint's file
+    epoch: int
+    samples: int
+    metrics: dict[str, float]  # by the names that training gives them, such as test/accuracy
+    confusion_matrix: list[list[int]]  # row = true class, column = predicted
+    classes: list[str]
+    recorded: dict[str, float | None]  # the same as training left them, None: not finite; empty where it left none
+
+    def equals_training(self) -> bool | None:
+        """Whether all figures are the recorded ones to the digit; None where there are none."""
+        pairs = [(finite(self.metrics[name]), finite(value)) for name, value in self.recorded.items()]
+        return all(now == then for now, then in pairs) if pairs else None
+
+
+def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = (), progress: bool = False) -> Evaluated:
+    """Evaluate on one device with the run's own precision, batch size and limits.
+
+    settings choose other data: `root=…` and the like below `data.`, a bare name another data set. What training has
+    learnt of its data stays. Raises UserError where the model cannot classify that data.
+    """
+    one_of("--split", split, SPLITS)
+    data = _data(trained, settings)
+    data.prepare_data()
+    data.setup()
+    evaluation = trained.model.evaluation = _evaluation(trained, data, split, progress)
+    with torch.inference_mode():  # of the penalties
+        metrics = {f"{split}/{name}": shortest(value) for name, value in trained.model.evaluation_means().items()}
+    recorded = _recorded(trained, split) if data.fingerprint() == trained.summary.get("data_fingerprint") else {}
+    return Evaluated(
+        split,
+        trained.weights,
+        trained.epoch,
+        len(getattr(data, split)),
+        metrics,
+        evaluation.confusion_matrix(),
+        list(trained.model.classes),
+        {name: recorded[name] for name in metrics if name in recorded},
+    )
+
+
+def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) -> Evaluation:
+    """One pass; of a run of several processes, the parts that each of them had, one after the other.
+
+    In other batches and added up in another order, the loss would differ in its last digit.
+    """
+    config = trained.config.trainer
+    trainer = _trainer(config, split, progress).build([], [], trained.folder)
+    data.place(trainer.strategy.root_device)
+    parts = []
+    for rank in range(config.devices):
+        shard = Shard(rank, config.devices)
+        batches = EvaluationBatches(getattr(data, split), data.config.eval_batch_size, data.transform, shard)
+        try:
+            trainer.test(trained.model, dataloaders=batches, verbose=False)
+        except SystemExit as error:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from error
+        parts.append(trained.model.evaluation)
+    for part in parts[1:]:
+        parts[0].merge(part)
+    return parts[0]
+
+
+def _trainer(config: TrainerConfig, split: str, progress: bool) -> TrainerConfig:
+    """The run's settings on this machine and one device."""
+    precision = config.precision
+    if precision == "16-mixed" and not config.uses_gpu():
+        precision = "32-true"
+        _log.warning("trained in 16-mixed, which needs a GPU: evaluated in 32-true")
+    limits = {"val": config.limit_val_batches, "test": config.limit_test_batches}
+    alone = replace(config, devices=1, strategy=StrategyName.single, progress_bar=progress)
+    return replace(alone, precision=precision, limit_test_batches=limits.get(split))
+
+
+def _recorded(trained: Trained, split: str) -> dict[str, float | None]:
+    """What training has written of this split with these weights."""
+    if split == "test" and trained.weights == trained.summary.get("tested_weights"):
+        return trained.summary
+    if split == "val" and trained.weights in ("best", "last"):
+        return _epoch_row(trained.folder / "metrics.csv", trained.epoch)
+    return {}
+
+
+def _epoch_row(table: Path, epoch: int) -> dict[str, float | None]:
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["epoch"] == str(epoch)]
+        return {name: float(value) for row in rows for name, value in row.items() if value}
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{table} is missing or damaged: take it from another copy") from error
+
+
+def _data(trained: Trained, settings: Sequence[str]) -> DataModule:
+    config = other_data(trained.config.data, settings)
+    if not settings:
+        config = _where_it_is(config)
+    _check_like_training(trained.data.spec, config)
+    data = config.build(trained.config.seed)
+    data.load_state_dict(trained.data_state)
+    return data
+
+
+def other_data(config: DataConfig, settings: Sequence[str]) -> DataConfig:
+    """The run's data with other settings, such as `root=/x`; a bare name such as `image_folder` is another data set.
+
+    That one takes over from the run what both have, but for the root. Raises ConfigurationError.
+    """
+    values = [setting.removeprefix("data.") for setting in settings if "=" in setting]
+    names = [setting for setting in settings if "=" not in setting]
+    for name in names:
+        one_of("--data", name, tuple(SCHEMAS["data"]))
+    require(len(names) < 2, f"--data names {' and '.join(names)}: name one data set")
+    cls = SCHEMAS["data"][names[0]] if names else type(config)
+    kept = {field.name for field in fields(cls)} - ({"root"} if cls is not type(config) else set())
+    shared = {field.name: getattr(config, field.name) for field in fields(config) if field.name in kept}
+    changed: Any = OmegaConf.to_container(OmegaConf.from_dotlist(values))
+    return typed(cls, shared | changed, "data")
+
+
+def _where_it_is(config: DataConfig) -> DataConfig:
+    """The same data where this machine keeps data sets, if the folder of the training machine is not here."""
+    here = type(config)().root
+    if isinstance(config, ImageFolderConfig) or data_root(config.root).exists() or here == config.root:
+        return config
+    _log.warning("data.root=%s is not here: reading %s", config.root, here)
+    return replace(config, root=here)
+
+
+def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
+    """Raise DataError unless such data looks like the data that the model was trained on."""
+    found = config.spec()
+    if set(found.classes) != set(trained.classes):
+        odd = sorted(set(found.classes) ^ set(trained.classes))
+        raise DataError(f"the model tells {len(trained.classes)} classes apart, this data has {len(found.classes)}, "
+                        f"and {', '.join(odd[:5])} is on one side only: choose data with the same classes")  # fmt: skip
+    for name in ("kind", "shape", "vocabulary_size", "padding"):
+        theirs, ours = _words(getattr(found, name)), _words(getattr(trained, name))
+        if theirs != ours:
+            hint = f": set {_to_fit(trained)}" if isinstance(config, ImageFolderConfig) else ": choose data like it"
+            raise DataError(f"the model was trained on data of {name} {ours}, this has {theirs}{hint}")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " × ".join(map(str, value))
+    return str(getattr(value, "name", value))
+
+
+def _to_fit(trained: DataSpec) -> str:
+    return f"--data channels={trained.shape[0]} --data image_size={trained.shape[-1]}"

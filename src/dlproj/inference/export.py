@@ -1,0 +1,179 @@
+"""A run's model as one file for other programs, which needs no dlproj: from stored inputs to class probabilities."""
+
+import importlib
+import json
+import os
+import uuid
+import warnings
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from dlproj.data.base import DataModule, Kind
+from dlproj.data.files import brief
+from dlproj.data.image import ImageDataModule
+from dlproj.inference.trained import Trained
+from dlproj.models.losses import class_probabilities
+from dlproj.settings import UserError
+
+INPUT, OUTPUT, DETAILS = "input", "probabilities", "dlproj.json"
+_CHECKED = (1, 2, 7, 64)  # batch sizes at which the file is compared with the model
+_TOLERANCE = 1e-4  # of a probability: float32 rounds the sums below it to about 1e-6, of unscaled pixels to 1e-5
+
+
+class Format(Enum):
+    """A kind of file."""
+
+    onnx = "onnx"
+    exported_program = "exported_program"
+
+
+_EXTENSIONS = {Format.onnx: "onnx", Format.exported_program: "pt2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The file that was written and checked."""
+
+    path: Path
+    inputs: str
+    outputs: str
+    largest_difference: float  # between its outputs and the model's own
+
+
+class _Whole(nn.Module):
+    """Stored inputs (B, …) to class probabilities (B, classes), in 32-bit arithmetic."""
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__()
+        self.network = deepcopy(trained.model).float()
+        self.transform = trained.data.transform
+
+    def forward(self, stored: Tensor) -> Tensor:
+        """Scaled as in training, and read."""
+        return class_probabilities(self.network(self.transform(stored)), self.network.activation)
+
+
+def export(trained: Trained, format: Format, output: Path | None = None) -> Exported:
+    """Write the model to a file, by default export/model.onnx or .pt2 in the run's folder, once it is checked.
+
+    The file holds one function, `probabilities` (B, classes) of `input` (B, …) for any B, which includes the scaling of
+    stored pixels, and as JSON what a program must know beside it: classes, and for texts the vocabulary. Raises
+    UserError where packages are missing, or the model cannot be exported or comes out different.
+    """
+    path = output or trained.folder / "export" / f"model.{_EXTENSIONS[format]}"
+    if format is Format.onnx:
+        _require_packages()
+    whole = _Whole(trained).eval()
+    beside = path.with_name(f".{uuid.uuid4().hex}.{_EXTENSIONS[format]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(whole, trained, format, beside)
+        difference = _compare(whole, _run_of(format, beside), trained.data)
+        os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({brief(error)}): set --output to another file") from error
+    finally:
+        if beside.exists():
+            beside.unlink()
+    example = stored_examples(trained.data, 1)
+    inputs = f"{INPUT}: {_described(example)}"
+    return Exported(path, inputs, f"{OUTPUT}: float32 (batch, {len(trained.model.classes)})", difference)
+
+
+def _described(example: Tensor) -> str:
+    shape = ", ".join(["batch", *map(str, example.shape[1:])])
+    return f"{str(example.dtype).removeprefix('torch.')} ({shape})"
+
+
+def _require_packages() -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UserError(f"--format onnx needs the package {name}: pip install 'dlproj[onnx]'") from error
+
+
+def _write(whole: _Whole, trained: Trained, format: Format, path: Path) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, on what its own parts will lose in its next versions
+            program = _program(whole, stored_examples(trained.data, 3))
+            if format is Format.onnx:
+                _save_onnx(program, path, details(trained))
+            else:
+                torch.export.save(program, path, extra_files={DETAILS: json.dumps(details(trained))})
+    except OSError:
+        raise
+    except Exception as error:  # the exporters raise nearly anything on what they do not know
+        raise UserError(f"this model cannot be exported as {format.value} ({brief(error)}): try the other --format, or "
+                        "use dlproj predict") from error  # fmt: skip
+
+
+def _program(whole: _Whole, example: Tensor) -> ExportedProgram:
+    return torch.export.export(whole, (example,), dynamic_shapes=({0: Dim("batch")},))
+
+
+def _save_onnx(program: ExportedProgram, path: Path, about: dict[str, Any]) -> None:
+    import onnx
+
+    names: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT]}
+    shapes = ({0: "batch"},)
+    written = torch.onnx.export(program, (), dynamo=True, dynamic_shapes=shapes, verbose=False, **names)
+    assert written is not None
+    model = written.model_proto
+    onnx.helper.set_model_props(model, {DETAILS: json.dumps(about)})
+    onnx.save(model, path)
+
+
+def details(trained: Trained) -> dict[str, Any]:
+    """What a program must know beside the function, as plain containers."""
+    state = trained.data.state_dict()
+    plain = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
+    return {"name": trained.config.name, "weights": trained.weights} | plain.pop("spec") | plain
+
+
+def _run_of(format: Format, path: Path) -> Callable[[Tensor], np.ndarray]:
+    """The function that the file holds."""
+    if format is Format.exported_program:
+        module = torch.export.load(path).module()
+        return lambda inputs: module(inputs).numpy(force=True)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run([OUTPUT], {INPUT: inputs.numpy()})[0]
+
+
+@torch.no_grad()
+def _compare(whole: _Whole, run: Callable[[Tensor], np.ndarray], data: DataModule) -> float:
+    """The largest difference over several batch sizes. Raises UserError if it is too large."""
+    differences = []
+    for size in _CHECKED:
+        inputs = stored_examples(data, size)
+        differences.append(float(np.abs(run(inputs) - whole(inputs).numpy()).max()))
+    if not max(differences) <= _TOLERANCE:
+        raise UserError(f"the exported model differs from the run's by {max(differences):.1g} and was not kept: try "
+                        "the other --format, or use dlproj predict")  # fmt: skip
+    return max(differences)
+
+
+def stored_examples(data: DataModule, count: int) -> Tensor:
+    """Random inputs (count, …) as they are stored, the same each time; word ids padded as the data is."""
+    random = np.random.default_rng(0)
+    shape = (count, *data.spec.shape)
+    if isinstance(data, ImageDataModule):
+        return torch.from_numpy(random.integers(0, data.largest_pixel, shape, endpoint=True).astype(np.uint8))
+    if data.spec.kind is Kind.features:
+        return torch.from_numpy(random.random(shape, np.float32))
+    ids = random.integers(1, data.spec.vocabulary_size or 2, shape).astype(np.int32)
+    lengths = random.integers(1, shape[1], (count, 1), endpoint=True)
+    places = np.arange(shape[1])[:: 1 if data.spec.padding == "post" else -1]
+    return torch.from_numpy(np.where(places < lengths, ids, 0))

@@ -1,0 +1,131 @@
+"""How evaluations, predictions and exports are shown: tables for people, CSV and JSON for scripts."""
+
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from textwrap import shorten
+from typing import Any
+
+from dlproj.data.decoding import MODES, form
+from dlproj.inference.evaluate import Evaluated
+from dlproj.inference.predict import Prediction
+from dlproj.inference.trained import Trained
+from dlproj.models.activations import Activation
+from dlproj.results.loggers import shortest
+from dlproj.results.summary import finite
+from dlproj.results.table import print_table
+
+_NAME_WIDTH = 60  # characters of a text that a table shows
+_FORMS = 3  # sizes and modes named in a note
+
+
+def say(note: str) -> None:
+    """A note beside the results, on standard error."""
+    print(note, file=sys.stderr)  # noqa: T201
+
+
+def show_evaluation(outcome: Evaluated, name: str) -> None:
+    """A line a metric, with what training recorded, and on standard error whether both are equal."""
+    equal = outcome.equals_training()
+    rows = [
+        [metric, *(str(figures.get(metric, "")) for figures in (outcome.metrics, outcome.recorded) if figures)]
+        for metric in outcome.metrics
+    ]
+    columns = ["metric", "evaluated", "training"][: 3 if outcome.recorded else 2]
+    print_table(columns, rows, f"{name}: {outcome.samples:,} samples, {outcome.weights} weights")
+    if equal is None:
+        say("training recorded no figures of these weights on this data")
+    else:
+        say(f"{'the same figures as' if equal else 'other figures than'} training recorded")
+
+
+def evaluation_as_json(outcome: Evaluated) -> str:
+    """Everything, the metrics beside the other entries under their own names; NaN, which is no JSON, as null."""
+    content = asdict(outcome) | {"equals_training": outcome.equals_training()}
+    return json.dumps(finite(content | content.pop("metrics")), indent=2, allow_nan=False)
+
+
+def write_table(predictions: Iterable[Prediction], trained: Trained, top: int) -> None:
+    """A table with a line a prediction, probabilities to four digits."""
+    rows = [
+        [shorten(one.name, _NAME_WIDTH, placeholder="…"), *_pairs(one, lambda value: f"{value:.4f}")]
+        for one in predictions
+    ]
+    print_table(_columns(trained, top), rows)
+
+
+def write_csv(predictions: Iterable[Prediction], trained: Trained, top: int) -> None:
+    """The same as CSV with all digits, each line as it comes."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(_columns(trained, top))
+    writer.writerows([one.name, *_pairs(one, _digits)] for one in predictions)
+
+
+def write_jsonl(predictions: Iterable[Prediction], trained: Trained, top: int) -> None:
+    """A JSON object a line, each as it comes."""
+    output = _output_name(trained)
+    for one in predictions:
+        pairs = [
+            {"class": name, output: finite(shortest(value))}
+            for name, value in zip(one.classes, one.probabilities, strict=True)
+        ]
+        print(json.dumps({"input": one.name} | pairs[0] | {"top": pairs}, ensure_ascii=False))  # noqa: T201
+
+
+WRITERS: dict[str, Callable[[Iterable[Prediction], Trained, int], None]] = {
+    "table": write_table,
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+}
+
+
+def _columns(trained: Trained, top: int) -> list[str]:
+    """`input, class, probability, class_2, probability_2, …`."""
+    numbers = ["", *(f"_{place}" for place in range(2, top + 1))]
+    return ["input", *(f"{word}{number}" for number in numbers for word in ("class", _output_name(trained)))]
+
+
+def _output_name(trained: Trained) -> str:
+    return "output" if trained.model.activation is Activation.identity else "probability"
+
+
+def _pairs(one: Prediction, written: Callable[[float], str]) -> list[str]:
+    pairs = zip(one.classes, map(written, one.probabilities), strict=True)
+    return [cell for pair in pairs for cell in pair]
+
+
+def _digits(value: float) -> str:
+    return str(shortest(value))
+
+
+class Conversions:
+    """Counts what was converted among the predictions that pass through."""
+
+    def __init__(self, trained: Trained) -> None:
+        self._trained = trained
+        self._found: Counter[str] = Counter()
+
+    def count(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        """The same predictions."""
+        for one in predictions:
+            if one.converted:
+                self._found[one.converted] += 1
+            yield one
+
+    def note(self) -> str:
+        """`12 images converted: 640×480 RGB, … → 28×28 grey`; empty where none was."""
+        if not self._found:
+            return ""
+        channels, height, width = self._trained.data.spec.shape
+        names = [name for name, _ in self._found.most_common(_FORMS)] + ["…"] * (len(self._found) > _FORMS)
+        count = self._found.total()
+        images = f"{count:,} image{'s' if count > 1 else ''}"
+        return f"{images} converted: {', '.join(names)} → {form((width, height), MODES[channels])}{self._ground()}"
+
+    def _ground(self) -> str:
+        data: Any = self._trained.data
+        shown = {0: "black", 255: "white"}[data.background]
+        return f", on {shown}" if any("transparent" in name for name in self._found) else ""

@@ -1,0 +1,120 @@
+"""A run's folder opened: the network with its weights, and the data module with what training has taught it."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlproj.config import Config, load
+from dlproj.data.base import DataModule
+from dlproj.data.files import brief
+from dlproj.models.classifier import Classifier
+from dlproj.results.files import read_json
+from dlproj.settings import DataError, UserError
+from dlproj.training.callbacks import checkpoint_path
+
+_LISTED = 5  # of the runs or checkpoints that are there, in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run opened from its folder alone, on the CPU."""
+
+    folder: Path
+    config: Config
+    summary: dict[str, Any]  # summary.json; empty where there is none
+    weights: str  # "best", "last" or the checkpoint's file
+    epoch: int  # after which the weights were kept, counted from 1
+    model: Classifier  # in eval mode
+    data: DataModule  # restored, not set up: the training data need not be there
+    data_state: dict[str, Any]  # what it was restored from
+
+    @torch.inference_mode()
+    def logits(self, stored: Tensor) -> Tensor:
+        """Logits (N, outputs) of stored inputs (N, …), in the arithmetic in which the run was tested.
+
+        But for 16-mixed, which needs a GPU: then in 32 bits.
+        """
+        inputs = self.data.transform(stored)
+        if inputs.is_floating_point():
+            inputs = inputs.to(next(self.model.parameters()).dtype)
+        mixed = self.config.trainer.precision == "bf16-mixed"
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            return self.model(inputs)
+
+
+def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
+    """Open a run and prepare this process as its training did.
+
+    checkpoint is "best", "last" or a file; None for the weights that were tested at the end of training. Raises
+    UserError where there is no run or no checkpoint, or the files do not belong together.
+    """
+    config = load(_settings_file(folder))
+    summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    weights = checkpoint or summary.get("tested_weights") or "last"
+    path = _checkpoint_file(folder, weights, summary)
+    config.trainer.prepare_process()
+    content = _read(path)
+    data = config.data.build(config.seed)
+    state = content.get(type(data).__qualname__)
+    if state is None:
+        raise DataError(f"{path} lacks what the run's data has taught, as older versions wrote it: train again")
+    try:
+        data.load_state_dict(state)
+        model = config.model.build(data.spec, config.optim, config.scheduler)
+        _load_weights(model, content["state_dict"])
+        epoch = content["epoch"] + 1
+    except (AttributeError, DataError, KeyError, RuntimeError, TypeError) as error:
+        raise DataError(f"{path} does not fit {folder / 'config.yaml'}: it is of another run or another version of "
+                        "dlproj; set --checkpoint to one of this run") from error  # fmt: skip
+    return Trained(folder, config, summary, weights, epoch, model.eval(), data, state)
+
+
+def _settings_file(folder: Path) -> Path:
+    if (folder / "config.yaml").is_file():
+        return folder / "config.yaml"
+    problem = "has no config.yaml" if folder.is_dir() else "is no folder"
+    place = folder if folder.is_dir() else folder.parent
+    runs = sorted(file.parent.name for file in place.glob("*/config.yaml"))
+    raise UserError(f"no run at {folder}, which {problem}: name a run's folder{_those_of(place, runs)}")
+
+
+def _those_of(place: Path, names: list[str]) -> str:
+    """The newest by their stamps."""
+    shown = ", ".join(reversed(names[-_LISTED:]))
+    more = f" and {len(names) - _LISTED} older ones" if len(names) > _LISTED else ""
+    return f"; in {place} there is {shown}{more}" if names else ", such as logs/runs/…"
+
+
+def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Path:
+    path = checkpoint_path(folder, weights) if weights in ("best", "last") else Path(weights)
+    if path.is_file():
+        return path
+    found = sorted(file.stem for file in (folder / "checkpoints").glob("*.ckpt"))
+    if found:
+        raise UserError(f"{path} is no file: set --checkpoint to what the run has, {' or '.join(found)}")
+    status = f" (its status: {summary['status']})" if "status" in summary else ""
+    raise UserError(f"{path} is no file and the run has no checkpoint{status}: train again, or set --checkpoint "
+                    "to a checkpoint file")  # fmt: skip
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, on files that are none of its own
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        if "state_dict" in content:
+            return content
+        problem = "no state_dict in it"
+    except Exception as error:  # torch.load raises nearly anything on a damaged file
+        problem = brief(error).partition(". ")[0]
+    raise DataError(f"{path} is damaged or no checkpoint ({problem}): set --checkpoint to another, such as last")
+
+
+def _load_weights(model: Classifier, weights: dict[str, Tensor]) -> None:
+    """In the precision in which they were kept."""
+    model.to(next(value.dtype for value in weights.values() if value.is_floating_point()))
+    model.load_state_dict(weights)

@@ -1,0 +1,157 @@
+"""The commands as a shell sees them: exit codes, standard output and standard error."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dlproj import cli
+from dlproj.results.summary import finite
+
+
+@pytest.fixture
+def dlproj(capsys, monkeypatch):
+    """Call with arguments: exit code, standard output and standard error of the command."""
+
+    def call(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["dlproj", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as exit:
+            code = exit.code or 0
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for number, size in enumerate([(8, 8), (12, 10), (12, 10), (640, 480)]):
+        Image.fromarray(np.full(size[::-1], number, np.uint8)).convert("RGB").save(folder / f"{number}.png")
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(folder / "4.png")
+    Image.new("P", (3, 3)).save(folder / "5.png")
+    return folder
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
+def test_help_has_an_example(command):
+    result = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert f"dlproj {command} logs/runs/" in result.output
+
+
+def test_evaluate_prints_a_line_a_figure_and_whether_they_are_those_of_training(dlproj, digits):
+    code, out, err = dlproj("evaluate", digits)
+    recorded = json.loads((digits / "summary.json").read_text())
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert (code, rows[0]) == (0, ["metric", "evaluated", "training"])
+    assert {name: value for name, value, _ in rows[1:]} == {
+        key: str(value) for key, value in recorded.items() if key.startswith("test/")
+    }
+    assert all(value == other for _, value, other in rows[1:])
+    assert err == "the same figures as training recorded\n"
+
+
+def test_evaluate_as_json(dlproj, digits):
+    code, out, err = dlproj("evaluate", digits, "--json", "--checkpoint", "best", "--data", "eval_batch_size=7")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (found["split"], found["weights"], found["samples"]) == ("test", "best", 360)
+    assert found["equals_training"] is None
+    assert sum(map(sum, found["confusion_matrix"])) == 360
+    assert 0 < found["test/accuracy"] < 1
+
+
+def test_figures_that_are_not_finite_are_null():
+    assert finite({"a": [float("nan"), float("inf"), 1.5]}) == {"a": [None, None, 1.5]}
+
+
+def test_predict_as_table_csv_and_json_lines(dlproj, digits, images):
+    rows = {}
+    for name in ("table", "csv", "jsonl"):
+        code, out, err = dlproj("predict", digits, images, "--format", name, "--top", "2")
+        assert code == 0
+        forms = "12×10 RGB, 8×8 RGB, 640×480 RGB, …"
+        assert err == f"6 images converted: {forms} → 8×8 grey, on black\n"
+        rows[name] = out
+    by_tabs = list(csv.reader(io.StringIO(rows["table"]), delimiter="\t"))
+    by_commas = list(csv.reader(io.StringIO(rows["csv"])))
+    objects = [json.loads(line) for line in rows["jsonl"].splitlines()]
+    columns = ["input", "class", "probability", "class_2", "probability_2"]
+    assert by_tabs[0] == by_commas[0] == columns
+    assert [row[0] for row in by_commas[1:]] == [str(images / f"{number}.png") for number in range(6)]
+    for short, long, one in zip(by_tabs[1:], by_commas[1:], objects, strict=True):
+        first, second = one["top"]
+        assert long == [one["input"], *map(str, [*first.values(), *second.values()])]
+        assert (one["class"], one["probability"]) == tuple(first.values())
+        assert [short[1], short[3]] == [long[1], long[3]]
+        assert float(short[2]) == pytest.approx(first["probability"], abs=5e-5)
+        assert 1 > first["probability"] > second["probability"]
+
+
+def test_predict_texts_of_standard_input(dlproj, reviews):
+    lines = b"it's good, \"very\" good\n\nit's bad\n"
+    code, out, err = dlproj("predict", reviews, "--format", "csv", "--top", "9", stdin=lines)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert (code, err) == (0, "")
+    assert [row["input"] for row in rows] == ['it\'s good, "very" good', "it's bad"]
+    assert [row["class"] for row in rows] == ["positive", "negative"]
+    assert {len(row) for row in rows} == {5}  # no more than the classes there are
+
+
+def test_raw_outputs_are_not_called_probabilities(dlproj, trained_run, images):
+    folder = trained_run("data=digits", "model.hidden=[4]", "trainer.max_epochs=1", "model.loss=mean_squared_error")
+    code, out, _ = dlproj("predict", folder, images / "0.png", "--top", "1")
+    assert (code, out.splitlines()[0]) == (0, "input\tclass\toutput")
+
+
+def test_export_says_what_it_wrote(dlproj, digits, tmp_path):
+    code, out, err = dlproj("export", digits, "--format", "exported_program", "--output", tmp_path / "model.pt2")
+    rows = dict(line.split("\t") for line in out.splitlines())
+    assert (code, err) == (0, "")
+    assert rows["file"] == str(tmp_path / "model.pt2")
+    assert rows["reads"] == "input: uint8 (batch, 1, 8, 8)"
+    assert rows["gives"] == "probabilities: float32 (batch, 10)"
+    assert (tmp_path / "model.pt2").is_file()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
+def test_what_the_user_can_mend_is_one_line_and_exit_code_1(command, dlproj, tmp_path):
+    code, out, err = dlproj(command, tmp_path / "nothing")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: no run at {tmp_path}/nothing")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["predict"], ["predict", "run", "--top", "0"], ["export", "run", "--format", "h5"]]
+)
+def test_wrong_usage_is_exit_code_2(arguments, dlproj):
+    code, out, err = dlproj(*arguments)
+    assert (code, out) == (2, "")
+    assert "Usage: " in err
+
+
+def test_nothing_but_results_on_standard_output_in_a_process_of_its_own(reviews):
+    command = [
+        sys.executable,
+        "-c",
+        "from dlproj.cli import main; main()",
+        "predict",
+        str(reviews),
+        "--format",
+        "jsonl",
+    ]
+    done = subprocess.run(command, input="it's bad\n", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["class"] == "negative"
