@@ -1,6 +1,6 @@
 """The root of all settings: its groups, the checks across them, and the way to Hydra and to a run's folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +32,7 @@ from dlproj.optim import (
     SGDConfig,
     StepConfig,
 )
+from dlproj.results.inspector import FiguresConfig
 from dlproj.settings import ConfigurationError, explain, refuse_unknown, require, within
 from dlproj.training.callbacks import CallbacksConfig
 from dlproj.training.trainer import TrainerConfig
@@ -75,6 +76,7 @@ class Config:
     scheduler: SchedulerConfig = MISSING
     callbacks: CallbacksConfig = MISSING
     trainer: TrainerConfig = MISSING
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
     name: str = MISSING  # part of the run folder's name
     seed: int = 0  # of everything random, 0 or more
 

@@ -14,6 +14,8 @@ from dlproj.config import Config
 from dlproj.data.base import DataModule
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
+from dlproj.results.inspection import Inspection
+from dlproj.results.inspector import note_samples
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
 from dlproj.results.summary import RunResult
 from dlproj.settings import require
@@ -45,7 +47,12 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
     result = _begin(config, folder, overrides, model)
-    callbacks = [*config.callbacks.build(folder), RecordEarlyEnd(config, result, table)]
+    inspection = Inspection()
+    callbacks = [
+        *config.callbacks.build(folder),
+        *config.figures.build(inspection, tensorboard),
+        RecordEarlyEnd(config, result, table),
+    ]
     trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
     try:
         trainer.fit(model, datamodule=data)
@@ -56,9 +63,21 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
         sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
     _complete(result, config, trainer, model, data, table)
     if trainer.is_global_zero:
-        result.write()
-        tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)
+        note_samples(inspection, config.figures, model, data)
+        _leave(result, config, table, tensorboard, inspection)
     return result
+
+
+def _leave(
+    result: RunResult, config: Config, table: EpochTable, tensorboard: EpochTensorBoard, inspection: Inspection
+) -> None:
+    """Write what the run came to: record first, then what is drawn from it."""
+    from dlproj.results.pictures import write_figures  # matplotlib: half a second that a failing run need not wait
+
+    result.write()
+    inspection.write(Path(result.folder))
+    tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)
+    write_figures(config.figures, result, table.rows, inspection, tensorboard)
 
 
 def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:

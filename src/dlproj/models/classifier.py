@@ -4,13 +4,14 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Batch
 from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
-from dlproj.models.losses import Loss, loss_function, output_activation
-from dlproj.models.metrics import Evaluation, TrainingSums, training_means
+from dlproj.models.losses import Loss, class_probabilities, loss_function, output_activation
+from dlproj.models.metrics import Evaluation, TrainingSums, gathered, training_means
 from dlproj.models.penalties import Penalties, Penalty
 from dlproj.models.steps import StepsModule
 from dlproj.optim import OptimConfig, SchedulerConfig
@@ -84,6 +85,12 @@ class Classifier(StepsModule):
         self.loss = loss_function(config.loss, self.activation)
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
+        self.test_confidences: Tensor  # after a test, of all processes: class probabilities (N, classes), on the CPU
+        self.test_targets: Tensor  # (N,), in the order of the test set
+
+    @abstractmethod
+    def layers_of_units(self) -> dict[str, nn.Module]:
+        """The hidden layers by name, as modules whose output (…, units) is their units' own."""
 
     def add_output(self, config: ModelConfig, spec: DataSpec, width: int) -> list[Penalty]:
         """Set self.output, a linear layer that reads (B, width); return its penalties."""
@@ -139,9 +146,13 @@ class Classifier(StepsModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the pass."""
+        self._evaluate(batch)
+
+    def _evaluate(self, batch: Batch) -> Tensor:
         inputs, targets = batch
         logits = self(inputs)
         self._evaluation.add(logits, targets, self.loss(logits, targets))
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log the pass."""
@@ -150,15 +161,19 @@ class Classifier(StepsModule):
     def on_test_epoch_start(self) -> None:
         """Start a pass."""
         self.on_validation_epoch_start()
+        self._tested: list[tuple[Tensor, Tensor]] = []
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the pass."""
-        self.validation_step(batch, batch_idx)
+        """Add a batch to the pass, and keep what the model says of each of its samples."""
+        self._tested.append((self._evaluate(batch), batch[1]))
 
     def on_test_epoch_end(self) -> None:
-        """Log the pass and keep its confusion matrix."""
+        """Log the pass, keep its confusion matrix and what it said of every sample."""
         self._log("test", self._evaluation_means())
         self.test_confusion_matrix = self._evaluation.confusion_matrix()
+        logits, targets = (gathered(torch.cat(parts)) for parts in zip(*self._tested, strict=True))
+        self.test_confidences, self.test_targets = class_probabilities(logits, self.activation).cpu(), targets.cpu()
+        self._tested.clear()
 
     def _evaluation_means(self) -> dict[str, float]:
         penalty = float(self.penalties()) if self.penalties else 0.0

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from dlproj.models.losses import scores
 
@@ -113,3 +114,10 @@ class Evaluation:
     def confusion_matrix(self) -> list[list[int]]:
         """Counts: row = true class, column = predicted class."""
         return self._confusion.compute().tolist()
+
+
+def gathered(values: Tensor) -> Tensor:
+    """Values (n, …) of every process, one after another: (N, …), the same on all; n may differ."""
+    if not torch.distributed.is_initialized():
+        return values
+    return torch.cat(gather_all_tensors(values))

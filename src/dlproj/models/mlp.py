@@ -59,6 +59,10 @@ class MLPClassifier(Classifier):
         """Logits (B, outputs)."""
         return self.output(self.hidden(inputs.flatten(1)))
 
+    def layers_of_units(self) -> dict[str, nn.Module]:
+        """Each block's activation."""
+        return {f"hidden.{name}": block.get_submodule("activation") for name, block in self.hidden.named_children()}
+
 
 def dense_block(first: nn.Linear, layer: DenseConfig) -> nn.Sequential:
     """Linear → batch norm → activation → dropout, of which linear and activation are always there.

@@ -148,6 +148,10 @@ class RNNClassifier(Classifier):
             sequence = layer(sequence, lengths)
         return self.output(last.final(sequence, lengths))
 
+    def layers_of_units(self) -> dict[str, nn.Module]:
+        """Each direction of each layer: its units are watched over all time steps."""
+        return {name: module for name, module in self.named_modules() if isinstance(module, nn.RNNBase)}
+
     def _read(self, inputs: Tensor) -> Tensor:
         """Inputs of any kind as (B, time, features)."""
         if self.embedding is not None:

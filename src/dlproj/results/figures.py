@@ -12,12 +12,22 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from dlproj.results.classification import Counts, class_scores, most_confused
 from dlproj.results.inspection import ByEpoch, Histogram, Sample
 from dlproj.results.style import COLORS, GRID, INK, new_figure, styled
 
 Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
+SAMPLE_FIGURES = {  # what an Inspection holds, and its title
+    "gallery": "Test samples, drawn at random",
+    "most_wrong": "Wrong, and most confident of it",
+}
+LAYER_FIGURES = {
+    "dead_units": "Share of units whose output is the same for all validation samples",
+    "gradient_norms": "Norm of the gradient, before clipping",
+    "update_ratios": "Norm of a step's change against the norm of the weights",
+}
 TRAIN, VAL, WRONG = COLORS[0], COLORS[1], COLORS[4]
 _WRONG_PIXEL = bytes.fromhex(WRONG[1:])
 
@@ -32,17 +42,18 @@ def learning_curves(epochs: Epochs, best: int | None) -> Figure:
 
     The best and the last epoch are marked.
     """
+    panels = {"loss": "Loss", "accuracy": "Accuracy"}
+    if _has(epochs, "train/penalty"):
+        panels = {"data_loss": "Loss without the penalty", "penalty": "Penalty", "accuracy": "Accuracy"}
     with styled():
-        figure = new_figure(9.6, 3.9)
-        left, right = figure.subplots(1, 2)
-        figure.subplots_adjust(0.07, 0.14, 0.98, 0.82, wspace=0.18)
-        _curves(left, epochs, "data_loss" if _has(epochs, "train/data_loss") else "loss", best)
-        left.set_title("Loss without the penalty" if _has(epochs, "train/data_loss") else "Loss")
-        _penalty(left, epochs)
-        _curves(right, epochs, "accuracy", best)
-        right.set_title("Accuracy")
-        right.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}" if share <= 1 else "")
-        figure.legend(*left.get_legend_handles_labels(), ncols=5, loc="upper left")
+        figure = new_figure(4.8 * len(panels), 3.9)
+        grid = figure.subplots(1, len(panels))
+        figure.subplots_adjust(0.14 / len(panels), 0.14, 0.99, 0.82, wspace=0.18)
+        for axes, (metric, title) in zip(grid, panels.items(), strict=True):
+            _curves(axes, epochs, metric, best)
+            axes.set_title(title)
+        grid[-1].yaxis.set_major_formatter(PercentFormatter(1))
+        figure.legend(*grid[0].get_legend_handles_labels(), ncols=4, loc="upper left")
         return figure
 
 
@@ -58,7 +69,8 @@ def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None) -> None:
     axes.grid(axis="y")
     last = max(epochs, default=0)
     if best is not None:
-        axes.axvline(best, color=INK, linewidth=1, linestyle="--", label=f"best epoch, {best}")
+        name = "best and last epoch" if best == last else "best epoch"
+        axes.axvline(best, color=INK, linewidth=1, linestyle="--", label=f"{name}, {best}")
     if last and last != best:
         axes.axvline(last, color=INK, linewidth=1, linestyle=":", label=f"last epoch, {last}")
 
@@ -67,11 +79,6 @@ def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, labe
     points = [(epoch, row[metric]) for epoch, row in sorted(epochs.items()) if metric in row]
     shape = marker if len(points) <= 40 else ""
     axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=4, label=label)
-
-
-def _penalty(axes: Axes, epochs: Epochs) -> None:
-    if _has(epochs, "train/penalty"):
-        _line(axes, epochs, "train/penalty", COLORS[2], "^", "penalty, after λ")
 
 
 def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
@@ -131,7 +138,7 @@ def gallery(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Fi
 
 
 _COLUMNS = 6
-_SIDE, _GAP, _CAPTION, _TITLE = 120, 30, 42, 50  # pixels of an image, between two, below each, above all
+_SIDE, _GAP, _CAPTION, _TITLE = 120, 30, 54, 50  # pixels of an image, between two, below each, above all
 
 
 def _images(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Figure:
@@ -234,7 +241,8 @@ def histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
             axes.stairs(*_density(epochs[epoch]), label=f"end, epoch {last}" if epoch else "start", **style)
     axes.set_title(name, fontsize=8)
     axes.set_yticks([])
-    axes.set_ylim(0, 1.1 * max(_density(epochs[last])[0].max(), 1e-9))  # zeros at the start would dwarf the rest
+    peaks = {epoch: float(_density(one)[0].max()) for epoch, one in epochs.items()}
+    axes.set_ylim(0, 1.1 * min(max(peaks.values()), 4 * peaks[last]))  # biases that start at zero would dwarf the rest
     axes.tick_params(labelsize=8)
     axes.locator_params(axis="x", nbins=4)
     axes.spines["left"].set_visible(False)
@@ -246,15 +254,20 @@ def _density(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(histogram.counts) / (max(sum(histogram.counts), 1) * (edges[1] - edges[0])), edges
 
 
-def by_layer(values: Mapping[str, ByEpoch], label: str) -> Figure:
-    """One line a layer by epoch: shares of dead units, norms of gradients, ratios of updates."""
+def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> Figure:
+    """One line a layer or parameter by epoch; a share is shown in percent from 0, anything else on a log axis."""
     with styled():
         figure = new_figure(7.2, 3.2)
-        axes = figure.add_axes((0.1, 0.16, 0.62, 0.74))
+        axes = figure.add_axes((0.1, 0.16, 0.6, 0.72))
         for place, (layer, epochs) in enumerate(values.items()):
             points = sorted(epochs.items())
             axes.plot(*zip(*points, strict=True), color=COLORS[place % len(COLORS)], marker="os^vD<>"[place % 7],
                       markersize=4, label=layer)  # fmt: skip
+        if share:
+            axes.set_ylim(0, None)
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+        else:
+            axes.set_yscale("log")
         axes.set_xlabel("epoch")
         axes.locator_params(axis="x", integer=True)
         axes.set_title(label)

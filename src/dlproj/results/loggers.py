@@ -2,6 +2,7 @@
 
 import csv
 import io
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from dlproj.results.files import write_whole
+from dlproj.results.inspection import Histogram
 
 
 def shortest(value: float) -> float:
@@ -73,6 +76,30 @@ class EpochTensorBoard(TensorBoardLogger):
             step = int(metrics["epoch"]) + 1
             metrics = {key: value for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
         super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def log_scalar(self, tag: str, value: float, epoch: int) -> None:
+        """Log one number, which is no metric of the run."""
+        self.experiment.add_scalar(tag, value, epoch)
+
+    @rank_zero_only
+    def log_histogram(self, tag: str, histogram: Histogram, values: Tensor, epoch: int) -> None:
+        """Log the histogram of values (N,), which add_histogram would count again, into 1,500 bins."""
+        edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
+        self.experiment.add_histogram_raw(tag, min=histogram.low, max=histogram.high, num=len(values),
+                                          sum=float(values.sum()), sum_squares=float(values.square().sum()),
+                                          bucket_limits=edges[1:].tolist(), bucket_counts=histogram.counts,
+                                          global_step=epoch)  # fmt: skip
+
+    @rank_zero_only
+    def log_png(self, tag: str, png: bytes, epoch: int) -> None:
+        """Log a picture that is a PNG file already, which add_image would decode and encode again."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        width, height = struct.unpack(">II", png[16:24])  # of the first chunk, the header
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        writer = self.experiment._get_file_writer()
+        writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
 
     def log_outcome(self, settings: dict[str, Any], metrics: dict[str, float], epoch: int) -> None:
         """Fill the HParams tab: the settings that are set, and the final metrics, which stand at the last epoch."""

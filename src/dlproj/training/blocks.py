@@ -24,7 +24,7 @@ _BATCH_HOOKS = (
 )
 # Whose hooks by the batch may as well come once a call: defaults, progress, time, and checkpoints by the epoch.
 _CONTENT_WITH_CALLS = (
-    "dlproj.",
+    "dlproj.training.",
     "pytorch_lightning.core.hooks",
     "pytorch_lightning.callbacks.callback",
     "pytorch_lightning.callbacks.model_checkpoint",

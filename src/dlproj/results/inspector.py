@@ -1,0 +1,208 @@
+"""What is noted while a run trains, for its figures: weights by layer, units that never answer, test samples."""
+
+import base64
+import io
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor, nn
+
+from dlproj.data.base import DataModule
+from dlproj.data.batches import generator
+from dlproj.models.classifier import Classifier
+from dlproj.results.inspection import Histogram, Inspection, Sample
+from dlproj.results.loggers import EpochTensorBoard
+from dlproj.settings import within
+
+_MOST_BINS = 64
+_SAMPLED_STEPS = 20  # of an epoch, for gradients and updates
+_SAME = 1e-6  # a unit whose outputs differ by no more answers to nothing
+
+
+@dataclass(slots=True)
+class FiguresConfig:
+    """Which figures a run leaves in its folder and in TensorBoard."""
+
+    learning_curves: bool = True
+    confusion_matrix: bool = True
+    per_class: bool = True  # precision, recall and F1 of each class
+    gallery: int = 24  # test samples drawn at random, with guess, truth and confidence; 0: none
+    most_wrong: int = 12  # wrongly classified test samples, the most confident first; 0: none
+    histograms: bool = True  # of weights and biases by layer: at the start and the end, in TensorBoard by epoch
+    dead_units: bool = True  # share of each layer's units that give every validation sample the same output
+    gradients: bool = False  # norms of gradients, and of updates against weights; steps each batch by itself
+    report: bool = True  # report.html, all of the above on one page
+
+    def __post_init__(self) -> None:
+        within("figures.gallery", self.gallery, "[0, inf)")
+        within("figures.most_wrong", self.most_wrong, "[0, inf)")
+
+    def build(self, inspection: Inspection, tensorboard: EpochTensorBoard) -> list[Callback]:
+        """Lightning's callbacks that fill inspection and log to TensorBoard by epoch."""
+        callbacks: list[Callback] = []
+        if self.histograms:
+            callbacks.append(WeightHistograms(inspection, tensorboard))
+        if self.dead_units:
+            callbacks.append(DeadUnits(inspection, tensorboard))
+        if self.gradients:
+            callbacks.append(Gradients(inspection, tensorboard))
+        return callbacks
+
+
+class WeightHistograms(Callback):
+    """Histograms of each trained parameter: by epoch in TensorBoard, of the start and the last epoch kept."""
+
+    def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard) -> None:
+        self.histograms = inspection.histograms
+        self.tensorboard = tensorboard
+
+    def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Before the first step."""
+        self._note(trainer, model, trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """After each epoch."""
+        self._note(trainer, model, trainer.current_epoch + 1)
+
+    def _note(self, trainer: pl.Trainer, model: pl.LightningModule, epoch: int) -> None:
+        if not trainer.is_global_zero:
+            return
+        for name, parameter in trained_parameters(model).items():
+            values = parameter.detach().cpu().float().flatten()
+            histogram = histogram_of(values[values.isfinite()])
+            if histogram is not None:
+                self.tensorboard.log_histogram(name, histogram, values, epoch)
+                start = dict(list(self.histograms.get(name, {}).items())[:1])
+                self.histograms[name] = start | {epoch: histogram}
+
+
+def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """By name, without what stays as it is."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def histogram_of(values: Tensor) -> Histogram | None:
+    """The histogram of finite values (N,); None of none. Where all are equal, the bins reach a little to both sides."""
+    if not len(values):
+        return None
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        low, high = low - 1e-3, high + 1e-3
+    bins = min(max(int(len(values) ** 0.5), 8), _MOST_BINS)
+    return Histogram(low, high, torch.histc(values, bins, low, high).long().tolist())
+
+
+class DeadUnits(Callback):
+    """By epoch, the share of each layer's units whose output is the same for all samples of validation.
+
+    A ReLU that is never above zero is one, a saturated sigmoid another.
+    """
+
+    def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard) -> None:
+        self.shares = inspection.dead_units
+        self.tensorboard = tensorboard
+        self._hooks: list[Any] = []
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Watch what each unit puts out."""
+        assert isinstance(model, Classifier)
+        self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
+        for name, module in model.layers_of_units().items():
+            self._hooks.append(module.register_forward_hook(partial(self._watch, name)))
+
+    def _watch(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        outputs = (output[0] if isinstance(output, tuple) else output).detach().flatten(0, -2)
+        low, high = outputs.aminmax(dim=0)
+        if name in self._ranges:
+            low, high = torch.minimum(low, self._ranges[name][0]), torch.maximum(high, self._ranges[name][1])
+        self._ranges[name] = low, high
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Note the shares, and let go of the layers."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        for name, (low, high) in self._ranges.items():
+            lively = trainer.strategy.reduce((high - low > _SAME).float(), reduce_op="sum")
+            share = float((lively == 0).float().mean())
+            self.shares.setdefault(name, {})[trainer.current_epoch + 1] = share
+            self.tensorboard.log_scalar(f"dead_units/{name}", share, trainer.current_epoch + 1)
+
+
+class Gradients(Callback):
+    """By epoch and parameter, the norm of its gradient and of its change in a step against its own.
+
+    Each is the mean over some twenty steps of the epoch, the gradient before clipping. It needs each batch by itself.
+    """
+
+    def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard) -> None:
+        self.inspection = inspection
+        self.tensorboard = tensorboard
+        self._before: dict[str, Tensor] = {}
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Start the epoch's lists."""
+        self._steps = 0
+        self._norms: dict[str, list[float]] = {}
+        self._ratios: dict[str, list[float]] = {}
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
+        """Note the gradients, and the weights before the step."""
+        every = max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches // _SAMPLED_STEPS)
+        if self._steps % every == 0:
+            for name, parameter in trained_parameters(model).items():
+                if parameter.grad is not None:
+                    self._norms.setdefault(name, []).append(float(parameter.grad.norm()))
+                    self._before[name] = parameter.detach().clone()
+        self._steps += 1
+
+    def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
+        """Compare the weights after the step with those before."""
+        parameters = trained_parameters(model)
+        for name, before in self._before.items():
+            if norm := float(before.norm()):  # biases that start at zero have no ratio yet
+                self._ratios.setdefault(name, []).append(float((parameters[name].detach() - before).norm()) / norm)
+        self._before.clear()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Note the means."""
+        epoch = trainer.current_epoch + 1
+        for tag, noted, kept in (
+            ("gradient_norm", self._norms, self.inspection.gradient_norms),
+            ("update_ratio", self._ratios, self.inspection.update_ratios),
+        ):
+            for name, values in noted.items():
+                kept.setdefault(name, {})[epoch] = mean = float(np.mean(values))
+                self.tensorboard.log_scalar(f"{tag}/{name}", mean, epoch)
+
+
+def note_samples(inspection: Inspection, config: FiguresConfig, model: Classifier, data: DataModule) -> None:
+    """Choose test samples for the gallery and the most confidently wrong ones, after a test."""
+    confidences = model.test_confidences.nan_to_num()  # a diverged model is sure of nothing
+    guesses, targets = confidences.argmax(1), model.test_targets
+    sample = partial(_sample, data, confidences, guesses, targets)
+    order = torch.randperm(len(targets), generator=generator("gallery", data.seed))
+    inspection.gallery = [sample(index) for index in order[: config.gallery].tolist()]
+    wrong = (guesses != targets).nonzero()[:, 0]
+    by_confidence = wrong[confidences.amax(1)[wrong].argsort(descending=True, stable=True)]
+    inspection.most_wrong = [sample(index) for index in by_confidence[: config.most_wrong].tolist()]
+
+
+def _sample(data: DataModule, confidences: Tensor, guesses: Tensor, targets: Tensor, index: int) -> Sample:
+    truth, guess = int(targets[index]), int(guesses[index])
+    shown = data.shown(data.test.inputs[index])
+    picture = {"text": shown} if isinstance(shown, str) else {"image": _png(shown)}
+    return Sample(index, truth, guess, float(confidences[index, guess]), float(confidences[index, truth]), **picture)
+
+
+def _png(pixels: np.ndarray) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="png")
+    return base64.b64encode(file.getvalue()).decode()
