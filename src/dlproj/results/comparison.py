@@ -19,7 +19,7 @@ Value = str | int | float | None
 Row = dict[str, Value]
 
 # They decide where a run stands and what is seen of it, not what comes out.
-_WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar"}
+_WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures"}
 _TESTED = ("test/accuracy", "test/loss")
 
 
@@ -89,7 +89,7 @@ def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
     for one in settings:
         for key, value in flat(one).items():
             values.setdefault(key, set()).add(formats.setting(value))
-    return [key for key, different in values.items() if len(different) > 1 and key not in _WITHOUT_EFFECT]
+    return [key for key, different in values.items() if len(different) > 1 and not {key, key.split(".")[0]} & _WITHOUT_EFFECT]
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
