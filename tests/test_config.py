@@ -96,9 +96,12 @@ def test_damaged_settings_are_refused_with_the_name_of_the_file(content, tmp_pat
 
 
 REFUSED = {
+    "figures.gradients=true trainer.steps_per_execution=2": "figures.gradients=true looks at each batch by itself",
+    "figures.gallery=-1": "figures.gallery=-1 is impossible: set a value in [0, inf)",
+    "figures.most_wrong=-1": "figures.most_wrong=-1 is impossible: set a value in [0, inf)",
     "model.hiden=[3]": "model.hiden is no setting: did you mean model.hidden?",
     "+model.foo=3": "model.foo is no setting: the settings there are activation, batch_norm, bias_initializer",
-    "+typo=1": "typo is no setting: the settings there are callbacks, data, model, name, optim, scheduler, seed",
+    "+typo=1": "typo is no setting: the settings there are callbacks, data, figures, model, name, optim, scheduler",
     "modl=mlp": "modl is no setting: did you mean model?",
     "model=foo": "model=foo is no choice: set one of gru, lstm, mlp, simple_rnn",
     "optim=lion": "optim=lion is no choice: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",

@@ -14,7 +14,7 @@ from dlproj.settings import DataError
 
 QUICK = [
     *("data=digits", "data.batch_size=128", "model.hidden=[16]"),
-    *("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false"),
+    *("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "figures=none"),
 ]
 
 
@@ -193,7 +193,13 @@ def reviews(tmp_path, monkeypatch):
 READING = [
     *("data=imdb", "data.batch_size=8", "data.length=12", "data.vocabulary_size=20"),
     *("model.hidden=[8,4]", "model.embedding_rows=50", "model.embedding_dim=8", "optim.learning_rate=0.01"),
-    *("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "trainer.max_epochs=4"),
+    *(
+        "trainer.accelerator=cpu",
+        "trainer.threads=1",
+        "trainer.progress_bar=false",
+        "figures=none",
+        "trainer.max_epochs=4",
+    ),
 ]
 
 

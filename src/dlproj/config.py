@@ -88,6 +88,9 @@ class Config:
         reads_padding = isinstance(self.model, RNNConfig) and not self.model.masking
         message = "data.bucket_by_length=true saves work where padding is not read: set model.masking=true"
         require(not (bucketed and reads_padding), message)
+        in_blocks = self.trainer.steps_per_execution not in ("auto", 1)
+        message = "figures.gradients=true looks at each batch by itself: set trainer.steps_per_execution=1 or auto"
+        require(not (self.figures.gradients and in_blocks), message)
 
     def settings(self) -> dict[str, Any]:
         """All settings as plain containers, with the class of each group under `schema`."""

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpe
 # 45 batches of 29 an epoch, the last one shorter: blocks of 7 of which the last holds 3.
 SETTINGS = [
     *("data=digits", "data.batch_size=29", "model.hidden=[16]", "trainer.max_epochs=3"),
-    *("trainer.threads=1", "trainer.progress_bar=false", "trainer.steps_per_execution=7"),
+    *("trainer.threads=1", "trainer.progress_bar=false", "figures=none", "trainer.steps_per_execution=7"),
 ]
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

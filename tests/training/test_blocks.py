@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpe
 # 45 batches an epoch, of 29 samples but for the last one's 17: blocks of 20, 20 and 5, or of 7 and a last one of 3.
 QUICK = [
     *("data=digits", "data.batch_size=29", "model.hidden=[16]", "trainer.max_epochs=2"),
-    *("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false"),
+    *("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "figures=none"),
 ]
 
 

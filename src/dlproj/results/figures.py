@@ -204,7 +204,7 @@ def _texts(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Fig
         for place, sample in enumerate(samples[:_TEXTS]):
             top = 1 - (0.6 + 0.85 * place) / height
             wrong = sample.guess != sample.truth
-            truth = f", is {classes[sample.truth]}" if wrong else ""
+            truth = f", is {short(classes[sample.truth], 40)}" if wrong else ""
             figure.text(0.02, top, _caption(sample, classes) + truth, fontsize=9, va="top",
                         color=WRONG if wrong else INK, weight="bold")  # fmt: skip
             lines = wrap(shorten(sample.text or "", 330, placeholder=" …"), 115)

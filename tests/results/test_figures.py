@@ -1,0 +1,155 @@
+"""What the figures of a run say: their numbers, words and marks, not their pixels."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlproj.results.figures import (
+    by_layer,
+    confusion_matrix,
+    gallery,
+    learning_curves,
+    per_class,
+    pixels,
+    weight_histograms,
+)
+from dlproj.results.inspection import Histogram, Sample
+from dlproj.results.style import png, svg
+
+EPOCHS = {
+    1: {"train/loss": 0.9, "val/loss": 0.8, "train/accuracy": 0.5, "val/accuracy": 0.6},
+    2: {"train/loss": 0.5, "val/loss": 0.4, "train/accuracy": 0.7, "val/accuracy": 0.8},
+    3: {"train/loss": 0.4, "val/loss": 0.6, "train/accuracy": 0.9, "val/accuracy": 0.75},
+}
+COUNTS = [[990, 10, 0], [0, 3, 1], [0, 0, 6]]
+CLASSES = ["cat", "dog", "a name that is much longer than a tick label"]
+
+
+def lines(axes):
+    return {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def image_of(array):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, format="png")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def sample(index=0, truth=0, guess=0, **shown):
+    return Sample(index, truth, guess, confidence=0.876, truth_confidence=0.1, **shown)
+
+
+def test_curves_show_each_epoch_and_mark_the_best_and_the_last():
+    loss, accuracy = learning_curves(EPOCHS, best=2).axes
+    assert (loss.get_title(loc="left"), accuracy.get_title(loc="left")) == ("Loss", "Accuracy")
+    assert lines(loss)["train"] == [[1, 0.9], [2, 0.5], [3, 0.4]]
+    assert lines(accuracy)["val"] == [[1, 0.6], [2, 0.8], [3, 0.75]]
+    assert [x for x, _ in lines(loss)["best epoch, 2"]] == [2, 2]
+    assert [x for x, _ in lines(loss)["last epoch, 3"]] == [3, 3]
+
+
+def test_one_mark_stands_for_both_where_the_last_epoch_is_the_best_and_none_for_a_best_that_is_not():
+    assert set(lines(learning_curves(EPOCHS, best=3).axes[0])) == {"train", "val", "best and last epoch, 3"}
+    assert set(lines(learning_curves(EPOCHS, best=None).axes[0])) == {"train", "val", "last epoch, 3"}
+
+
+def test_the_penalty_has_a_panel_of_its_own_and_the_loss_is_shown_without_it():
+    epochs = {1: EPOCHS[1] | {"train/data_loss": 0.7, "train/penalty": 0.2, "val/data_loss": 0.6, "val/penalty": 0.2}}
+    loss, penalty, accuracy = learning_curves(epochs, best=1).axes
+    assert lines(loss)["train"] == [[1, 0.7]]
+    assert lines(penalty)["val"] == [[1, 0.2]]
+    assert lines(accuracy)["train"] == [[1, 0.5]]
+
+
+def test_an_epoch_without_validation_is_left_out_of_its_line():
+    figure = learning_curves(EPOCHS | {4: {"train/loss": 0.3, "train/accuracy": 1.0}}, best=2)
+    assert len(lines(figure.axes[0])["train"]) == 4
+    assert len(lines(figure.axes[0])["val"]) == 3
+
+
+def test_the_matrix_shows_counts_and_shares_and_names_the_pair_confused_most():
+    (axes,) = confusion_matrix(COUNTS, CLASSES).axes
+    assert texts(axes) == ["990\n99%", "10\n1%", "3\n75%", "1\n25%", "6\n100%"]
+    assert axes.get_title(loc="left").endswith("Most confused: cat taken for dog 10 times, the other way 0.")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "a name that is…"]
+    shares = axes.get_images()[0].get_array()
+    np.testing.assert_allclose(shares, [[0.99, 0.01, 0], [0, 0.75, 0.25], [0, 0, 1]])
+
+
+def test_a_matrix_of_a_hundred_classes_is_drawn_without_numbers():
+    (axes,) = confusion_matrix(np.eye(100, dtype=int).tolist(), [str(number) for number in range(100)]).axes
+    assert texts(axes) == []
+
+
+def test_classes_stand_by_f1_with_the_best_on_top_and_their_number_of_samples():
+    (axes,) = per_class(COUNTS, CLASSES).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["dog (4)", "a name that is… (6)", "cat (1,000)"]
+    recall = lines(axes)["recall"]
+    assert recall == [[0.75, 0], [1.0, 1], [0.99, 2]]
+
+
+def test_a_wrong_sample_has_a_frame_a_cross_and_its_truth():
+    grey = image_of(np.full((4, 4), 7, np.uint8))
+    figure = gallery([sample(image=grey), sample(truth=1, image=grey)], CLASSES, "Title")
+    (axes,) = figure.axes
+    assert texts(axes) == ["Title", "cat 88%", "✗ cat 88%", "is dog"]
+    mosaic = axes.get_images()[0].get_array()
+    assert mosaic[60, 20].tolist() == [7, 7, 7]
+    assert mosaic[60, 15 - 2].tolist() == [255, 255, 255]  # left of the right one: nothing
+    assert mosaic[60, 165 - 2].tolist() == [0xD5, 0x5E, 0x00]  # left of the wrong one: the frame
+
+
+def test_images_of_any_shape_and_colour_are_shown():
+    colour = np.zeros((3, 5, 3), np.uint8)
+    colour[2, 4] = (1, 2, 3)
+    one = sample(image=image_of(colour))
+    np.testing.assert_array_equal(pixels(one), colour)
+    mosaic = gallery([one], CLASSES, "").axes[0].get_images()[0].get_array()
+    assert mosaic[50 + 119, 15 + 119].tolist() == [1, 2, 3]
+
+
+def test_texts_are_shown_with_their_score_and_a_dollar_starts_no_formula():
+    figure = gallery([sample(text="it cost $5 and $x_$"), sample(guess=1, text="word " * 500)], ["neg$", "pos"], "T")
+    found = texts(figure)
+    assert found[1:3] == [r"neg\$ 88%", "it cost $5 and $x_$"]
+    assert found[3] == r"✗ pos 88%, is neg\$"
+    assert len(found[4]) < 340
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_histograms_are_densities_of_the_start_and_the_end():
+    start, end = Histogram(-1.0, 1.0, [5, 5]), Histogram(-2.0, 2.0, [1, 1, 1, 1])
+    figure = weight_histograms({"output.weight": {0: start, 3: end}})
+    steps = {patch.get_label(): patch.get_data() for patch in figure.axes[0].patches}
+    np.testing.assert_allclose(steps["start"].values, [0.5, 0.5])
+    np.testing.assert_allclose(steps["end, epoch 3"].values, [0.25] * 4)
+    np.testing.assert_allclose(steps["end, epoch 3"].edges, [-2, -1, 0, 1, 2])
+    assert figure.axes[0].get_title(loc="left") == "output.weight"
+
+
+def test_biases_that_start_at_zero_do_not_dwarf_the_end():
+    figure = weight_histograms({"output.bias": {0: Histogram(-1e-3, 1e-3, [10]), 1: Histogram(-1.0, 1.0, [5, 5])}})
+    assert figure.axes[0].get_ylim()[1] == pytest.approx(1.1 * 4 * 0.5)
+
+
+@pytest.mark.parametrize(("share", "scale"), [(True, "linear"), (False, "log")])
+def test_layers_have_a_line_each(share, scale):
+    (axes,) = by_layer({"hidden.0": {1: 0.1, 2: 0.2}, "hidden.1": {1: 0.5, 2: 0.4}}, "Title", share).axes
+    assert lines(axes) == {"hidden.0": [[1, 0.1], [2, 0.2]], "hidden.1": [[1, 0.5], [2, 0.4]]}
+    assert axes.get_yscale() == scale
+
+
+def test_svg_takes_the_pages_colours_and_says_what_it_shows():
+    element = svg(learning_curves(EPOCHS, best=2), 'Loss & accuracy of "run"')
+    assert element.startswith('<svg role="img" aria-label="Loss &amp; accuracy of &quot;run&quot;"')
+    assert "currentColor" in element
+    assert ">epoch</text>" in element  # text is text
+    assert "<metadata" not in element
+    assert element == svg(learning_curves(EPOCHS, best=2), 'Loss & accuracy of "run"')
