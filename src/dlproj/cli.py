@@ -5,9 +5,13 @@ Heavy packages are imported inside the functions, so that `dlproj runs` does not
 
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from dlproj.results.record import Damaged
 from dlproj.settings import UserError
 
 app = typer.Typer(
@@ -17,6 +21,68 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Look at runs, compare them, and use what they have learnt. Runs are made by `python train.py`.",
 )
+
+
+_PATHS = typer.Argument(
+    metavar="PATH…", help="Folders of runs or of sweeps, or folders above them.", show_default=False
+)
+
+
+@app.command()
+def report(
+    paths: Annotated[list[Path], _PATHS],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Where the page goes.", show_default=False)
+    ] = None,
+) -> None:
+    """Put runs into one HTML page that needs no network, and their table into CSV and Markdown beside it.
+
+    One run is shown by itself, several are compared: what varies, what came of it, curves over one another, weights.
+
+    Without --output it is report.html in PATH, or in the current folder where there are several. What cannot be read is
+    named and left out; the exit code is 1 if nothing can.
+
+    Example: `dlproj report logs/sweeps/20261121-060235-a2c588-mlp-digits`
+    """
+    from dlproj.results.record import find_runs
+    from dlproj.results.report import write_report
+
+    runs, damaged = find_runs(paths)
+    _name_skipped(damaged)
+    default = paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
+    for path in write_report(runs, damaged, output or default):
+        print(path)  # noqa: T201
+
+
+@app.command()
+def runs(
+    path: Annotated[Path, typer.Argument(help="A folder above the runs.")] = Path("logs"),
+    limit: Annotated[int | None, typer.Option(min=1, help="Show only so many.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, accuracies as fractions.")] = False,
+) -> None:
+    """List the runs on disk, newest first, with status and score.
+
+    At a terminal it is a table; into a pipe or a file goes a line a run, with tabs between. What cannot be read is
+    named on standard error.
+
+    Example: `dlproj runs logs/sweeps --limit 10`
+    """
+    import json
+
+    from dlproj.results.listing import COLUMNS, as_cells, list_runs
+    from dlproj.results.table import print_table
+
+    listed, damaged = list_runs(path)
+    _name_skipped(damaged)
+    if as_json:
+        print(json.dumps(listed[:limit], indent=2))  # noqa: T201
+    else:
+        print_table(COLUMNS, [as_cells(one) for one in listed[:limit]])
+
+
+def _name_skipped(damaged: Sequence[Damaged]) -> None:
+    for one in damaged:
+        print(f"skipped {one.folder}: {one.reason}", file=sys.stderr)  # noqa: T201
 
 
 def main() -> None:

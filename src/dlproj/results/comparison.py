@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -63,6 +64,15 @@ class Comparison:
         """The varied settings but the seed."""
         return [key for key in self.varied if key != "seed"]
 
+    def label(self, group: Group) -> list[str]:
+        """The group's settings as short as they can be told apart: `dropout=0.3`; those that it does not have left out.
+
+        A choice keeps its name, and so does a setting whose last word another one shares.
+        """
+        last = Counter(key.rpartition(".")[2] for key in self.settings)
+        short = {key: word if last[word := key.rpartition(".")[2]] == 1 else key for key in self.settings}
+        return [f"{short[key]}={shown(key, value)}" for key, value in group.settings.items() if value != ""]
+
     @property
     def repeats(self) -> bool:
         """Whether some runs differ in nothing but the seed."""
@@ -89,7 +99,11 @@ def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
     for one in settings:
         for key, value in flat(one).items():
             values.setdefault(key, set()).add(formats.setting(value))
-    return [key for key, different in values.items() if len(different) > 1 and not {key, key.split(".")[0]} & _WITHOUT_EFFECT]
+    return [
+        key
+        for key, different in values.items()
+        if len(different) > 1 and not {key, key.split(".")[0]} & _WITHOUT_EFFECT
+    ]
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

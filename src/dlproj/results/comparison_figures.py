@@ -170,22 +170,27 @@ def _cells(axes: Axes, table: np.ndarray) -> None:
 
 
 def weights(runs: Sequence[Run], titles: Sequence[str]) -> Figure:
-    """A row a parameter and a column a run: densities of the values at the start and the end, on the same axes."""
+    """A row a parameter and a column a run: densities of the values at the start and the end, on the same axes.
+
+    Of more than eight parameters the biases are left out, and more than twelve are not shown.
+    """
     names = list(dict.fromkeys(name for run in runs for name in run.inspection.histograms))
     names = names if len(names) <= 8 else [name for name in names if not name.endswith("bias")][:12]
+    lines = max(title.count("\n") for title in titles) + 1
     with styled():
-        figure = new_figure(0.4 + 2.1 * len(runs), 0.9 + 1.5 * len(names))
+        figure = new_figure(0.4 + 1.85 * len(runs), 0.8 + 0.16 * lines + 1.45 * len(names))
         width, height = figure.get_size_inches()
         grid = figure.subplots(len(names), len(runs), squeeze=False, sharex="row", sharey="row")
-        figure.subplots_adjust(0.2 / width, 0.35 / height, 1 - 0.2 / width, 1 - 0.85 / height, 0.1, 0.6)
+        top = 1 - (0.55 + 0.16 * lines) / height
+        figure.subplots_adjust(0.2 / width, 0.3 / height, 1 - 0.2 / width, top, 0.12, 0.65)
         for row, name in zip(grid, names, strict=True):
             _weights_row(list(row), [run.inspection.histograms.get(name, {}) for run in runs], name)
         for axes, title in zip(grid[0], titles, strict=True):
-            axes.annotate(
-                short(title, 30), (0.5, 1), (0, 20), "axes fraction", "offset points", ha="center", fontsize=9
-            )
-        drawn = next(axes for axes in grid[0] if axes.patches)
-        figure.legend(*drawn.get_legend_handles_labels(), ncols=2, loc="upper left", fontsize=8)
+            words = "\n".join(short(line, 26) for line in title.split("\n"))
+            axes.annotate(words, (0, 1), (0, 20), "axes fraction", "offset points", fontsize=9, weight="bold")
+        handles, labels = next(axes for axes in grid.flat if axes.patches).get_legend_handles_labels()
+        ends = [label.partition(",")[0] for label in labels]  # runs end at epochs of their own
+        figure.legend(handles, ends, ncols=2, loc="upper right", fontsize=8, borderaxespad=0)
         return figure
 
 
@@ -193,8 +198,9 @@ def _weights_row(row: Sequence[Axes], parameters: Sequence[Mapping[int, Histogra
     top = 0.0
     for axes, epochs in zip(row, parameters, strict=True):
         if epochs:
-            histogram(axes, name, epochs)
+            histogram(axes, "", epochs)
             top = max(top, axes.get_ylim()[1])
         else:
             axes.set_axis_off()
     row[0].set_ylim(0, top)
+    row[0].set_title(name, fontsize=8)

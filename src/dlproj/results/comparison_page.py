@@ -10,7 +10,6 @@ from dlproj.results import formats
 from dlproj.results.comparison import (
     Cell,
     Comparison,
-    Group,
     Spread,
     Value,
     compare,
@@ -30,6 +29,10 @@ SPREAD = (
     "Mean ± sample standard deviation (n − 1) over the tested runs that differ in nothing but the seed; "
     "of a single run there is none."
 )
+_RUNS_NOTE = (
+    "Click a heading to sort. “best” is the best value over the epochs, of each metric by itself; "
+    "“last” is that of the last epoch."
+)
 _RUNS_READABLE = 12
 _PANELS_READABLE = 6
 
@@ -48,7 +51,7 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
         "repeated": _cells(repetitions(comparison)) if comparison.repeats else None,
         "spread_note": SPREAD,
         "table": _cells(rows),
-        "runs_note": "A click on a heading sorts. Best is each metric's own best epoch, last the last epoch.",
+        "runs_note": _RUNS_NOTE,
         "curves": [Markup(svg(curves(comparison, name), f"{name} by epoch, all runs")) for name in drawn],
         "curves_note": _curves_note(comparison),
         "legend": _legend(comparison),
@@ -105,15 +108,11 @@ def _number(value: Cell) -> Value:
     return "" if value is None or value != value else value
 
 
-def _label(group: Group) -> str:
-    return ", ".join(f"{key}={shown(key, value)}" for key, value in group.settings.items() if value != "")
-
-
 def _legend(comparison: Comparison) -> list[tuple[str, str]]:
     if not comparison.settings:
         return []
     colored = [
-        (color, _label(group))
+        (color, ", ".join(comparison.label(group)))
         for color, group in zip(group_colors(comparison), comparison.groups, strict=True)
         if color != GREY
     ]
@@ -143,7 +142,7 @@ def _weights(comparison: Comparison) -> Page | None:
         return None
     runs = [group.runs[0] for group in shown_groups]
     names = [comparison.names[comparison.runs.index(run)] for run in runs]
-    titles = [_label(group) or name for group, name in zip(shown_groups, names, strict=True)]
+    titles = ["\n".join(comparison.label(group)) or name for group, name in zip(shown_groups, names, strict=True)]
     note = f"The values of each parameter at the start and the end, on the same axes: {', '.join(names)}."
     return {"note": note, "svg": Markup(svg(weights(runs, titles), "Weights of the runs"))}
 
@@ -152,11 +151,10 @@ def _pages(comparison: Comparison) -> list[Page]:
     if len(comparison.runs) > _RUNS_READABLE:
         return []
     pages = [run_summary(run, name) for run, name in zip(comparison.runs, comparison.names, strict=True)]
-    labels = {id(run): _label(group) for group in comparison.groups for run in group.runs}
+    labels = {id(run): comparison.label(group) for group in comparison.groups for run in group.runs}
     seeds = "seed" in comparison.varied
     for page, run in zip(pages, comparison.runs, strict=True):
-        parts = [labels[id(run)], f"seed={run.result.seed}" if seeds else ""]
-        page["label"] = ", ".join(part for part in parts if part)
+        page["label"] = ", ".join([*labels[id(run)], *([f"seed={run.result.seed}"] if seeds else [])])
     return pages
 
 

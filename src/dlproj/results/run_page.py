@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from dlproj.results import formats
 from dlproj.results.classification import class_scores, most_confused
 from dlproj.results.comparison import best_value, compare, flat, heading, shown, status, table, validation_metrics
-from dlproj.results.figures import by_layer, learning_curves, weight_histograms
+from dlproj.results.figures import LAYER_FIGURES, by_layer, learning_curves, weight_histograms
 from dlproj.results.record import Run, started
 from dlproj.results.style import svg
 
@@ -21,12 +20,14 @@ Page = dict[str, Any]
 def run_page(run: Run) -> Page:
     """Everything about one run, for report_run.html."""
     inspection = run.inspection
+    parameters = inspection.histograms
     return run_summary(run, run.folder.resolve().name) | {
         "started": f"{started(run.folder):%Y-%m-%d %H:%M}",
         "folder": run.folder.resolve().name,
         "gallery": inspection.gallery,
         "most_wrong": inspection.most_wrong,
-        "figures": _run_figures(run),
+        "weights": Markup(svg(weight_histograms(parameters), "Weights") if parameters else ""),
+        "layers": _layer_figures(run),
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
         "environment": _environment(run),
     }
@@ -102,25 +103,14 @@ def _confusion_row(truth: int, counts: Sequence[int], classes: Sequence[str]) ->
     ]
 
 
-def _run_figures(run: Run) -> list[Page]:
-    """Title, note and SVG of each figure that the run's inspection allows."""
-    inspection = run.inspection
-    found = []
-    if inspection.histograms:
-        note = "How the values of each parameter were spread at the start and at the end."
-        found.append(_figure("Weights", note, weight_histograms(inspection.histograms)))
-    for values, title, note in (
-        (inspection.dead_units, "Dead units", "The share of a layer's units that answered no sample."),
-        (inspection.gradient_norms, "Gradients", "The norm of each parameter's gradient, mean over sampled steps."),
-        (inspection.update_ratios, "Updates", "The change in a step over the size of the weights, the same."),
-    ):
-        if values:
-            found.append(_figure(title, note, by_layer(values, title)))
-    return found
-
-
-def _figure(title: str, note: str, figure: Figure) -> Page:
-    return {"title": title, "note": note, "svg": Markup(svg(figure, title))}
+def _layer_figures(run: Run) -> list[Markup]:
+    """What the run noted by layer and epoch: dead units, and gradients where they were asked for."""
+    noted = [(name, label, getattr(run.inspection, name)) for name, label in LAYER_FIGURES.items()]
+    return [
+        Markup(svg(by_layer(values, label, share=name == "dead_units"), label))
+        for name, label, values in noted
+        if values
+    ]
 
 
 def _environment(run: Run) -> list[tuple[str, str]]:

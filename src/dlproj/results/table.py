@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dlproj.results.summary import RunResult
 
@@ -36,13 +37,19 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
     ]
 
 
+_SHORT = 20  # characters that stay in one line where the terminal is narrow; what is longer is folded, never cut
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
     """Print a table: ruled at a terminal, else a line a row with tabs between, without the title."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             print(*(" ".join(cell.split()) for cell in row), sep="\t")  # noqa: T201
         return
-    table = Table(*columns, title=title or None, title_justify="left")
+    table = Table(title=title or None, title_justify="left")
+    for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
+        short = max(map(len, cells)) <= _SHORT
+        table.add_column(column, no_wrap=short, overflow="fold", vertical="top")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # Text: a [ in a setting starts no markup
     Console().print(table)
