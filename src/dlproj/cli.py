@@ -4,6 +4,7 @@ Heavy packages are imported inside the functions, so that `dlproj runs` does not
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,8 +63,8 @@ def runs(
 ) -> None:
     """List the runs on disk, newest first, with status and score.
 
-    At a terminal it is a table; into a pipe or a file goes a line a run, with tabs between. What cannot be read is
-    named on standard error.
+    At a terminal it is a table, which has no room for the overrides below 110 columns; into a pipe or a file goes a
+    line a run, with tabs between. What cannot be read is named on standard error.
 
     Example: `dlproj runs logs/sweeps --limit 10`
     """
@@ -77,7 +78,9 @@ def runs(
     if as_json:
         print(json.dumps(listed[:limit], indent=2))  # noqa: T201
     else:
-        print_table(COLUMNS, [as_cells(one) for one in listed[:limit]])
+        narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < 110
+        shown = len(COLUMNS) - narrow
+        print_table(COLUMNS[:shown], [as_cells(one)[:shown] for one in listed[:limit]])
 
 
 def _name_skipped(damaged: Sequence[Damaged]) -> None:

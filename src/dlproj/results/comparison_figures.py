@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dlproj.results import formats
 from dlproj.results.comparison import Comparison, Group
@@ -57,7 +57,7 @@ def curves(comparison: Comparison, metric: str) -> Figure:
             for run in group.runs:
                 _curve(axes, run, metric, color, alone=len(group.runs) == 1)
         axes.set_xlabel("epoch")
-        axes.locator_params(axis="x", integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if not metric.endswith("loss"):
             _percent(axes)
         return figure

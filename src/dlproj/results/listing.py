@@ -18,7 +18,8 @@ def list_runs(path: Path) -> tuple[list[dict[str, Any]], list[Damaged]]:
     A run is what `--json` prints: accuracy as a fraction, None for what it does not have.
     """
     listed, damaged = read_each(run_folders([path]), _listed)
-    return sorted(listed[::-1], key=lambda one: one["started"], reverse=True), damaged
+    listed.reverse()  # of one sweep, all of which began at the same time by its stamp, the last one first
+    return sorted(listed, key=lambda one: one["started"], reverse=True), damaged
 
 
 def _listed(folder: Path) -> dict[str, Any]:
