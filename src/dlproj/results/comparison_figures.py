@@ -119,8 +119,9 @@ def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str,
         if len(group.runs) > 1:
             scores = [run.result.metrics.get(SCORE, math.nan) for run in group.runs]
             axes.plot([place] * len(scores), scores, "o", color=color, markersize=3, alpha=0.5)
-    axes.errorbar(x, [spread.mean for spread in spreads], [spread.deviation or 0 for spread in spreads],
-                  color=color, marker="o", markersize=5, capsize=3, label=label)  # fmt: skip
+    bars = [math.nan if spread.deviation is None else spread.deviation for spread in spreads]
+    axes.errorbar(x, [spread.mean for spread in spreads], bars, color=color, marker="o", markersize=5, capsize=3,
+                  label=label)  # fmt: skip
 
 
 def _places(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
