@@ -41,3 +41,16 @@ def composed():
             return checked(compose("config", ["name=test", *overrides]))
 
     return config
+
+
+@pytest.fixture(scope="session")
+def real():
+    """Call with a folder's name: the root that holds the real data, or a skip."""
+
+    def root_with(name):
+        root = os.environ.get("DLPROJ_DATA_DIR")
+        if not root or not (Path(root) / name).is_dir():
+            pytest.skip(f"needs the real data: set DLPROJ_DATA_DIR to a folder that holds {name}")
+        return root
+
+    return root_with

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 from dlproj.command import in_one_line
-from dlproj.config import SCHEMAS, load
+from dlproj.config import SCHEMAS, data_config, load
 from dlproj.optim import CosineConfig
 from dlproj.settings import ConfigurationError, UserError
 
@@ -178,3 +178,25 @@ def test_half_precision_on_the_cpu_is_refused(composed):
 def test_a_gpu_that_is_not_there_is_asked_for_in_vain(composed):
     with pytest.raises(UserError, match="the trainer wants 1 GPUs, this machine has 0"):
         composed("trainer=gpu").trainer.check_machine()
+
+
+def test_the_data_alone_is_set_as_on_the_command_line():
+    config = data_config("imdb", ["length=7", "data.padding=post", "root='/a b'"])
+    assert (config.length, config.padding.value, config.root) == (7, "post", "/a b")
+    assert config.vocabulary_size == 10_000
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("length=1,2", "length=1,2 sets no single value: write SETTING=VALUE"),
+        ("+length=1", r"\+length=1 sets no single value: write SETTING=VALUE"),
+        ("length=a'b", "length=a'b cannot be read: write SETTING=VALUE"),
+        ("length=null", "data.length: .*it cannot be null; set a value"),
+        ("model.hidden=[3]", "data.model.hidden is no setting: the settings there are batch_size, "),
+    ],
+)
+def test_a_mistake_in_the_data_alone_is_refused(override, message):
+    with pytest.raises(ConfigurationError, match=f"^{message}") as caught:
+        data_config("imdb", [override])
+    assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from dlproj.results.record import Damaged
-from dlproj.settings import UserError
+from dlproj.settings import DataError, UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,17 +23,55 @@ app = typer.Typer(
     help="Look at runs, compare them, and use what they have learnt. Runs are made by `python train.py`.",
 )
 
+data = typer.Typer(no_args_is_help=True, help="Look at the data sets.")
+app.add_typer(data, name="data")
 
-_PATHS = typer.Argument(
-    metavar="PATH…", help="Folders of runs or of sweeps, or folders above them.", show_default=False
-)
+
+@data.command()
+def survey(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="fmnist, cifar10, imdb, digits, image_folder or feature_sum")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SETTING=VALUE", help="settings of the data, as for train.py: root=… or length=100"),
+    ] = None,
+    show: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SET:N,N…", help="samples to show, such as train:0,50 test:100; by default one of each class"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="decides which samples are drawn for the grid")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for the pictures; by default logs/surveys/NAME", show_default=False)
+    ] = None,
+) -> None:
+    """Say what a data set holds: sizes, classes, statistics, and samples in words or pictures.
+
+    The training set is the whole official one, before validation is taken from it.
+
+    Example: `dlproj data survey fmnist --show train:0,50 test:100,1000`
+    """
+    from dlproj.config import data_config
+    from dlproj.survey.report import survey
+    from dlproj.survey.sets import parse_places, read
+
+    # What follows the first value of --show arrives as an argument: no setting is without "=".
+    more = [text for text in settings or [] if "=" not in text]
+    places = parse_places([*(show or []), *more])
+    sets = read(data_config(name, [text for text in settings or [] if "=" in text]), seed)
+    survey(sets, name, places, seed, output or Path("logs/surveys") / name)
+
+
+_PATHS = typer.Argument(metavar="PATH…", help="folders of runs or of sweeps, or folders above them", show_default=False)
 
 
 @app.command()
 def report(
     paths: Annotated[list[Path], _PATHS],
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Where the page goes.", show_default=False)
+        Path | None, typer.Option(metavar="FILE.html", help="where the page goes", show_default=False)
     ] = None,
 ) -> None:
     """Put runs into one HTML page that needs no network, and their table into CSV and Markdown beside it.
@@ -49,7 +87,7 @@ def report(
     from dlproj.results.report import write_report
 
     runs, damaged = find_runs(paths)
-    _name_skipped(damaged)
+    _name_skipped(damaged, runs)
     default = paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
     for path in write_report(runs, damaged, output or default):
         print(path)  # noqa: T201
@@ -57,9 +95,9 @@ def report(
 
 @app.command()
 def runs(
-    path: Annotated[Path, typer.Argument(help="A folder above the runs.")] = Path("logs"),
-    limit: Annotated[int | None, typer.Option(min=1, help="Show only so many.", show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, accuracies as fractions.")] = False,
+    path: Annotated[Path, typer.Argument(help="a folder above the runs")] = Path("logs"),
+    limit: Annotated[int | None, typer.Option(min=1, help="show only so many", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, accuracies as fractions")] = False,
 ) -> None:
     """List the runs on disk, newest first, with status and score.
 
@@ -74,7 +112,7 @@ def runs(
     from dlproj.results.table import print_table
 
     listed, damaged = list_runs(path)
-    _name_skipped(damaged)
+    _name_skipped(damaged, listed)
     if as_json:
         print(json.dumps(listed[:limit], indent=2))  # noqa: T201
     else:
@@ -83,9 +121,12 @@ def runs(
         print_table(COLUMNS[:shown], [as_cells(one)[:shown] for one in listed[:limit]])
 
 
-def _name_skipped(damaged: Sequence[Damaged]) -> None:
+def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
+    """Name what is left out on standard error. Raises DataError where nothing is left."""
     for one in damaged:
         print(f"skipped {one.folder}: {one.reason}", file=sys.stderr)  # noqa: T201
+    if not whole:
+        raise DataError("no run is left that can be read: name other folders")
 
 
 def main() -> None:

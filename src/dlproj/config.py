@@ -1,11 +1,15 @@
 """The root of all settings: its groups, the checks across them, and the way to Hydra and to a run's folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
+from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -32,8 +36,8 @@ from dlproj.optim import (
     SGDConfig,
     StepConfig,
 )
-from dlproj.results.inspector import FiguresConfig
-from dlproj.settings import ConfigurationError, explain, refuse_unknown, require, within
+from dlproj.results.figures_config import FiguresConfig
+from dlproj.settings import ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
 from dlproj.training.callbacks import CallbacksConfig
 from dlproj.training.trainer import TrainerConfig
 
@@ -112,6 +116,26 @@ def load(path: Path) -> Config:
         return _typed(cast(DictConfig, OmegaConf.merge(base, content)))
     except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
+
+
+def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
+    """The settings of the data set `name` alone, changed as on train.py's command line: `length=100`, `data.root=here`.
+
+    Raises ConfigurationError, and DataError where the settings need files that are not there.
+    """
+    one_of("data", name, tuple(SCHEMAS["data"]))
+    values = dict(map(_setting, overrides))
+    return typed(SCHEMAS["data"][name], values, "data")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ConfigurationError(f"{text} cannot be read: write SETTING=VALUE, such as batch_size=64") from error
+    single = override.type is OverrideType.CHANGE and not override.is_sweep_override()
+    require(single, f"{text} sets no single value: write SETTING=VALUE, such as batch_size=64")
+    return override.key_or_group.removeprefix("data."), override.value()
 
 
 def _schema_name(group: str, config: Any) -> str:

@@ -15,8 +15,9 @@ from dlproj.data.base import DataModule
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
 from dlproj.results.inspection import Inspection
-from dlproj.results.inspector import note_samples
+from dlproj.results.inspector import inspectors, note_samples
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
+from dlproj.results.pictures import Pictures
 from dlproj.results.summary import RunResult
 from dlproj.settings import require
 from dlproj.training.callbacks import checkpoint_path
@@ -50,34 +51,36 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     inspection = Inspection()
     callbacks = [
         *config.callbacks.build(folder),
-        *config.figures.build(inspection, tensorboard),
+        *inspectors(config.figures, inspection, tensorboard),
         RecordEarlyEnd(config, result, table),
     ]
     trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
-    try:
-        trainer.fit(model, datamodule=data)
-        best = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
-        result.tested_weights = "best" if best else "last"
-        trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
-    except (KeyboardInterrupt, SystemExit) as error:
-        sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
-    _complete(result, config, trainer, model, data, table)
-    if trainer.is_global_zero:
-        note_samples(inspection, config.figures, model, data)
-        _leave(result, config, table, tensorboard, inspection)
+    with Pictures(config.figures, folder, wanted=trainer.is_global_zero) as pictures:
+        try:
+            trainer.fit(model, datamodule=data)
+            pictures.of_training(table.rows, _best_epoch(config, table), inspection)
+            best = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
+            result.tested_weights = "best" if best else "last"
+            trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
+        except (KeyboardInterrupt, SystemExit) as error:
+            sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
+        _complete(result, config, trainer, model, data, table)
+        if trainer.is_global_zero:
+            note_samples(inspection, config.figures, model, data)
+            _leave(result, config, inspection, tensorboard, pictures)
     return result
 
 
 def _leave(
-    result: RunResult, config: Config, table: EpochTable, tensorboard: EpochTensorBoard, inspection: Inspection
+    result: RunResult, config: Config, inspection: Inspection, tensorboard: EpochTensorBoard, pictures: Pictures
 ) -> None:
-    """Write what the run came to: record first, then what is drawn from it."""
-    from dlproj.results.pictures import write_figures  # matplotlib: half a second that a failing run need not wait
-
+    """Write what the run came to: the record first, then what is drawn from it."""
     result.write()
     inspection.write(Path(result.folder))
+    pictures.of_test(result.confusion_matrix, result.classes, inspection)
     tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)
-    write_figures(config.figures, result, table.rows, inspection, tensorboard)
+    for path in pictures.finish():
+        tensorboard.log_png(f"figures/{path.stem}", path.read_bytes(), result.last_epoch)
 
 
 def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
@@ -149,8 +152,13 @@ def _complete(
 
 def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None:
     result.last_epoch = max(table.rows, default=0)
-    result.best_epoch = best_epoch(table.rows, result.monitor, config.callbacks.early_stopping.direction())
+    result.best_epoch = _best_epoch(config, table)
     result.metrics = dict(table.rows.get(result.last_epoch, {}))
+
+
+def _best_epoch(config: Config, table: EpochTable) -> int | None:
+    stopping = config.callbacks.early_stopping
+    return best_epoch(table.rows, stopping.monitor, stopping.direction())
 
 
 def stop_reason(trainer: pl.Trainer, max_time: str | None) -> str:

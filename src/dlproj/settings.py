@@ -69,6 +69,7 @@ _WHAT_TO_SET = {  # by what OmegaConf's message contains
     "converted to Integer": "set a whole number",
     "is not a valid bool": "set true or false",
     "is not Optional": "it cannot be null; set a value",
+    "Incompatible value 'None'": "it cannot be null; set a value",
     "is not a ListConfig": "set a list, such as [256]",
     "is not a subclass of": "it is a group of settings; set one of them by its name",
     "Invalid type assigned": "it is a group of settings; set one of them by its name",

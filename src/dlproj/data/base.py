@@ -107,15 +107,16 @@ class DataModule(pl.LightningDataModule):
         sizes = (len(train), len(self.test))
         if self.official_sizes and sizes != self.official_sizes:
             _log.warning("the data has %d + %d samples, not %d + %d: is its copy whole?", *sizes, *self.official_sizes)
-        self.train, self.val = self._split(train)
+        self.train, self.val = self.split(train, self.test)
         self._check_sizes()
         self.fit_transform()
         if self.trainer is not None:
             self.place(self.trainer.strategy.root_device)
 
-    def _split(self, train: Samples) -> tuple[Samples, Samples]:
+    def split(self, train: Samples, test: Samples) -> tuple[Samples, Samples]:
+        """What is trained on and what validates, made from the official sets as the settings say."""
         if self.config.val is ValidationSplit.test:
-            return train, self.test
+            return train, test
         kept = int(len(train) * (1 - self.config.val_fraction))  # rounded as Keras does
         if self.config.val is ValidationSplit.last:
             return train[:kept], train[kept:]

@@ -91,13 +91,18 @@ class ImageDataModule(DataModule):
 def channel_statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of uint8 pixels (N, C, H, W), each (C, 1, 1), exact: from counts of each value."""
     values = torch.arange(256, dtype=torch.float64)
-    counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in pixels.unbind(1)]).double()
+    counts = pixel_counts(pixels).double()
     total = counts.sum(1)
     mean = counts @ values / total
     variance = counts @ values.square() / total - mean.square()
     deviation = variance.clamp(min=0).sqrt()
     deviation[deviation == 0] = 1.0
     return mean.float()[:, None, None], deviation.float()[:, None, None]
+
+
+def pixel_counts(pixels: Tensor) -> Tensor:
+    """How often each value 0..255 occurs in uint8 pixels (N, C, H, W), by channel: int64 (C, 256)."""
+    return torch.stack([channel.flatten().bincount(minlength=256) for channel in pixels.unbind(1)])
 
 
 def augment(images: Tensor, config: ImageConfig, random: torch.Generator, shard: Shard) -> Tensor:

@@ -19,15 +19,6 @@ from dlproj.results.inspection import ByEpoch, Histogram, Sample
 from dlproj.results.style import COLORS, GRID, INK, new_figure, styled
 
 Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
-SAMPLE_FIGURES = {  # what an Inspection holds, and its title
-    "gallery": "Test samples, drawn at random",
-    "most_wrong": "Wrong, and most confident of it",
-}
-LAYER_FIGURES = {
-    "dead_units": "Share of units whose output is the same for all validation samples",
-    "gradient_norms": "Norm of the gradient, before clipping",
-    "update_ratios": "Norm of a step's change against the norm of the weights",
-}
 TRAIN, VAL, WRONG = COLORS[0], COLORS[1], COLORS[4]
 _WRONG_PIXEL = bytes.fromhex(WRONG[1:])
 

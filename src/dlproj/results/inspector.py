@@ -2,7 +2,6 @@
 
 import base64
 import io
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,51 +14,33 @@ from torch import Tensor, nn
 from dlproj.data.base import DataModule
 from dlproj.data.batches import generator
 from dlproj.models.classifier import Classifier
+from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.inspection import Histogram, Inspection, Sample
 from dlproj.results.loggers import EpochTensorBoard
-from dlproj.settings import within
 
 _MOST_BINS = 64
 _SAMPLED_STEPS = 20  # of an epoch, for gradients and updates
 _SAME = 1e-6  # a unit whose outputs differ by no more answers to nothing
 
 
-@dataclass(slots=True)
-class FiguresConfig:
-    """Which figures a run leaves in its folder and in TensorBoard."""
-
-    learning_curves: bool = True
-    confusion_matrix: bool = True
-    per_class: bool = True  # precision, recall and F1 of each class
-    gallery: int = 24  # test samples drawn at random, with guess, truth and confidence; 0: none
-    most_wrong: int = 12  # wrongly classified test samples, the most confident first; 0: none
-    histograms: bool = True  # of weights and biases by layer: at the start and the end, in TensorBoard by epoch
-    dead_units: bool = True  # share of each layer's units that give every validation sample the same output
-    gradients: bool = False  # norms of gradients, and of updates against weights; steps each batch by itself
-    report: bool = True  # report.html, all of the above on one page
-
-    def __post_init__(self) -> None:
-        within("figures.gallery", self.gallery, "[0, inf)")
-        within("figures.most_wrong", self.most_wrong, "[0, inf)")
-
-    def build(self, inspection: Inspection, tensorboard: EpochTensorBoard) -> list[Callback]:
-        """Lightning's callbacks that fill inspection and log to TensorBoard by epoch."""
-        callbacks: list[Callback] = []
-        if self.histograms:
-            callbacks.append(WeightHistograms(inspection, tensorboard))
-        if self.dead_units:
-            callbacks.append(DeadUnits(inspection, tensorboard))
-        if self.gradients:
-            callbacks.append(Gradients(inspection, tensorboard))
-        return callbacks
+def inspectors(config: FiguresConfig, inspection: Inspection, tensorboard: EpochTensorBoard) -> list[Callback]:
+    """Lightning's callbacks that fill inspection, and log to TensorBoard by epoch."""
+    wanted: dict[type[_Inspector], bool] = {
+        WeightHistograms: config.histograms,
+        DeadUnits: config.dead_units,
+        Gradients: config.gradients,
+    }
+    return [cls(inspection, tensorboard) for cls, asked_for in wanted.items() if asked_for]
 
 
-class WeightHistograms(Callback):
-    """Histograms of each trained parameter: by epoch in TensorBoard, of the start and the last epoch kept."""
-
+class _Inspector(Callback):
     def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard) -> None:
-        self.histograms = inspection.histograms
+        self.inspection = inspection
         self.tensorboard = tensorboard
+
+
+class WeightHistograms(_Inspector):
+    """Histograms of each trained parameter: by epoch in TensorBoard, of the start and the last epoch kept."""
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Before the first step."""
@@ -77,8 +58,8 @@ class WeightHistograms(Callback):
             histogram = histogram_of(values[values.isfinite()])
             if histogram is not None:
                 self.tensorboard.log_histogram(name, histogram, values, epoch)
-                start = dict(list(self.histograms.get(name, {}).items())[:1])
-                self.histograms[name] = start | {epoch: histogram}
+                start = dict(list(self.inspection.histograms.get(name, {}).items())[:1])
+                self.inspection.histograms[name] = start | {epoch: histogram}
 
 
 def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -97,23 +78,18 @@ def histogram_of(values: Tensor) -> Histogram | None:
     return Histogram(low, high, torch.histc(values, bins, low, high).long().tolist())
 
 
-class DeadUnits(Callback):
+class DeadUnits(_Inspector):
     """By epoch, the share of each layer's units whose output is the same for all samples of validation.
 
     A ReLU that is never above zero is one, a saturated sigmoid another.
     """
 
-    def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard) -> None:
-        self.shares = inspection.dead_units
-        self.tensorboard = tensorboard
-        self._hooks: list[Any] = []
-
     def on_validation_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Watch what each unit puts out."""
         assert isinstance(model, Classifier)
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
-        for name, module in model.layers_of_units().items():
-            self._hooks.append(module.register_forward_hook(partial(self._watch, name)))
+        layers = model.layers_of_units().items()
+        self._hooks = [module.register_forward_hook(partial(self._watch, name)) for name, module in layers]
 
     def _watch(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         outputs = (output[0] if isinstance(output, tuple) else output).detach().flatten(0, -2)
@@ -126,28 +102,23 @@ class DeadUnits(Callback):
         """Note the shares, and let go of the layers."""
         for hook in self._hooks:
             hook.remove()
-        self._hooks.clear()
         for name, (low, high) in self._ranges.items():
             lively = trainer.strategy.reduce((high - low > _SAME).float(), reduce_op="sum")
             share = float((lively == 0).float().mean())
-            self.shares.setdefault(name, {})[trainer.current_epoch + 1] = share
+            self.inspection.dead_units.setdefault(name, {})[trainer.current_epoch + 1] = share
             self.tensorboard.log_scalar(f"dead_units/{name}", share, trainer.current_epoch + 1)
 
 
-class Gradients(Callback):
+class Gradients(_Inspector):
     """By epoch and parameter, the norm of its gradient and of its change in a step against its own.
 
     Each is the mean over some twenty steps of the epoch, the gradient before clipping. It needs each batch by itself.
     """
 
-    def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard) -> None:
-        self.inspection = inspection
-        self.tensorboard = tensorboard
-        self._before: dict[str, Tensor] = {}
-
     def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Start the epoch's lists."""
         self._steps = 0
+        self._before: dict[str, Tensor] = {}
         self._norms: dict[str, list[float]] = {}
         self._ratios: dict[str, list[float]] = {}
 

@@ -10,6 +10,7 @@ import matplotlib
 from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 # Okabe & Ito's colours, told apart by colour-blind people, in an order whose greys differ from one to the next.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A7A7A")
@@ -46,16 +47,17 @@ def styled() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches, outside pyplot, which would keep it."""
-    figure = Figure(figsize=(width, height), dpi=100)
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), dpi=100)
 
 
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file, 100 pixels an inch."""
-    file = io.BytesIO()
+    canvas = FigureCanvasAgg(figure)
     with styled():
-        figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
+        canvas.draw()  # savefig() would go through the whole figure once more beforehand
+    file = io.BytesIO()
+    image = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+    image.convert("RGB").save(file, format="png", compress_level=1)
     return file.getvalue()
 
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from dlproj.results.summary import RunResult
 
@@ -47,9 +47,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
             print(*(" ".join(cell.split()) for cell in row), sep="\t")  # noqa: T201
         return
     table = Table(title=title or None, title_justify="left")
-    for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
-        short = max(map(len, cells)) <= _SHORT
-        table.add_column(column, no_wrap=short, overflow="fold", vertical="top")
+    for place, column in enumerate(columns):
+        short = all(len(row[place]) <= _SHORT for row in rows)
+        table.add_column(column, no_wrap=short, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # Text: a [ in a setting starts no markup
+        table.add_row(*map(escape, row))  # a class folder may be called [red]
     Console().print(table)

@@ -1,0 +1,28 @@
+"""Which figures a run leaves."""
+
+from dataclasses import dataclass, fields
+
+from dlproj.settings import within
+
+
+@dataclass(slots=True)
+class FiguresConfig:
+    """Which figures a run leaves in its folder and in TensorBoard."""
+
+    learning_curves: bool = True
+    confusion_matrix: bool = True
+    per_class: bool = True  # precision, recall and F1 of each class
+    gallery: int = 24  # test samples drawn at random, with guess, truth and confidence; 0: none
+    most_wrong: int = 12  # wrongly classified test samples, the most confident first; 0: none
+    histograms: bool = True  # of weights and biases by layer: at the start and the end, in TensorBoard by epoch
+    dead_units: bool = True  # share of each layer's units that give every validation sample the same output
+    gradients: bool = False  # norms of gradients, and of updates against weights; steps each batch by itself
+    report: bool = True  # report.html, all of the above on one page
+
+    def __post_init__(self) -> None:
+        within("figures.gallery", self.gallery, "[0, inf)")
+        within("figures.most_wrong", self.most_wrong, "[0, inf)")
+
+    def any_drawn(self) -> bool:
+        """Whether there is anything to draw or to write a page of."""
+        return any(getattr(self, choice.name) for choice in fields(self))

@@ -1,0 +1,141 @@
+"""A data set in pictures: samples, class counts, and histograms of pixels, lengths or features."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from dlproj.results.style import COLORS, INK, new_figure, styled
+
+_GAP = 1 / 14  # of an image's side, between two images of the grid
+_CELL = 0.68  # inches an image of the grid takes
+_A_ROW = 5  # chosen samples side by side
+_BINS = 50
+
+
+def _laid_out(width: float, height: float) -> Figure:
+    figure = new_figure(width, height)
+    figure.set_layout_engine("constrained")
+    return figure
+
+
+@styled()
+def grid(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str], title: str) -> Figure:
+    """One row of images for each class, with its name at the left."""
+    pictures = mosaic(rows)
+    pitch = len(pictures) / len(rows)
+    figure = _laid_out(_CELL * max(map(len, rows)) + 1.5, _CELL * len(rows) + 0.5)
+    axes = figure.add_subplot()
+    _picture(axes, pictures)
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * pitch - 0.5, names)
+    axes.tick_params(length=0)
+    axes.set_title(title)
+    return figure
+
+
+def mosaic(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Images (H, W, …) of one shape put together on white, with a gap below and to the right of each."""
+    height, width, *channels = next(image.shape for row in rows for image in row)
+    gap = max(1, round(height * _GAP))
+    down, right = height + gap, width + gap
+    whole = np.full((len(rows) * down, max(map(len, rows)) * right, *channels), 255, np.uint8)
+    for y, row in enumerate(rows):
+        for x, image in enumerate(row):
+            whole[y * down : y * down + height, x * right : x * right + width] = image
+    return whole
+
+
+@styled()
+def chosen(images: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+    """Each image below its title."""
+    columns = min(len(images), _A_ROW)
+    lines = -(-len(images) // columns)
+    figure = _laid_out(1.9 * columns + 0.2, 2.3 * lines + 0.1)
+    for number, (image, title) in enumerate(zip(images, titles, strict=True), 1):
+        axes = figure.add_subplot(lines, columns, number)
+        _picture(axes, image)
+        axes.set_yticks([])
+        axes.set_title(title, loc="center")
+    return figure
+
+
+def _picture(axes: Axes, image: np.ndarray) -> None:
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+
+
+@styled()
+def label_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """Samples (classes,) of each class, by set, as bars with their numbers."""
+    figure = _laid_out(7, min(0.42 * len(names) + 1.1, 300))
+    axes = figure.add_subplot()
+    thick = 0.8 / len(counts)
+    for place, (label, found) in enumerate(counts.items()):
+        offsets = np.arange(len(names)) + (place - (len(counts) - 1) / 2) * thick
+        axes.bar_label(axes.barh(offsets, found, thick, label=label), padding=2, fontsize=8)
+    axes.set_yticks(np.arange(len(names)), names)
+    axes.invert_yaxis()
+    axes.margins(x=0.1, y=0.01)
+    axes.set_xlabel("samples")
+    figure.legend(loc="outside upper right", ncols=len(counts))
+    return figure
+
+
+@styled()
+def pixel_histogram(counts: np.ndarray, channels: Sequence[str], largest: int) -> Figure:
+    """The share of pixels of each value 0..largest, from counts (channels, 256)."""
+    colors = dict(zip(("red", "green", "blue"), (COLORS[4], COLORS[2], COLORS[0]), strict=True))
+    figure = _laid_out(7, 3.6)
+    axes = figure.add_subplot()
+    for name, found, line in zip(channels, counts[:, : largest + 1], cycle(["-", "--", ":"]), strict=False):
+        shares = found / found.sum()
+        axes.stairs(shares, np.arange(largest + 2) - 0.5, label=name, color=colors.get(name, INK), linestyle=line)
+    axes.set(yscale="log", xlabel="value of a pixel", ylabel="share of pixels", title="Pixels of the training set")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if len(channels) > 1:
+        axes.legend()
+    axes.grid(visible=True)
+    return figure
+
+
+@styled()
+def length_histogram(words: Mapping[str, np.ndarray], length: int) -> Figure:
+    """Words a review (N,), by set, with a line where the data's settings cut them."""
+    figure = _laid_out(7, 3.8)
+    axes = figure.add_subplot()
+    edges = _length_bins(max(length, *(int(np.percentile(found, 99)) for found in words.values())))
+    for (label, found), line in zip(words.items(), cycle(["-", "--"]), strict=False):
+        axes.stairs(np.histogram(found, edges)[0] / len(found), edges, label=label, linestyle=line, linewidth=1.5)
+    end = int(edges[-1])
+    beyond = max((found > end).mean() for found in words.values())
+    axes.axvline(length, color=INK, linewidth=1)
+    side = "right" if length > end / 2 else "left"
+    axes.annotate(f" cut at length={length} ", (length, 0.99), va="top", ha=side, xycoords=("data", "axes fraction"))
+    axes.set(xlabel=f"words a review ({beyond:.1%} have more than {end})", ylabel="share of reviews")
+    axes.set_title("Words a review, before cutting")
+    figure.legend(loc="outside upper right", ncols=len(words))
+    return figure
+
+
+def _length_bins(end: int) -> np.ndarray:
+    """Edges of about _BINS bins that hold equally many whole numbers each, from 0 to end or a little more."""
+    width = -(-(end + 1) // _BINS)
+    return np.arange(0, end + width + 1, width) - 0.5
+
+
+@styled()
+def value_histogram(values: np.ndarray) -> Figure:
+    """The values of all features."""
+    figure = _laid_out(7, 3.6)
+    axes = figure.add_subplot()
+    counts, edges = np.histogram(values, _BINS)
+    axes.stairs(counts / counts.sum(), edges, fill=True)
+    axes.set(xlabel="value of a feature", ylabel="share of values", title="All features of the training set")
+    return figure

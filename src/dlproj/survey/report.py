@@ -1,0 +1,89 @@
+"""The survey of one data set: tables on standard output, pictures and texts in a folder."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlproj.data.files import brief
+from dlproj.data.image import ImageDataModule, pixel_counts
+from dlproj.data.imdb import IMDBConfig
+from dlproj.results.files import write_whole
+from dlproj.results.style import png
+from dlproj.results.table import print_table
+from dlproj.settings import ConfigurationError
+from dlproj.survey import figures, tables
+from dlproj.survey.sets import OfficialSets, Place, check_places, class_counts, draw, one_of_each_class
+
+Files = dict[str, Figure | str]  # by file name
+
+
+def survey(sets: OfficialSets, name: str, places: Sequence[Place], seed: int, folder: Path) -> None:
+    """Print what the data set holds and write its pictures; without places, one sample of each class is shown.
+
+    Raises DataError for a place that does not exist, ConfigurationError for a folder that cannot be written to.
+    """
+    check_places(places, sets)
+    places = places or one_of_each_class(sets)
+    found = (tables.overview(sets, name), tables.classes(sets), tables.statistics(sets), tables.samples(sets, places))
+    for table in found:
+        print_table(*table)
+        print()  # noqa: T201
+    files = samples(sets, draw(sets, seed), places) | {"labels.png": _label_counts(sets)} | histogram(sets)
+    print_table(("file",), [(str(path),) for path in _write(files, folder)])
+
+
+def samples(sets: OfficialSets, rows: Sequence[Sequence[Place]], places: Sequence[Place]) -> Files:
+    """The grid, a row for each class, as a picture or a text; and a picture of the samples at the places."""
+    if not isinstance(sets.module, ImageDataModule):
+        return {"grid.txt": "\n".join(f"{_titled(sets, place)}\n{sets.shown(place)}\n" for place in chain(*rows))}
+    names = sets.module.spec.classes
+    some = "" if len(rows) == len(names) else f" of the first {len(rows)} of {len(names)} classes"
+    images = [[_image(sets, place) for place in row] for row in rows]
+    return {
+        "grid.png": figures.grid(images, names[: len(rows)], f"Random training samples{some}"),
+        "samples.png": figures.chosen([_image(sets, place) for place in places],
+                                      [_titled(sets, place) for place in places]),
+    }  # fmt: skip
+
+
+def histogram(sets: OfficialSets) -> Files:
+    """Of pixels, lengths or features, as the kind of data has them."""
+    module = sets.module
+    if isinstance(module, ImageDataModule):
+        counts = pixel_counts(sets.train.inputs).numpy()
+        return {"pixels.png": figures.pixel_histogram(counts, tables.channel_names(len(counts)), module.largest_pixel)}
+    if sets.reviews is None:
+        return {"features.png": figures.value_histogram(sets.train.inputs.numpy())}
+    assert isinstance(module.config, IMDBConfig)
+    words = {"training set": sets.words("train"), "test set": sets.words("test")}
+    return {"lengths.png": figures.length_histogram(words, module.config.length)}
+
+
+def _label_counts(sets: OfficialSets) -> Figure:
+    names = sets.module.spec.classes
+    counts = {"training set": class_counts(sets.train, names), "test set": class_counts(sets.test, names)}
+    return figures.label_counts(counts, names)
+
+
+def _image(sets: OfficialSets, place: Place) -> np.ndarray:
+    image = sets.shown(place)
+    assert isinstance(image, np.ndarray)
+    return image
+
+
+def _titled(sets: OfficialSets, place: Place) -> str:
+    return f"{place}\n{sets.class_name(place)}"
+
+
+def _write(files: Mapping[str, Figure | str], folder: Path) -> list[Path]:
+    try:
+        for name, content in files.items():
+            write_whole(folder / name, content if isinstance(content, str) else png(content))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be written to ({brief(error)}): set --output to another folder"
+        ) from error
+    return [folder / name for name in files]

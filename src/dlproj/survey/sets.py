@@ -1,0 +1,108 @@
+"""A data set's official training and test set, and the samples that are chosen or drawn from them."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from dlproj.data.base import DataConfig, DataModule
+from dlproj.data.batches import Samples, generator
+from dlproj.data.files import data_root
+from dlproj.data.imdb import IMDBDataModule
+from dlproj.data.reviews import Reviews, read_reviews
+from dlproj.settings import ConfigurationError, DataError
+
+SETS = ("train", "test")
+MOST_CLASSES = 20  # shown by default: a folder of images may have a thousand
+A_CLASS = 10  # samples of each class in the grid
+
+
+class Place(NamedTuple):
+    """Where a sample stands: its number in an official set, from 0."""
+
+    part: str  # "train" or "test"
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.part}:{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialSets:
+    """A data set as its makers parted it: train is the whole training set, before validation is taken from it."""
+
+    module: DataModule
+    train: Samples
+    test: Samples
+    reviews: Reviews | None = None  # of reviews: the words before they are cut
+
+    def shown(self, place: Place) -> np.ndarray | str:
+        """The sample as DataModule.shown() has it."""
+        return self.module.shown(getattr(self, place.part).inputs[place.number])
+
+    def target(self, place: Place) -> int:
+        """The number of the sample's class, from 0."""
+        return int(getattr(self, place.part).targets[place.number])
+
+    def class_name(self, place: Place) -> str:
+        """The truth, in words."""
+        return self.module.spec.classes[self.target(place)]
+
+    def words(self, part: str) -> np.ndarray:
+        """Words (N,) of each review before it is cut, without the start."""
+        assert self.reviews is not None
+        return np.diff(getattr(self.reviews, part).offsets.numpy())
+
+
+def read(config: DataConfig, seed: int) -> OfficialSets:
+    """Download what is missing and read both sets. Raises DataError."""
+    module = config.build(seed)
+    module.prepare_data()
+    train, test = module.load()
+    reviews = read_reviews(data_root(config.root)) if isinstance(module, IMDBDataModule) else None
+    return OfficialSets(module, train, test, reviews)
+
+
+def parse_places(texts: Iterable[str]) -> list[Place]:
+    """The places that texts such as `train:0,50` name. Raises ConfigurationError."""
+    places = []
+    for text in texts:
+        if not re.fullmatch(r"(train|test):[0-9]+(,[0-9]+)*", text):
+            raise ConfigurationError(f"{text} is no setting and names no samples: write SETTING=VALUE, or train: or "
+                                     "test: with numbers from 0, such as train:0,50")  # fmt: skip
+        part, _, numbers = text.partition(":")
+        places += [Place(part, int(number)) for number in numbers.split(",")]
+    return places
+
+
+def check_places(places: Iterable[Place], sets: OfficialSets) -> None:
+    """Raise DataError, naming the first place that lies beyond its set."""
+    for place in places:
+        count = len(getattr(sets, place.part))
+        if place.number >= count:
+            raise DataError(f"{place} does not exist: the {place.part} set has {count} samples, choose from "
+                            f"{place.part}:0 to {place.part}:{count - 1}")  # fmt: skip
+
+
+def one_of_each_class(sets: OfficialSets) -> list[Place]:
+    """The first training sample of each class, of at most MOST_CLASSES."""
+    _, first = np.unique(sets.train.targets.numpy(), return_index=True)
+    return [Place("train", int(number)) for number in first[:MOST_CLASSES]]
+
+
+def draw(sets: OfficialSets, seed: int) -> list[list[Place]]:
+    """Up to A_CLASS training samples of each class, drawn without repetition; at most MOST_CLASSES classes."""
+    random, rows = generator("survey", seed), []
+    for target in range(min(len(sets.module.spec.classes), MOST_CLASSES)):
+        numbers = (sets.train.targets == target).nonzero()[:, 0]
+        drawn = numbers[torch.randperm(len(numbers), generator=random)[:A_CLASS]]
+        rows.append([Place("train", number) for number in drawn.tolist()])
+    return rows
+
+
+def class_counts(samples: Samples, classes: Sequence[str]) -> np.ndarray:
+    """Samples of each class: int64 (classes,)."""
+    return np.bincount(samples.targets.numpy(), minlength=len(classes))
