@@ -191,7 +191,7 @@ def weights(runs: Sequence[Run], titles: Sequence[str]) -> Figure:
             axes.annotate(words, (0, 1), (0, 20), "axes fraction", "offset points", fontsize=9, weight="bold")
         handles, labels = next(axes for axes in grid.flat if axes.patches).get_legend_handles_labels()
         ends = [label.partition(",")[0] for label in labels]  # runs end at epochs of their own
-        figure.legend(handles, ends, ncols=2, loc="upper right", fontsize=8, borderaxespad=0)
+        figure.legend(handles, ends, ncols=2, loc="upper left", fontsize=8)
         return figure
 
 

@@ -117,7 +117,7 @@ def _legend(comparison: Comparison) -> list[tuple[str, str]]:
         if color != GREY
     ]
     rest = len(comparison.groups) - len(colored)
-    return [*colored, *([(GREY, f"{rest} others")] if rest else [])]
+    return [*colored, *([(GREY, f"{rest} other{'s' * (rest > 1)}")] if rest else [])]
 
 
 def _curves_note(comparison: Comparison) -> str:
