@@ -78,9 +78,11 @@ def _leave(
     result.write()
     inspection.write(Path(result.folder))
     pictures.of_test(result.confusion_matrix, result.classes, inspection)
+    pictures.report()
     tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)
     for path in pictures.finish():
-        tensorboard.log_png(f"figures/{path.stem}", path.read_bytes(), result.last_epoch)
+        if path.suffix == ".png":
+            tensorboard.log_png(f"figures/{path.stem}", path.read_bytes(), result.last_epoch)
 
 
 def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:

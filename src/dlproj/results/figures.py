@@ -217,13 +217,14 @@ def weight_histograms(histograms: Mapping[str, Mapping[int, Histogram]]) -> Figu
         for axes in grid.flat[len(histograms) :]:
             axes.set_axis_off()
         for axes, (name, epochs) in zip(grid.flat, histograms.items(), strict=False):
-            _histogram(axes, name, epochs)
+            histogram(axes, name, epochs)
         figure.text(0.3 / inches[0], 1 - 0.28 / inches[1], "Values of the parameters", fontsize=11, va="center")
         figure.legend(*grid.flat[0].get_legend_handles_labels(), ncols=2, loc="upper right")
         return figure
 
 
-def _histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
+def histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
+    """Densities of one parameter's values: a line at the start, filled at the end."""
     last = max(epochs)
     filled: dict[str, Any] = {"fill": True, "color": TRAIN, "alpha": 0.6}
     for epoch, style in ((last, filled), (0, {"color": INK, "linewidth": 1.2})):

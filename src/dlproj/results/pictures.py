@@ -75,6 +75,11 @@ class Pictures:
             if samples := getattr(inspection, name):
                 self._draw(name, "gallery", samples, classes, title)
 
+    def report(self) -> None:
+        """Ask for report.html, which reads what is in the folder by now."""
+        if self.config.report:
+            self._ask(self.folder / "report.html", "report.folder_report", self.folder)
+
     def _draw(self, name: str, function: str, *arguments: Any) -> None:
         self._ask(self.folder / "figures" / f"{name}.png", f"figures.{function}", *arguments)
 

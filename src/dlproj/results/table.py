@@ -37,13 +37,19 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
     ]
 
 
+_SHORT = 20  # characters that stay in one line where the terminal is narrow; what is longer is folded, never cut
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
     """Print a table: ruled at a terminal, else a line a row with tabs between, without the title."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             print(*(" ".join(cell.split()) for cell in row), sep="\t")  # noqa: T201
         return
-    table = Table(*columns, title=title or None, title_justify="left")
+    table = Table(title=title or None, title_justify="left")
+    for place, column in enumerate(columns):
+        short = all(len(row[place]) <= _SHORT for row in rows)
+        table.add_column(column, no_wrap=short, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))  # a class folder may be called [red]
     Console().print(table)

@@ -1,0 +1,164 @@
+"""What the templates show of several runs side by side, as plain values."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from dlproj.results import formats
+from dlproj.results.comparison import (
+    Cell,
+    Comparison,
+    Spread,
+    Value,
+    compare,
+    flat,
+    heading,
+    repetitions,
+    shown,
+    status,
+    table,
+)
+from dlproj.results.comparison_figures import GREY, SCORE, SHOWN, curves, group_colors, heat_map, score_against, weights
+from dlproj.results.record import Damaged, Run
+from dlproj.results.run_page import Page, run_summary
+from dlproj.results.style import svg
+
+SPREAD = (
+    "Mean ± sample standard deviation (n − 1) over the tested runs that differ in nothing but the seed; "
+    "of a single run there is none."
+)
+_RUNS_NOTE = (
+    "Click a heading to sort. “best” is the best value over the epochs, of each metric by itself; "
+    "“last” is that of the last epoch."
+)
+_RUNS_READABLE = 12
+_PANELS_READABLE = 6
+
+
+def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
+    """Several runs side by side, for report_comparison.html."""
+    comparison = compare(runs)
+    rows = table(comparison)
+    logged = {name for run in runs for row in run.epochs.values() for name in row}
+    drawn = [name for name in ("val/loss", "val/accuracy") if name in logged]
+    return {
+        "title": title(runs),
+        "subtitle": _subtitle(comparison),
+        "best": _best(comparison),
+        "damaged": damaged,
+        "repeated": _cells(repetitions(comparison)) if comparison.repeats else None,
+        "spread_note": SPREAD,
+        "table": _cells(rows),
+        "runs_note": _RUNS_NOTE,
+        "curves": [Markup(svg(curves(comparison, name), f"{name} by epoch, all runs")) for name in drawn],
+        "curves_note": _curves_note(comparison),
+        "legend": _legend(comparison),
+        "against": _against(comparison),
+        "weights": _weights(comparison),
+        "pages": _pages(comparison),
+        "shared": _shared(runs),
+    }
+
+
+def title(runs: Sequence[Run]) -> str:
+    """The name of the folder that holds all runs."""
+    return os.path.basename(os.path.commonpath([run.folder.resolve().parent for run in runs])) or "Runs"
+
+
+def _subtitle(comparison: Comparison) -> str:
+    runs = comparison.runs
+    ends = Counter(status(run.result) for run in runs)
+    words = ", ".join(f"{number} {end}" for end, number in ends.items())
+    varied = ", ".join(comparison.varied) or "nothing"
+    return f"{len(runs)} runs, {words} · what varies: {varied}"
+
+
+def _best(comparison: Comparison) -> Page | None:
+    """The group with the highest mean test accuracy."""
+    scored = [(spread.mean, spread, group) for group in comparison.groups if (spread := group.spread(SCORE))]
+    if not scored:
+        return None
+    _, spread, group = max(scored, key=lambda one: one[0])
+    place = comparison.runs.index(group.runs[0])
+    highest = "highest " if len(scored) > 1 else ""
+    return {
+        "score": formats.mean_and_spread(SCORE, spread.mean, spread.deviation),
+        "label": f"{highest}mean test accuracy of {spread.size} runs" if spread.size > 1 else f"{highest}test accuracy",
+        "place": place + 1,
+        "name": "" if spread.size > 1 else comparison.names[place],
+        "facts": [(key, shown(key, value)) for key, value in group.settings.items()],
+    }
+
+
+def _cells(rows: Sequence[Mapping[str, Cell]]) -> Page:
+    """Headings, and each cell with its text and the number it is sorted by; "" is no number, None sorts by the text."""
+    return {
+        "columns": [heading(key) for key in rows[0]],
+        "rows": [[{"text": shown(key, value), "value": _number(value)} for key, value in row.items()] for row in rows],
+    }
+
+
+def _number(value: Cell) -> Value:
+    if isinstance(value, Spread):
+        return value.mean
+    if isinstance(value, str):
+        return None
+    return "" if value is None or value != value else value
+
+
+def _legend(comparison: Comparison) -> list[tuple[str, str]]:
+    if not comparison.settings:
+        return []
+    colored = [
+        (color, ", ".join(comparison.label(group)))
+        for color, group in zip(group_colors(comparison), comparison.groups, strict=True)
+        if color != GREY
+    ]
+    rest = len(comparison.groups) - len(colored)
+    return [*colored, *([(GREY, f"{rest} other{'s' * (rest > 1)}")] if rest else [])]
+
+
+def _curves_note(comparison: Comparison) -> str:
+    if GREY in group_colors(comparison):
+        return f"In colour the {SHOWN} with the highest test accuracy."
+    return "Runs of one colour differ in the seed only." if comparison.repeats else ""
+
+
+def _against(comparison: Comparison) -> list[Markup]:
+    tested = [group for group in comparison.groups if group.spread(SCORE)]
+    settings = [key for key in comparison.settings if len({group.settings[key] for group in tested}) > 1]
+    drawn = [svg(score_against(comparison, key), f"Test accuracy against {key}") for key in settings[:_PANELS_READABLE]]
+    if len(settings) == len(comparison.settings) == 2:
+        drawn.append(svg(heat_map(comparison), f"Test accuracy by {settings[0]} and {settings[1]}"))
+    return list(map(Markup, drawn))
+
+
+def _weights(comparison: Comparison) -> Page | None:
+    """Of the first run of each group that has histograms, as many as can be read side by side."""
+    shown_groups = [group for group in comparison.groups if group.runs[0].inspection.histograms][:_PANELS_READABLE]
+    if not shown_groups:
+        return None
+    runs = [group.runs[0] for group in shown_groups]
+    names = [comparison.names[comparison.runs.index(run)] for run in runs]
+    titles = ["\n".join(comparison.label(group)) or name for group, name in zip(shown_groups, names, strict=True)]
+    note = f"The values of each parameter at the start and the end, on the same axes: {', '.join(names)}."
+    return {"note": note, "svg": Markup(svg(weights(runs, titles), "Weights of the runs"))}
+
+
+def _pages(comparison: Comparison) -> list[Page]:
+    if len(comparison.runs) > _RUNS_READABLE:
+        return []
+    pages = [run_summary(run, name) for run, name in zip(comparison.runs, comparison.names, strict=True)]
+    labels = {id(run): comparison.label(group) for group in comparison.groups for run in group.runs}
+    seeds = "seed" in comparison.varied
+    for page, run in zip(pages, comparison.runs, strict=True):
+        page["label"] = ", ".join([*labels[id(run)], *([f"seed={run.result.seed}"] if seeds else [])])
+    return pages
+
+
+def _shared(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    first, *others = (flat(run.settings) for run in runs)
+    everywhere = [key for key, value in first.items() if all(key in one and one[key] == value for one in others)]
+    return [(key, formats.setting(first[key])) for key in everywhere]

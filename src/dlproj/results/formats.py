@@ -1,0 +1,56 @@
+"""Values as people read them: accuracies as percentages, times in their own units, settings as they are typed."""
+
+import math
+from typing import Any
+
+import yaml
+
+NONE = "–"  # what a run does not have, such as the test of one that failed
+
+
+def metric(name: str, value: float | None) -> str:
+    """A metric: a percentage, but for a loss, which has four digits after the point."""
+    if value is None:
+        return NONE
+    if not math.isfinite(value):
+        return "not finite"
+    return f"{value:.4f}" if name.endswith("loss") else f"{value:.2%}"
+
+
+def mean_and_spread(name: str, mean: float, spread: float | None) -> str:
+    """The mean of a metric over runs, and its standard deviation where there is one."""
+    if spread is None or not math.isfinite(mean):
+        return metric(name, mean)
+    if name.endswith("loss"):
+        return f"{mean:.4f} ± {spread:.4f}"
+    return f"{100 * mean:.2f} ± {100 * spread:.2f}%"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds below two minutes, then minutes, from two hours on hours and minutes."""
+    if seconds is None:
+        return NONE
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def count(number: float | None) -> str:
+    """A whole number with commas between the thousands."""
+    return NONE if number is None else f"{number:,.0f}"
+
+
+def setting(value: Any) -> str:
+    """A setting as it is typed on the command line; in a layer's description, what is not set is left out."""
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else str(value)
+    return yaml.safe_dump(_set(value), default_flow_style=True, width=math.inf, sort_keys=False).split("\n")[0]
+
+
+def _set(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_set(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _set(one) for key, one in value.items() if one is not None}
+    return value

@@ -1,0 +1,45 @@
+"""The runs on disk as a list: when, what and with which score."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from dlproj.results import formats
+from dlproj.results.comparison import shown, status
+from dlproj.results.record import Damaged, read_each, read_result, run_folders, started
+
+COLUMNS = ("started", "folder", "status", "test\naccuracy", "best\nepoch", "time", "overrides")
+
+
+def list_runs(path: Path) -> tuple[list[dict[str, Any]], list[Damaged]]:
+    """The runs in and below path, newest first, and the damaged ones. Raises DataError where there is none.
+
+    A run is what `--json` prints: accuracy as a fraction, None for what it does not have.
+    """
+    listed, damaged = read_each(run_folders([path]), _listed)
+    listed.reverse()  # of one sweep, all of which began at the same time by its stamp, the last one first
+    return sorted(listed, key=lambda one: one["started"], reverse=True), damaged
+
+
+def _listed(folder: Path) -> dict[str, Any]:
+    result = read_result(folder)
+    accuracy = result.metrics.get("test/accuracy", math.nan)
+    return {
+        "started": f"{started(folder):%Y-%m-%d %H:%M:%S}",
+        "folder": os.path.relpath(folder),
+        "name": result.name,
+        "status": status(result),
+        "test/accuracy": accuracy if math.isfinite(accuracy) else None,
+        "best_epoch": result.best_epoch,
+        "seconds": result.seconds if result.status == "completed" else None,
+        "seed": result.seed,
+        "overrides": result.overrides,
+    }
+
+
+def as_cells(one: dict[str, Any]) -> list[str]:
+    """A listed run as people read it, under COLUMNS."""
+    keys = ("started", "folder", "status", "test/accuracy", "best_epoch", "seconds")
+    cells = [shown(key, one[key]) for key in keys]
+    return [*cells, " ".join(one["overrides"]) or formats.NONE]

@@ -1,0 +1,184 @@
+"""Runs as their folders tell them, read without torch and without the classes of their settings."""
+
+import csv
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from types import UnionType
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from dlproj.results.files import read_json
+from dlproj.results.inspection import Inspection, read_inspection
+from dlproj.results.summary import RunResult
+from dlproj.settings import DataError
+
+T = TypeVar("T")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, and not in every build
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run's folder holds."""
+
+    folder: Path
+    settings: dict[str, Any]  # nested as in config.yaml, `schema` among them
+    result: RunResult
+    epochs: dict[int, dict[str, float]]  # metrics.csv by epoch, from 1; a metric that was not logged then is absent
+    inspection: Inspection
+
+
+class Damaged(NamedTuple):
+    """A run's folder that cannot be read, and why."""
+
+    folder: Path
+    reason: str
+
+
+def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Damaged]]:
+    """The runs in and below paths, and the folders of those that are damaged, each once.
+
+    Raises DataError if a path is no folder or there is no run at all, damaged ones counted.
+    """
+    return read_each(run_folders(paths), read_run)
+
+
+def run_folders(paths: Sequence[Path]) -> list[Path]:
+    """The folders of runs in and below paths, each once, numbers in their names in the order of numbers.
+
+    Raises DataError if a path is no folder or holds no run.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        below = sorted(_run_folders(path), key=_natural)
+        if not below:
+            raise DataError(f"no run in {path}: name a run's folder, or one above it, such as logs")
+        found |= {folder.resolve(): folder for folder in below if folder.resolve() not in found}
+    return list(found.values())
+
+
+def read_each(folders: Sequence[Path], read: Callable[[Path], T]) -> tuple[list[T], list[Damaged]]:
+    """What read makes of each folder, and the folders where it raised DataError."""
+    whole, damaged = [], []
+    for folder in folders:
+        try:
+            whole.append(read(folder))
+        except DataError as error:
+            damaged.append(Damaged(folder, str(error)))
+    return whole, damaged
+
+
+def read_run(folder: Path) -> Run:
+    """All that the folder holds. Raises DataError, naming the file that is missing or damaged."""
+    result = read_result(folder)
+    settings = _read_yaml(folder / "config.yaml")
+    run = Run(folder, settings, result, read_epochs(folder), read_inspection(folder))
+    samples = [*run.inspection.gallery, *run.inspection.most_wrong]
+    numbers = {number for sample in samples for number in (sample.truth, sample.guess)}
+    if not _fits(run.inspection, Inspection) or not all(0 <= number < len(result.classes) for number in numbers):
+        raise _damaged(folder / "inspection.json")
+    return run
+
+
+def read_result(folder: Path) -> RunResult:
+    """What summary.json holds; a metric of null, which was not finite, is NaN. Raises DataError if damaged."""
+    content = read_json(folder / "summary.json")
+    known = {field.name: content.pop(field.name) for field in fields(RunResult) if field.name in content}
+    numbers = {key: math.nan if value is None else value for key, value in content.items() if "/" in key}
+    try:
+        result = RunResult(**{"metrics": numbers} | known | {"folder": str(folder)})
+    except TypeError as error:
+        raise _damaged(folder / "summary.json") from error
+    if not _fits(result, RunResult) or not _square(result.confusion_matrix, len(result.classes)):
+        raise _damaged(folder / "summary.json")
+    return result
+
+
+def _square(matrix: list[list[int]], size: int) -> bool:
+    """Whether a confusion matrix has a row and a column for each class, or is not there, as of a run not tested."""
+    return matrix == [] or {len(matrix), *map(len, matrix)} == {size}
+
+
+def read_epochs(folder: Path) -> dict[int, dict[str, float]]:
+    """The metrics of each epoch; empty before the first one has ended. Raises DataError if damaged."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {
+            int(row.pop("epoch")): {name: float(value) for name, value in row.items() if value != ""} for row in rows
+        }
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise _damaged(path) from error
+
+
+def started(folder: Path) -> datetime:
+    """When the run began: the stamp in its folder's name or the sweep's, else when its summary was written last."""
+    for name in (folder.name, folder.resolve().parent.name):
+        stamp = re.match(r"\d{8}-\d{6}(?=-)", name)
+        if stamp:
+            return datetime.strptime(stamp[0], "%Y%m%d-%H%M%S")
+    return datetime.fromtimestamp(os.stat(folder / "summary.json").st_mtime)
+
+
+def _run_folders(path: Path) -> Iterator[Path]:
+    """Those in and below path. Nothing is looked for in a run's own folder, nor in hidden ones."""
+    if not path.is_dir():
+        raise DataError(f"{path} is no folder: name a run's folder, or one above it, such as logs")
+    for folder, below, files in os.walk(path):
+        if _is_run(Path(folder), files):
+            yield Path(folder)
+            below.clear()
+        below[:] = [name for name in below if not name.startswith(".")]
+
+
+def _is_run(folder: Path, files: Sequence[str]) -> bool:
+    if "summary.json" in files:
+        return True
+    if "config.yaml" not in files:
+        return False
+    with (folder / "config.yaml").open("rb") as file:  # conf/ has one, too, which begins otherwise
+        return file.readline().startswith(b"schema:")
+
+
+def _natural(folder: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(folder))]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise _damaged(path) from error
+    if not isinstance(content, dict) or not isinstance(content.get("schema"), dict):
+        raise _damaged(path)
+    return content
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path} is missing or damaged: take it from another copy")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether value is of the annotated type, all the way down; whole numbers are floats, too."""
+    if is_dataclass(kind):
+        return isinstance(value, kind) and all(  # type: ignore[arg-type]
+            _fits(getattr(value, name), below) for name, below in get_type_hints(kind).items()
+        )
+    origin, below = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        return any(_fits(value, one) for one in below)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(one, below[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _fits(key, below[0]) and _fits(one, below[1]) for key, one in value.items()
+        )
+    return isinstance(value, int | float if kind is float else kind)

@@ -1,0 +1,69 @@
+"""Runs as one HTML file that needs nothing else, and their table as CSV and Markdown."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from dlproj.results.comparison import Cell, as_csv, as_markdown, compare, heading, repetitions, shown, table
+from dlproj.results.comparison_page import SPREAD, comparison_page, title
+from dlproj.results.files import write_whole
+from dlproj.results.record import Damaged, Run, read_run
+from dlproj.results.run_page import run_page
+from dlproj.settings import UserError
+
+
+def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path) -> list[Path]:
+    """Write output (.html) and beside it the table as .csv and .md. Raises UserError where that is impossible."""
+    if output.suffix != ".html":
+        raise UserError(f"{output} is no name for a report: give one that ends in .html")
+    html = run_report(runs[0]) if len(runs) == 1 and not damaged else comparison_report(runs, damaged)
+    comparison = compare(runs)
+    contents = {".html": html, ".csv": as_csv(table(comparison)), ".md": _markdown(runs, damaged)}
+    paths = [output.with_suffix(suffix) for suffix in contents]
+    try:
+        for path, content in zip(paths, contents.values(), strict=True):
+            write_whole(path, content)
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror}): name another place with --output") from error
+    return paths
+
+
+def run_report(run: Run) -> str:
+    """The page of one run."""
+    return _template("report_run.html").render(title=run.result.name, page=run_page(run))
+
+
+def folder_report(folder: Path) -> str:
+    """The page of the run in a folder. Raises DataError if it cannot be read."""
+    return run_report(read_run(folder))
+
+
+def comparison_report(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
+    """The page of several runs."""
+    return _template("report_comparison.html").render(comparison_page(runs, damaged))
+
+
+@cache
+def _template(name: str) -> Template:
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(name)
+
+
+def _markdown(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
+    comparison = compare(runs)
+    parts = [f"# {title(runs)}", _markdown_table(table(comparison))]
+    if comparison.repeats:
+        parts += ["## Repeated runs", SPREAD, _markdown_table(repetitions(comparison))]
+    if damaged:
+        parts += ["## Skipped", "".join(f"- {one.folder}: {one.reason}\n" for one in damaged)]
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _markdown_table(rows: Sequence[Mapping[str, Cell]]) -> str:
+    cells = [[shown(key, value) for key, value in row.items()] for row in rows]
+    return as_markdown([heading(key) for key in rows[0]], cells)

@@ -1,0 +1,118 @@
+"""What the figures of several runs say: scales, places, heights and words."""
+
+import pytest
+from folders import inspection, write_run
+
+from dlproj.results.comparison import compare
+from dlproj.results.comparison_figures import (
+    GREY,
+    SHOWN,
+    curves,
+    group_colors,
+    heat_map,
+    score_against,
+    weights,
+)
+from dlproj.results.record import read_run
+from dlproj.results.style import COLORS, png
+
+
+@pytest.fixture
+def comparison_of(tmp_path):
+    """Call with one (settings, test accuracy) a run; None: a run that failed before its test."""
+
+    def make(*many, **fields):
+        runs = []
+        for place, (settings, accuracy) in enumerate(many):
+            folder = write_run(tmp_path / f"{place}", settings, **fields, **{"test/accuracy": accuracy})
+            runs.append(read_run(folder))
+        return compare(runs)
+
+    return make
+
+
+def points(line):
+    return [tuple(point) for point in line.get_xydata().tolist()]
+
+
+def test_a_curve_has_the_values_of_its_run_and_repetitions_one_colour(comparison_of):
+    comparison = comparison_of(({}, 0.9), ({"seed": 1}, 0.8), ({"optim.learning_rate": 0.1}, 0.7))
+    (axes,) = curves(comparison, "val/loss").axes
+    assert [points(line) for line in axes.lines] == [[(1, 0.5), (2, 0.75)]] * 3
+    assert [line.get_color() for line in axes.lines] == [COLORS[0], COLORS[0], COLORS[1]]
+
+
+def test_one_numeric_setting_is_coloured_along_a_scale_in_the_order_of_its_values(comparison_of):
+    colors = group_colors(comparison_of(*(({"optim.learning_rate": rate}, 0.9) for rate in (0.1, 0.001, 0.01))))
+    assert colors == ["#ef8433", "#2f6fde", "#b0569f"]
+
+
+def test_of_many_settings_the_best_have_colours(comparison_of):
+    settings = [({"model.hidden": [width]}, width / 100) for width in range(1, SHOWN + 3)]
+    colors = group_colors(comparison_of(*settings))
+    assert colors == [GREY, GREY, *COLORS[:SHOWN]]
+
+
+def test_the_score_stands_against_a_logarithmic_setting_with_a_tick_at_each_value(comparison_of):
+    comparison = comparison_of(*(({"optim.learning_rate": 10.0**-place}, 0.9 - place / 10) for place in (1, 2, 3)))
+    (axes,) = score_against(comparison, "optim.learning_rate").axes
+    assert axes.get_xscale() == "log"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.001", "0.01", "0.1"]
+    assert points(axes.lines[0]) == [(0.001, pytest.approx(0.6)), (0.01, pytest.approx(0.7)), (0.1, 0.8)]
+
+
+def test_words_stand_side_by_side(comparison_of):
+    comparison = comparison_of(({"model.activation": "tanh"}, 0.9), ({"model.activation": "relu"}, 0.8))
+    (axes,) = score_against(comparison, "model.activation").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["tanh", "relu"]
+    assert points(axes.lines[0]) == [(0, 0.9), (1, 0.8)]
+
+
+def test_repetitions_have_their_dots_mean_and_spread(comparison_of):
+    comparison = comparison_of(
+        ({"model.dropout": 0.25}, 0.8), ({"model.dropout": 0.25, "seed": 1}, 0.9), ({"model.dropout": 0.5}, 0.7)
+    )
+    (axes,) = score_against(comparison, "model.dropout").axes
+    dots, means = axes.lines[:2]
+    assert points(dots) == [(0.25, 0.8), (0.25, 0.9)]
+    assert points(means) == [(0.25, pytest.approx(0.85)), (0.5, 0.7)]
+    bar = axes.collections[0].get_segments()[0]
+    assert bar[:, 1].tolist() == pytest.approx([0.85 - 0.0707107, 0.85 + 0.0707107])  # 0.1 / √2 each way
+
+
+def test_a_second_setting_has_a_line_for_each_value(comparison_of):
+    grid = [({"model.dropout": p, "optim.learning_rate": rate}, p + rate) for p in (0.0, 0.5) for rate in (0.1, 0.2)]
+    (axes,) = score_against(comparison_of(*grid), "optim.learning_rate").axes
+    assert axes.get_legend().get_title().get_text() == "model.dropout"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["0", "0.5"]
+    assert [points(bars.lines[0]) for bars in axes.containers] == [
+        [(0.1, 0.1), (0.2, 0.2)], [(0.1, 0.6), (0.2, 0.7)],
+    ]  # fmt: skip
+
+
+def test_the_heat_map_has_the_means_and_a_dash_where_there_is_none(comparison_of):
+    comparison = comparison_of(
+        ({"model.dropout": 0.5, "optim.learning_rate": 0.1}, 0.8),
+        ({"model.dropout": 0.5, "optim.learning_rate": 0.1, "seed": 1}, 0.9),
+        ({"model.dropout": 0.0, "optim.learning_rate": 0.1}, None),
+        ({"model.dropout": 0.0, "optim.learning_rate": 0.2}, 0.7),
+    )
+    (axes,) = heat_map(comparison).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("optim.learning_rate", "model.dropout")
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (0.5, 0.5): "–", (1.5, 0.5): "70.0%", (0.5, 1.5): "85.0%", (1.5, 1.5): "–",
+    }  # fmt: skip
+
+
+def test_weights_stand_side_by_side_on_the_same_axes(tmp_path):
+    wide = {"low": -4.0, "high": 4.0, "counts": [1, 5, 9, 4]}
+    changes = [{}, {"histograms": {"hidden.0.linear.weight": {"0": wide, "2": wide}, "output.bias": {"2": wide}}}]
+    folders = [write_run(tmp_path / f"{place}", inspected=inspection(**one)) for place, one in enumerate(changes)]
+    figure = weights(list(map(read_run, folders)), ["dropout=0", "dropout=0.5"])
+    first, second, absent, alone = figure.axes
+    assert first.get_xlim() == second.get_xlim()
+    assert first.get_ylim() == second.get_ylim()
+    assert (first.get_title(loc="left"), alone.get_xlim()[1] > 3) == ("hidden.0.linear.weight", True)
+    assert not absent.axison
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["end", "start"]
+    assert png(figure)
