@@ -13,8 +13,11 @@ from dlproj.settings import UserError
 
 MLPS = [
     ["model.hidden=[8]", "model.activation=prelu", "model.batch_norm=true", "data.scaling=standardize"],
-    ["model.hidden=[{units: 8, activation: leaky_relu}, {units: 8, activation: elu}, {units: 8, activation: swish}]"],
-    ["model.hidden=[{units: 8, activation: softmax}, {units: 8, activation: tanh}, 4]", "model.dropout=0.5"],
+    [
+        "model.hidden=[{units: 8, activation: leaky_relu}, {units: 8, activation: elu}, {units: 8, activation: swish}, "
+        "{units: 8, activation: softmax}, {units: 8, activation: tanh}, {units: 4, activation: sigmoid}]",
+        "model.dropout=0.5",
+    ],
     ["model.loss=mean_squared_error", "data.scaling=none"],
 ]
 SHORT = ("trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1")
@@ -41,7 +44,10 @@ def test_networks_of_every_layer_come_out_the_same(settings, trained_run):
     "settings",
     [
         ["model=lstm", "model.hidden=[4]"],
-        ["model=simple_rnn", "model.hidden=[5,4]", "model.activation=sigmoid", "model.embedding_dim=null"],
+        pytest.param(
+            ["model=simple_rnn", "model.hidden=[5,4]", "model.activation=sigmoid", "model.embedding_dim=null"],
+            marks=pytest.mark.slow,
+        ),
         pytest.param(["model=gru", "model.hidden=[5,4]"], marks=pytest.mark.slow),
         pytest.param(
             ["model=lstm", "model.hidden=[5,4]", "model.bidirectional=true", "data.padding=post", "model.masking=true"],
