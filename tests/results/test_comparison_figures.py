@@ -66,6 +66,14 @@ def test_words_stand_side_by_side(comparison_of):
     (axes,) = score_against(comparison, "model.activation").axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["tanh", "relu"]
     assert points(axes.lines[0]) == [(0, 0.9), (1, 0.8)]
+    assert axes.lines[0].get_linestyle() == "None"  # no way leads from one word to another
+
+
+def test_with_three_settings_no_line_joins_what_differs_in_others_too(comparison_of):
+    settings = [{"model.dropout": 0.1 * n, "optim.learning_rate": 0.1 / n, "data.batch_size": n} for n in (1, 2, 4)]
+    (axes,) = score_against(comparison_of(*((one, 0.9) for one in settings)), "data.batch_size").axes
+    assert axes.containers[0].lines[0].get_linestyle() == "None"
+    assert axes.get_legend() is None
 
 
 def test_repetitions_have_their_dots_mean_and_spread(comparison_of):

@@ -84,7 +84,7 @@ def _percent(axes: Axes) -> None:
 
 
 def score_against(comparison: Comparison, setting: str) -> Figure:
-    """Test accuracy of each run against a setting, and where at most one other varies, lines through the means.
+    """Test accuracy of each run against a setting; lines join the means along numbers where at most one other varies.
 
     Bars are the standard deviation of runs that differ in the seed only; colours are the other setting's values.
     """
@@ -95,12 +95,12 @@ def score_against(comparison: Comparison, setting: str) -> Figure:
     with styled():
         figure, axes = _panel("Test accuracy")
         places = _places(axes, in_order(group.settings[setting] for group in groups))
+        ordered = not any(isinstance(place, str) for place in places)
         for value, color in zip(values, colors, strict=False):
             part = [group for group in groups if len(others) != 1 or group.settings[others[0]] == value]
             part.sort(key=lambda group: places[group.settings[setting]])
-            _points(axes, [places[group.settings[setting]] for group in part], part, color, _word(value))
-            if len(others) > 1:
-                axes.lines[-1].set_linestyle("none")
+            line = "-" if ordered and len(others) < 2 else "none"
+            _points(axes, [places[group.settings[setting]] for group in part], part, color, line, _word(value))
         axes.set_xlabel(setting)
         _percent(axes)
         if len(values) > 1:
@@ -112,7 +112,7 @@ def _word(value: Scalar) -> str:
     return short(value if isinstance(value, str) else formats.setting(value), 20)
 
 
-def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str, label: str) -> None:
+def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str, line: str, label: str) -> None:
     """A dot a run, and the means of groups with a bar of one standard deviation each way."""
     spreads = [spread for group in groups if (spread := group.spread(SCORE))]
     for place, group in zip(x, groups, strict=True):
@@ -121,7 +121,7 @@ def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str,
             axes.plot([place] * len(scores), scores, "o", color=color, markersize=3, alpha=0.5)
     bars = [math.nan if spread.deviation is None else spread.deviation for spread in spreads]
     axes.errorbar(x, [spread.mean for spread in spreads], bars, color=color, marker="o", markersize=5, capsize=3,
-                  label=label)  # fmt: skip
+                  linestyle=line, label=label)  # fmt: skip
 
 
 def _places(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
