@@ -3,7 +3,6 @@
 Heavy packages are imported inside the functions, so that `dlproj runs` does not wait for torch.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -246,12 +245,7 @@ def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
 def main() -> None:
     """Run a subcommand: exit code 0, 1 for what the user can mend, 2 for wrong usage, 130 after Ctrl-C."""
     try:
-        app()
+        app()  # typer sees to Ctrl-C, and to a reader that ends early: `dlproj runs | head`
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # `dlproj runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from dlproj.results import formats
 from dlproj.results.comparison import Comparison, Group
-from dlproj.results.figures import histogram, short
+from dlproj.results.figures import epochs_axis, histogram, short
 from dlproj.results.inspection import Histogram
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar, in_order, scale
@@ -56,8 +56,7 @@ def curves(comparison: Comparison, metric: str) -> Figure:
         for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
             for run in group.runs:
                 _curve(axes, run, metric, color, alone=len(group.runs) == 1)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        epochs_axis(axes)
         if not metric.endswith("loss"):
             _percent(axes)
         return figure

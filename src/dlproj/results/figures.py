@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from dlproj.results.classification import Counts, class_scores, most_confused
 from dlproj.results.inspection import ByEpoch, Histogram, Sample
@@ -55,8 +55,7 @@ def _has(epochs: Epochs, metric: str) -> bool:
 def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None) -> None:
     for split, color, marker in (("train", TRAIN, "o"), ("val", VAL, "s")):
         _line(axes, epochs, f"{split}/{metric}", color, marker, split)
-    axes.set_xlabel("epoch")
-    axes.locator_params(axis="x", integer=True)
+    epochs_axis(axes)
     axes.grid(axis="y")
     last = max(epochs, default=0)
     if best is not None:
@@ -64,6 +63,12 @@ def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None) -> None:
         axes.axvline(best, color=INK, linewidth=1, linestyle="--", label=f"{name}, {best}")
     if last and last != best:
         axes.axvline(last, color=INK, linewidth=1, linestyle=":", label=f"last epoch, {last}")
+
+
+def epochs_axis(axes: Axes) -> None:
+    """Make the horizontal axis one of epochs, whole numbers."""
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # one epoch has no epoch and a half
 
 
 def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, label: str) -> None:
@@ -255,12 +260,12 @@ def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> 
             axes.plot(*zip(*points, strict=True), color=COLORS[place % len(COLORS)], marker="os^vD<>"[place % 7],
                       markersize=4, label=layer)  # fmt: skip
         if share:
-            axes.set_ylim(0, None)
+            axes.set_ylim(0, max(1.05 * axes.get_ylim()[1], 0.01))
             axes.yaxis.set_major_formatter(PercentFormatter(1))
-        else:
+        elif any(value > 0 for epochs in values.values() for value in epochs.values()):
             axes.set_yscale("log")
-        axes.set_xlabel("epoch")
-        axes.locator_params(axis="x", integer=True)
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        epochs_axis(axes)
         axes.set_title(label)
         axes.grid(axis="y")
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize=8)

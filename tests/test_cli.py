@@ -1,0 +1,50 @@
+"""What all subcommands of `dlproj` share."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from dlproj.cli import app
+
+COMMANDS = [["report"], ["runs"], ["evaluate"], ["predict"], ["export"], ["data", "survey"]]
+PROGRAM = [sys.executable, "-W", "error", "-c", "from dlproj.cli import main; main()"]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example(command):
+    shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+    assert f"dlproj {' '.join(command)} " in shown.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["report"], ["runs", "--limit", "0"], ["predict", "--top", "x"], ["fly"]])
+def test_wrong_usage_is_exit_code_2(arguments):
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["report", "nowhere"], ["runs", "nowhere"], ["evaluate", "nowhere"], ["data", "survey", "nothing"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_the_user_can_mend_is_one_line_and_exit_code_1(arguments, tmp_path):
+    done = subprocess.run([*PROGRAM, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_is_exit_code_130(tmp_path):
+    os.mkfifo(tmp_path / "config.yaml")  # reading it waits until somebody writes
+    process = subprocess.Popen([*PROGRAM, "runs", str(tmp_path)], stderr=subprocess.PIPE, start_new_session=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # fmt: skip
+    with (tmp_path / "config.yaml").open("w"):  # opens when it reads, so that nothing is timed
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
