@@ -77,8 +77,8 @@ def _leave(
     """Write what the run came to: the record first, then what is drawn from it."""
     result.write()
     inspection.write(Path(result.folder))
+    pictures.report()  # takes longest, so it goes first
     pictures.of_test(result.confusion_matrix, result.classes, inspection)
-    pictures.report()
     tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)
     for path in pictures.finish():
         if path.suffix == ".png":

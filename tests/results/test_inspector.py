@@ -8,7 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from dlproj.results.figures import pixels
+from dlproj.results.gallery import image_of
 from dlproj.results.inspection import read_inspection
 from dlproj.results.inspector import histogram_of
 from dlproj.run import run, train
@@ -150,7 +150,7 @@ def test_the_gallery_shows_test_images_and_the_most_wrong_come_by_confidence(fin
         assert (one.truth, one.guess) == (int(data.test.targets[one.index]), int(guesses[one.index]))
         assert one.confidence == pytest.approx(float(probabilities[one.index].max()), abs=1e-6)
         assert one.truth_confidence == pytest.approx(float(probabilities[one.index, one.truth]), abs=1e-6)
-        np.testing.assert_array_equal(pixels(one), data.shown(data.test.inputs[one.index]))
+        np.testing.assert_array_equal(image_of(one), data.shown(data.test.inputs[one.index]))
     wrong = probabilities.amax(1)[guesses != data.test.targets].sort(descending=True).values[:12]
     assert [one.confidence for one in inspection.most_wrong] == pytest.approx(wrong.tolist(), abs=1e-6)
 

@@ -1,6 +1,8 @@
 """The drawing process: what it writes, what it says of a figure that fails, and how it ends."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -46,11 +48,31 @@ def test_a_drawing_process_that_dies_costs_the_figures_and_nothing_else(tmp_path
     assert len(caplog.records) == 3
 
 
-def test_the_process_ends_with_its_context_even_by_an_error(tmp_path):
-    pictures = Pictures(FiguresConfig(), tmp_path, wanted=True)
-    with pytest.raises(KeyboardInterrupt), pictures:
-        raise KeyboardInterrupt
-    assert pictures._process.poll() is not None
+@pytest.mark.parametrize(("end", "code"), [("os.kill(os.getpid(), signal.SIGKILL)", -9), ("sys.exit(3)", 3)])
+def test_however_a_run_ends_its_drawing_processes_end_too(end, code, tmp_path):
+    script = f"""
+import os, signal, sys
+from pathlib import Path
+from dlproj.results.figures_config import FiguresConfig
+from dlproj.results.inspection import Inspection
+from dlproj.results.pictures import Pictures
+with Pictures(FiguresConfig(), Path({str(tmp_path)!r}), wanted=True) as pictures:
+    pictures.of_training({EPOCHS}, 1, Inspection())
+    {end}
+"""
+    # They inherit standard error, whose end is that of them all.
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_the_report_is_written_from_the_folder(tmp_path, caplog):
+    with Pictures(FiguresConfig(), tmp_path, wanted=True) as pictures, caplog.at_level(logging.WARNING):
+        pictures.report()
+        assert pictures.finish() == []
+    (record,) = caplog.records
+    assert (
+        f"{tmp_path}/report.html was not written: DataError: {tmp_path}/summary.json is missing" in record.getMessage()
+    )
 
 
 @pytest.mark.parametrize(("choice", "wanted"), [("default", False), ("none", True)])

@@ -3,8 +3,6 @@
 Every run pays for them at its end, so they are laid out by hand: matplotlib's layout engines draw a figure twice.
 """
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
 from typing import Any
@@ -15,12 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from dlproj.results.classification import Counts, class_scores, most_confused
-from dlproj.results.inspection import ByEpoch, Histogram, Sample
+from dlproj.results.inspection import ByEpoch, Histogram
 from dlproj.results.style import COLORS, GRID, INK, new_figure, styled
 
 Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
-TRAIN, VAL, WRONG = COLORS[0], COLORS[1], COLORS[4]
-_WRONG_PIXEL = bytes.fromhex(WRONG[1:])
+TRAIN, VAL = COLORS[0], COLORS[1]
 
 
 def short(name: str, width: int) -> str:
@@ -85,7 +82,9 @@ def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
         axes = figure.add_axes((1.5 / (size + 0.6), 0.9 / size, (size - 1.7) / (size + 0.6), (size - 1.7) / size))
         table = np.asarray(counts)
         shares = table / np.maximum(table.sum(1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        edges = np.arange(len(classes) + 1) - 0.5
+        axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)
+        axes.invert_yaxis()
         names = [short(name, 16) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=9)
         axes.set_yticks(range(len(names)), names, fontsize=9)
@@ -123,88 +122,6 @@ def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
         axes.grid(axis="x")
         axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
         axes.set_title("Test, by class (samples)")
-        return figure
-
-
-def gallery(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Figure:
-    """Test samples with guess, truth and confidence; wrong ones have a frame, and their truth below."""
-    if samples and samples[0].image is None:
-        return _texts(samples, classes, title)
-    return _images(samples, classes, title)
-
-
-_COLUMNS = 6
-_SIDE, _GAP, _CAPTION, _TITLE = 120, 30, 54, 50  # pixels of an image, between two, below each, above all
-
-
-def _images(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Figure:
-    rows = -(-len(samples) // _COLUMNS)
-    width, height = _COLUMNS * (_SIDE + _GAP), rows * (_SIDE + _CAPTION) + _TITLE + 10
-    mosaic = np.full((height, width, 3), 255, np.uint8)  # one image: matplotlib takes 2 ms for each
-    with styled():
-        figure = new_figure(width / 100, height / 100)
-        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
-        axes.set_axis_off()
-        axes.text(_GAP / 2, _TITLE / 2, title, fontsize=11, va="center")
-        for place, sample in enumerate(samples):
-            row, column = divmod(place, _COLUMNS)
-            x, y = _GAP // 2 + column * (_SIDE + _GAP), _TITLE + row * (_SIDE + _CAPTION)
-            _paste(mosaic, sample, x, y)
-            _captions(axes, sample, classes, x, y + _SIDE)
-        axes.imshow(mosaic, extent=(0, width, height, 0), aspect="auto", interpolation="nearest")
-        return figure
-
-
-def _paste(mosaic: np.ndarray, sample: Sample, x: int, y: int) -> None:
-    """Put the sample's image, its pixels as squares, at (x, y); a wrong one has a frame around it."""
-    if sample.guess != sample.truth:
-        mosaic[y - 4 : y + _SIDE + 4, x - 4 : x + _SIDE + 4] = list(_WRONG_PIXEL)
-    image = pixels(sample)
-    grey_or_color = image if image.ndim == 3 else image[:, :, None]
-    rows = np.arange(_SIDE) * image.shape[0] // _SIDE
-    columns = np.arange(_SIDE) * image.shape[1] // _SIDE
-    mosaic[y : y + _SIDE, x : x + _SIDE] = grey_or_color[rows[:, None], columns]
-
-
-def _captions(axes: Axes, sample: Sample, classes: Sequence[str], x: int, y: int) -> None:
-    wrong = sample.guess != sample.truth
-    style = {"color": WRONG, "weight": "bold"} if wrong else {}
-    axes.text(x, y + 14, _caption(sample, classes), fontsize=8, va="center", **style)  # type: ignore[arg-type]
-    if wrong:
-        axes.text(x, y + 30, f"is {short(classes[sample.truth], 18)}", fontsize=8, va="center")
-
-
-def _caption(sample: Sample, classes: Sequence[str]) -> str:
-    mark = "✗ " if sample.guess != sample.truth else ""
-    return f"{mark}{short(classes[sample.guess], 15)} {sample.confidence:.0%}"
-
-
-def pixels(sample: Sample) -> np.ndarray:
-    """The sample's image, uint8 (H, W) or (H, W, 3)."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(base64.b64decode(sample.image or ""))) as image:
-        return np.asarray(image)
-
-
-_TEXTS = 12  # more would not fit a screen
-
-
-def _texts(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Figure:
-    from textwrap import wrap
-
-    height = 0.6 + 0.85 * len(samples[:_TEXTS])
-    with styled():
-        figure = new_figure(9.6, height)
-        figure.text(0.02, 1 - 0.3 / height, title, fontsize=11, va="center")
-        for place, sample in enumerate(samples[:_TEXTS]):
-            top = 1 - (0.6 + 0.85 * place) / height
-            wrong = sample.guess != sample.truth
-            truth = f", is {short(classes[sample.truth], 40)}" if wrong else ""
-            figure.text(0.02, top, _caption(sample, classes) + truth, fontsize=9, va="top",
-                        color=WRONG if wrong else INK, weight="bold")  # fmt: skip
-            lines = wrap(shorten(sample.text or "", 330, placeholder=" …"), 115)
-            figure.text(0.02, top - 0.2 / height, "\n".join(lines), fontsize=8, va="top", parse_math=False)
         return figure
 
 

@@ -1,13 +1,19 @@
-"""The figures that a run leaves, drawn by a process of their own.
+"""The figures and the page that a run leaves, drawn beside it by a process of their own.
 
-It imports matplotlib, which takes half a second, while the run still trains, and draws the curves while the run tests.
+It imports matplotlib, which takes half a second, while the run still trains, and draws the curves while the run tests;
+then it is two processes, so that the run waits for the rest half as long.
 """
 
 import logging
+import os
 import pickle
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +52,18 @@ class Pictures:
         if self._wanted:
             # In a session of its own, where Ctrl-C does not reach it; the end of its standard input does.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it forks, for which it must have one thread
             )
         return self
 
     def __exit__(self, *exception: Any) -> None:
         if self._process is not None:
-            self._process.kill()
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
 
     def of_training(self, epochs: Epochs, best: int | None, inspection: Inspection) -> None:
@@ -73,7 +84,7 @@ class Pictures:
             self._draw("per_class", "per_class", counts, classes)
         for name, title in SAMPLE_FIGURES.items():
             if samples := getattr(inspection, name):
-                self._draw(name, "gallery", samples, classes, title)
+                self._ask(self._figure(name), "gallery.gallery", samples, classes, title)
 
     def report(self) -> None:
         """Ask for report.html, which reads what is in the folder by now."""
@@ -81,10 +92,13 @@ class Pictures:
             self._ask(self.folder / "report.html", "report.folder_report", self.folder)
 
     def _draw(self, name: str, function: str, *arguments: Any) -> None:
-        self._ask(self.folder / "figures" / f"{name}.png", f"figures.{function}", *arguments)
+        self._ask(self._figure(name), f"figures.{function}", *arguments)
+
+    def _figure(self, name: str) -> Path:
+        return self.folder / "figures" / f"{name}.png"
 
     def _ask(self, path: Path, function: str, *arguments: Any) -> None:
-        """Have the file written with what dlproj.results.<function> returns, a figure or a page."""
+        """Have the file written with what dlproj.results.<function> returns, a picture or a page."""
         if self._process is None:
             return
         assert self._process.stdin is not None
@@ -97,36 +111,43 @@ class Pictures:
 
     def finish(self) -> list[Path]:
         """Wait for all that was asked for; the files that were written. What failed is said in the log."""
-        written = []
-        for path in self._requested:
-            problem = self._answer()
+        problems = dict(zip(self._requested, self._answers(), strict=True))
+        for path, problem in problems.items():
             if problem:
                 _log.warning("%s was not written: %s", path, problem)
-            else:
-                written.append(path)
-        return written
+        return [path for path, problem in problems.items() if not problem]
 
-    def _answer(self) -> str:
-        assert self._process is not None
-        assert self._process.stdout is not None
+    def _answers(self) -> list[str]:
+        """For each request, what went wrong, or nothing."""
+        if self._process is None:
+            return []
         try:
-            return str(pickle.load(self._process.stdout))
+            return list(pickle.loads(self._process.communicate()[0]))
         except (EOFError, pickle.UnpicklingError):
-            return "the drawing process has ended"
+            return ["the drawing process has ended"] * len(self._requested)
 
 
 def main() -> None:
-    """Draw what is asked for on standard input, until it ends: answer each with "" or what went wrong."""
-    answers, sys.stdout = sys.stdout.buffer, sys.stderr
-    from dlproj.results import figures  # noqa: F401  # takes its time before it is needed
+    """Draw what is asked for on standard input until that ends, then answer with what went wrong with each."""
+    from dlproj.results import gallery, report  # noqa: F401  # which takes its time before it is needed
 
+    answers, sys.stdout = sys.stdout.buffer, sys.stderr
+    with ProcessPoolExecutor(2, get_context("fork")) as pool:
+        drawn = [pool.submit(_write, *request) for request in _requests()]
+        problems = [one.result() for one in drawn]
+    try:
+        answers.write(pickle.dumps(problems))
+        answers.flush()
+    except BrokenPipeError:  # the run has been killed: nobody asks any more
+        os._exit(1)
+
+
+def _requests() -> Iterator[tuple[Path, str, tuple[Any, ...]]]:
     while True:
         try:
-            path, function, arguments = pickle.load(sys.stdin.buffer)
+            yield pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        pickle.dump(_write(path, function, arguments), answers)
-        answers.flush()
 
 
 def _write(path: Path, function: str, arguments: tuple[Any, ...]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -50,15 +51,20 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=100)
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file, 100 pixels an inch."""
+def png(picture: Figure | Image.Image) -> bytes:
+    """The picture as a PNG file, a figure with 100 pixels an inch."""
+    file = io.BytesIO()
+    image = _rendered(picture) if isinstance(picture, Figure) else picture
+    image.save(file, format="png", compress_level=1)
+    return file.getvalue()
+
+
+def _rendered(figure: Figure) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     with styled():
         canvas.draw()  # savefig() would go through the whole figure once more beforehand
-    file = io.BytesIO()
-    image = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
-    image.convert("RGB").save(file, format="png", compress_level=1)
-    return file.getvalue()
+    size = canvas.get_width_height()
+    return Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
 
 
 def svg(figure: Figure, description: str) -> str:
@@ -67,8 +73,11 @@ def svg(figure: Figure, description: str) -> str:
     description is what a screen reader says. Ids are made unique by it.
     """
     file = io.StringIO()
+    figure.patch.set_visible(False)
+    for axes in figure.axes:
+        axes.patch.set_visible(False)
     with styled(), matplotlib.rc_context({"svg.hashsalt": description}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})  # once, as above
     element = file.getvalue()
     element = element[element.index("<svg") :].replace(INK, "currentColor")
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
