@@ -6,6 +6,11 @@ from pathlib import Path
 
 gc.disable()  # a seventh of the imports' time would go into searching for garbage among what stays
 
+from dlproj.results.pictures import start_ahead
+
+if __name__ == "__main__":
+    start_ahead()  # matplotlib is imported by the one process while torch is by the other
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig

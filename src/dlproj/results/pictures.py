@@ -1,9 +1,10 @@
 """The figures and the page that a run leaves, drawn beside it by a process of their own.
 
-It imports matplotlib, which takes half a second, while the run still trains, and draws the curves while the run tests;
-then it is two processes, so that the run waits for the rest half as long.
+It imports matplotlib, which takes half a second, beside what the run does, and draws the curves while the run tests; then
+it is two processes, so that the run waits for the rest half as long.
 """
 
+import atexit
 import logging
 import os
 import pickle
@@ -50,21 +51,12 @@ class Pictures:
 
     def __enter__(self) -> "Pictures":
         if self._wanted:
-            # In a session of its own, where Ctrl-C does not reach it; the end of its standard input does.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it forks, for which it must have one thread
-            )
+            self._process = _ahead.pop() if _ahead else _start()
         return self
 
     def __exit__(self, *exception: Any) -> None:
         if self._process is not None:
-            if self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.communicate()
+            _end(self._process)
 
     def of_training(self, epochs: Epochs, best: int | None, inspection: Inspection) -> None:
         """Ask for the figures that need no test."""
@@ -125,6 +117,33 @@ class Pictures:
             return list(pickle.loads(self._process.communicate()[0]))
         except (EOFError, pickle.UnpicklingError):
             return ["the drawing process has ended"] * len(self._requested)
+
+
+_ahead: list[subprocess.Popen[bytes]] = []
+
+
+def start_ahead() -> None:
+    """Start the process that the first run here will use: while training keeps all cores busy, it would be in the way."""
+    process = _start()
+    _ahead.append(process)
+    atexit.register(_end, process)
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    # In a session of its own, where Ctrl-C does not reach it; the end of its standard input does.
+    return subprocess.Popen(
+        [sys.executable, "-m", "dlproj.results.pictures"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it forks, for which it must have one thread
+    )
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def main() -> None:
