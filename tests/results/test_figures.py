@@ -5,7 +5,9 @@ import pytest
 
 from dlproj.results.figures import (
     by_layer,
+    central_range,
     confusion_matrix,
+    density,
     learning_curves,
     per_class,
     weight_histograms,
@@ -87,6 +89,25 @@ def test_histograms_are_densities_of_the_start_and_the_end():
     np.testing.assert_allclose(steps["end, epoch 3"].values, [0.25] * 4)
     np.testing.assert_allclose(steps["end, epoch 3"].edges, [-2, -1, 0, 1, 2])
     assert figure.axes[0].get_title(loc="left") == "output.weight"
+
+
+def test_a_few_values_far_out_do_not_squeeze_the_others():
+    counts = [0] * 512
+    counts[250:262] = [1000] * 12
+    counts[0] = counts[511] = 3
+    one = Histogram(-5.12, 5.12, counts)
+    assert central_range(one) == pytest.approx((-0.12, 0.12))
+    figure = weight_histograms({"output.weight": {2: one}})
+    assert figure.axes[0].get_xlim() == pytest.approx((-0.132, 0.132))
+
+
+def test_neighbouring_bins_are_put_together_where_there_are_many_and_no_value_is_lost():
+    values = np.random.default_rng(0).normal(size=100_000)
+    counts, edges = np.histogram(values, 512)
+    densities, found = density(Histogram(edges[0], edges[-1], counts.tolist()))
+    assert 50 <= len(densities) < 100
+    assert (densities * np.diff(found)).sum() == pytest.approx(1)
+    assert densities.max() == pytest.approx(1 / np.sqrt(2 * np.pi), rel=0.05)  # of the normal distribution
 
 
 def test_biases_that_start_at_zero_do_not_dwarf_the_end():

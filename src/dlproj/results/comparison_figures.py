@@ -195,12 +195,13 @@ def weights(runs: Sequence[Run], titles: Sequence[str]) -> Figure:
 
 
 def _weights_row(row: Sequence[Axes], parameters: Sequence[Mapping[int, Histogram]], name: str) -> None:
-    top = 0.0
+    limits = []
     for axes, epochs in zip(row, parameters, strict=True):
         if epochs:
             histogram(axes, "", epochs)
-            top = max(top, axes.get_ylim()[1])
+            limits.append((*axes.get_xlim(), axes.get_ylim()[1]))
         else:
             axes.set_axis_off()
-    row[0].set_ylim(0, top)
+    low, high, top = zip(*limits, strict=True)
+    row[0].set(xlim=(min(low), max(high)), ylim=(0, max(top)))
     row[0].set_title(name, fontsize=8)

@@ -146,25 +146,48 @@ def weight_histograms(histograms: Mapping[str, Mapping[int, Histogram]]) -> Figu
 
 
 def histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
-    """Densities of one parameter's values: a line at the start, filled at the end."""
+    """Densities of one parameter's values: a line at the start, filled at the end.
+
+    The axis reaches over all values but for a thousandth at each side, so that a few far out do not squeeze the rest.
+    """
     last = max(epochs)
     filled: dict[str, Any] = {"fill": True, "color": TRAIN, "alpha": 0.6}
+    peaks = {}
     for epoch, style in ((last, filled), (0, {"color": INK, "linewidth": 1.2})):
         if epoch in epochs:
-            axes.stairs(*_density(epochs[epoch]), label=f"end, epoch {last}" if epoch else "start", **style)
+            densities, edges = density(epochs[epoch])
+            axes.stairs(densities, edges, label=f"end, epoch {last}" if epoch else "start", **style)
+            peaks[epoch] = float(densities.max())
     axes.set_title(name, fontsize=8)
     axes.set_yticks([])
-    peaks = {epoch: float(_density(one)[0].max()) for epoch, one in epochs.items()}
     axes.set_ylim(0, 1.1 * min(max(peaks.values()), 4 * peaks[last]))  # biases that start at zero would dwarf the rest
+    low, high = zip(*map(central_range, epochs.values()), strict=True)
+    margin = 0.05 * (max(high) - min(low))  # without it, a tick's label at the edge would meet the next panel's
+    axes.set_xlim(min(low) - margin, max(high) + margin)
     axes.tick_params(labelsize=8)
     axes.locator_params(axis="x", nbins=4)
     axes.spines["left"].set_visible(False)
 
 
-def _density(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the values per unit of their axis (bins,), and the bins' edges (bins + 1,)."""
-    edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
-    return np.asarray(histogram.counts) / (max(sum(histogram.counts), 1) * (edges[1] - edges[0])), edges
+_SHOWN_BINS = 50  # of those in the central range; more would be noise in a small panel
+
+
+def density(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the values per unit of their axis (bins,), and the bins' edges (bins + 1,), neighbours put together."""
+    width = (histogram.high - histogram.low) / len(histogram.counts)
+    low, high = central_range(histogram)
+    together = max(1, round((high - low) / width / _SHOWN_BINS))
+    counts = np.append(histogram.counts, np.zeros(-len(histogram.counts) % together)).reshape(-1, together).sum(1)
+    edges = histogram.low + width * together * np.arange(len(counts) + 1)
+    return counts / (max(counts.sum(), 1) * width * together), edges
+
+
+def central_range(histogram: Histogram) -> tuple[float, float]:
+    """Between which edges all values lie but a thousandth at each side."""
+    shares = np.cumsum(histogram.counts) / max(sum(histogram.counts), 1)
+    width = (histogram.high - histogram.low) / len(shares)
+    first, last = np.searchsorted(shares, (0.001, 0.999))
+    return histogram.low + width * first, histogram.low + width * (last + 1)
 
 
 def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> Figure:

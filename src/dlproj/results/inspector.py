@@ -18,7 +18,7 @@ from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.inspection import Histogram, Inspection, Sample
 from dlproj.results.loggers import EpochTensorBoard
 
-_MOST_BINS = 64
+_MOST_BINS = 512  # a few values far out leave the others few of them
 _SAMPLED_STEPS = 20  # of an epoch, for gradients and updates
 _SAME = 1e-6  # a unit whose outputs differ by no more answers to nothing
 

@@ -1,7 +1,7 @@
 """The figures and the page that a run leaves, drawn beside it by a process of their own.
 
-It imports matplotlib, which takes half a second, beside what the run does, and draws the curves while the run tests; then
-it is two processes, so that the run waits for the rest half as long.
+It imports matplotlib, which takes half a second, beside what the run does, and draws the curves while the run tests;
+then it is two processes, so that the run waits for the rest half as long.
 """
 
 import atexit
@@ -123,7 +123,7 @@ _ahead: list[subprocess.Popen[bytes]] = []
 
 
 def start_ahead() -> None:
-    """Start the process that the first run here will use: while training keeps all cores busy, it would be in the way."""
+    """Start the process that the first run here will use: later, training keeps all cores busy and it is in the way."""
     process = _start()
     _ahead.append(process)
     atexit.register(_end, process)
