@@ -49,10 +49,10 @@ def evaluation_as_json(outcome: Evaluated) -> str:
 
 
 def write_table(predictions: Iterable[Prediction], trained: Trained, top: int) -> None:
-    """A table with a line a prediction, probabilities to four digits."""
+    """A table with a line a prediction, probabilities to four digits; at a terminal, long names are cut."""
+    width = _NAME_WIDTH if sys.stdout.isatty() else sys.maxsize
     rows = [
-        [shorten(one.name, _NAME_WIDTH, placeholder="…"), *_pairs(one, lambda value: f"{value:.4f}")]
-        for one in predictions
+        [shorten(one.name, width, placeholder="…"), *_pairs(one, lambda value: f"{value:.4f}")] for one in predictions
     ]
     print_table(_columns(trained, top), rows)
 
