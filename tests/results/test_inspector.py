@@ -26,6 +26,15 @@ def weights(folder):
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
+def rebuilt(config, folder):
+    """The data and the network of a run, without its training path."""
+    data = config.data.build(config.seed)
+    data.setup()
+    model = config.model.build(data.spec, config.optim, config.scheduler)
+    model.load_state_dict(weights(folder))
+    return data, model
+
+
 @pytest.fixture(scope="module")
 def finished(composed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
@@ -82,10 +91,7 @@ def test_values_that_are_all_the_same_or_none_have_a_histogram_or_none():
 
 def test_dead_units_are_those_whose_output_is_the_same_for_all_validation_samples(finished):
     config, folder, _, inspection = finished
-    data = config.data.build(config.seed)
-    data.setup()
-    model = config.model.build(data.spec, config.optim, config.scheduler)
-    model.load_state_dict(weights(folder))
+    data, model = rebuilt(config, folder)
     with torch.no_grad():
         hidden = data.transform(data.val.inputs).flatten(1)
         for place, block in enumerate(model.hidden):
@@ -138,10 +144,7 @@ def test_looking_at_everything_changes_no_bit_of_the_weights(finished, composed,
 
 def test_the_gallery_shows_test_images_and_the_most_wrong_come_by_confidence(finished):
     config, folder, _, inspection = finished
-    data = config.data.build(config.seed)
-    data.setup()
-    model = config.model.build(data.spec, config.optim, config.scheduler)
-    model.load_state_dict(weights(folder))
+    data, model = rebuilt(config, folder)
     with torch.no_grad():
         probabilities = model(data.transform(data.test.inputs)).softmax(1)
     guesses = probabilities.argmax(1)

@@ -9,6 +9,15 @@ from dlproj.results.files import read_json, write_whole
 from dlproj.settings import DataError
 
 NAME = "inspection.json"
+SAMPLE_FIGURES = {  # entries of an Inspection, and their figures' titles
+    "gallery": "Test samples, drawn at random",
+    "most_wrong": "Wrong, and most confident of it",
+}
+LAYER_FIGURES = {
+    "dead_units": "Share of units whose output is the same for all validation samples",
+    "gradient_norms": "Norm of the gradient, before clipping",
+    "update_ratios": "Norm of a step's change against the norm of the weights",
+}
 
 
 @dataclass(slots=True)

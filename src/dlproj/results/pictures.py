@@ -20,20 +20,10 @@ from typing import Any
 
 from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.files import write_whole
-from dlproj.results.inspection import Inspection
+from dlproj.results.inspection import LAYER_FIGURES, SAMPLE_FIGURES, Inspection
 
 _log = logging.getLogger(__name__)
 Epochs = dict[int, dict[str, float]]
-
-SAMPLE_FIGURES = {  # by its name in an Inspection, a figure's title
-    "gallery": "Test samples, drawn at random",
-    "most_wrong": "Wrong, and most confident of it",
-}
-LAYER_FIGURES = {
-    "dead_units": "Share of units whose output is the same for all validation samples",
-    "gradient_norms": "Norm of the gradient, before clipping",
-    "update_ratios": "Norm of a step's change against the norm of the weights",
-}
 
 
 class Pictures:

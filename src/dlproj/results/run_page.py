@@ -9,7 +9,7 @@ from dlproj.results import formats
 from dlproj.results.classification import class_scores, most_confused
 from dlproj.results.comparison import best_value, compare, flat, heading, shown, status, table, validation_metrics
 from dlproj.results.figures import by_layer, learning_curves, weight_histograms
-from dlproj.results.pictures import LAYER_FIGURES
+from dlproj.results.inspection import LAYER_FIGURES
 from dlproj.results.record import Run, started
 from dlproj.results.style import svg
 
