@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from dlproj.cli import app
 
 COMMANDS = [["report"], ["runs"], ["evaluate"], ["predict"], ["export"], ["data", "survey"]]
-PROGRAM = [sys.executable, "-W", "error", "-c", "from dlproj.cli import main; main()"]
+RUN = ["-c", "from dlproj.cli import main; main()"]
+PROGRAM = [sys.executable, "-W", "error", *RUN]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -41,7 +42,8 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_1(arguments, tmp_path)
 
 def test_ctrl_c_is_exit_code_130(tmp_path):
     os.mkfifo(tmp_path / "config.yaml")  # reading it waits until somebody writes
-    process = subprocess.Popen([*PROGRAM, "runs", str(tmp_path)], stderr=subprocess.PIPE, start_new_session=True,
+    # Warnings are off: Ctrl-C may come while a file is opened, which is then closed by the garbage collector.
+    process = subprocess.Popen([sys.executable, *RUN, "runs", str(tmp_path)], stderr=subprocess.PIPE, start_new_session=True,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # fmt: skip
     with (tmp_path / "config.yaml").open("w"):  # opens when it reads, so that nothing is timed
         process.send_signal(signal.SIGINT)
