@@ -20,13 +20,22 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Look at runs, compare them, and use what they have learnt. Runs are made by `python train.py`.",
+    help="Look at runs, compare them, and use what they have learnt. Runs are made by `python train.py`.\n\n"
+    "Example: `dlproj report logs/runs`",
 )
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, such as logs/runs/….", show_default=False)]
 Checkpoint = Annotated[
     str | None, typer.Option(help="best, last or a file; without it, the weights that training tested.")
 ]
+
+
+class Split(Enum):
+    """A part of the data."""
+
+    train = "train"
+    val = "val"
+    test = "test"
 
 
 class PredictionFormat(Enum):
@@ -47,7 +56,7 @@ class ExportFormat(Enum):
 @app.command()
 def evaluate(
     run: Run,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Annotated[Split, typer.Option(help="The samples to evaluate on.")] = Split.test,
     checkpoint: Checkpoint = None,
     data: Annotated[
         list[str] | None,
@@ -66,7 +75,7 @@ def evaluate(
     from dlproj.inference.trained import open_run
 
     trained = open_run(run, checkpoint)
-    outcome = evaluate(trained, split, data or [], progress=sys.stdout.isatty() and not as_json)
+    outcome = evaluate(trained, split.value, data or [], progress=sys.stdout.isatty() and not as_json)
     if as_json:
         print(evaluation_as_json(outcome))  # noqa: T201
     else:
@@ -136,7 +145,7 @@ def export(
     print_table(["export", "checked"], rows)
 
 
-data = typer.Typer(no_args_is_help=True, help="Look at the data sets.")
+data = typer.Typer(no_args_is_help=True, help="Look at the data sets.\n\nExample: `dlproj data survey fmnist`")
 app.add_typer(data, name="data")
 
 
@@ -191,8 +200,8 @@ def report(
 
     One run is shown by itself, several are compared: what varies, what came of it, curves over one another, weights.
 
-    Without --output it is report.html in PATH, or in the current folder where there are several. What cannot be read is
-    named and left out; the exit code is 1 if nothing can.
+    Without --output it is report.html in PATH, or in the current folder where there are several. Damaged runs are named
+    and left out; the exit code is 1 if there are no others.
 
     Example: `dlproj report logs/sweeps/20261121-060235-a2c588-mlp-digits`
     """

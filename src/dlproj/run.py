@@ -79,10 +79,10 @@ def _leave(
     inspection.write(Path(result.folder))
     pictures.report()  # takes longest, so it goes first
     pictures.of_test(result.confusion_matrix, result.classes, inspection)
-    tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)
     for path in pictures.finish():
         if path.suffix == ".png":
             tensorboard.log_png(f"figures/{path.stem}", path.read_bytes(), result.last_epoch)
+    tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)  # which writes all to disk
 
 
 def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:

@@ -63,7 +63,7 @@ def test_a_folder_that_is_no_run(digits, tmp_path):
         open_run(digits.parent)
     for number in range(7):
         (tmp_path / str(number)).mkdir()
-        (tmp_path / str(number) / "config.yaml").touch()
+        (tmp_path / str(number) / "summary.json").touch()
     with pytest.raises(UserError, match=r"there is 6, 5, 4, 3, 2 and 2 older ones$"):
         open_run(tmp_path / "9")
 

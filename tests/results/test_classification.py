@@ -30,13 +30,13 @@ def test_precision_recall_and_f1_are_those_of_scikit_learn(counts):
 
 def test_the_pair_confused_most_counts_both_ways_and_names_the_more_frequent_first():
     counts = [[50, 4, 9], [3, 50, 1], [0, 8, 50]]  # cat-dog 7, cat-hen 9, dog-hen 9: the first of equals
-    assert most_confused(counts, CLASSES) == "Most confused: cat taken for hen 9 times, the other way 0."
+    assert most_confused(counts, CLASSES) == "Most confused: cat taken for hen, 9 times; the other way 0."
     counts[2][1] = 1234
-    assert most_confused(counts, CLASSES) == "Most confused: hen taken for dog 1,234 times, the other way 1."
+    assert most_confused(counts, CLASSES) == "Most confused: hen taken for dog, 1,234 times; the other way 1."
 
 
 def test_a_single_mistake_is_one_time_and_none_is_said():
     assert most_confused([[3, 0, 0], [1, 3, 0], [0, 0, 3]], CLASSES) == (
-        "Most confused: dog taken for cat 1 time, the other way 0."
+        "Most confused: dog taken for cat, 1 time; the other way 0."
     )
     assert most_confused([[3, 0, 0], [0, 3, 0], [0, 0, 3]], CLASSES) == "No two classes were confused."

@@ -63,7 +63,7 @@ def test_an_epoch_without_validation_is_left_out_of_its_line():
 def test_the_matrix_shows_counts_and_shares_and_names_the_pair_confused_most():
     (axes,) = confusion_matrix(COUNTS, CLASSES).axes
     assert texts(axes) == ["990\n99%", "10\n1%", "3\n75%", "1\n25%", "6\n100%"]
-    assert axes.get_title(loc="left").endswith("Most confused: cat taken for dog 10 times, the other way 0.")
+    assert axes.get_title(loc="left").endswith("Most confused: cat taken for dog, 10 times; the other way 0.")
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "a name that is…"]
     shares = axes.collections[0].get_array()
     np.testing.assert_allclose(shares, [[0.99, 0.01, 0], [0, 0.75, 0.25], [0, 0, 1]])

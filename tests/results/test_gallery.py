@@ -39,15 +39,15 @@ def stored(array):
 
 
 def test_a_right_guess_is_named_with_its_confidence_and_a_wrong_one_crossed_with_its_truth():
-    assert captions(sample(), CLASSES) == ["cat 88%"]
-    assert captions(sample(truth=1), CLASSES) == ["✗ cat 88%", "is dog"]
-    assert captions(sample(truth=2, guess=2), CLASSES) == ["a name that is… 88%"]
+    assert captions(sample(), CLASSES) == ["cat: 88%"]
+    assert captions(sample(truth=1), CLASSES) == ["✗ cat: 88%", "is dog"]
+    assert captions(sample(truth=2, guess=2), CLASSES) == ["a name that is…: 88%"]
 
 
 def test_a_wrong_sample_has_a_frame(written):
     grey = stored(np.full((4, 4), 7, np.uint8))
     page = np.asarray(gallery([sample(image=grey), sample(truth=1, image=grey)], CLASSES, "Title"))
-    assert written == ["Title", "cat 88%", "✗ cat 88%", "is dog"]
+    assert written == ["Title", "cat: 88%", "✗ cat: 88%", "is dog"]
     assert page[60, 20].tolist() == [7, 7, 7]
     assert page[60, 15 - 2].tolist() == [255, 255, 255]  # left of the right one: nothing
     assert page[60, 165 - 2].tolist() == ORANGE  # left of the wrong one: the frame
@@ -73,7 +73,7 @@ def test_rows_have_six_images():
 
 def test_texts_are_shown_with_their_score_and_long_ones_are_cut(written):
     gallery([sample(text="it cost $5"), sample(guess=1, text="word " * 500)], ["negative", "positive"], "Title")
-    assert written[:4] == ["Title", "negative 88%", "it cost $5", "✗ positive 88%, is negative"]
+    assert written[:4] == ["Title", "negative: 88%", "it cost $5", "✗ positive: 88%, is negative"]
     assert len(written[4:]) == 3
     assert written[-1].endswith("word …")
     assert len(" ".join(written[4:])) <= 330

@@ -56,6 +56,8 @@ def test_a_run_leaves_the_figures_that_its_settings_ask_for(finished, composed, 
 def test_tensorboard_has_the_figures_and_each_epochs_histograms(finished):
     _, folder, _, inspection = finished
     events = EventAccumulator(str(folder), size_guidance={"histograms": 0, "images": 0}).Reload()
+    drawn = {f"figures/{path.stem}" for path in (folder / "figures").iterdir()}
+    assert set(events.Tags()["images"]) == drawn
     (picture,) = events.Images("figures/confusion_matrix")
     assert picture.encoded_image_string == (folder / "figures" / "confusion_matrix.png").read_bytes()
     assert (picture.width, picture.height, picture.step) == (940, 880, 2)

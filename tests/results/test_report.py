@@ -73,7 +73,7 @@ def test_the_page_of_a_run_says_what_came_of_it(run):
     assert page.open == []
     for words in ("mlp-digits-adam", "2026-11-21 06:02", "83.33%", "test accuracy of the last weights", "0.2500",
                   "1 by val/loss", "75,010", "reached max_epochs=2", "data=digits", "Linux x86_64, 2 cores",
-                  "Most confused: Bag taken for T-shirt/top 3 times, the other way 1."):  # fmt: skip
+                  "Most confused: Bag taken for T-shirt/top, 3 times; the other way 1."):  # fmt: skip
         assert words in page.text
 
 

@@ -13,6 +13,8 @@ from omegaconf import OmegaConf
 from dlproj.config import SCHEMAS
 from dlproj.data.base import DataConfig, DataModule, DataSpec
 from dlproj.data.batches import EvaluationBatches, Shard
+from dlproj.data.digits import DigitsConfig
+from dlproj.data.feature_sum import FeatureSumConfig
 from dlproj.data.files import data_root
 from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.inference.trained import Trained
@@ -150,9 +152,13 @@ def other_data(config: DataConfig, settings: Sequence[str]) -> DataConfig:
 
 
 def _where_it_is(config: DataConfig) -> DataConfig:
-    """The same data where this machine keeps data sets, if the folder of the training machine is not here."""
+    """The same data where this machine keeps data sets, if the folder of the training machine is not here.
+
+    Images in a folder of one's own are looked for there alone, and made data is nowhere.
+    """
     here = type(config)().root
-    if isinstance(config, ImageFolderConfig) or data_root(config.root).exists() or here == config.root:
+    elsewhere = not isinstance(config, ImageFolderConfig | DigitsConfig | FeatureSumConfig)
+    if not elsewhere or data_root(config.root).exists() or here == config.root:
         return config
     _log.warning("data.root=%s is not here: reading %s", config.root, here)
     return replace(config, root=here)

@@ -70,6 +70,8 @@ def export(trained: Trained, format: Format, output: Path | None = None) -> Expo
     UserError where packages are missing, or the model cannot be exported or comes out different.
     """
     path = output or trained.folder / "export" / f"model.{_EXTENSIONS[format]}"
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: set --output to a file in it, such as {path / 'model'}")
     if format is Format.onnx:
         _require_packages()
     whole = _Whole(trained).eval()

@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from textwrap import shorten
 from typing import Any
 
 from dlproj.data.decoding import MODES, form
@@ -18,7 +17,7 @@ from dlproj.results.loggers import shortest
 from dlproj.results.summary import finite
 from dlproj.results.table import print_table
 
-_NAME_WIDTH = 60  # characters of a text that a table shows
+_NAME_WIDTH = 36  # characters of a text that a table shows
 _FORMS = 3  # sizes and modes named in a note
 
 
@@ -49,12 +48,29 @@ def evaluation_as_json(outcome: Evaluated) -> str:
 
 
 def write_table(predictions: Iterable[Prediction], trained: Trained, top: int) -> None:
-    """A table with a line a prediction, probabilities to four digits; at a terminal, long names are cut."""
-    width = _NAME_WIDTH if sys.stdout.isatty() else sys.maxsize
-    rows = [
-        [shorten(one.name, width, placeholder="…"), *_pairs(one, lambda value: f"{value:.4f}")] for one in predictions
-    ]
-    print_table(_columns(trained, top), rows)
+    """A table with a line a prediction, probabilities to four digits.
+
+    At a terminal, class and probability share a cell and long names are cut in the middle.
+    """
+    if sys.stdout.isatty():
+        rows = [[_cut(one.name), *_together(one)] for one in predictions]
+        print_table(["input", "class", *(f"class {place}" for place in range(2, top + 1))], rows)
+    else:
+        print_table(_columns(trained, top), [[one.name, *_pairs(one, _four_digits)] for one in predictions])
+
+
+def _cut(name: str) -> str:
+    half = _NAME_WIDTH // 2
+    return name if len(name) <= _NAME_WIDTH else f"{name[:half]}…{name[-half:]}"
+
+
+def _together(one: Prediction) -> list[str]:
+    pairs = zip(one.classes, map(_four_digits, one.probabilities), strict=True)
+    return [" ".join(pair) for pair in pairs]
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:.4f}"
 
 
 def write_csv(predictions: Iterable[Prediction], trained: Trained, top: int) -> None:

@@ -78,7 +78,7 @@ def _settings_file(folder: Path) -> Path:
         return folder / "config.yaml"
     problem = "has no config.yaml" if folder.is_dir() else "is no folder"
     place = folder if folder.is_dir() else folder.parent
-    runs = sorted(file.parent.name for file in place.glob("*/config.yaml"))
+    runs = sorted(file.parent.name for file in place.glob("*/summary.json"))
     raise UserError(f"no run at {folder}, which {problem}: name a run's folder{_those_of(place, runs)}")
 
 
@@ -111,7 +111,7 @@ def _read(path: Path) -> dict[str, Any]:
         problem = "no state_dict in it"
     except Exception as error:  # torch.load raises nearly anything on a damaged file
         problem = brief(error).partition(". ")[0]
-    raise DataError(f"{path} is damaged or no checkpoint ({problem}): set --checkpoint to another, such as last")
+    raise DataError(f"{path} is damaged or no checkpoint ({problem}): set --checkpoint to another one")
 
 
 def _load_weights(model: Classifier, weights: dict[str, Tensor]) -> None:

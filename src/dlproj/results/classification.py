@@ -36,8 +36,8 @@ def most_confused(counts: Counts, classes: Sequence[str]) -> str:
         return "No two classes were confused."
     truth, guess = (a, b) if counts[a][b] >= counts[b][a] else (b, a)
     return (
-        f"Most confused: {classes[truth]} taken for {classes[guess]} "
-        f"{counts[truth][guess]:,} {_times(counts[truth][guess])}, the other way {counts[guess][truth]:,}."
+        f"Most confused: {classes[truth]} taken for {classes[guess]}, "
+        f"{counts[truth][guess]:,} {_times(counts[truth][guess])}; the other way {counts[guess][truth]:,}."
     )
 
 

@@ -142,7 +142,7 @@ def status(result: RunResult) -> str:
 
 def _outcome(run: Run, metrics: Sequence[str]) -> Row:
     result, ended = run.result, run.result.status == "completed"
-    last_epoch = max(run.epochs, default=0)
+    last_epoch = max([*run.epochs, result.last_epoch])  # of a run that was killed, the summary knows none
     values: Row = {"status": status(result)}
     values |= {name: result.metrics.get(name) for name in _TESTED}
     for name in metrics:

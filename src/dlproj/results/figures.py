@@ -86,7 +86,9 @@ def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
         axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)
         axes.invert_yaxis()
         names = [short(name, 16) for name in classes]
-        axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=9)
+        slanted: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+        upright = max(map(len, names)) <= 3
+        axes.set_xticks(range(len(names)), names, fontsize=9, **({} if upright else slanted))
         axes.set_yticks(range(len(names)), names, fontsize=9)
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.spines[:].set_visible(False)

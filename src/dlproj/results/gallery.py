@@ -30,7 +30,7 @@ def gallery(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Im
 
 def captions(sample: Sample, classes: Sequence[str]) -> list[str]:
     """The guess with its confidence, and of a wrong one the truth."""
-    guess = f"{shorten(classes[sample.guess], 15, placeholder='…')} {sample.confidence:.0%}"
+    guess = f"{shorten(classes[sample.guess], 15, placeholder='…')}: {sample.confidence:.0%}"
     if sample.guess == sample.truth:
         return [guess]
     return [f"✗ {guess}", f"is {shorten(classes[sample.truth], 18, placeholder='…')}"]
