@@ -97,6 +97,7 @@ def test_damaged_settings_are_refused_with_the_name_of_the_file(content, tmp_pat
 
 REFUSED = {
     "figures.gradients=true trainer.steps_per_execution=2": "figures.gradients=true looks at each batch by itself",
+    "figures.gradients=true trainer.precision=16-mixed": "figures.gradients=true needs gradients that are not scaled",
     "figures.gallery=-1": "figures.gallery=-1 is impossible: set a value in [0, inf)",
     "figures.most_wrong=-1": "figures.most_wrong=-1 is impossible: set a value in [0, inf)",
     "model.hiden=[3]": "model.hiden is no setting: did you mean model.hidden?",

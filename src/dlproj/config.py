@@ -93,6 +93,9 @@ class Config:
         message = "data.bucket_by_length=true saves work where padding is not read: set model.masking=true"
         require(not (bucketed and reads_padding), message)
         in_blocks = self.trainer.steps_per_execution not in ("auto", 1)
+        scaled = self.figures.gradients and self.trainer.precision == "16-mixed"
+        message = "figures.gradients=true needs gradients that are not scaled: set trainer.precision=bf16-mixed"
+        require(not scaled, message)
         message = "figures.gradients=true looks at each batch by itself: set trainer.steps_per_execution=1 or auto"
         require(not (self.figures.gradients and in_blocks), message)
 

@@ -13,7 +13,7 @@ from dlproj.results.figures import (
     weight_histograms,
 )
 from dlproj.results.inspection import Histogram
-from dlproj.results.style import svg
+from dlproj.results.style import png, svg
 
 EPOCHS = {
     1: {"train/loss": 0.9, "val/loss": 0.8, "train/accuracy": 0.5, "val/accuracy": 0.6},
@@ -76,7 +76,11 @@ def test_a_matrix_of_a_hundred_classes_is_drawn_without_numbers():
 
 def test_classes_stand_by_f1_with_the_best_on_top_and_their_number_of_samples():
     (axes,) = per_class(COUNTS, CLASSES).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["dog (4)", "a name that is… (6)", "cat (1,000)"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "dog (4)",
+        "a name that is mu… (6)",
+        "cat (1,000)",
+    ]
     recall = lines(axes)["recall"]
     assert recall == [[0.75, 0], [1.0, 1], [0.99, 2]]
 
@@ -129,3 +133,16 @@ def test_svg_takes_the_pages_colours_and_says_what_it_shows():
     assert ">epoch</text>" in element  # text is text
     assert "<metadata" not in element
     assert element == svg(learning_curves(EPOCHS, best=2), 'Loss & accuracy of "run"')
+
+
+def test_of_many_classes_the_worst_are_shown():
+    counts = np.eye(60, dtype=int) * 9 + np.eye(60, k=1, dtype=int) * np.arange(60)
+    (axes,) = per_class(counts.tolist(), [str(number) for number in range(60)]).axes
+    assert len(axes.get_yticklabels()) == 40
+    assert axes.get_title(loc="left") == "Test, the 40 worst classes (samples)"
+
+
+def test_a_name_of_dollars_or_of_one_long_word_is_shown_as_it_is():
+    (axes,) = confusion_matrix([[1, 0], [2, 3]], ["$x^$ y", "american_staffordshire_terrier"]).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["$x^$ y", "american_staffo…"]
+    assert png(axes.figure).startswith(b"\x89PNG")

@@ -89,6 +89,8 @@ def test_values_that_are_all_the_same_or_none_have_a_histogram_or_none():
     one = histogram_of(torch.zeros(10))
     assert (sum(one.counts), one.low, one.high) == (10, -1e-3, 1e-3)
     assert histogram_of(torch.tensor([])) is None
+    assert histogram_of(torch.full((8,), 1e6)).counts == [0, 0, 0, 0, 8, 0, 0, 0]
+    assert sum(histogram_of(torch.tensor([-3e38, 3e38])).counts) == 2
 
 
 def test_dead_units_are_those_whose_output_is_the_same_for_all_validation_samples(finished):

@@ -122,3 +122,17 @@ def test_without_a_stamp_the_beginning_is_the_time_of_the_summary(tmp_path):
 
 def test_entries_that_this_version_does_not_know_are_left_alone(tmp_path):
     assert read_run(write_run(tmp_path / "run", of_a_later_version={"a": 1})).result.seconds == summary()["seconds"]
+
+
+def test_a_stamp_that_is_no_date_is_no_stamp(tmp_path):
+    folder = tmp_path / "20269999-999999-x"
+    folder.mkdir()
+    (folder / "summary.json").write_text("{}")
+    assert started(folder).year >= 2026
+
+
+def test_a_folder_whose_settings_cannot_be_read_is_skipped_and_harms_no_other(tmp_path):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "config.yaml").symlink_to(tmp_path / "nothing")
+    runs, damaged = find_runs([tmp_path])
+    assert (runs, [one.folder.name for one in damaged]) == ([], ["odd"])

@@ -1,10 +1,8 @@
 """A run evaluated again, on the data it was trained on or on other, as the test at the end of training does."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +18,7 @@ from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.inference.trained import Trained
 from dlproj.models.metrics import Evaluation
 from dlproj.results.loggers import shortest
+from dlproj.results.record import read_epochs
 from dlproj.results.summary import finite
 from dlproj.settings import DataError, one_of, require, typed
 from dlproj.training.trainer import StrategyName, TrainerConfig
@@ -61,13 +60,14 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
     with torch.inference_mode():  # of the penalties
         metrics = {f"{split}/{name}": shortest(value) for name, value in trained.model.evaluation_means().items()}
     recorded = _recorded(trained, split) if data.fingerprint() == trained.summary.get("data_fingerprint") else {}
+    confusion = evaluation.confusion_matrix()
     return Evaluated(
         split,
         trained.weights,
         trained.epoch,
-        len(getattr(data, split)),
+        sum(map(sum, confusion)),
         metrics,
-        evaluation.confusion_matrix(),
+        confusion,
         list(trained.model.classes),
         {name: recorded[name] for name in metrics if name in recorded},
     )
@@ -111,17 +111,8 @@ def _recorded(trained: Trained, split: str) -> dict[str, float | None]:
     if split == "test" and trained.weights == trained.summary.get("tested_weights"):
         return trained.summary
     if split == "val" and trained.weights in ("best", "last"):
-        return _epoch_row(trained.folder / "metrics.csv", trained.epoch)
+        return {**read_epochs(trained.folder).get(trained.epoch, {})}
     return {}
-
-
-def _epoch_row(table: Path, epoch: int) -> dict[str, float | None]:
-    try:
-        with table.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["epoch"] == str(epoch)]
-        return {name: float(value) for row in rows for name, value in row.items() if value}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{table} is missing or damaged: take it from another copy") from error
 
 
 def _data(trained: Trained, settings: Sequence[str]) -> DataModule:

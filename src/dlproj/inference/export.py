@@ -161,7 +161,7 @@ def _compare(whole: _Whole, run: Callable[[Tensor], np.ndarray], data: DataModul
     for size in _CHECKED:
         inputs = stored_examples(data, size)
         differences.append(float(np.abs(run(inputs) - whole(inputs).numpy()).max()))
-    if not max(differences) <= _TOLERANCE:
+    if not np.max(differences) <= _TOLERANCE:
         raise UserError(f"the exported model differs from the run's by {max(differences):.1g} and was not kept: try "
                         "the other --format, or use dlproj predict")  # fmt: skip
     return max(differences)

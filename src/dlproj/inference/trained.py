@@ -54,7 +54,8 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
     """
     config = load(_settings_file(folder))
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
-    weights = checkpoint or summary.get("tested_weights") or "last"
+    tested = summary.get("tested_weights")
+    weights = checkpoint or (tested if tested in ("best", "last") else "last")
     path = _checkpoint_file(folder, weights, summary)
     config.trainer.prepare_process()
     content = _read(path)
@@ -67,7 +68,7 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
         model = config.model.build(data.spec, config.optim, config.scheduler)
         _load_weights(model, content["state_dict"])
         epoch = content["epoch"] + 1
-    except (AttributeError, DataError, KeyError, RuntimeError, TypeError) as error:
+    except (AttributeError, DataError, KeyError, RuntimeError, StopIteration, TypeError) as error:
         raise DataError(f"{path} does not fit {folder / 'config.yaml'}: it is of another run or another version of "
                         "dlproj; set --checkpoint to one of this run") from error  # fmt: skip
     return Trained(folder, config, summary, weights, epoch, model.eval(), data, state)

@@ -11,11 +11,11 @@ from matplotlib.ticker import PercentFormatter
 
 from dlproj.results import formats
 from dlproj.results.comparison import Comparison, Group
-from dlproj.results.figures import epochs_axis, histogram, short
+from dlproj.results.figures import epochs_axis, histogram
 from dlproj.results.inspection import Histogram
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar, in_order, scale
-from dlproj.results.style import COLORS, INK, new_figure, styled
+from dlproj.results.style import COLORS, INK, new_figure, short, styled
 
 SCORE = "test/accuracy"
 GREY = COLORS[-1]
@@ -132,6 +132,7 @@ def _places(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
         axes.set_xlim(-0.5, len(values) - 0.5)
         return {value: place for place, value in enumerate(values)}
     axes.set_xscale(kind)
+    axes.xaxis.set_major_formatter("{x:g}")
     numbers = list(map(float, values))
     if len(values) <= 7:
         axes.set_xticks(numbers, labels)

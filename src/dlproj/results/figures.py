@@ -4,7 +4,6 @@ Every run pays for them at its end, so they are laid out by hand: matplotlib's l
 """
 
 from collections.abc import Mapping, Sequence
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,10 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from dlproj.results.classification import Counts, class_scores, most_confused
 from dlproj.results.inspection import ByEpoch, Histogram
-from dlproj.results.style import COLORS, GRID, INK, new_figure, styled
+from dlproj.results.style import COLORS, GRID, INK, new_figure, short, styled
 
 Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
 TRAIN, VAL = COLORS[0], COLORS[1]
-
-
-def short(name: str, width: int) -> str:
-    """A name of the user's own, cut to a width in characters; a $ in it starts no formula."""
-    return shorten(name, width, placeholder="…").replace("$", r"\$")
 
 
 def learning_curves(epochs: Epochs, best: int | None) -> Figure:
@@ -90,6 +84,9 @@ def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
         upright = max(map(len, names)) <= 3
         axes.set_xticks(range(len(names)), names, fontsize=9, **({} if upright else slanted))
         axes.set_yticks(range(len(names)), names, fontsize=9)
+        if len(names) > _MOST_CLASSES:
+            axes.set_xticks([])
+            axes.set_yticks([])
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.spines[:].set_visible(False)
         axes.set_title(f"Test samples, and their share of the true class\n{most_confused(counts, classes)}")
@@ -106,9 +103,12 @@ def _cells(axes: Axes, table: np.ndarray, shares: np.ndarray) -> None:
                       ha="center", va="center", linespacing=1.1, color="white" if share > 0.5 else INK)  # fmt: skip
 
 
+_MOST_CLASSES = 40  # with a line each
+
+
 def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
-    """Precision, recall and F1 of each class, the best F1 on top."""
-    scores = sorted(zip(class_scores(counts), classes, strict=True), key=lambda pair: pair[0].f1)
+    """Precision, recall and F1 of each class, the best F1 on top; of many classes, those with the lowest."""
+    scores = sorted(zip(class_scores(counts), classes, strict=True), key=lambda pair: pair[0].f1)[:_MOST_CLASSES]
     height = 1.3 + 0.3 * len(scores)
     with styled():
         figure = new_figure(7.2, height)
@@ -123,7 +123,8 @@ def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
         axes.set_xlabel("share")
         axes.grid(axis="x")
         axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
-        axes.set_title("Test, by class (samples)")
+        some = f"the {_MOST_CLASSES} worst classes" if len(classes) > _MOST_CLASSES else "by class"
+        axes.set_title(f"Test, {some} (samples)")
         return figure
 
 
@@ -206,6 +207,7 @@ def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> 
             axes.yaxis.set_major_formatter(PercentFormatter(1))
         elif any(value > 0 for epochs in values.values() for value in epochs.values()):
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter(NullFormatter())
         epochs_axis(axes)
         axes.set_title(label)

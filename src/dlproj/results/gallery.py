@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont, truetype
 
 from dlproj.results.inspection import Sample
-from dlproj.results.style import COLORS, INK
+from dlproj.results.style import COLORS, INK, short
 
 _WRONG = COLORS[4]
 _COLUMNS = 6
@@ -30,10 +30,10 @@ def gallery(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Im
 
 def captions(sample: Sample, classes: Sequence[str]) -> list[str]:
     """The guess with its confidence, and of a wrong one the truth."""
-    guess = f"{shorten(classes[sample.guess], 15, placeholder='…')}: {sample.confidence:.0%}"
+    guess = f"{short(classes[sample.guess], 15)}: {sample.confidence:.0%}"
     if sample.guess == sample.truth:
         return [guess]
-    return [f"✗ {guess}", f"is {shorten(classes[sample.truth], 18, placeholder='…')}"]
+    return [f"✗ {guess}", f"is {short(classes[sample.truth], 18)}"]
 
 
 def _images(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Image.Image:

@@ -71,9 +71,11 @@ def histogram_of(values: Tensor) -> Histogram | None:
     """The histogram of finite values (N,); None of none. Where all are equal, the bins reach a little to both sides."""
     if not len(values):
         return None
+    values = values.double()  # in float32 the range of extreme values overflows
     low, high = float(values.min()), float(values.max())
     if low == high:
-        low, high = low - 1e-3, high + 1e-3
+        margin = max(1e-3, 1e-3 * abs(low))
+        low, high = low - margin, high + margin
     bins = min(max(int(len(values) ** 0.5), 8), _MOST_BINS)
     return Histogram(low, high, torch.histc(values, bins, low, high).long().tolist())
 
@@ -154,6 +156,8 @@ class Gradients(_Inspector):
 
 def note_samples(inspection: Inspection, config: FiguresConfig, model: Classifier, data: DataModule) -> None:
     """Choose test samples for the gallery and the most confidently wrong ones, after a test."""
+    if data.shard().world_size > 1 and len(model.test_targets) < len(data.test):
+        return  # with a limit each process has seen the beginning of its part: a place tells no sample
     confidences = model.test_confidences.nan_to_num()  # a diverged model is sure of nothing
     guesses, targets = confidences.argmax(1), model.test_targets
     sample = partial(_sample, data, confidences, guesses, targets)

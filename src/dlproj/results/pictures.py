@@ -11,6 +11,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -122,7 +123,7 @@ def start_ahead() -> None:
 def _start() -> "subprocess.Popen[bytes]":
     # In a session of its own, where Ctrl-C does not reach it; the end of its standard input does.
     return subprocess.Popen(
-        [sys.executable, "-m", "dlproj.results.pictures"],
+        [sys.executable, "-P", "-m", "dlproj.results.pictures"],  # -P: no module of the current folder
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -139,6 +140,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def main() -> None:
     """Draw what is asked for on standard input until that ends, then answer with what went wrong with each."""
     from dlproj.results import gallery, report  # noqa: F401  # which takes its time before it is needed
+
+    warnings.filterwarnings("ignore", message="Glyph .* missing")  # a class in another script becomes boxes
 
     answers, sys.stdout = sys.stdout.buffer, sys.stderr
     with ProcessPoolExecutor(2, get_context("fork")) as pool:

@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
@@ -79,10 +80,22 @@ def read_run(folder: Path) -> Run:
     settings = _read_yaml(folder / "config.yaml")
     run = Run(folder, settings, result, read_epochs(folder), read_inspection(folder))
     samples = [*run.inspection.gallery, *run.inspection.most_wrong]
-    numbers = {number for sample in samples for number in (sample.truth, sample.guess)}
-    if not _fits(run.inspection, Inspection) or not all(0 <= number < len(result.classes) for number in numbers):
+    numbers = (number for sample in samples for number in (sample.truth, sample.guess))
+    if (
+        not _fits(run.inspection, Inspection)
+        or not _drawable(run.inspection)
+        or not all(0 <= number < len(result.classes) for number in numbers)
+    ):
         raise _damaged(folder / "inspection.json")
     return run
+
+
+def _drawable(inspection: Inspection) -> bool:
+    histograms = [one for epochs in inspection.histograms.values() for one in epochs.values()]
+    return all(inspection.histograms.values()) and all(
+        math.isfinite(one.high - one.low) and one.low < one.high and one.counts and min(one.counts) >= 0
+        for one in histograms
+    )
 
 
 def read_result(folder: Path) -> RunResult:
@@ -94,7 +107,8 @@ def read_result(folder: Path) -> RunResult:
         result = RunResult(**{"metrics": numbers} | known | {"folder": str(folder)})
     except TypeError as error:
         raise _damaged(folder / "summary.json") from error
-    if not _fits(result, RunResult) or not _square(result.confusion_matrix, len(result.classes)):
+    fits = _fits(result, RunResult) and 0 <= result.seconds < math.inf
+    if not fits or not _square(result.confusion_matrix, len(result.classes)):
         raise _damaged(folder / "summary.json")
     return result
 
@@ -123,8 +137,9 @@ def started(folder: Path) -> datetime:
     """When the run began: the stamp in its folder's name or the sweep's, else when its summary was written last."""
     for name in (folder.name, folder.resolve().parent.name):
         stamp = re.match(r"\d{8}-\d{6}(?=-)", name)
-        if stamp:
-            return datetime.strptime(stamp[0], "%Y%m%d-%H%M%S")
+        with suppress(ValueError):  # a name that looks like one
+            if stamp:
+                return datetime.strptime(stamp[0], "%Y%m%d-%H%M%S")
     return datetime.fromtimestamp(os.stat(folder / "summary.json").st_mtime)
 
 
@@ -144,8 +159,11 @@ def _is_run(folder: Path, files: Sequence[str]) -> bool:
         return True
     if "config.yaml" not in files:
         return False
-    with (folder / "config.yaml").open("rb") as file:  # conf/ has one, too, which begins otherwise
-        return file.readline().startswith(b"schema:")
+    try:
+        with (folder / "config.yaml").open("rb") as file:  # conf/ has one, too, which begins otherwise
+            return file.readline().startswith(b"schema:")
+    except OSError:
+        return True  # of a run or not, it cannot be read: read_run() says so
 
 
 def _natural(folder: Path) -> list[tuple[int, str]]:
@@ -181,4 +199,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, dict) and all(
             _fits(key, below[0]) and _fits(one, below[1]) for key, one in value.items()
         )
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return False
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        return False  # half a character
     return isinstance(value, int | float if kind is float else kind)

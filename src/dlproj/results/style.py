@@ -35,6 +35,7 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # a $ in a name starts no formula
     "svg.hashsalt": "dlproj",  # the same figure gives the same bytes
 }
 
@@ -82,6 +83,11 @@ def svg(figure: Figure, description: str) -> str:
     element = element[element.index("<svg") :].replace(INK, "currentColor")
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     return element.replace("<svg ", f'<svg role="img" aria-label="{_escaped(description)}" ', 1)
+
+
+def short(name: str, width: int) -> str:
+    """A name cut to a width in characters."""
+    return name if len(name) <= width else f"{name[: width - 1].rstrip()}…"
 
 
 def _escaped(text: str) -> str:

@@ -13,7 +13,7 @@ from dlproj.results.summary import RunResult
 
 def show(result: RunResult) -> None:
     """Print what a completed run came to."""
-    table = Table(show_header=False, title=" ".join([result.name, *result.overrides]), title_justify="left")
+    table = Table(show_header=False, title=escape(" ".join([result.name, *result.overrides])), title_justify="left")
     for label, value in rows(result):
         table.add_row(label, value)
     Console(soft_wrap=True).print(table)
@@ -46,7 +46,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         for row in [columns, *rows]:
             print(*(" ".join(cell.split()) for cell in row), sep="\t")  # noqa: T201
         return
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title=escape(title) or None, title_justify="left")
     for place, column in enumerate(columns):
         short = all(len(row[place]) <= _SHORT for row in rows)
         table.add_column(column, no_wrap=short, overflow="fold")
