@@ -127,11 +127,12 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
     Raises ConfigurationError, and DataError where the settings need files that are not there.
     """
     one_of("data", name, tuple(SCHEMAS["data"]))
-    values = dict(map(_setting, overrides))
+    values = dict(map(data_setting, overrides))
     return typed(SCHEMAS["data"][name], values, "data")
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def data_setting(text: str) -> tuple[str, Any]:
+    """Name and value of `length=100` or `data.root=here`, as on train.py's command line. Raises ConfigurationError."""
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:

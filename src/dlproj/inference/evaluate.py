@@ -6,9 +6,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
-from dlproj.config import SCHEMAS
+from dlproj.config import SCHEMAS, data_setting
 from dlproj.data.base import DataConfig, DataModule, DataSpec
 from dlproj.data.batches import EvaluationBatches, Shard
 from dlproj.data.digits import DigitsConfig
@@ -130,7 +129,7 @@ def other_data(config: DataConfig, settings: Sequence[str]) -> DataConfig:
 
     That one takes over from the run what both have, but for the root. Raises ConfigurationError.
     """
-    values = [setting.removeprefix("data.") for setting in settings if "=" in setting]
+    changed = dict(data_setting(setting) for setting in settings if "=" in setting)
     names = [setting for setting in settings if "=" not in setting]
     for name in names:
         one_of("--data", name, tuple(SCHEMAS["data"]))
@@ -138,7 +137,6 @@ def other_data(config: DataConfig, settings: Sequence[str]) -> DataConfig:
     cls = SCHEMAS["data"][names[0]] if names else type(config)
     kept = {field.name for field in fields(cls)} - ({"root"} if cls is not type(config) else set())
     shared = {field.name: getattr(config, field.name) for field in fields(config) if field.name in kept}
-    changed: Any = OmegaConf.to_container(OmegaConf.from_dotlist(values))
     return typed(cls, shared | changed, "data")
 
 

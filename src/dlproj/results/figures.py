@@ -79,20 +79,20 @@ def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
         edges = np.arange(len(classes) + 1) - 0.5
         axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)
         axes.invert_yaxis()
-        names = [short(name, 16) for name in classes]
-        slanted: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-        upright = max(map(len, names)) <= 3
-        axes.set_xticks(range(len(names)), names, fontsize=9, **({} if upright else slanted))
-        axes.set_yticks(range(len(names)), names, fontsize=9)
-        if len(names) > _MOST_CLASSES:
-            axes.set_xticks([])
-            axes.set_yticks([])
+        _name_classes(axes, [short(name, 16) for name in classes] if len(classes) <= _MOST_CLASSES else [])
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.spines[:].set_visible(False)
         axes.set_title(f"Test samples, and their share of the true class\n{most_confused(counts, classes)}")
         if len(classes) <= 20:  # more would not be readable
             _cells(axes, table, shares)
         return figure
+
+
+def _name_classes(axes: Axes, names: Sequence[str]) -> None:
+    slanted: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    upright = max(map(len, names), default=0) <= 3
+    axes.set_xticks(range(len(names)), names, fontsize=9, **({} if upright else slanted))
+    axes.set_yticks(range(len(names)), names, fontsize=9)
 
 
 def _cells(axes: Axes, table: np.ndarray, shares: np.ndarray) -> None:
@@ -129,13 +129,11 @@ def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
 
 
 def weight_histograms(histograms: Mapping[str, Mapping[int, Histogram]]) -> Figure:
-    """The values of each parameter as densities: a line at the start, filled at the end."""
+    """The values of each parameter, one or more, as densities: a line at the start, filled at the end."""
     columns = min(len(histograms), 4)
-    rows = -(-len(histograms) // max(columns, 1))
+    rows = -(-len(histograms) // columns)
     with styled():
-        figure = new_figure(2.5 * max(columns, 2) + 0.3, 2.1 * max(rows, 1) + 0.5)
-        if not histograms:
-            return figure
+        figure = new_figure(2.5 * max(columns, 2) + 0.3, 2.1 * rows + 0.5)
         grid = figure.subplots(rows, columns, squeeze=False)
         inches = figure.get_size_inches()
         figure.subplots_adjust(0.3 / inches[0], 0.35 / inches[1], 1 - 0.2 / inches[0], 1 - 0.75 / inches[1], 0.15, 0.62)
