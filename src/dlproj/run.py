@@ -15,7 +15,7 @@ from dlproj.data.base import DataModule
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
 from dlproj.results.inspection import Inspection
-from dlproj.results.inspector import inspectors, note_samples
+from dlproj.results.inspector import inspectors
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
 from dlproj.results.pictures import Pictures
 from dlproj.results.summary import RunResult
@@ -66,7 +66,6 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
             sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
         _complete(result, config, trainer, model, data, table)
         if trainer.is_global_zero:
-            note_samples(inspection, config.figures, model, data)
             _leave(result, config, inspection, tensorboard, pictures)
     return result
 

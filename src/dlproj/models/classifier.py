@@ -4,14 +4,13 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Batch
 from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
-from dlproj.models.losses import Loss, class_probabilities, loss_function, output_activation
-from dlproj.models.metrics import Evaluation, TrainingSums, gathered, training_means
+from dlproj.models.losses import Loss, loss_function, output_activation
+from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.penalties import Penalties, Penalty
 from dlproj.models.steps import StepsModule
 from dlproj.optim import OptimConfig, SchedulerConfig
@@ -85,8 +84,6 @@ class Classifier(StepsModule):
         self.loss = loss_function(config.loss, self.activation)
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
-        self.test_confidences: Tensor  # after a test, of all processes: class probabilities (N, classes), on the CPU
-        self.test_targets: Tensor  # (N,), in the order of the test set
 
     @abstractmethod
     def layers_of_units(self) -> dict[str, nn.Module]:
@@ -161,19 +158,15 @@ class Classifier(StepsModule):
     def on_test_epoch_start(self) -> None:
         """Start a pass."""
         self.on_validation_epoch_start()
-        self._tested: list[tuple[Tensor, Tensor]] = []
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the pass, and keep what the model says of each of its samples."""
-        self._tested.append((self._evaluate(batch), batch[1]))
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Add a batch to the pass; its logits are for callbacks."""
+        return self._evaluate(batch)
 
     def on_test_epoch_end(self) -> None:
-        """Log the pass, keep its confusion matrix and what it said of every sample."""
+        """Log the pass and keep its confusion matrix."""
         self._log("test", self.evaluation_means())
         self.test_confusion_matrix = self.evaluation.confusion_matrix()
-        logits, targets = (gathered(torch.cat(parts)) for parts in zip(*self._tested, strict=True))
-        self.test_confidences, self.test_targets = class_probabilities(logits, self.activation).cpu(), targets.cpu()
-        self._tested.clear()
 
     def evaluation_means(self) -> dict[str, float]:
         """The metrics of the last pass, by name."""

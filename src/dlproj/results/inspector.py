@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from dlproj.data.base import DataModule
 from dlproj.data.batches import generator
 from dlproj.models.classifier import Classifier
+from dlproj.models.losses import class_probabilities
+from dlproj.models.metrics import gathered
 from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.inspection import Histogram, Inspection, Sample
 from dlproj.results.loggers import EpochTensorBoard
@@ -30,7 +32,10 @@ def inspectors(config: FiguresConfig, inspection: Inspection, tensorboard: Epoch
         DeadUnits: config.dead_units,
         Gradients: config.gradients,
     }
-    return [cls(inspection, tensorboard) for cls, asked_for in wanted.items() if asked_for]
+    callbacks: list[Callback] = [cls(inspection, tensorboard) for cls, asked_for in wanted.items() if asked_for]
+    if config.gallery or config.most_wrong:
+        callbacks.append(TestSamples(inspection, tensorboard, config))
+    return callbacks
 
 
 class _Inspector(Callback):
@@ -154,18 +159,42 @@ class Gradients(_Inspector):
                 self.tensorboard.log_scalar(f"{tag}/{name}", mean, epoch)
 
 
-def note_samples(inspection: Inspection, config: FiguresConfig, model: Classifier, data: DataModule) -> None:
-    """Choose test samples for the gallery and the most confidently wrong ones, after a test."""
-    if data.shard().world_size > 1 and len(model.test_targets) < len(data.test):
-        return  # with a limit each process has seen the beginning of its part: a place tells no sample
-    confidences = model.test_confidences.nan_to_num()  # a diverged model is sure of nothing
-    guesses, targets = confidences.argmax(1), model.test_targets
-    sample = partial(_sample, data, confidences, guesses, targets)
-    order = torch.randperm(len(targets), generator=generator("gallery", data.seed))
-    inspection.gallery = [sample(index) for index in order[: config.gallery].tolist()]
-    wrong = (guesses != targets).nonzero()[:, 0]
-    by_confidence = wrong[confidences.amax(1)[wrong].argsort(descending=True, stable=True)]
-    inspection.most_wrong = [sample(index) for index in by_confidence[: config.most_wrong].tolist()]
+class TestSamples(_Inspector):
+    """Of a test: samples drawn at random, and the most confidently wrong ones."""
+
+    def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard, config: FiguresConfig) -> None:
+        super().__init__(inspection, tensorboard)
+        self.config = config
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Start a pass."""
+        self._parts: list[tuple[Tensor, Tensor]] = []
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, model: pl.LightningModule, logits: Any, batch: Any, *args: Any
+    ) -> None:
+        """Keep what the model says of a batch."""
+        self._parts.append((logits, batch[1]))
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Choose among the samples of all processes, which stand in the order of the test set."""
+        assert isinstance(model, Classifier)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        logits, targets = (gathered(torch.cat(parts)).cpu() for parts in zip(*self._parts, strict=True))
+        self._parts.clear()
+        if trainer.world_size > 1 and len(targets) < len(data.test):
+            return  # with a limit each process has seen the beginning of its part: a place tells no sample
+        confidences = class_probabilities(logits, model.activation).nan_to_num()  # a diverged one is sure of nothing
+        self._choose(data, confidences, targets)
+
+    def _choose(self, data: DataModule, confidences: Tensor, targets: Tensor) -> None:
+        guesses = confidences.argmax(1)
+        sample = partial(_sample, data, confidences, guesses, targets)
+        order = torch.randperm(len(targets), generator=generator("gallery", data.seed))
+        self.inspection.gallery = [sample(index) for index in order[: self.config.gallery].tolist()]
+        wrong = (guesses != targets).nonzero()[:, 0]
+        by_confidence = wrong[confidences.amax(1)[wrong].argsort(descending=True, stable=True)]
+        self.inspection.most_wrong = [sample(index) for index in by_confidence[: self.config.most_wrong].tolist()]
 
 
 def _sample(data: DataModule, confidences: Tensor, guesses: Tensor, targets: Tensor, index: int) -> Sample:
