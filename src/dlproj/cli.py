@@ -243,6 +243,49 @@ def runs(
         print_table(COLUMNS[:shown], [as_cells(one)[:shown] for one in listed[:limit]])
 
 
+@app.command()
+def reproduce(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SUITE | SUITE/NAME]...", help="such as lab4 or mlp/activations; without any, all"),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="a few batches of at most two epochs and one seed: to see that all train")
+    ] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, help="runs of each experiment; 3, or 1 with --quick")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="runs at once, of one thread each; as many as cores")] = None,
+    cifar10_images: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="read CIFAR-10 from train/CLASS/* and test/CLASS/* in here, and mark it"),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="folder for RESULTS.md and results.csv; that of the runs")] = None,
+) -> None:
+    """Run the experiments of conf/experiment that have not been run, and put them beside the reported figures.
+
+    Runs are kept in logs/reproduce, quick ones in logs/reproduce-quick: after an interruption it goes on with those
+    that are missing. A run that dies is a row that says so, and the exit code is 1.
+
+    Example: `dlproj reproduce mlp/activations --quick`
+    """
+    import shlex
+
+    from dlproj.machine import usable_cores
+    from dlproj.reproduce.reproduction import Options, reproduce
+    from dlproj.reproduce.rows import rows
+    from dlproj.reproduce.table import COLUMNS, cells, write
+    from dlproj.results.table import print_table
+
+    folder = Path("logs/reproduce-quick" if quick else "logs/reproduce")
+    seeds = seeds or (1 if quick else 3)
+    options = Options(experiments or [], quick, seeds, jobs or usable_cores(), folder, cifar10_images)
+    found = rows(reproduce(options))
+    print_table(COLUMNS, cells(found))
+    for path in write(found, shlex.join(["dlproj", *sys.argv[1:]]), quick, output or folder):
+        print(path)  # noqa: T201
+    if any(row.died for row in found):
+        sys.exit(1)
+
+
 def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
     """Name what is left out on standard error. Raises DataError where nothing is left."""
     for one in damaged:

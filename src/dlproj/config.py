@@ -37,6 +37,7 @@ from dlproj.optim import (
     StepConfig,
 )
 from dlproj.results.figures_config import FiguresConfig
+from dlproj.results.reference import ReferenceConfig
 from dlproj.settings import ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
 from dlproj.training.callbacks import CallbacksConfig
 from dlproj.training.trainer import TrainerConfig
@@ -81,6 +82,7 @@ class Config:
     callbacks: CallbacksConfig = MISSING
     trainer: TrainerConfig = MISSING
     figures: FiguresConfig = field(default_factory=FiguresConfig)
+    reference: ReferenceConfig = field(default_factory=ReferenceConfig)
     name: str = MISSING  # part of the run folder's name
     seed: int = 0  # of everything random, 0 or more
 
@@ -116,7 +118,7 @@ def load(path: Path) -> Config:
         base = OmegaConf.structured(Config)
         for group, name in content.pop("schema").items():
             base[group] = OmegaConf.structured(SCHEMAS[group][name])
-        return _typed(cast(DictConfig, OmegaConf.merge(base, content)))
+        return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
     except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
 
@@ -147,7 +149,8 @@ def _schema_name(group: str, config: Any) -> str:
 
 
 def register() -> None:
-    """Put the settings classes where Hydra finds them, for the files under conf/ to build on."""
+    """Put the settings classes where Hydra finds them, for the files under conf/ to build on, and `${dashed:}`."""
+    OmegaConf.register_new_resolver("dashed", lambda name: name.replace("/", "-"), replace=True)
     store = ConfigStore.instance()
     store.store(name="schema_root", node=Config)
     for group, classes in SCHEMAS.items():
@@ -157,12 +160,13 @@ def register() -> None:
 
 def checked(composed: DictConfig) -> Config:
     """The typed settings of what Hydra composed, for data that is there. Raises ConfigurationError or DataError."""
-    config = _typed(composed)
+    config = typed_config(composed)
     config.model.check_data(config.data.spec())
     return config
 
 
-def _typed(composed: DictConfig) -> Config:
+def typed_config(composed: DictConfig) -> Config:
+    """The typed settings, for data that need not be there. Raises ConfigurationError."""
     refuse_unknown(composed)
     try:
         config = OmegaConf.to_object(composed)

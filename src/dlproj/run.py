@@ -20,6 +20,7 @@ from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
 from dlproj.results.pictures import Pictures
 from dlproj.results.summary import RunResult
 from dlproj.settings import require
+from dlproj.survey.report import write_samples
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
 from dlproj.training.stopwatch import Stopwatch
@@ -48,6 +49,8 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
     result = _begin(config, folder, overrides, model)
+    if config.figures.samples and rank() == 0:
+        write_samples(config.data, config.figures.samples, config.seed, folder / "figures")
     inspection = Inspection()
     callbacks = [
         *config.callbacks.build(folder),
@@ -96,6 +99,7 @@ def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classi
         monitor=config.callbacks.early_stopping.monitor,
         classes=list(model.classes),
         parameters=model.parameter_count(),
+        reference=config.reference.figures(config.settings()),
         versions=versions(),
         machine=machine(),
         git_commit=git_commit(),
@@ -145,6 +149,8 @@ def _complete(
     _record_epochs(config, result, table)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.confusion_matrix = model.test_confusion_matrix
+    result.samples = {split: len(getattr(data, split)) for split in ("train", "val", "test")}
+    result.input_shape = list(data.spec.shape)
     result.seconds = watch.seconds
     result.samples_per_second = model.samples_trained / (watch.seconds - watch.validation_seconds)
     result.peak_memory_bytes, result.peak_gpu_memory_bytes = peak_memory_bytes()

@@ -19,8 +19,8 @@ from dlproj.settings import better
 Value = str | int | float | None
 Row = dict[str, Value]
 
-# They decide where a run stands and what is seen of it, not what comes out.
-_WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures"}
+# They decide where a run stands, what is seen of it and what it is compared with, not what comes out.
+_WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference"}
 _TESTED = ("test/accuracy", "test/loss")
 
 

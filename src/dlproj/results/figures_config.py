@@ -1,8 +1,11 @@
 """Which figures a run leaves."""
 
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass, field, fields
 
-from dlproj.settings import within
+from dlproj.settings import require, within
+
+_SAMPLES = r"grid|(train|test):[0-9]+(,[0-9]+)*"
 
 
 @dataclass(slots=True)
@@ -18,11 +21,15 @@ class FiguresConfig:
     dead_units: bool = True  # share of each layer's units that give every validation sample the same output
     gradients: bool = False  # norms of gradients, and of updates against weights; steps each batch by itself
     report: bool = True  # report.html, all of the above on one page
+    samples: list[str] = field(default_factory=list)  # of the data, in a picture each: grid (of each class), train:0,50
 
     def __post_init__(self) -> None:
         within("figures.gallery", self.gallery, "[0, inf)")
         within("figures.most_wrong", self.most_wrong, "[0, inf)")
+        for one in self.samples:
+            known = re.fullmatch(_SAMPLES, one) is not None
+            require(known, f"figures.samples={one} names no samples: set grid, or train: or test: with numbers from 0")
 
     def any_drawn(self) -> bool:
-        """Whether there is anything to draw or to write a page of."""
-        return any(getattr(self, choice.name) for choice in fields(self))
+        """Whether there is anything to draw of the run, or to write a page of."""
+        return any(getattr(self, choice.name) for choice in fields(self) if choice.name != "samples")

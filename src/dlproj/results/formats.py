@@ -54,3 +54,17 @@ def _set(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _set(one) for key, one in value.items() if one is not None}
     return value
+
+
+_PERCENTAGES = ("accuracy", "macro_f1", "small_weights")
+
+
+def quantity(name: str, value: float) -> str:
+    """A figure of an experiment: a share in percent, a loss or another number in its own unit."""
+    if not math.isfinite(value):
+        return "not finite"
+    if name.endswith(_PERCENTAGES):
+        return f"{value:.2%}"
+    if name == "seconds":
+        return duration(value)
+    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"

@@ -77,7 +77,7 @@ def read_each(folders: Sequence[Path], read: Callable[[Path], T]) -> tuple[list[
 def read_run(folder: Path) -> Run:
     """All that the folder holds. Raises DataError, naming the file that is missing or damaged."""
     result = read_result(folder)
-    settings = _read_yaml(folder / "config.yaml")
+    settings = read_settings(folder)
     run = Run(folder, settings, result, read_epochs(folder), read_inspection(folder))
     samples = [*run.inspection.gallery, *run.inspection.most_wrong]
     numbers = (number for sample in samples for number in (sample.truth, sample.guess))
@@ -170,7 +170,9 @@ def _natural(folder: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(folder))]
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What config.yaml holds, nested. Raises DataError if damaged."""
+    path = folder / "config.yaml"
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

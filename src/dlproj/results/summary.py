@@ -26,6 +26,9 @@ class RunResult:
     confusion_matrix: list[list[int]] = field(default_factory=list)  # test: row = true class, column = predicted
     classes: list[str] = field(default_factory=list)
     parameters: int = 0  # all of them are trained
+    reference: dict[str, float] = field(default_factory=dict)  # what a document reports of the same, by quantity
+    samples: dict[str, int] = field(default_factory=dict)  # in train, val and test
+    input_shape: list[int] = field(default_factory=list)  # of one sample
     seconds: float = 0.0  # of training with its validation, without loading and testing
     samples_per_second: float = 0.0  # training samples over the time of training alone
     peak_memory_bytes: int = 0  # of this process so far, in a sweep with the jobs before

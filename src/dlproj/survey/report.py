@@ -1,12 +1,13 @@
 """The survey of one data set: tables on standard output, pictures and texts in a folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from dlproj.data.base import DataConfig
 from dlproj.data.files import brief
 from dlproj.data.image import ImageDataModule, pixel_counts
 from dlproj.data.imdb import IMDBConfig
@@ -15,7 +16,16 @@ from dlproj.results.style import png
 from dlproj.results.table import print_table
 from dlproj.settings import ConfigurationError
 from dlproj.survey import figures, tables
-from dlproj.survey.sets import OfficialSets, Place, check_places, class_counts, draw, one_of_each_class
+from dlproj.survey.sets import (
+    OfficialSets,
+    Place,
+    check_places,
+    class_counts,
+    draw,
+    one_of_each_class,
+    parse_places,
+    read,
+)
 
 Files = dict[str, Figure | str]  # by file name
 
@@ -31,22 +41,40 @@ def survey(sets: OfficialSets, name: str, places: Sequence[Place], seed: int, fo
     for table in found:
         print_table(*table)
         print()  # noqa: T201
-    files = samples(sets, draw(sets, seed), places) | {"labels.png": _label_counts(sets)} | histogram(sets)
+    files = grid(sets, seed) | samples(sets, places) | {"labels.png": _label_counts(sets)} | histogram(sets)
     print_table(("file",), [(str(path),) for path in _write(files, folder)])
 
 
-def samples(sets: OfficialSets, rows: Sequence[Sequence[Place]], places: Sequence[Place]) -> Files:
-    """The grid, a row for each class, as a picture or a text; and a picture of the samples at the places."""
+def write_samples(config: DataConfig, wanted: Sequence[str], seed: int, folder: Path) -> None:
+    """Write what figures.samples asks for of a data set. Raises DataError for a place that does not exist."""
+    sets = read(config, seed)
+    places = parse_places(text for text in wanted if text != "grid")
+    check_places(places, sets)
+    files = grid(sets, seed) if "grid" in wanted else {}
+    _write(files | samples(sets, places), folder)
+
+
+def grid(sets: OfficialSets, seed: int) -> Files:
+    """Samples drawn from each class, a row each, as a picture or a text."""
+    rows = draw(sets, seed)
     if not isinstance(sets.module, ImageDataModule):
-        return {"grid.txt": "\n".join(f"{_titled(sets, place)}\n{sets.shown(place)}\n" for place in chain(*rows))}
+        return {"grid.txt": _as_text(sets, chain(*rows))}
     names = sets.module.spec.classes
     some = "" if len(rows) == len(names) else f" of the first {len(rows)} of {len(names)} classes"
     images = [[_image(sets, place) for place in row] for row in rows]
-    return {
-        "grid.png": figures.grid(images, names[: len(rows)], f"Random training samples{some}"),
-        "samples.png": figures.chosen([_image(sets, place) for place in places],
-                                      [_titled(sets, place) for place in places]),
-    }  # fmt: skip
+    return {"grid.png": figures.grid(images, names[: len(rows)], f"Random training samples{some}")}
+
+
+def samples(sets: OfficialSets, places: Sequence[Place]) -> Files:
+    """The images at the places, in one picture; nothing of other data, which tables.samples() prints."""
+    if not places or not isinstance(sets.module, ImageDataModule):
+        return {}
+    images = [_image(sets, place) for place in places]
+    return {"samples.png": figures.chosen(images, [_titled(sets, place) for place in places])}
+
+
+def _as_text(sets: OfficialSets, places: Iterable[Place]) -> str:
+    return "\n".join(f"{_titled(sets, place)}\n{sets.shown(place)}\n" for place in places)
 
 
 def histogram(sets: OfficialSets) -> Files:

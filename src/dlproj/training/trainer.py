@@ -71,6 +71,7 @@ class TrainerConfig:
     limit_train_batches: int | None = None  # batches an epoch, 1 or more; unset: all
     limit_val_batches: int | None = None
     limit_test_batches: int | None = None
+    val_check_interval: int | None = None  # training batches from one validation to the next; unset: once an epoch
     threads: int | None = None  # a process, 1 or more; unset: the cores that this process may use, shared out
     progress_bar: bool = True
 
@@ -79,6 +80,7 @@ class TrainerConfig:
             within(f"trainer.{name}", getattr(self, name), "[1, inf)")
         for split in ("train", "val", "test"):
             within(f"trainer.limit_{split}_batches", getattr(self, f"limit_{split}_batches"), "[1, inf)")
+        within("trainer.val_check_interval", self.val_check_interval, "[1, inf)")
         within("trainer.gradient_clip_val", self.gradient_clip_val, "(0, inf)")
         self._check_steps_per_execution()
         one_of("trainer.precision", self.precision, PRECISIONS)
@@ -165,6 +167,7 @@ class TrainerConfig:
 
     def _named_alike(self) -> dict[str, Any]:
         names = ["max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches", "deterministic"]
+        names.append("val_check_interval")
         limits = {name: getattr(self, name) for name in self.__slots__ if name.startswith("limit_")}
         clipping = {"gradient_clip_algorithm": self.gradient_clip_algorithm.name} if self.gradient_clip_val else {}
         return {name: getattr(self, name) for name in names} | limits | clipping

@@ -1,0 +1,145 @@
+"""The table of reported against reproduced, as RESULTS.md, results.csv and at the terminal."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+
+from dlproj.reproduce.claims import Verdict
+from dlproj.reproduce.rows import Row, verdicts
+from dlproj.results import formats
+from dlproj.results.comparison import as_csv, as_markdown
+from dlproj.results.files import write_whole
+
+COLUMNS = ("experiment", "quantity", "reported", "reproduced", "difference", "claims", "time", "remark")
+_WORDS = {True: "held", False: "not held", None: "not judged"}
+_QUICK = (
+    "**A quick run: at most 2 epochs of 100 batches (4 for reviews). It shows that everything trains; figures and "
+    "verdicts are not those of the experiments.**"
+)
+Verdicts = dict[str, dict[str, Verdict]]
+
+
+def write(rows: Sequence[Row], command: str, quick: bool, folder: Path) -> list[Path]:
+    """Write RESULTS.md and results.csv into folder."""
+    judged = verdicts(rows)
+    files = {
+        folder / "RESULTS.md": as_page(rows, judged, command, quick),
+        folder / "results.csv": _csv(rows, judged, quick),
+    }
+    for path, text in files.items():
+        write_whole(path, text)
+    return list(files)
+
+
+def cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Each row's cells of COLUMNS, as people read them."""
+    judged = verdicts(rows)
+    return [_cells(row, judged) for row in rows]
+
+
+def as_page(rows: Sequence[Row], judged: Verdicts, command: str, quick: bool) -> str:
+    """RESULTS.md: where the figures come from, then a table and the claims of each suite."""
+    parts = ["# Reported and reproduced\n", _introduction(rows, command, quick)]
+    for suite, some in groupby(rows, lambda row: row.point.experiment.split("/")[0]):
+        mine = list(some)
+        document = mine[0].point.config.reference.document
+        parts.append(
+            f"## {suite}\n\nDocument {document}.\n\n{as_markdown(COLUMNS, [_cells(row, judged) for row in mine])}"
+        )
+        claims = [
+            [claim, _WORDS[verdict.holds], verdict.evidence]
+            for name in dict.fromkeys(row.point.experiment for row in mine)
+            for claim, verdict in judged[name].items()
+        ]
+        if claims:
+            parts.append(as_markdown(("claim", "verdict", "evidence"), claims))
+    return "\n".join(parts)
+
+
+def _introduction(rows: Sequence[Row], command: str, quick: bool) -> str:
+    runs = {run.folder: run.result for row in rows for run in row.runs}.values()
+    versions = sorted({f"{name} {version}" for run in runs for name, version in run.versions.items()})
+    commits = sorted({(run.git_commit or "unknown")[:10] for run in runs})
+    seeds = sorted({run.seed for run in runs})
+    lines = [
+        f"Made by `{command}`: {len(runs)} runs of one thread each, seeds {', '.join(map(str, seeds))}, "
+        f"{formats.duration(sum(run.seconds for run in runs))} of training in all.",
+        f"Machine: {'; '.join(sorted({run.machine for run in runs}))}. Versions: {', '.join(versions)}. "
+        f"Commits of the runs: {', '.join(commits)}.",
+        "Reproduced figures are means over the seeds ± their sample standard deviation; differences of accuracies are "
+        "in percentage points; the time is that of one training with its validation.",
+    ]
+    if quick:
+        lines.insert(0, _QUICK)
+    return "\n\n".join([*lines, _nearness(rows)]) + "\n"
+
+
+def _nearness(rows: Sequence[Row]) -> str:
+    """How near the accuracies came, in a sentence."""
+    accuracies = [row for row in rows if row.quantity.endswith("/accuracy") and row.difference is not None]
+    if not accuracies:
+        return "No reported accuracy is among these experiments."
+    distances = [abs(row.difference) for row in accuracies if row.difference is not None]
+    near = sum(distance <= 0.015 for distance in distances)
+    return (f"Of {len(accuracies)} reported accuracies {near} are reproduced within 1.5 points; the median distance is "
+            f"{100 * median(distances):.2f} points.")  # fmt: skip
+
+
+def _cells(row: Row, judged: Verdicts) -> list[str]:
+    return [
+        str(row.point),
+        row.quantity,
+        formats.NONE if row.reported is None else formats.quantity(row.quantity, row.reported),
+        _reproduced(row),
+        _difference(row),
+        _claims(judged[row.point.experiment].values()),
+        formats.duration(row.seconds),
+        row.remark,
+    ]
+
+
+def _reproduced(row: Row) -> str:
+    if row.mean is None:
+        return formats.NONE
+    if row.deviation is None:
+        return formats.quantity(row.quantity, row.mean)
+    if row.quantity.endswith("accuracy"):
+        return formats.mean_and_spread(row.quantity, row.mean, row.deviation)
+    if row.deviation == 0:
+        return formats.quantity(row.quantity, row.mean)
+    return f"{row.mean:,.4g} ± {row.deviation:.2g}"
+
+
+def _difference(row: Row) -> str:
+    if row.difference is None or not math.isfinite(row.difference):
+        return formats.NONE
+    if row.quantity.endswith("accuracy"):
+        return f"{100 * row.difference:+.2f}"
+    return "0" if row.difference == 0 else f"{row.difference:+,.4g}"
+
+
+def _claims(judged: Iterable[Verdict]) -> str:
+    words = [_WORDS[verdict.holds] for verdict in judged]
+    return ", ".join(f"{words.count(word)} {word}" for word in _WORDS.values() if word in words) or formats.NONE
+
+
+def _csv(rows: Sequence[Row], judged: Verdicts, quick: bool) -> str:
+    return as_csv([
+        {
+            "experiment": row.point.experiment,
+            "point": row.point.label,
+            "quantity": row.quantity,
+            "reported": row.reported,
+            "reproduced": row.mean,
+            "standard_deviation": row.deviation,
+            "seeds": len(row.values),
+            "difference": row.difference,
+            "claims": _claims(judged[row.point.experiment].values()),
+            "seconds": row.seconds,
+            "quick": str(quick).lower(),
+            "remark": row.remark,
+        }
+        for row in rows
+    ])  # fmt: skip
