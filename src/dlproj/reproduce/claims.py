@@ -63,6 +63,8 @@ class Verdict(NamedTuple):
 
 def judge(claim: str, runs: dict[tuple[str, str], list[Run]]) -> Verdict:
     """Check a claim of CLAIMS on runs by experiment and label."""
+    if claim not in CLAIMS:
+        return Verdict(None, "not judged: there is no check of it")
     evidence = Evidence(runs)
     try:
         holds = CLAIMS[claim](evidence)

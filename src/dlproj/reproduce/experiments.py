@@ -89,7 +89,9 @@ def _combinations(params: DictConfig | None) -> list[list[str]]:
 
 def _label(swept: Sequence[str]) -> str:
     parsed: list[Override] = OverridesParser.create().parse_overrides(list(swept))
-    return ", ".join(formats.setting(one.value()) for one in parsed)
+    values = [formats.setting(one.value()) for one in parsed]
+    return ", ".join(value.rpartition("/")[2] if one.key_or_group == "trial" else value
+                     for one, value in zip(parsed, values, strict=True))  # fmt: skip
 
 
 def _config(whole: DictConfig) -> Config:
