@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 from dlproj.config import Config, register, typed_config
 from dlproj.results import formats
-from dlproj.settings import ConfigurationError, require
+from dlproj.settings import require
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -32,11 +32,10 @@ class Point:
         return f"{self.experiment} {self.label}".rstrip()
 
 
-def names(conf: Path = CONF) -> list[str]:
+def names() -> list[str]:
     """All experiments, as `+experiment=` takes them; files that begin with _ are what several share."""
-    files = sorted((conf / "experiment").glob("*/*.yaml"))
-    if not files:
-        raise ConfigurationError(f"{conf} has no experiments: install dlproj from a checkout, with pip install -e .")
+    files = sorted((CONF / "experiment").glob("*/*.yaml"))
+    require(bool(files), f"{CONF} has no experiments: install dlproj from a checkout, with pip install -e .")
     return [f"{file.parent.name}/{file.stem}" for file in files if not file.stem.startswith("_")]
 
 
@@ -56,16 +55,16 @@ def no_experiment(name: str, known: Sequence[str]) -> str:
 
 
 @contextmanager
-def composing(conf: Path = CONF) -> Iterator[None]:
-    """Within it points() composes the files under conf."""
+def composing() -> Iterator[None]:
+    """Within it points() can be called."""
     register()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 
 
 def points(experiment: str, overrides: Sequence[str] = ()) -> list[Point]:
-    """What `python train.py -m +experiment=… overrides` would run, in its order; threads and name are set for it.
+    """What `python train.py -m +experiment=… overrides` would run, in its order.
 
     Raises ConfigurationError. The data need not be there.
     """

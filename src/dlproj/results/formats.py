@@ -68,3 +68,8 @@ def quantity(name: str, value: float) -> str:
     if name == "seconds":
         return duration(value)
     return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
+
+
+def reported(reference: dict[str, float]) -> str:
+    """The figures that a document reports, in one line: "test/accuracy 87.57%, parameters 11,602,354"."""
+    return ", ".join(f"{name} {quantity(name, value)}" for name, value in reference.items())

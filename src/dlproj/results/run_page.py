@@ -74,7 +74,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     if result.status != "completed":
         facts.pop("stop_reason", None)  # the trouble says it
     validation = {f"best {name}": formats.metric(name, best_value(run, name)) for name in validation_metrics([run])}
-    return [*validation.items(), ("best epoch", best), *((heading(key), text) for key, text in facts.items())]
+    reported = {"reported": formats.reported(result.reference)} if result.reference else {}
+    facts = {heading(key): text for key, text in facts.items()}
+    return [*(reported | validation | {"best epoch": best} | facts).items()]
 
 
 def _matrix(run: Run) -> Page | None:

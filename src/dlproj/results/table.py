@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dlproj.results import formats
 from dlproj.results.summary import RunResult
 
 
@@ -25,8 +26,10 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
     best = (
         f"{result.best_epoch} by {result.monitor}" if result.best_epoch else f"none: {result.monitor} was never finite"
     )
+    reported = [("reported", formats.reported(result.reference))] if result.reference else []
     return [
         ("test accuracy", f"{metrics['test/accuracy']:.2%} ({result.tested_weights} weights)"),
+        *reported,
         ("test loss", f"{metrics['test/loss']:.4f}"),
         ("best epoch", best),
         ("last epoch", f"{result.last_epoch}"),

@@ -57,10 +57,10 @@ def _start(job: Job) -> BaseProcess:
 
 
 def _call(job: Job) -> None:
-    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    sys.stdout.flush()
-    for stream in (1, 2):
-        os.dup2(log, stream)
+    log = job.log.open("w", buffering=1, encoding="utf-8")
+    for stream in (1, 2):  # what is not Python's own goes there, too
+        os.dup2(log.fileno(), stream)
+    sys.stdout = sys.stderr = log
     try:
         job.function(*job.arguments)
     except UserError as error:

@@ -1,0 +1,101 @@
+"""Which runs are needed, where they stand, and which are done."""
+
+import json
+from pathlib import Path
+
+import pytest
+from folders import summary
+
+from dlproj.data.image_folder import ImageFolderConfig
+from dlproj.reproduce.experiments import Point
+from dlproj.reproduce.plan import on_images, plan, shortened
+
+
+@pytest.fixture
+def point(composed):
+    """Call with overrides: a point of an experiment called toy/one."""
+
+    def make(*overrides, name="toy/one", label=""):
+        return Point(name, label, composed("data=digits", *overrides))
+
+    return make
+
+
+def leave(run, **changes):
+    """What the run would leave if it completed."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    run.config.save(run.folder / "config.yaml")
+    (run.folder / "summary.json").write_text(json.dumps(summary(**changes)))
+
+
+def test_each_point_runs_with_each_seed_and_every_first_seed_comes_first(point):
+    runs = plan([point(), point("model.hidden=[8]", label="[8], x/y")], 2, Path("logs"))
+    assert [str(run.folder) for run in runs] == [
+        "logs/toy/one/seed-0",
+        "logs/toy/one/8_,_x_y/seed-0",
+        "logs/toy/one/seed-1",
+        "logs/toy/one/8_,_x_y/seed-1",
+    ]
+    assert [run.config.seed for run in runs] == [0, 0, 1, 1]
+
+
+def test_equal_settings_are_run_once_for_all_who_have_them(point):
+    one, same, other = point(), point("name=other", name="toy/same"), point("figures=none", name="toy/other")
+    runs = plan([one, same, other], 1, Path("logs"))
+    assert [str(run.folder) for run in runs] == ["logs/toy/one/seed-0"] * 2 + ["logs/toy/other/seed-0"]
+
+
+def test_a_completed_run_of_the_same_settings_is_done(point, tmp_path):
+    (run,) = plan([point()], 1, tmp_path)
+    assert not run.is_done()
+    leave(run)
+    assert run.is_done()
+    (elsewhere,) = plan([point("data.root=/elsewhere", "name=new", "reference.place=there")], 1, tmp_path)
+    assert elsewhere.is_done()
+
+
+@pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
+def test_a_run_that_has_not_ended_well_is_not_done(point, tmp_path, status):
+    (run,) = plan([point()], 1, tmp_path)
+    leave(run, status=status)
+    assert not run.is_done()
+
+
+@pytest.mark.parametrize(
+    "override", ["optim.learning_rate=0.5", "trainer.max_epochs=3", "optim=sgd", "model.hidden=[8]"]
+)
+def test_a_run_of_other_settings_is_not_done(point, tmp_path, override):
+    (run,) = plan([point()], 1, tmp_path)
+    leave(run)
+    (other,) = plan([point(override)], 1, tmp_path)
+    assert other.folder == run.folder
+    assert not other.is_done()
+
+
+def test_a_damaged_folder_is_not_done(point, tmp_path):
+    (run,) = plan([point()], 1, tmp_path)
+    leave(run)
+    (run.folder / "config.yaml").write_text("{")
+    assert not run.is_done()
+
+
+def test_a_shortened_run_keeps_what_is_shorter_already(point):
+    trainer = shortened(point("trainer.max_epochs=1", "trainer.limit_train_batches=1")).config.trainer
+    assert (trainer.max_epochs, trainer.limit_train_batches, trainer.limit_test_batches) == (1, 1, None)
+    trainer = shortened(point("trainer.max_epochs=30")).config.trainer
+    assert (trainer.max_epochs, trainer.limit_train_batches) == (2, 100)
+
+
+def test_reviews_are_shortened_most(point):
+    trainer = shortened(point("data=imdb", "model=lstm", "trainer.max_epochs=30")).config.trainer
+    limits = trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches
+    assert (trainer.max_epochs, *limits) == (2, 4, 1, 1)
+
+
+def test_cifar10_is_read_from_images_with_its_other_settings(point):
+    cifar = point("data=cifar10", "data.batch_size=8", "data.scaling=none")
+    images = on_images(cifar, Path("tree")).config.data
+    assert images == ImageFolderConfig(root="tree", batch_size=8, scaling=cifar.config.data.scaling)
+    digits = point()
+    assert on_images(digits, Path("tree")) is digits
+    assert images.image_size == 32

@@ -1,0 +1,86 @@
+"""Jobs in processes of their own: as many at once as asked for, each by itself, none of them left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from dlproj.settings import DataError
+from dlproj.sweeps.pool import Job, run_jobs
+
+
+def say(text):
+    sys.stdout.write(f"{text}\n")
+    sys.stderr.write(f"{text}\n")
+
+
+def fail():
+    raise DataError("no such data: look elsewhere")
+
+
+def crash():
+    raise ZeroDivisionError("a mistake")
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def meet(folder, number):
+    """Leave a mark and wait until another job has left its own: no end unless two run at once."""
+    (folder / f"mark-{number}").touch()
+    while not (folder / f"mark-{1 - number}").exists():
+        pass
+
+
+def test_each_job_is_told_of_with_its_exit_code_and_what_it_printed(tmp_path):
+    jobs = [
+        Job(say, ("hello",), tmp_path / "a/log.txt"),
+        Job(fail, (), tmp_path / "b.txt"),
+        Job(crash, (), tmp_path / "c.txt"),
+        Job(die, (), tmp_path / "d.txt"),
+        Job(say, ("bye",), tmp_path / "e.txt"),
+    ]
+    told = []
+    run_jobs(jobs, 1, lambda job, code: told.append((job.log.name, code)))
+    assert told == [("log.txt", 0), ("b.txt", 1), ("c.txt", 1), ("d.txt", -signal.SIGKILL), ("e.txt", 0)]
+    assert (tmp_path / "a/log.txt").read_text() == "hello\nhello\n"
+    assert (tmp_path / "b.txt").read_text() == "error: no such data: look elsewhere\n"
+    assert "ZeroDivisionError: a mistake" in (tmp_path / "c.txt").read_text()
+
+
+def test_two_jobs_run_at_the_same_time_where_two_are_asked_for(tmp_path):
+    codes = []
+    run_jobs([Job(meet, (tmp_path, n), tmp_path / f"{n}.txt") for n in (0, 1)], 2, lambda _, code: codes.append(code))
+    assert codes == [0, 0]
+
+
+def test_a_job_has_this_process_memory_and_changes_only_its_own(tmp_path):
+    shared = ["unchanged"]
+    run_jobs([Job(shared.append, ("changed",), tmp_path / "log.txt")], 1, lambda *_: None)
+    assert shared == ["unchanged"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_the_parent_ends_the_jobs(sent, tmp_path):
+    script = textwrap.dedent(f"""
+        import os, signal, sys, time
+        from pathlib import Path
+        from dlproj.sweeps.pool import Job, run_jobs
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        def work():
+            Path({str(tmp_path)!r}, "pid.tmp").write_text(str(os.getpid()))
+            os.rename({str(tmp_path / "pid.tmp")!r}, {str(tmp_path / "pid")!r})
+            while True: time.sleep(60)
+        run_jobs([Job(work, (), Path({str(tmp_path)!r}, "log.txt"))], 1, print)
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    while not (tmp_path / "pid").exists():
+        assert process.poll() is None
+    process.send_signal(sent)
+    process.wait(timeout=30)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
