@@ -14,7 +14,7 @@ from dlproj.optim import CosineConfig
 from dlproj.settings import ConfigurationError, UserError
 
 CONF = Path(__file__).parents[1] / "conf"
-CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml"))
+CHOICES = sorted(f"{group}={file.stem}" for group in [*SCHEMAS, "figures"] for file in (CONF / group).glob("*.yaml"))
 GOES_WITH = {
     "data=imdb": ["model=lstm"],
     "model=lstm": ["data=imdb"],
@@ -96,13 +96,16 @@ def test_damaged_settings_are_refused_with_the_name_of_the_file(content, tmp_pat
 
 
 REFUSED = {
+    "trainer.val_check_interval=0": "trainer.val_check_interval=0 is impossible: set a value in [1, inf)",
+    "figures.samples=[grids]": "figures.samples=grids names no samples: set grid, or train: or test: with numbers",
+    "figures.samples=[train:-1]": "figures.samples=train:-1 names no samples: set grid, or train: or test: with",
     "figures.gradients=true trainer.steps_per_execution=2": "figures.gradients=true looks at each batch by itself",
     "figures.gradients=true trainer.precision=16-mixed": "figures.gradients=true needs gradients that are not scaled",
     "figures.gallery=-1": "figures.gallery=-1 is impossible: set a value in [0, inf)",
     "figures.most_wrong=-1": "figures.most_wrong=-1 is impossible: set a value in [0, inf)",
     "model.hiden=[3]": "model.hiden is no setting: did you mean model.hidden?",
     "+model.foo=3": "model.foo is no setting: the settings there are activation, batch_norm, bias_initializer",
-    "+typo=1": "typo is no setting: the settings there are callbacks, data, figures, model, name, optim, scheduler",
+    "+typo=1": "typo is no setting: the settings there are callbacks, data, figures, model, name, optim, reference",
     "modl=mlp": "modl is no setting: did you mean model?",
     "model=foo": "model=foo is no choice: set one of gru, lstm, mlp, simple_rnn",
     "optim=lion": "optim=lion is no choice: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from dlproj.config import load
 from dlproj.data.imdb import IMDBDataModule
+from dlproj.models.mlp import MLPClassifier
+from dlproj.results.reference import ReferenceConfig
 from dlproj.run import best_epoch, run, train
-from dlproj.settings import DataError
+from dlproj.settings import ConfigurationError, DataError
 
 QUICK = [
     *("data=digits", "data.batch_size=128", "model.hidden=[16]"),
@@ -261,6 +264,51 @@ def test_two_processes_end_with_the_weights_of_one_with_twice_the_batch(composed
     assert two.metrics["val/macro_f1"] == one.metrics["val/macro_f1"]
     assert two.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], abs=1e-6)
     assert len(table(tmp_path / "two")) == 3
+
+
+def test_the_summary_holds_the_reported_figures_and_what_the_data_is(composed, tmp_path):
+    reported = {"test/accuracy": {1: 0.5, 3: 0.75}, "parameters": 1210}
+    reference = ReferenceConfig(document="d", by="trainer.max_epochs", reported=reported)
+    config = replace(composed(*QUICK, "trainer.max_epochs=1"), reference=reference)
+    result = train(config, tmp_path)
+    found = summary(tmp_path)
+    assert found["reference"] == result.reference == {"test/accuracy": 0.5, "parameters": 1210.0}
+    assert found["samples"] == {"train": 1293, "val": 144, "test": 360}
+    assert found["input_shape"] == [1, 8, 8]
+    assert load(tmp_path / "config.yaml") == config
+
+
+def test_validation_after_every_batch_changes_no_weight_and_comes_as_often(composed, tmp_path, monkeypatch):
+    passes = []
+    monkeypatch.setattr(MLPClassifier, "on_validation_start", lambda model: passes.append(model.trainer.global_step))
+    shorter = [*QUICK, "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
+    train(composed(*shorter), tmp_path / "once")
+    assert passes == [3, 6]
+    passes.clear()
+    result = train(composed(*shorter, "trainer.val_check_interval=1"), tmp_path / "each")
+    assert passes == [1, 2, 3, 4, 5, 6]
+    for name, value in weights(tmp_path / "once").items():
+        assert torch.equal(value, weights(tmp_path / "each")[name])
+    assert table(tmp_path / "once") == table(tmp_path / "each")
+    assert result.last_epoch == 2
+
+
+def test_a_validation_that_would_never_come_is_refused(composed, tmp_path):
+    message = r"trainer\.val_check_interval=4 is more than the 3 training batches of an epoch: set it lower"
+    config = composed(*QUICK, "trainer.limit_train_batches=3", "trainer.val_check_interval=4")
+    with pytest.raises(ConfigurationError, match=message):
+        train(config, tmp_path)
+
+
+def test_pictures_of_samples_are_drawn_where_they_are_asked_for(composed, tmp_path):
+    train(composed(*QUICK, "trainer.max_epochs=1", "figures.samples=[grid,'train:0,1','test:359']"), tmp_path)
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["grid.png", "samples.png"]
+
+
+def test_a_sample_that_does_not_exist_ends_the_run_before_training(composed, tmp_path):
+    with pytest.raises(DataError, match="test:360 does not exist: the test set has 360 samples"):
+        train(composed(*QUICK, "figures.samples=['test:360']"), tmp_path)
+    assert not (tmp_path / "metrics.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ def test_settings_reach_lightnings_trainer(tmp_path):
         limit_train_batches=2,
         limit_val_batches=4,
         limit_test_batches=5,
+        val_check_interval=2,
         deterministic=False,
         progress_bar=False,
     )
@@ -24,6 +25,7 @@ def test_settings_reach_lightnings_trainer(tmp_path):
     assert (trainer.gradient_clip_val, trainer.gradient_clip_algorithm) == (0.5, "value")
     assert trainer.accumulate_grad_batches == 3
     assert (trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches) == (2, 4, 5)
+    assert trainer.val_check_interval == 2
     assert trainer.progress_bar_callback is None
     assert not torch.are_deterministic_algorithms_enabled()
 

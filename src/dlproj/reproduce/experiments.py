@@ -27,6 +27,7 @@ class Point:
     experiment: str  # "mlp/activations"
     label: str  # the values of the swept settings: "relu"; empty without a sweep
     config: Config
+    overrides: tuple[str, ...] = ()  # the swept settings as typed: "model.activation=relu"
 
     def __str__(self) -> str:
         return f"{self.experiment} {self.label}".rstrip()
@@ -71,19 +72,19 @@ def points(experiment: str, overrides: Sequence[str] = ()) -> list[Point]:
     fixed = [f"+experiment={experiment}", f"name={experiment.replace('/', '-')}", *overrides]
     whole = compose("config", fixed, return_hydra_config=True)
     combinations = _combinations(whole.hydra.sweeper.params)
-    if combinations == [[]]:
+    if combinations == [()]:
         return [Point(experiment, "", _config(whole))]
     return [
-        Point(experiment, _label(swept), _config(compose("config", [*fixed, *swept], return_hydra_config=True)))
+        Point(experiment, _label(swept), _config(compose("config", [*fixed, *swept], return_hydra_config=True)), swept)
         for swept in combinations
     ]
 
 
-def _combinations(params: DictConfig | None) -> list[list[str]]:
+def _combinations(params: DictConfig | None) -> list[tuple[str, ...]]:
     swept = [f"{name!s}={values}" for name, values in params.items()] if params else []
     parsed = OverridesParser.create().parse_overrides(swept)
     (combinations,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [list(one) for one in combinations]
+    return [tuple(one) for one in combinations]
 
 
 def _label(swept: Sequence[str]) -> str:

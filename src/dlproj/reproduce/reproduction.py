@@ -1,6 +1,7 @@
 """Run what has not been run, and put all of it into a table."""
 
 import fcntl
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,8 +61,13 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> None:
         words = f"{one.point} seed {one.config.seed}: {outcome(one)}"
         print(f"[{ended}/{len(missing)}] {words}", flush=True)  # noqa: T201
 
-    overrides = {log: [f"+experiment={one.point.experiment}", f"seed={one.config.seed}"] for log, one in by_log.items()}
-    run_jobs([Job(run, (one.config, one.folder, overrides[log]), log) for log, one in by_log.items()], at_once, say)
+    for one in missing:
+        shutil.rmtree(one.folder, ignore_errors=True)  # a run that did not end, or one of other settings
+    run_jobs([Job(run, (one.config, one.folder, _overrides(one)), log) for log, one in by_log.items()], at_once, say)
+
+
+def _overrides(planned: PlannedRun) -> list[str]:
+    return [f"+experiment={planned.point.experiment}", *planned.point.overrides, f"seed={planned.config.seed}"]
 
 
 def outcome(planned: PlannedRun) -> str:

@@ -52,6 +52,16 @@ def _validates_between(trainer: Any, batches: int, steps: int) -> bool:
     return interval != 1.0
 
 
+def _check_interval(trainer: Any) -> None:
+    """Raise ConfigurationError where no validation would come within an epoch."""
+    interval, data = trainer.val_check_interval, trainer.datamodule
+    if isinstance(interval, int) and isinstance(data, DataModule):
+        batches, limit = data.train_dataloader().batches, trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else batches
+        message = f"trainer.val_check_interval={interval} is more than the {batches} training batches of an epoch"
+        require(interval <= batches, f"{message}: set it lower or leave it unset")
+
+
 class StepsPerExecution(Callback):
     """Makes the data module hand out so many batches a call, and the model step by itself, as Keras's setting does.
 
@@ -68,6 +78,7 @@ class StepsPerExecution(Callback):
     def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
         """Before Lightning reads the loader's length and the optimizers. Raises ConfigurationError."""
         if stage == "fit":
+            _check_interval(trainer)
             self.steps = self._choose(trainer, model)
             # It stays so after the fit: Lightning's global_step is that of the one or the other way.
             model.automatic_optimization = self.steps == 1
