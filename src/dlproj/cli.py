@@ -263,23 +263,27 @@ def reproduce(
     """Run the experiments of conf/experiment that have not been run, and put them beside the reported figures.
 
     Runs are kept in logs/reproduce, quick ones in logs/reproduce-quick: after an interruption it goes on with those
-    that are missing. A run that dies is a row that says so, and the exit code is 1.
+    that are missing. The table holds all that was ever run; a run that dies is a row that says so, and the exit code
+    is 1.
 
     Example: `dlproj reproduce mlp/activations --quick`
     """
     import shlex
 
+    from dlproj.experiments import names, select
     from dlproj.machine import usable_cores
     from dlproj.reproduce.reproduction import Options, reproduce
     from dlproj.reproduce.rows import rows
-    from dlproj.reproduce.table import COLUMNS, cells, write
+    from dlproj.reproduce.table import COLUMNS, cells, check_folder, write
     from dlproj.results.table import print_table
 
     folder = Path("logs/reproduce-quick" if quick else "logs/reproduce")
     seeds = seeds or (1 if quick else 3)
-    options = Options(experiments or [], quick, seeds, jobs or usable_cores(), folder, cifar10_images)
-    found = rows(reproduce(options))
-    print_table(COLUMNS, cells(found))
+    check_folder(output or folder, quick)
+    found = rows(reproduce(Options(experiments or [], quick, seeds, jobs or usable_cores(), folder, cifar10_images)))
+    selected = select(experiments or [], names())
+    asked = [row for row in found if row.point.experiment in selected]
+    print_table(COLUMNS, cells(asked, quick))
     for path in write(found, shlex.join(["dlproj", *sys.argv[1:]]), quick, output or folder):
         print(path)  # noqa: T201
     if any(row.died for row in found):

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlproj.reproduce.experiments import names, no_experiment
+from dlproj.experiments import names, no_experiment
 from dlproj.settings import UserError, explain
 
 
@@ -94,7 +94,7 @@ def in_one_line(error: BaseException) -> str:
     """What went wrong and what to set instead."""
     if isinstance(error, MissingConfigException):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        if group.startswith("experiment/"):
+        if group.split("/")[0] == "experiment":
             return no_experiment(str(error.missing_cfg_file).removeprefix("experiment/"), names())
         known = f"set one of {', '.join(sorted(error.options))}" if error.options else "it has no file in conf/"
         return f"{group}={choice} is no choice: {known}"

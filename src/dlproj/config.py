@@ -94,6 +94,10 @@ class Config:
         reads_padding = isinstance(self.model, RNNConfig) and not self.model.masking
         message = "data.bucket_by_length=true saves work where padding is not read: set model.masking=true"
         require(not (bucketed and reads_padding), message)
+        stopping = self.callbacks.early_stopping
+        by_epoch = stopping.patience is not None or stopping.restore_best
+        message = "trainer.val_check_interval is for runs without early stopping: leave patience and restore_best unset"
+        require(not (self.trainer.val_check_interval and by_epoch), message)
         in_blocks = self.trainer.steps_per_execution not in ("auto", 1)
         scaled = self.figures.gradients and self.trainer.precision == "16-mixed"
         message = "figures.gradients=true needs gradients that are not scaled: set trainer.precision=bf16-mixed"

@@ -20,7 +20,6 @@ from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
 from dlproj.results.pictures import Pictures
 from dlproj.results.summary import RunResult
 from dlproj.settings import require
-from dlproj.survey.report import write_samples
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
 from dlproj.training.stopwatch import Stopwatch
@@ -48,9 +47,9 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
-    result = _begin(config, folder, overrides, model)
     if config.figures.samples and rank() == 0:
-        write_samples(config.data, config.figures.samples, config.seed, folder / "figures")
+        _write_samples(config, folder)
+    result = _begin(config, folder, overrides, model)
     inspection = Inspection()
     callbacks = [
         *config.callbacks.build(folder),
@@ -73,12 +72,18 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     return result
 
 
+def _write_samples(config: Config, folder: Path) -> None:
+    from dlproj.survey.report import write_samples  # which draws: runs that do not, do not wait for its imports
+
+    write_samples(config.data, config.figures.samples, config.seed, folder / "figures")
+
+
 def _leave(
     result: RunResult, config: Config, inspection: Inspection, tensorboard: EpochTensorBoard, pictures: Pictures
 ) -> None:
-    """Write what the run came to: the record first, then what is drawn from it."""
-    result.write()
+    """Write what the run came to, then what is drawn from it. With summary.json the run is complete."""
     inspection.write(Path(result.folder))
+    result.write()
     pictures.report()  # takes longest, so it goes first
     pictures.of_test(result.confusion_matrix, result.classes, inspection)
     for path in pictures.finish():
@@ -148,6 +153,7 @@ def _complete(
     result.stop_reason = stop_reason(trainer, config.trainer.max_time)
     _record_epochs(config, result, table)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
+    result.steps = trainer.global_step
     result.confusion_matrix = model.test_confusion_matrix
     result.samples = {split: len(getattr(data, split)) for split in ("train", "val", "test")}
     result.input_shape = list(data.spec.shape)

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from folders import summary
 
 from dlproj.data.image_folder import ImageFolderConfig
-from dlproj.reproduce.experiments import Point
-from dlproj.reproduce.plan import on_images, plan, shortened
+from dlproj.experiments import Point
+from dlproj.reproduce.plan import length, on_images, plan, shortened
 
 
 @pytest.fixture
@@ -47,18 +48,18 @@ def test_equal_settings_are_run_once_for_all_who_have_them(point):
 
 def test_a_completed_run_of_the_same_settings_is_done(point, tmp_path):
     (run,) = plan([point()], 1, tmp_path)
-    assert not run.is_done()
+    assert run.found() is None
     leave(run)
-    assert run.is_done()
+    assert run.found().result.parameters == 75010
     (elsewhere,) = plan([point("data.root=/elsewhere", "name=new", "reference.place=there")], 1, tmp_path)
-    assert elsewhere.is_done()
+    assert elsewhere.found()
 
 
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
 def test_a_run_that_has_not_ended_well_is_not_done(point, tmp_path, status):
     (run,) = plan([point()], 1, tmp_path)
     leave(run, status=status)
-    assert not run.is_done()
+    assert run.found() is None
 
 
 @pytest.mark.parametrize(
@@ -69,14 +70,14 @@ def test_a_run_of_other_settings_is_not_done(point, tmp_path, override):
     leave(run)
     (other,) = plan([point(override)], 1, tmp_path)
     assert other.folder == run.folder
-    assert not other.is_done()
+    assert other.found() is None
 
 
 def test_a_damaged_folder_is_not_done(point, tmp_path):
     (run,) = plan([point()], 1, tmp_path)
     leave(run)
     (run.folder / "config.yaml").write_text("{")
-    assert not run.is_done()
+    assert run.found() is None
 
 
 def test_a_shortened_run_keeps_what_is_shorter_already(point):
@@ -96,6 +97,45 @@ def test_cifar10_is_read_from_images_with_its_other_settings(point):
     cifar = point("data=cifar10", "data.batch_size=8", "data.scaling=none")
     images = on_images(cifar, Path("tree")).config.data
     assert images == ImageFolderConfig(root="tree", batch_size=8, scaling=cifar.config.data.scaling)
+    assert on_images(cifar, Path("tree")).overrides == ("data=image_folder", "data.root=tree")
     digits = point()
     assert on_images(digits, Path("tree")) is digits
     assert images.image_size == 32
+
+
+def test_what_images_were_read_decides_where_a_run_stands_and_whether_it_is_done(point, tmp_path):
+    cifar = point("data=cifar10")
+    one, other = (plan([on_images(cifar, tree)], 1, tmp_path)[0] for tree in (Path("one"), Path("other")))
+    (original,) = plan([cifar], 1, tmp_path)
+    assert original.folder == tmp_path / "toy/one/seed-0"
+    assert one.folder == other.folder == tmp_path / "toy/one/images/seed-0"
+    leave(one)
+    assert one.found()
+    assert other.found() is None
+    assert original.found() is None
+
+
+def test_a_run_from_before_a_setting_was_there_is_done(point, tmp_path):
+    (run,) = plan([point()], 1, tmp_path)
+    leave(run)
+    file = run.folder / "config.yaml"
+    settings = yaml.safe_load(file.read_text())
+    del settings["trainer"]["val_check_interval"], settings["figures"]["samples"], settings["reference"]
+    file.write_text(yaml.safe_dump(settings))
+    assert run.found()
+
+
+def test_a_run_with_a_damaged_table_is_not_done(point, tmp_path):
+    (run,) = plan([point()], 1, tmp_path)
+    leave(run)
+    (run.folder / "metrics.csv").write_text("epoch,val/loss\n1,high\n")
+    assert run.found() is None
+
+
+def test_runs_of_many_steps_are_longer_and_those_of_recurrent_networks_most_of_all(point):
+    short, small, rnn = (
+        point("data.batch_size=128"),
+        point("data.batch_size=8"),
+        point("data=imdb", "model=lstm", "data.batch_size=128"),
+    )
+    assert length(short.config) < length(small.config) < length(rnn.config)

@@ -14,7 +14,7 @@ def run(tmp_path):
     """Call with changes of the summary: the run that a folder with them tells of."""
 
     def make(**changes):
-        samples = {"samples": {"train": 1000, "val": 100, "test": 30}, "input_shape": [1, 28, 28]}
+        samples = {"samples": {"train": 1000, "val": 100, "test": 30}, "input_shape": [1, 28, 28], "steps": 62}
         return read_run(write_run(tmp_path / str(len(list(tmp_path.iterdir()))), **samples | changes))
 
     return make
@@ -29,7 +29,13 @@ def test_the_metrics_and_the_record_are_quantities(run):
         "last_epoch": 2,
         "best_epoch": 1,
     }
-    assert (found["samples"], found["test_samples"], found["classes"], found["inputs"]) == (1130, 30, 3, 784)
+    assert [found[name] for name in ("training_samples", "test_samples", "classes", "height", "width")] == [
+        1100,
+        30,
+        3,
+        28,
+        28,
+    ]
 
 
 def test_wrong_samples_and_the_class_confused_most_are_counted(run):
@@ -42,7 +48,7 @@ def test_times_follow_from_the_rate_and_the_batch(run):
     found = quantities(run(samples_per_second=16_000.0))  # batches of 32, of 1000 samples
     assert found["milliseconds_a_batch"] == pytest.approx(2.0)
     assert found["seconds_an_epoch"] == pytest.approx(0.75)
-    assert found["steps_an_epoch"] == 32
+    assert found["steps_an_epoch"] == 31
 
 
 def test_what_a_run_does_not_have_is_no_quantity(run):
@@ -67,3 +73,10 @@ def test_a_metric_by_epoch_is_that_of_the_runs_which_came_so_far(run):
     assert by_epoch([run(), run()], "val/accuracy", 2) == [0.875, 0.875]
     assert by_epoch([run()], "val/accuracy", 3) == []
     assert by_epoch([run()], "val/nothing", 1) == []
+
+
+def test_where_the_test_set_validates_it_is_no_training_set(tmp_path):
+    samples = {"samples": {"train": 1000, "val": 30, "test": 30}}
+    found = quantities(read_run(write_run(tmp_path / "0", settings={"data.val": "test"}, **samples)))
+    assert (found["training_samples"], found["test_samples"]) == (1000, 30)
+    assert "height" not in found

@@ -1,13 +1,17 @@
 """`dlproj reproduce` as a user types it: what it runs, what it keeps, and what it says of runs that die."""
 
 import csv
+import fcntl
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from dlproj.reproduce.experiments import CONF
+from dlproj.experiments import CONF
 from dlproj.results.record import read_run
 
 BASE = """# @package _global_
@@ -56,7 +60,7 @@ hydra:
 START = """
 import sys
 from pathlib import Path
-from dlproj.reproduce import experiments
+from dlproj import experiments
 experiments.CONF = Path(sys.argv.pop(1))
 from dlproj.cli import main
 sys.argv[0] = "dlproj"
@@ -85,9 +89,13 @@ def reproduce(toys, tmp_path):
 
     def run(*arguments):
         command = [sys.executable, "-W", "error", "-c", START, str(toys), "reproduce", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
 
     return run
+
+
+def summaries(tmp_path):
+    return sorted(path.parent for path in (tmp_path / "logs").glob("**/summary.json"))
 
 
 def table(path):
@@ -98,7 +106,7 @@ def test_what_has_not_been_run_is_run_once_and_a_run_that_dies_is_a_row(reproduc
     first = reproduce("--seeds", "2", "--jobs", "2")
     assert first.returncode == 1, first.stderr  # toy/dying
     lines = first.stdout.splitlines()
-    assert lines[0] == "8 runs, 6 of them to do, 2 at once"  # toy/one is toy/sweep's first
+    assert lines[0] == "6 runs, 6 of them to do, 2 at once"  # toy/one is toy/sweep's first
     assert sum("died: " in line and line.startswith("[") for line in lines) == 2
     rows = {
         (row["experiment"], row["point"], row["quantity"]): row
@@ -115,11 +123,64 @@ def test_what_has_not_been_run_is_run_once_and_a_run_that_dies_is_a_row(reproduc
     assert shared.result.reference == {"test/accuracy": 0.5, "test/jaccard": 0.5}
     again = reproduce("toy/one", "toy/sweep", "--seeds", "2")
     assert again.returncode == 0, again.stderr
-    assert again.stdout.splitlines()[0].startswith("6 runs, 0 of them to do")
-    assert table(tmp_path / "logs/reproduce/results.csv")[0] == rows["toy/one", "", "test/accuracy"]
+    assert again.stdout.splitlines()[0].startswith("4 runs, 0 of them to do")
+    assert {row["experiment"] for row in table(tmp_path / "logs/reproduce/results.csv")} == {"toy/one", "toy/sweep"}
+    assert "toy/sweep" not in reproduce("toy/one").stdout.split("experiment\t")[1]
+    kept = {(row["experiment"], row["point"], row["quantity"]): row["seeds"]
+            for row in table(tmp_path / "logs/reproduce/results.csv")}  # fmt: skip
+    assert kept["toy/one", "", "test/accuracy"] == "3"
+    assert kept["toy/sweep", "tanh", "test/accuracy"] == "2"  # not asked for, but not lost
 
 
-def test_an_interrupted_run_is_run_again_and_the_figures_are_the_same(reproduce, tmp_path):
+def test_a_run_of_other_settings_is_set_aside(reproduce, toys, tmp_path):
+    assert reproduce("toy/one", "--seeds", "1").returncode == 0
+    before = read_run(tmp_path / "logs/reproduce/toy/one/seed-0")
+    (toys / "experiment/toy/one.yaml").write_text(BASE.replace("hidden: [8]", "hidden: [4]"))
+    assert "1 runs, 1 of them to do" in reproduce("toy/one", "--seeds", "1").stdout
+    after, aside = map(read_run, summaries(tmp_path))
+    assert (after.folder.name, after.settings["model"]["hidden"]) == ("seed-0", [4])
+    assert aside.folder.name.startswith("seed-0-replaced-")
+    assert aside.result.metrics == before.result.metrics
+    assert after.result.overrides[0] == "+experiment=toy/one"
+
+
+LONG = BASE.replace("max_epochs: 1", "max_epochs: 100000")
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_what_ends_the_command_ends_its_runs(sent, code, toys, tmp_path):
+    (toys / "experiment/toy/one.yaml").write_text(LONG)
+    command = [sys.executable, "-c", START, str(toys), "reproduce", "toy/one", "--seeds", "2", "--jobs", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    tables = [tmp_path / f"logs/reproduce/toy/one/seed-{seed}/metrics.csv" for seed in (0, 1)]
+    until(lambda: all(table.exists() for table in tables))
+    children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert len(children) >= 2
+    process.send_signal(sent)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    until(lambda: not any(alive(child) for child in children))
+    if sent != signal.SIGKILL:
+        assert "interrupted: 0 of 2 runs have ended; the same command goes on" in out
+        assert "Traceback" not in err
+        assert {read_run(folder).result.status for folder in summaries(tmp_path)} == {"interrupted"}
+    (toys / "experiment/toy/one.yaml").write_text(BASE)
+
+
+def until(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def alive(pid):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_run_that_did_not_end_is_run_again_and_the_figures_are_the_same(reproduce, tmp_path):
     assert reproduce("toy/one", "--quick", "--output", "out").returncode == 0
     before = table(tmp_path / "out/results.csv")
     assert "A quick run" in (tmp_path / "out/RESULTS.md").read_text()
@@ -131,14 +192,32 @@ def test_an_interrupted_run_is_run_again_and_the_figures_are_the_same(reproduce,
     assert [row | {"seconds": ""} for row in after] == [row | {"seconds": ""} for row in before]
 
 
+def test_a_second_command_at_the_same_time_is_refused(reproduce, tmp_path):
+    (tmp_path / "logs/reproduce").mkdir(parents=True)
+    with (tmp_path / "logs/reproduce/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = reproduce("toy/one")
+    message = "error: another dlproj reproduce works in logs/reproduce: wait for it\n"
+    assert (done.returncode, done.stderr) == (1, message)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["toy/onee"], "error: toy/onee is no experiment: did you mean toy/one or toy/sweep or toy/dying?\n"),
+        (
+            ["--cifar10-images", "/nowhere"],
+            "error: --cifar10-images /nowhere holds no train/ and test/: name a folder that does\n",
+        ),
+        (
+            ["--output", "/dev/null/x"],
+            "error: --output /dev/null/x cannot be used ([Errno 20] Not a directory: "
+            "'/dev/null/x'): name another folder\n",
+        ),
         (["lab4"], "error: lab4 is no experiment: set one of toy/dying, toy/one, toy/sweep, toy\n"),
     ],
 )
-def test_an_unknown_experiment_is_one_line(reproduce, arguments, message, tmp_path):
+def test_what_cannot_be_is_one_line(reproduce, arguments, message, tmp_path):
     done = reproduce(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
 

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from multiprocessing.context import ForkProcess
 
 import pytest
 
@@ -32,8 +34,7 @@ def die():
 def meet(folder, number):
     """Leave a mark and wait until another job has left its own: no end unless two run at once."""
     (folder / f"mark-{number}").touch()
-    while not (folder / f"mark-{1 - number}").exists():
-        pass
+    until((folder / f"mark-{1 - number}").exists)
 
 
 def test_each_job_is_told_of_with_its_exit_code_and_what_it_printed(tmp_path):
@@ -64,13 +65,12 @@ def test_a_job_has_this_process_memory_and_changes_only_its_own(tmp_path):
     assert shared == ["unchanged"]
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_what_ends_the_parent_ends_the_jobs(sent, tmp_path):
     script = textwrap.dedent(f"""
-        import os, signal, sys, time
+        import os, time
         from pathlib import Path
         from dlproj.sweeps.pool import Job, run_jobs
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         def work():
             Path({str(tmp_path)!r}, "pid.tmp").write_text(str(os.getpid()))
             os.rename({str(tmp_path / "pid.tmp")!r}, {str(tmp_path / "pid")!r})
@@ -78,9 +78,43 @@ def test_what_ends_the_parent_ends_the_jobs(sent, tmp_path):
         run_jobs([Job(work, (), Path({str(tmp_path)!r}, "log.txt"))], 1, print)
     """)
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    while not (tmp_path / "pid").exists():
-        assert process.poll() is None
+    until(lambda: (tmp_path / "pid").exists() or process.poll() is not None)
     process.send_signal(sent)
     process.wait(timeout=30)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+    pid = int((tmp_path / "pid").read_text())
+    until(lambda: not runs(pid))
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def runs(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(tmp_path, monkeypatch):
+    started = []
+    start = ForkProcess.start
+
+    def start_and_interrupt(process):
+        start(process)
+        started.append(process)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(ForkProcess, "start", start_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([Job(time.sleep, (600,), tmp_path / "log.txt")], 1, print)
+    assert [process.is_alive() for process in started] == [False]
+
+
+def test_handlers_of_signals_are_as_they_were(tmp_path):
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    run_jobs([Job(say, ("hello",), tmp_path / "log.txt")], 1, lambda *_: None)
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before

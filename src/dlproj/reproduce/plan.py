@@ -6,20 +6,20 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dlproj.config import Config
+from dlproj.config import Config, load
 from dlproj.data.cifar10 import CIFAR10Config
 from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.data.imdb import IMDBConfig
-from dlproj.reproduce.experiments import Point
-from dlproj.results.comparison import flat
-from dlproj.results.record import read_result, read_settings
+from dlproj.experiments import Point
+from dlproj.models.rnn import RNNConfig
+from dlproj.results.comparison import WITHOUT_EFFECT, flat
+from dlproj.results.record import Run, read_run
 from dlproj.settings import UserError
 
 FIXED = ("figures=none", "trainer.threads=1", "trainer.progress_bar=false")  # an experiment's own figures stay
-_QUICK_EPOCHS = 2
-_QUICK_BATCHES = 100  # an epoch
-_QUICK_REVIEW_BATCHES = 4  # a step of an LSTM over 200 words takes half a second
-_WITHOUT_EFFECT = ("name", "data.root", "trainer.progress_bar", "reference.")
+QUICK_EPOCHS = 2
+QUICK_BATCHES = 100  # an epoch
+QUICK_REVIEW_BATCHES = 4  # a step of an LSTM over 200 words takes half a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,26 @@ class PlannedRun:
     identity: str
     folder: Path
 
-    def is_done(self) -> bool:
-        """Whether the folder holds a completed run of these very settings."""
+    def found(self) -> Run | None:
+        """The completed run of these very settings that the folder holds, if it does."""
         try:
-            completed = read_result(self.folder).status == "completed"
-            return completed and identity(read_settings(self.folder)) == self.identity
+            run = read_run(self.folder)
+            return run if run.result.status == "completed" and self._settings_are_equal(run.settings) else None
         except UserError:
-            return False
+            return None
+
+    def _settings_are_equal(self, settings: dict[str, Any]) -> bool:
+        if identity(settings) == self.identity:
+            return True
+        # A run of an older version lacks settings that there were not yet: load() fills in what they meant.
+        return identity(load(self.folder / "config.yaml").settings()) == self.identity
 
 
 def identity(settings: dict[str, Any]) -> str:
     """The settings that decide what a run leaves, as text."""
-    deciding = {key: value for key, value in flat(settings).items() if not key.startswith(_WITHOUT_EFFECT)}
+    own_data = settings["schema"]["data"] == "image_folder"  # the other data sets are the same everywhere
+    ignored = WITHOUT_EFFECT - {"figures"} - ({"data.root"} if own_data else set())
+    deciding = {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
     return json.dumps(deciding, sort_keys=True)
 
 
@@ -53,25 +61,34 @@ def plan(points: Sequence[Point], seeds: int, folder: Path) -> list[PlannedRun]:
         for point in points:
             config = replace(point.config, seed=seed)
             key = identity(config.settings())
-            own = folder / point.experiment / _as_folder(point.label) / f"seed-{seed}"
+            own = folder / point.experiment / _as_folder(point) / f"seed-{seed}"
             planned.append(PlannedRun(point, config, key, folders.setdefault(key, own)))
     return planned
 
 
-def _as_folder(label: str) -> str:
+def _as_folder(point: Point) -> str:
+    label = point.label + ("images" if isinstance(point.config.data, ImageFolderConfig) else "")
     kept = "".join(character if character.isalnum() or character in "-._," else "_" for character in label)
     return kept.strip("_")
 
 
+def length(config: Config) -> float:
+    """How long a run may take, in no unit: to start the longest ones first."""
+    a_step = 100 if isinstance(config.model, RNNConfig) else 1
+    return a_step * config.trainer.max_epochs / config.data.batch_size
+
+
 def shortened(point: Point) -> Point:
     """The point with so few epochs and batches that it takes seconds: to see that it trains, not what comes of it."""
-    trainer = replace(point.config.trainer, max_epochs=min(point.config.trainer.max_epochs, _QUICK_EPOCHS))
+    trainer = replace(point.config.trainer, max_epochs=min(point.config.trainer.max_epochs, QUICK_EPOCHS))
     reviews = isinstance(point.config.data, IMDBConfig)
-    batches = _QUICK_REVIEW_BATCHES if reviews else _QUICK_BATCHES
+    batches = QUICK_REVIEW_BATCHES if reviews else QUICK_BATCHES
     trainer.limit_train_batches = min(batches, trainer.limit_train_batches or batches)
+    changed = [f"trainer.max_epochs={trainer.max_epochs}", f"trainer.limit_train_batches={trainer.limit_train_batches}"]
     if reviews:
         trainer.limit_val_batches = trainer.limit_test_batches = 1
-    return replace(point, config=replace(point.config, trainer=trainer))
+        changed += ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
+    return replace(point, config=replace(point.config, trainer=trainer), overrides=(*point.overrides, *changed))
 
 
 def on_images(point: Point, folder: Path) -> Point:
@@ -81,4 +98,5 @@ def on_images(point: Point, folder: Path) -> Point:
         return point
     shared = {field.name: getattr(data, field.name) for field in fields(data)}
     images = ImageFolderConfig(**shared | {"root": str(folder)})
-    return replace(point, config=replace(point.config, data=images))
+    overrides = (*point.overrides, "data=image_folder", f"data.root={folder}")
+    return replace(point, config=replace(point.config, data=images), overrides=overrides)

@@ -1,36 +1,49 @@
 """What a run came to, as the quantities that documents report."""
 
 from collections.abc import Iterable
-from math import ceil, prod
 
 import numpy as np
 
 from dlproj.results.inspection import Histogram
 from dlproj.results.record import Run
 
-SMALL = 0.05  # the bound that the share of small weights is counted by
+LABELS = ("most_confused_class",)  # quantities that are names, of which there is no mean
+_SMALL = 0.05  # the bound that the share of small weights is counted by
 
 
 def quantities(run: Run) -> dict[str, float]:
-    """By name: the metrics of summary.json, and what follows from the record. Accuracies and shares are fractions."""
+    """By name: the metrics of summary.json, and what follows from the record.
+
+    Accuracies and shares are fractions, times are seconds or say their unit. `seconds` and `seconds_an_epoch` are with
+    validation, `milliseconds_a_batch` is of training alone.
+    """
     result = run.result
     found = dict(result.metrics) | {
         "parameters": float(result.parameters),
         "seconds": result.seconds,
         "last_epoch": float(result.last_epoch),
-        "samples": float(sum(result.samples.values())),
-        "test_samples": float(result.samples.get("test", 0)),
-        "inputs": float(prod(result.input_shape)),
         "classes": float(len(result.classes)),
-        "steps_an_epoch": float(ceil(result.samples.get("train", 0) / run.settings["data"]["batch_size"])),
     }
     if result.best_epoch is not None:
         found["best_epoch"] = float(result.best_epoch)
     if result.last_epoch:
         found["seconds_an_epoch"] = result.seconds / result.last_epoch
+        found["steps_an_epoch"] = result.steps / result.last_epoch
     if result.samples_per_second:
         found["milliseconds_a_batch"] = 1000 * run.settings["data"]["batch_size"] / result.samples_per_second
-    return found | _of_confusions(np.array(result.confusion_matrix)) | _of_weights(run)
+    return found | _of_data(run) | _of_confusions(np.array(result.confusion_matrix)) | _of_weights(run)
+
+
+def _of_data(run: Run) -> dict[str, float]:
+    """The official sets, and the height and width of images."""
+    samples = run.result.samples
+    if not samples:
+        return {}
+    training = samples["train"] + (0 if run.settings["data"].get("val") == "test" else samples["val"])
+    found = {"training_samples": float(training), "test_samples": float(samples["test"])}
+    if len(run.result.input_shape) == 3:
+        found |= {"height": float(run.result.input_shape[1]), "width": float(run.result.input_shape[2])}
+    return found
 
 
 def _of_confusions(counts: np.ndarray) -> dict[str, float]:
@@ -42,17 +55,15 @@ def _of_confusions(counts: np.ndarray) -> dict[str, float]:
 
 
 def _of_weights(run: Run) -> dict[str, float]:
-    """Of all weights and biases at the end of training, from their histograms: deviation, and share within ±SMALL."""
+    """Of all weights and biases at the end of training, from their histograms: deviation, and share within ±0.05."""
     last = [epochs[max(epochs)] for epochs in run.inspection.histograms.values()]
     if not last:
         return {}
     values, counts = (np.concatenate(parts) for parts in zip(*map(_centers, last), strict=True))
     mean = np.average(values, weights=counts)
     deviation = np.sqrt(np.average((values - mean) ** 2, weights=counts))
-    return {
-        "weight_deviation": float(deviation),
-        "small_weights": float(counts[abs(values) <= SMALL].sum() / counts.sum()),
-    }
+    share = counts[abs(values) <= _SMALL].sum() / counts.sum()
+    return {"weight_deviation": float(deviation), "small_weights": float(share)}
 
 
 def _centers(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:

@@ -1,20 +1,21 @@
-"""Run what has not been run, and put all of it into a table."""
+"""Run what has not been run."""
 
 import fcntl
+import secrets
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlproj.reproduce.experiments import Point, composing, names, points, select
-from dlproj.reproduce.plan import FIXED, PlannedRun, on_images, plan, shortened
-from dlproj.results.record import read_result
+from dlproj.data.files import brief
+from dlproj.experiments import Point, composing, names, points, select
+from dlproj.reproduce.plan import FIXED, PlannedRun, length, on_images, plan, shortened
+from dlproj.results.record import Run, read_result
 from dlproj.run import run
-from dlproj.settings import ConfigurationError, UserError
+from dlproj.settings import ConfigurationError, UserError, require
 from dlproj.sweeps.pool import Job, run_jobs
-
-LOG = "log.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,75 +29,144 @@ class Options:
     folder: Path  # of the runs
     cifar10_images: Path | None  # a tree of images to read instead of CIFAR-10 itself
 
+    def check(self) -> None:
+        """Raise ConfigurationError for folders that cannot be used."""
+        tree = self.cifar10_images
+        whole = tree is None or ((tree / "train").is_dir() and (tree / "test").is_dir())
+        require(whole, f"--cifar10-images {tree} holds no train/ and test/: name a folder that does")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.folder} cannot be made ({brief(error)}): work in another folder"
+            ) from error
 
-def reproduce(options: Options) -> list[PlannedRun]:
-    """Run what the options name and is not done. Returns all the runs; those that failed are not done.
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A planned run, and what became of it: a run, or why it died; neither where it was not asked for."""
+
+    planned: PlannedRun
+    run: Run | None
+    died: str = ""
+
+
+def reproduce(options: Options) -> list[Outcome]:
+    """Run what the options name and is not done; the outcomes of all experiments that were asked for or done before.
 
     Raises ConfigurationError before anything runs.
     """
+    options.check()
+    selected = select(options.wanted, names())
     with _alone_in(options.folder):
-        planned = plan(_points(options), options.seeds, options.folder)
-        missing = list({one.folder: one for one in planned if not one.is_done()}.values())
-        print(f"{len(planned)} runs, {len(missing)} of them to do, {options.jobs} at once", flush=True)  # noqa: T201
-        _run(missing, options.jobs)
-    return planned
+        planned = plan(_points(options), _seeds(options), options.folder)
+        outcomes = [Outcome(one, one.found()) for one in planned]
+        asked = {one.folder for one in planned if _is_asked(one, selected, options.seeds)}
+        missing: dict[Path, PlannedRun] = {}
+        for one in outcomes:
+            if one.run is None and one.planned.folder in asked:
+                missing.setdefault(one.planned.folder, one.planned)
+        print(f"{len(asked)} runs, {len(missing)} of them to do, {options.jobs} at once", flush=True)  # noqa: T201
+        died = _run(list(missing.values()), options.jobs)
+    return [_after(one, missing, died) for one in outcomes if one.run or one.planned.folder in asked]
+
+
+def _is_asked(planned: PlannedRun, selected: Sequence[str], seeds: int) -> bool:
+    return planned.point.experiment in selected and planned.config.seed < seeds
+
+
+def _after(before: Outcome, missing: dict[Path, PlannedRun], died: dict[Path, str]) -> Outcome:
+    if before.planned.folder not in missing:
+        return before
+    found = before.planned.found()
+    reason = died.get(before.planned.folder, "") or "its record is damaged"
+    return Outcome(before.planned, found, "" if found else reason)
+
+
+def _seeds(options: Options) -> int:
+    """As many as are asked for, or as earlier calls have run."""
+    found = [int(path.name.removeprefix("seed-")) for path in options.folder.glob("*/**/seed-*") if path.is_dir()
+             if path.name.removeprefix("seed-").isdigit()]  # fmt: skip
+    return max([options.seeds, *(number + 1 for number in found)])
 
 
 def _points(options: Options) -> list[Point]:
+    """Of all suites that are asked for or were before: what experiments have in common is run for the first of them."""
+    suites = {name.split("/")[0] for name in select(options.wanted, names())}
+    wanted = [name for name in names() if name.split("/")[0] in suites or (options.folder / name).exists()]
     with composing():
-        found = [point for name in select(options.wanted, names()) for point in points(name, FIXED)]
+        found = [point for name in wanted for point in points(name, FIXED)]
     if options.cifar10_images:
-        found = [on_images(point, options.cifar10_images) for point in found]
+        found = [on_images(point, options.cifar10_images.resolve()) for point in found]
     return [shortened(point) for point in found] if options.quick else found
 
 
-def _run(missing: Sequence[PlannedRun], at_once: int) -> None:
-    by_log = {one.folder / LOG: one for one in missing}
+def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
+    """Run them; by folder, why one died."""
+    by_log = {_log(one.folder): one for one in missing}
+    died: dict[Path, str] = {}
     ended = 0
 
     def say(job: Job, exit_code: int) -> None:
         nonlocal ended
         ended += 1
         one = by_log[job.log]
-        words = f"{one.point} seed {one.config.seed}: {outcome(one)}"
-        print(f"[{ended}/{len(missing)}] {words}", flush=True)  # noqa: T201
+        found = one.found()
+        if found is None:
+            died[one.folder] = why_it_died(one.folder, exit_code)
+        words = _in_words(found) if found else f"died: {died[one.folder]}"
+        print(f"[{ended}/{len(missing)}] {one.point} seed {one.config.seed}: {words}", flush=True)  # noqa: T201
 
-    for one in missing:
-        shutil.rmtree(one.folder, ignore_errors=True)  # a run that did not end, or one of other settings
-    run_jobs([Job(run, (one.config, one.folder, _overrides(one)), log) for log, one in by_log.items()], at_once, say)
-
-
-def _overrides(planned: PlannedRun) -> list[str]:
-    return [f"+experiment={planned.point.experiment}", *planned.point.overrides, f"seed={planned.config.seed}"]
-
-
-def outcome(planned: PlannedRun) -> str:
-    """What a run came to in a few words: its accuracy, or why it died."""
-    if not planned.is_done():
-        return f"died: {why_it_died(planned.folder)}"
-    result = read_result(planned.folder)
-    return f"{result.metrics['test/accuracy']:.2%} in {result.seconds:.1f} s"
-
-
-def why_it_died(folder: Path) -> str:
-    """The reason in its summary, else the last line that it printed."""
+    ordered = sorted(by_log.items(), key=lambda item: (item[1].config.seed, -length(item[1].config)))
     try:
-        result = read_result(folder)
-        if result.stop_reason:
-            return result.stop_reason.splitlines()[0]
+        run_jobs([Job(_run_one, (one,), log) for log, one in ordered], at_once, say)
+    except (KeyboardInterrupt, SystemExit):
+        print(f"interrupted: {ended} of {len(missing)} runs have ended; the same command goes on")  # noqa: T201
+        raise
+    return died
+
+
+def _run_one(planned: PlannedRun) -> None:
+    """In the process of its own. A run that did not end is begun anew; one of other settings is set aside."""
+    folder = planned.folder
+    try:
+        if read_result(folder).status == "completed":
+            folder.rename(folder.with_name(f"{folder.name}-replaced-{secrets.token_hex(3)}"))
+    except UserError:
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    overrides = [f"+experiment={planned.point.experiment}", *planned.point.overrides, *FIXED]
+    run(planned.config, folder, [*overrides, f"seed={planned.config.seed}"])
+
+
+def _in_words(found: Run) -> str:
+    return f"{found.result.metrics['test/accuracy']:.2%} in {found.result.seconds:.1f} s"
+
+
+def _log(folder: Path) -> Path:
+    """What the run prints, beside its folder."""
+    return folder.with_name(f"{folder.name}.log")
+
+
+def why_it_died(folder: Path, exit_code: int) -> str:
+    """The signal that killed it, the reason in its summary, or the error that it printed last."""
+    if exit_code < 0:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    try:
+        if reason := read_result(folder).stop_reason:
+            return reason.splitlines()[0]
     except UserError:
         pass
     try:
-        lines = [line for line in (folder / LOG).read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in _log(folder).read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
         lines = []
-    return lines[-1].removeprefix("error: ") if lines else "killed without a word"
+    return lines[-1].removeprefix("error: ") if lines else f"exit code {exit_code}"
 
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder against a second `dlproj reproduce`, which would run the same runs into the same places."""
-    folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

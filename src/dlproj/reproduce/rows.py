@@ -2,21 +2,22 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean, mode, stdev
 
 from dlproj.data.image_folder import ImageFolderConfig
+from dlproj.experiments import Point
 from dlproj.reproduce.claims import Verdict, judge
-from dlproj.reproduce.experiments import Point
-from dlproj.reproduce.plan import PlannedRun
-from dlproj.reproduce.quantities import quantities
-from dlproj.reproduce.reproduction import why_it_died
-from dlproj.results.record import Run, read_run
+from dlproj.reproduce.quantities import LABELS, quantities
+from dlproj.reproduce.reproduction import Outcome
+from dlproj.results.record import Run
 
 ACCURACY = "test/accuracy"
+NEAR = 0.015  # accuracies that differ by no more need no reason
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Row:
     """One quantity of a point, over its seeds."""
 
@@ -24,9 +25,9 @@ class Row:
     quantity: str
     reported: float | None
     runs: list[Run]
-    died: list[str] = field(default_factory=list)  # for each seed that failed, why
+    died: list[str]  # for each seed that failed, why
 
-    @property
+    @cached_property
     def values(self) -> list[float]:
         """A value a seed; a run that does not produce the quantity has none."""
         found = [quantities(run).get(self.quantity) for run in self.runs]
@@ -34,18 +35,27 @@ class Row:
 
     @property
     def mean(self) -> float | None:
-        """Over the seeds."""
-        return fmean(self.values) if self.values else None
+        """Over the seeds; of a label the most frequent one."""
+        if not self.values:
+            return None
+        return mode(self.values) if self.quantity in LABELS else fmean(self.values)
 
     @property
     def deviation(self) -> float | None:
-        """The sample standard deviation over the seeds; of one seed there is none."""
-        return stdev(self.values) if len(self.values) > 1 and all(map(math.isfinite, self.values)) else None
+        """The sample standard deviation over the seeds; of one seed there is none, nor of a label."""
+        numbers = self.quantity not in LABELS and all(map(math.isfinite, self.values))
+        return stdev(self.values) if numbers and len(self.values) > 1 else None
 
     @property
     def difference(self) -> float | None:
         """Reproduced less reported."""
         return None if self.mean is None or self.reported is None else self.mean - self.reported
+
+    @property
+    def is_near(self) -> bool:
+        """Whether nothing has to be explained: there is nothing to compare, or it is the same."""
+        near = NEAR if self.quantity.endswith("accuracy") else 0.0
+        return self.difference is None or abs(self.difference) <= near
 
     @property
     def seconds(self) -> float | None:
@@ -60,30 +70,30 @@ class Row:
             remarks.append("on images of CIFAR-10, not the original")
         if self.runs and not self.values:
             remarks.append(f"a run does not produce {self.quantity}")
-        if self.point.config.reference.reason and self.reported is not None:
-            remarks.append(self.point.config.reference.reason)
-        return "; ".join(remarks)
+        if not self.is_near:
+            remarks.append(self.point.config.reference.reasons.get(self.quantity, ""))
+        return "; ".join(filter(None, remarks))
 
 
-def rows(planned: Sequence[PlannedRun]) -> list[Row]:
+def rows(outcomes: Sequence[Outcome]) -> list[Row]:
     """The rows of all points, in their order; of a point without reported figures, its accuracy."""
-    by_point: dict[int, list[PlannedRun]] = {}
-    for one in planned:
-        by_point.setdefault(id(one.point), []).append(one)
-    return [row for group in by_point.values() for row in _of_point(group)]
+    by_point: dict[tuple[str, str], list[Outcome]] = {}
+    for one in outcomes:
+        by_point.setdefault((one.planned.point.experiment, one.planned.point.label), []).append(one)
+    return [row for _, group in sorted(by_point.items(), key=lambda item: item[0][0]) for row in _of_point(group)]
 
 
-def _of_point(planned: Sequence[PlannedRun]) -> list[Row]:
-    point = planned[0].point
-    runs = [read_run(one.folder) for one in planned if one.is_done()]
-    died = [why_it_died(one.folder) for one in planned if not one.is_done()]
-    reference = point.config.reference
-    reported = reference.figures(point.config.settings())
+def _of_point(outcomes: Sequence[Outcome]) -> list[Row]:
+    point = outcomes[0].planned.point
+    runs = [one.run for one in outcomes if one.run]
+    died = [one.died for one in outcomes if one.died]
+    reported = point.config.reference.figures(point.config.settings())
     return [Row(point, name, reported.get(name), runs, died) for name in reported | {ACCURACY: None}]
 
 
-def verdicts(rows: Sequence[Row]) -> dict[str, dict[str, Verdict]]:
-    """By experiment, its claims and what the runs say of them."""
+def verdicts(rows: Sequence[Row], quick: bool) -> dict[str, dict[str, Verdict]]:
+    """By experiment, its claims and what the runs say of them; a quick run says nothing of them."""
     runs = {(row.point.experiment, row.point.label): row.runs for row in rows}
     claims = {row.point.experiment: row.point.config.reference.claims for row in rows}
-    return {name: {claim: judge(claim, runs) for claim in some} for name, some in claims.items()}
+    unjudged = Verdict(None, "not judged by a quick run")
+    return {name: {claim: unjudged if quick else judge(claim, runs) for claim in some} for name, some in claims.items()}

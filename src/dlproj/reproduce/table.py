@@ -6,36 +6,48 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
+from dlproj.data.files import brief
 from dlproj.reproduce.claims import Verdict
+from dlproj.reproduce.plan import QUICK_BATCHES, QUICK_EPOCHS, QUICK_REVIEW_BATCHES
+from dlproj.reproduce.quantities import LABELS
 from dlproj.reproduce.rows import Row, verdicts
 from dlproj.results import formats
 from dlproj.results.comparison import as_csv, as_markdown
 from dlproj.results.files import write_whole
+from dlproj.settings import ConfigurationError, require
 
-COLUMNS = ("experiment", "quantity", "reported", "reproduced", "difference", "claims", "time", "remark")
+COLUMNS = ("experiment", "place", "quantity", "reported", "reproduced", "difference", "claims", "time", "remark")
 _WORDS = {True: "held", False: "not held", None: "not judged"}
 _QUICK = (
-    "**A quick run: at most 2 epochs of 100 batches (4 for reviews). It shows that everything trains; figures and "
-    "verdicts are not those of the experiments.**"
+    f"**A quick run: at most {QUICK_EPOCHS} epochs of {QUICK_BATCHES} batches; of reviews {QUICK_REVIEW_BATCHES}, "
+    "validated and tested on one. It shows that everything trains; its figures are not those of the experiments.**"
 )
 Verdicts = dict[str, dict[str, Verdict]]
 
 
 def write(rows: Sequence[Row], command: str, quick: bool, folder: Path) -> list[Path]:
     """Write RESULTS.md and results.csv into folder."""
-    judged = verdicts(rows)
-    files = {
-        folder / "RESULTS.md": as_page(rows, judged, command, quick),
-        folder / "results.csv": _csv(rows, judged, quick),
-    }
-    for path, text in files.items():
-        write_whole(path, text)
-    return list(files)
+    judged = verdicts(rows, quick)
+    files = {"RESULTS.md": as_page(rows, judged, command, quick), "results.csv": _csv(rows, judged, quick)}
+    for name, text in files.items():
+        write_whole(folder / name, text)
+    return [folder / name for name in files]
 
 
-def cells(rows: Sequence[Row]) -> list[list[str]]:
+def check_folder(folder: Path, quick: bool) -> None:
+    """Raise ConfigurationError if it cannot be written to, or its table is worth more than a quick one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = (folder / "results.csv").read_text() if (folder / "results.csv").exists() else ""
+    except OSError as error:
+        raise ConfigurationError(f"--output {folder} cannot be used ({brief(error)}): name another folder") from error
+    worth_more = quick and ",false," in text
+    require(not worth_more, f"--output {folder} holds the table of a whole run: name another folder for a quick one")
+
+
+def cells(rows: Sequence[Row], quick: bool) -> list[list[str]]:
     """Each row's cells of COLUMNS, as people read them."""
-    judged = verdicts(rows)
+    judged = verdicts(rows, quick)
     return [_cells(row, judged) for row in rows]
 
 
@@ -49,19 +61,19 @@ def as_page(rows: Sequence[Row], judged: Verdicts, command: str, quick: bool) ->
             f"## {suite}\n\nDocument {document}.\n\n{as_markdown(COLUMNS, [_cells(row, judged) for row in mine])}"
         )
         claims = [
-            [claim, _WORDS[verdict.holds], verdict.evidence]
+            [name, claim, _WORDS[verdict.holds], verdict.evidence]
             for name in dict.fromkeys(row.point.experiment for row in mine)
             for claim, verdict in judged[name].items()
         ]
         if claims:
-            parts.append(as_markdown(("claim", "verdict", "evidence"), claims))
+            parts.append(as_markdown(("experiment", "claim", "verdict", "evidence"), claims))
     return "\n".join(parts)
 
 
 def _introduction(rows: Sequence[Row], command: str, quick: bool) -> str:
     runs = {run.folder: run.result for row in rows for run in row.runs}.values()
     versions = sorted({f"{name} {version}" for run in runs for name, version in run.versions.items()})
-    commits = sorted({(run.git_commit or "unknown")[:10] for run in runs})
+    commits = sorted({_short(run.git_commit) for run in runs})
     seeds = sorted({run.seed for run in runs})
     lines = [
         f"Made by `{command}`: {len(runs)} runs of one thread each, seeds {', '.join(map(str, seeds))}, "
@@ -76,13 +88,17 @@ def _introduction(rows: Sequence[Row], command: str, quick: bool) -> str:
     return "\n\n".join([*lines, _nearness(rows)]) + "\n"
 
 
+def _short(commit: str | None) -> str:
+    return "unknown" if commit is None else commit[:10] + "+" * commit.endswith("+")
+
+
 def _nearness(rows: Sequence[Row]) -> str:
     """How near the accuracies came, in a sentence."""
     accuracies = [row for row in rows if row.quantity.endswith("/accuracy") and row.difference is not None]
     if not accuracies:
         return "No reported accuracy is among these experiments."
     distances = [abs(row.difference) for row in accuracies if row.difference is not None]
-    near = sum(distance <= 0.015 for distance in distances)
+    near = sum(row.is_near for row in accuracies)
     return (f"Of {len(accuracies)} reported accuracies {near} are reproduced within 1.5 points; the median distance is "
             f"{100 * median(distances):.2f} points.")  # fmt: skip
 
@@ -90,6 +106,7 @@ def _nearness(rows: Sequence[Row]) -> str:
 def _cells(row: Row, judged: Verdicts) -> list[str]:
     return [
         str(row.point),
+        row.point.config.reference.place,
         row.quantity,
         formats.NONE if row.reported is None else formats.quantity(row.quantity, row.reported),
         _reproduced(row),
@@ -103,21 +120,23 @@ def _cells(row: Row, judged: Verdicts) -> list[str]:
 def _reproduced(row: Row) -> str:
     if row.mean is None:
         return formats.NONE
-    if row.deviation is None:
-        return formats.quantity(row.quantity, row.mean)
+    if row.quantity in LABELS:
+        return ", ".join(formats.quantity(row.quantity, value) for value in row.values)
     if row.quantity.endswith("accuracy"):
         return formats.mean_and_spread(row.quantity, row.mean, row.deviation)
-    if row.deviation == 0:
-        return formats.quantity(row.quantity, row.mean)
-    return f"{row.mean:,.4g} ± {row.deviation:.2g}"
+    spread = f" ± {formats.quantity(row.quantity, row.deviation)}" if row.deviation else ""
+    return formats.quantity(row.quantity, row.mean) + spread
 
 
 def _difference(row: Row) -> str:
     if row.difference is None or not math.isfinite(row.difference):
         return formats.NONE
+    if row.quantity in LABELS:
+        return "another" if row.difference else "the same"
     if row.quantity.endswith("accuracy"):
         return f"{100 * row.difference:+.2f}"
-    return "0" if row.difference == 0 else f"{row.difference:+,.4g}"
+    sign = "+" if row.difference > 0 else ""
+    return sign + formats.quantity(row.quantity, row.difference)
 
 
 def _claims(judged: Iterable[Verdict]) -> str:
@@ -130,6 +149,7 @@ def _csv(rows: Sequence[Row], judged: Verdicts, quick: bool) -> str:
         {
             "experiment": row.point.experiment,
             "point": row.point.label,
+            "place": row.point.config.reference.place,
             "quantity": row.quantity,
             "reported": row.reported,
             "reproduced": row.mean,

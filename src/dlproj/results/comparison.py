@@ -20,7 +20,7 @@ Value = str | int | float | None
 Row = dict[str, Value]
 
 # They decide where a run stands, what is seen of it and what it is compared with, not what comes out.
-_WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference"}
+WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference"}
 _TESTED = ("test/accuracy", "test/loss")
 
 
@@ -100,9 +100,7 @@ def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
         for key, value in flat(one).items():
             values.setdefault(key, set()).add(formats.setting(value))
     return [
-        key
-        for key, different in values.items()
-        if len(different) > 1 and not {key, key.split(".")[0]} & _WITHOUT_EFFECT
+        key for key, different in values.items() if len(different) > 1 and not {key, key.split(".")[0]} & WITHOUT_EFFECT
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 
 from dlproj.settings import require, within
 
-_SAMPLES = r"grid|(train|test):[0-9]+(,[0-9]+)*"
+PLACES = r"(train|test):[0-9]+(,[0-9]+)*"  # samples of the official sets
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class FiguresConfig:
         within("figures.gallery", self.gallery, "[0, inf)")
         within("figures.most_wrong", self.most_wrong, "[0, inf)")
         for one in self.samples:
-            known = re.fullmatch(_SAMPLES, one) is not None
+            known = one == "grid" or re.fullmatch(PLACES, one) is not None
             require(known, f"figures.samples={one} names no samples: set grid, or train: or test: with numbers from 0")
 
     def any_drawn(self) -> bool:

@@ -60,14 +60,14 @@ _PERCENTAGES = ("accuracy", "macro_f1", "small_weights")
 
 
 def quantity(name: str, value: float) -> str:
-    """A figure of an experiment: a share in percent, a loss or another number in its own unit."""
+    """A figure of an experiment: a share in percent, seconds, another number in its own unit."""
     if not math.isfinite(value):
         return "not finite"
     if name.endswith(_PERCENTAGES):
         return f"{value:.2%}"
-    if name == "seconds":
-        return duration(value)
-    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
+    if name.startswith("seconds"):
+        return f"{value:,.2f} s"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.4g}"
 
 
 def reported(reference: dict[str, float]) -> str:

@@ -17,7 +17,7 @@ class ReferenceConfig:
     reported: dict[str, Any] = field(default_factory=dict)  # by quantity, as in summary.json; null is not reported
     by: str = ""  # the setting that is swept, where a quantity is a mapping from its values to figures
     claims: list[str] = field(default_factory=list)  # what must come out, in the words of dlproj.reproduce.claims
-    reason: str = ""  # why the figures differ, where they do and it is known
+    reasons: dict[str, str] = field(default_factory=dict)  # by quantity: why it differs, where it does and it is known
 
     def __post_init__(self) -> None:
         for quantity, figure in self.reported.items():

@@ -19,6 +19,7 @@ class RunResult:
     seed: int
     overrides: list[str] = field(default_factory=list)  # as typed on the command line
     last_epoch: int = 0  # epochs trained
+    steps: int = 0  # updates of the weights
     best_epoch: int | None = None  # the epoch whose `monitor` was best, the first of equals
     monitor: str = ""
     tested_weights: str = ""  # "last" or "best"

@@ -51,7 +51,8 @@ def write_samples(config: DataConfig, wanted: Sequence[str], seed: int, folder: 
     places = parse_places(text for text in wanted if text != "grid")
     check_places(places, sets)
     files = grid(sets, seed) if "grid" in wanted else {}
-    _write(files | samples(sets, places), folder)
+    texts = {} if isinstance(sets.module, ImageDataModule) or not places else {"samples.txt": _as_text(sets, places)}
+    _write(files | samples(sets, places) | texts, folder)
 
 
 def grid(sets: OfficialSets, seed: int) -> Files:
@@ -111,7 +112,5 @@ def _write(files: Mapping[str, Figure | str], folder: Path) -> list[Path]:
         for name, content in files.items():
             write_whole(folder / name, content if isinstance(content, str) else png(content))
     except OSError as error:
-        raise ConfigurationError(
-            f"{folder} cannot be written to ({brief(error)}): set --output to another folder"
-        ) from error
+        raise ConfigurationError(f"{folder} cannot be written to ({brief(error)}): choose another folder") from error
     return [folder / name for name in files]

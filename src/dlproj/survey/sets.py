@@ -13,6 +13,7 @@ from dlproj.data.batches import Samples, generator
 from dlproj.data.files import data_root
 from dlproj.data.imdb import IMDBDataModule
 from dlproj.data.reviews import Reviews, read_reviews
+from dlproj.results.figures_config import PLACES
 from dlproj.settings import ConfigurationError, DataError
 
 SETS = ("train", "test")
@@ -70,7 +71,7 @@ def parse_places(texts: Iterable[str]) -> list[Place]:
     """The places that texts such as `train:0,50` name. Raises ConfigurationError."""
     places = []
     for text in texts:
-        if not re.fullmatch(r"(train|test):[0-9]+(,[0-9]+)*", text):
+        if not re.fullmatch(PLACES, text):
             raise ConfigurationError(f"{text} is no setting and names no samples: write SETTING=VALUE, or train: or "
                                      "test: with numbers from 0, such as train:0,50")  # fmt: skip
         part, _, numbers = text.partition(":")

@@ -23,7 +23,7 @@ class EarlyStoppingConfig:
 
     monitor: str = "val/loss"
     mode: Mode = Mode.auto
-    patience: int | None = None  # validations without improvement after which training stops, 1 or more; unset: never
+    patience: int | None = None  # epochs without improvement after which training stops, 1 or more; unset: never
     min_delta: float = 0.0  # an improvement smaller than this does not count, 0 or more
     restore_best: bool = False  # test the weights of the best epoch instead of the last one's
 

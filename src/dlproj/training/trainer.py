@@ -166,8 +166,8 @@ class TrainerConfig:
         )
 
     def _named_alike(self) -> dict[str, Any]:
-        names = ["max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches", "deterministic"]
-        names.append("val_check_interval")
+        names = ["max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches", "deterministic",
+                 "val_check_interval"]  # fmt: skip
         limits = {name: getattr(self, name) for name in self.__slots__ if name.startswith("limit_")}
         clipping = {"gradient_clip_algorithm": self.gradient_clip_algorithm.name} if self.gradient_clip_val else {}
         return {name: getattr(self, name) for name in names} | limits | clipping

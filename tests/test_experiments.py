@@ -6,9 +6,9 @@ import re
 import pytest
 import yaml
 
-from dlproj.reproduce import experiments
+from dlproj import experiments
+from dlproj.experiments import CONF, composing, names, no_experiment, points, select
 from dlproj.reproduce.claims import CLAIMS
-from dlproj.reproduce.experiments import CONF, composing, names, no_experiment, points, select
 from dlproj.settings import ConfigurationError
 
 ROWS = {  # of the documents' tables, with the number of settings that each goes through

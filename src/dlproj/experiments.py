@@ -17,7 +17,7 @@ from dlproj.config import Config, register, typed_config
 from dlproj.results import formats
 from dlproj.settings import require
 
-CONF = Path(__file__).parents[3] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 
 
 @dataclass(frozen=True, slots=True)
