@@ -8,6 +8,7 @@ import yaml
 
 from dlproj import experiments
 from dlproj.experiments import CONF, composing, names, no_experiment, points, select
+from dlproj.optim import SchedulerConfig
 from dlproj.reproduce.claims import CLAIMS
 from dlproj.settings import ConfigurationError
 
@@ -25,9 +26,79 @@ ROWS = {  # of the documents' tables, with the number of settings that each goes
     "regularization": {"baseline": 1, "dropout": 1, "l2": 1, "batch_norm": 1, "altogether": 1, "gallery": 1},
     "mlp": {
         "base": 1, "hidden_units": 8, "depth": 3, "single_neuron": 1, "learning_rate_10": 6, "learning_rate_20": 6,
-        "random_search": 5, "activations": 5, "initializations": 3, "batch_size": 7,
+        "random_search": 5, "tpe_search": 1, "activations": 5, "initializations": 3, "batch_size": 7,
     },
 }  # fmt: skip
+SETTINGS = {  # experiment and point: rate, batch, epochs, widths, reported test accuracy; copied from the documents
+    "lab2/plain": (0.001, 128, 10, [784], 0.857),
+    "lab2/regularized": (0.001, 128, 10, [784], 0.848),
+    "lab2/l1": (0.01, 128, 10, [784], 0.0989),
+    "lab2/ones": (0.001, 128, 10, [784], 0.1),
+    "lab2/sgd": (0.01, 128, 10, [784], None),
+    "lab2/momentum": (0.01, 128, 10, [784], None),
+    "lab2/rmsprop": (0.01, 128, 10, [784], None),
+    "lab2/adam_slow": (1e-5, 128, 10, [784], None),
+    "lab2/l1_rmsprop": (0.01, 128, 10, [784], 0.74),
+    "lab2/l1_adam": (1e-5, 128, 10, [784], 0.84),
+    "lab2/batch8": (0.01, 8, 10, [784], None),
+    "lab2/early_stopping": (0.01, 128, 30, [784], 0.5485),
+    "lab2/patience2": (0.01, 8, 100, [784], None),
+    "lab2/cifar10_plain": (0.001, 128, 10, [784], 0.2073),
+    "lab2/cifar10_l1": (0.01, 128, 10, [784], 0.1),
+    "lab2/cifar10_patience2": (0.01, 8, 100, [784], None),
+    "lab2/dense_layer": (0.001, 128, 10, [729], None),
+    "lab4/simple_rnn": (1e-4, 128, 20, [200], 0.4997),
+    "lab4/simple_rnn_2": (1e-3, 128, 20, [200, 200], 0.4998),
+    "lab4/lstm": (1e-4, 128, 10, [200], 0.8757),
+    "lab4/lstm_2": (1e-4, 128, 10, [200, 64], 0.8619),
+    "lab4/gru": (1e-4, 128, 10, [200], 0.8729),
+    "lab5/sgd_raw": (0.01, 32, 5, [1000], None),
+    "lab5/sgd_scaled": (0.01, 32, 5, [1000], 0.85),
+    "lab5/batch32": (0.01, 32, 5, [1000], 0.85),
+    "lab5/batch10000": (0.01, 10_000, 5, [1000], None),
+    "lab5/sgd10": (0.01, 32, 10, [1000], None),
+    "lab5/adam10": (0.01, 32, 10, [1000], 0.85),
+    "lab5/lr_scaled 0.1": (0.1, 32, 5, [1000], None),
+    "lab5/lr_scaled 0.001": (0.001, 32, 5, [1000], None),
+    "lab5/lr_scaled 1e-05": (1e-5, 32, 5, [1000], None),
+    "lab5/lr_raw 0.1": (0.1, 32, 5, [1000], None),
+    "lab5/lr_raw 0.001": (0.001, 32, 5, [1000], None),
+    "lab5/lr_raw 1e-05": (1e-5, 32, 5, [1000], None),
+    "regularization/baseline": (0.01, 128, 5, [200, 200, 200], None),
+    "regularization/dropout": (0.01, 128, 1, [200, 200, 200], None),
+    "regularization/l2": (0.01, 128, 1, [200, 200, 200], None),
+    "regularization/batch_norm": (0.01, 128, 1, [200, 200, 200], None),
+    "regularization/altogether": (0.01, 128, 5, [200, 200, 200], 0.8117),
+    "mlp/base": (0.1, 256, 10, [256], 0.8327),
+    **{f"mlp/hidden_units [{width}]": (0.1, 256, 10, [width], accuracy)
+       for width, accuracy in zip((64, 128, 256, 512, 1024, 2048, 4096, 8192),
+                                  (0.8453, 0.8405, 0.8506, 0.8510, 0.8542, 0.8524, 0.8556, 0.8601), strict=True)},
+    "mlp/depth [256, 128]": (0.1, 256, 10, [256, 128], 0.8465),
+    "mlp/depth [256, 128, 64]": (0.1, 256, 10, [256, 128, 64], 0.7804),
+    "mlp/depth [512, 256, 128, 64]": (0.1, 256, 10, [512, 256, 128, 64], 0.1095),
+    "mlp/single_neuron": (0.1, 256, 10, [1], 0.3619),
+    **{f"mlp/learning_rate_{epochs} {rate:g}": (rate, 256, epochs, [256], accuracy)
+       for epochs, accuracies in ((10, (0.5294, 0.7721, 0.8462, 0.8579, 0.8481, 0.1615)),
+                                  (20, (0.6218, 0.8102, 0.8502, 0.8726, 0.8786, 0.1011)))
+       for rate, accuracy in zip((0.001, 0.01, 0.1, 0.3, 0.5, 1.0), accuracies, strict=True)},
+    "mlp/random_search 512_b128": (0.1, 128, 10, [512], 0.8747),
+    "mlp/random_search 512_b64": (0.1, 64, 10, [512], 0.8726),
+    "mlp/random_search 512_b32": (0.01, 32, 10, [512], 0.8573),
+    "mlp/random_search 256_256": (0.01, 32, 10, [256, 256], 0.8664),
+    "mlp/random_search 128_256": (0.01, 128, 10, [128, 256], 0.8345),
+    "mlp/tpe_search": (0.0737, 32, 19, [512, 256], 0.8940),
+    **{f"mlp/activations {name}": (0.001, 128, 5, [256, 128], accuracy)
+       for name, accuracy in (("relu", 0.8701), ("sigmoid", 0.8665), ("tanh", 0.8794), ("leaky_relu", 0.8731),
+                              ("elu", 0.8723))},
+    "mlp/initializations {name: normal, std: 1.0}": (0.1, 128, 1, [256], 0.1641),
+    "mlp/initializations {name: glorot_uniform}": (0.1, 128, 1, [256], 0.2188),
+    "mlp/initializations {name: he_uniform}": (0.1, 128, 1, [256], 0.2031),
+    **{f"mlp/batch_size {batch}": (0.001, batch, 10, [64], accuracy)
+       for batch, accuracy in ((16, 0.9805), (32, 0.9895), (64, 0.9635), (128, 0.9650), (256, 0.9075), (512, 0.6865),
+                               (1024, 0.5950))},
+}  # fmt: skip
+VALIDATED_ON = {"lab2": ("last", 0.1), "lab4": ("last", 0.1), "lab5": ("test", None), "regularization": ("random", 0.2),
+                "mlp": ("test", None)}  # fmt: skip
 COUNTS = {  # as the documents give them
     "lab2/plain": 623_290,
     "lab4/simple_rnn": 40_802,
@@ -74,6 +145,33 @@ def test_every_point_is_named_and_has_the_figure_that_is_reported_of_it(name, al
         assert all(math.isfinite(figure) for figure in figures.values())
 
 
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_point_has_the_documents_settings_and_figure(name, all_points):
+    experiment = name.split(" ")[0]
+    (config,) = (point.config for point in all_points[experiment] if str(point) == name)
+    widths = [layer.units for layer in config.model.hidden_layers()]
+    reported = config.reference.figures(config.settings()).get("test/accuracy")
+    found = (config.optim.learning_rate, config.data.batch_size, config.trainer.max_epochs, widths, reported)
+    assert found == SETTINGS[name]
+    split, fraction = VALIDATED_ON[experiment.split("/")[0]]
+    assert config.data.val.name == split
+    assert fraction in (None, config.data.val_fraction)
+    assert type(config.scheduler) is SchedulerConfig
+
+
+def test_keras_settings_are_those_of_keras(all_points):
+    for name, (point, *_) in all_points.items():
+        if name.startswith(("lab2", "lab4")):
+            optim, model = point.config.optim, point.config.model
+            assert getattr(optim, "epsilon", 1e-7) == 1e-7
+            assert getattr(optim, "decay", 0.9) == 0.9
+            drawn = (model.weight_initializer.name.name, model.bias_initializer.name.name)
+            assert drawn in (("glorot_uniform", "zeros"), ("zeros", "zeros"), ("ones", "zeros"))
+        if name.startswith("lab4"):
+            assert model.recurrent_initializer.name.name == "orthogonal"
+            assert model.loss.name == "binary_cross_entropy"
+
+
 def test_every_figure_reported_for_a_value_belongs_to_a_point(all_points):
     for found in all_points.values():
         reported = found[0].config.reference.reported
@@ -93,7 +191,7 @@ def test_parameters_are_those_that_the_document_counts(name, all_points):
     config = point.config
     model = config.model.build(config.data.spec(), config.optim, config.scheduler)
     assert model.parameter_count() == COUNTS[name]
-    assert config.reference.figures(config.settings()).get("parameters") in (COUNTS[name], None)
+    assert config.reference.figures(config.settings())["parameters"] == COUNTS[name]
 
 
 def test_a_name_stands_for_itself_and_a_suite_for_all_of_its_experiments():
