@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dlproj.cli import app
 
-COMMANDS = [["report"], ["runs"], ["evaluate"], ["predict"], ["export"], ["data", "survey"]]
+COMMANDS = [["report"], ["runs"], ["evaluate"], ["predict"], ["export"], ["data", "survey"], ["reproduce"]]
 RUN = ["-c", "from dlproj.cli import main; main()"]
 PROGRAM = [sys.executable, "-W", "error", *RUN]
 
@@ -29,7 +29,8 @@ def test_wrong_usage_is_exit_code_2(arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["report", "nowhere"], ["runs", "nowhere"], ["evaluate", "nowhere"], ["data", "survey", "nothing"]],
+    "arguments", [["report", "nowhere"], ["runs", "nowhere"], ["evaluate", "nowhere"], ["data", "survey", "nothing"],
+     ["reproduce", "nothing"]],
     ids=" ".join,
 )  # fmt: skip
 def test_what_the_user_can_mend_is_one_line_and_exit_code_1(arguments, tmp_path):

@@ -46,6 +46,13 @@ def test_equal_settings_are_run_once_for_all_who_have_them(point):
     assert [str(run.folder) for run in runs] == ["logs/toy/one/seed-0"] * 2 + ["logs/toy/other/seed-0"]
 
 
+def test_a_run_that_is_there_already_is_shared_whoever_asked_for_it(point, tmp_path):
+    one, same = point(), point(name="toy/same")
+    (first,) = plan([same], 1, tmp_path)
+    leave(first)
+    assert [run.folder for run in plan([one, same], 1, tmp_path)] == [first.folder] * 2
+
+
 def test_a_completed_run_of_the_same_settings_is_done(point, tmp_path):
     (run,) = plan([point()], 1, tmp_path)
     assert run.found() is None

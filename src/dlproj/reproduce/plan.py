@@ -56,14 +56,17 @@ def identity(settings: dict[str, Any]) -> str:
 
 def plan(points: Sequence[Point], seeds: int, folder: Path) -> list[PlannedRun]:
     """The runs of all points, seed by seed, so that each row has a figure early."""
-    planned, folders = [], dict[str, Path]()
-    for seed in range(seeds):
-        for point in points:
-            config = replace(point.config, seed=seed)
-            key = identity(config.settings())
-            own = folder / point.experiment / _as_folder(point) / f"seed-{seed}"
-            planned.append(PlannedRun(point, config, key, folders.setdefault(key, own)))
-    return planned
+    planned = [_planned(point, seed, folder) for seed in range(seeds) for point in points]
+    shared: dict[str, Path] = {}
+    for one in sorted(planned, key=lambda one: not one.folder.exists()):  # where it stands already, it is found
+        shared.setdefault(one.identity, one.folder)
+    return [replace(one, folder=shared[one.identity]) for one in planned]
+
+
+def _planned(point: Point, seed: int, folder: Path) -> PlannedRun:
+    config = replace(point.config, seed=seed)
+    own = folder / point.experiment / _as_folder(point) / f"seed-{seed}"
+    return PlannedRun(point, config, identity(config.settings()), own)
 
 
 def _as_folder(point: Point) -> str:

@@ -91,9 +91,9 @@ def _seeds(options: Options) -> int:
 
 
 def _points(options: Options) -> list[Point]:
-    """Of all suites that are asked for or were before: what experiments have in common is run for the first of them."""
-    suites = {name.split("/")[0] for name in select(options.wanted, names())}
-    wanted = [name for name in names() if name.split("/")[0] in suites or (options.folder / name).exists()]
+    """Of the experiments that are asked for or were before, whose runs may be shared."""
+    selected = select(options.wanted, names())
+    wanted = [name for name in names() if name in selected or (options.folder / name).exists()]
     with composing():
         found = [point for name in wanted for point in points(name, FIXED)]
     if options.cifar10_images:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -75,7 +76,10 @@ def _start(job: Job, running: dict[int, tuple[Job, BaseProcess]]) -> None:
     process = get_context("fork").Process(target=_call, args=(job, os.getpid()))
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # a signal must not come before the process is known
     try:
-        process.start()
+        with warnings.catch_warnings():
+            # From Python 3.12 on, of threads that are not Python's, too: those of NumPy's BLAS, which can be forked.
+            warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
+            process.start()
         running[process.sentinel] = job, process
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
