@@ -74,8 +74,8 @@ def points(experiment: str, overrides: Sequence[str] = ()) -> list[Point]:
     combinations = _combinations(whole.hydra.sweeper.params)
     if combinations == [()]:
         return [Point(experiment, "", _config(whole))]
-    return [
-        Point(experiment, _label(swept), _config(compose("config", [*fixed, *swept], return_hydra_config=True)), swept)
+    return [  # what is swept comes first, as in Hydra's own sweep
+        Point(experiment, _label(swept), _config(compose("config", [*swept, *fixed], return_hydra_config=True)), swept)
         for swept in combinations
     ]
 
