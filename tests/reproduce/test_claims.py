@@ -77,7 +77,7 @@ FAILS = {
     "parameter count of the GRU = 11,537,154": [("lab4/gru", "", "parameters", 11_536_554)],
     "the LSTM scores above 85 % where the simple network guesses": [
         ("lab4/lstm", "", ACCURACY, 0.84), ("lab4/simple_rnn", "", ACCURACY, 0.6)],
-    "a second LSTM brings nothing": [("lab4/lstm_2", "", ACCURACY, 0.885)],
+    "a second LSTM brings nothing": [("lab4/lstm_2", "", ACCURACY, 0.892)],
     "SGD 0.01 on raw pixels hardly learns": [("lab5/sgd_raw", "", ACCURACY, 0.6)],
     "SGD 0.01 on scaled pixels learns": [("lab5/sgd_scaled", "", ACCURACY, 0.7)],
     "batch 10,000 scores below batch 32": [("lab5/batch10000", "", ACCURACY, 0.85)],

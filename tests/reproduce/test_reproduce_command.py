@@ -6,10 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from dlproj.experiments import CONF
 from dlproj.results.record import read_run
@@ -165,12 +165,6 @@ def test_what_ends_the_command_ends_its_runs(sent, code, toys, tmp_path):
         assert "Traceback" not in err
         assert {read_run(folder).result.status for folder in summaries(tmp_path)} == {"interrupted"}
     (toys / "experiment/toy/one.yaml").write_text(BASE)
-
-
-def until(condition):
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def alive(pid):

@@ -9,6 +9,7 @@ import time
 from multiprocessing.context import ForkProcess
 
 import pytest
+from waiting import until
 
 from dlproj.settings import DataError
 from dlproj.sweeps.pool import Job, run_jobs
@@ -83,12 +84,6 @@ def test_what_ends_the_parent_ends_the_jobs(sent, tmp_path):
     process.wait(timeout=30)
     pid = int((tmp_path / "pid").read_text())
     until(lambda: not runs(pid))
-
-
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def runs(pid):

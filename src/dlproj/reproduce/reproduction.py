@@ -59,7 +59,7 @@ def reproduce(options: Options) -> list[Outcome]:
     options.check()
     selected = select(options.wanted, names())
     with _alone_in(options.folder):
-        planned = plan(_points(options), _seeds(options), options.folder)
+        planned = plan(_points(options, selected), _seeds(options), options.folder)
         outcomes = [Outcome(one, one.found()) for one in planned]
         asked = {one.folder for one in planned if _is_asked(one, selected, options.seeds)}
         missing: dict[Path, PlannedRun] = {}
@@ -90,9 +90,8 @@ def _seeds(options: Options) -> int:
     return max([options.seeds, *(number + 1 for number in found)])
 
 
-def _points(options: Options) -> list[Point]:
+def _points(options: Options, selected: Sequence[str]) -> list[Point]:
     """Of the experiments that are asked for or were before, whose runs may be shared."""
-    selected = select(options.wanted, names())
     wanted = [name for name in names() if name in selected or (options.folder / name).exists()]
     with composing():
         found = [point for name in wanted for point in points(name, FIXED)]
