@@ -21,7 +21,7 @@ from dlproj.results.pictures import Pictures
 from dlproj.results.summary import RunResult
 from dlproj.settings import require
 from dlproj.training.callbacks import checkpoint_path
-from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
+from dlproj.training.processes import NoteSigterm, launched_by_torchrun, rank, run_in_processes
 from dlproj.training.stopwatch import Stopwatch
 
 
@@ -55,6 +55,7 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
         *config.callbacks.build(folder),
         *inspectors(config.figures, inspection, tensorboard),
         RecordEarlyEnd(config, result, table),
+        *([NoteSigterm()] if config.trainer.devices > 1 else []),
     ]
     trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
     with Pictures(config.figures, folder, wanted=trainer.is_global_zero) as pictures:

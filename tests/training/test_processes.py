@@ -2,12 +2,16 @@
 
 import os
 import signal
+import warnings
 
 import pytest
+import pytorch_lightning as pl
 import torch.distributed
+from pytorch_lightning.demos.boring_classes import BoringModel
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dlproj.settings import DataError, UserError
-from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
+from dlproj.training.processes import NoteSigterm, launched_by_torchrun, rank, run_in_processes
 
 
 def all_ranks(offset):
@@ -46,3 +50,44 @@ def test_a_process_that_fails_takes_the_others_down_and_says_why(how, error, mes
     with pytest.raises(error, match=message):
         run_in_processes(2, fail_in_one, how)
     assert "Traceback" not in capfd.readouterr().err
+
+
+class Terminate(pl.Callback):
+    """Each process, but not at the same point: between the two the gradients are exchanged."""
+
+    def on_train_batch_start(self, trainer, model, batch, index):
+        if index == 2 and rank() == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_train_batch_end(self, trainer, model, outputs, batch, index):
+        if index == 2 and rank() == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def fit_until_terminated(folder):
+    warnings.simplefilter("ignore")
+    trainer = pl.Trainer(
+        accelerator="cpu", strategy="ddp", devices=2, max_epochs=1, callbacks=[Terminate(), NoteSigterm()],
+        default_root_dir=folder, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    ended_by = None
+    try:
+        trainer.fit(BoringModel())
+    except SIGTERMException as error:
+        ended_by = type(error).__name__
+    counts = [None, None]
+    torch.distributed.all_gather_object(counts, (ended_by, trainer.global_step))
+    torch.distributed.destroy_process_group()
+    return counts
+
+
+def test_sigterm_ends_all_processes_after_their_batch_wherever_it_meets_them(tmp_path):
+    assert run_in_processes(2, fit_until_terminated, tmp_path) == [("SIGTERMException", 3)] * 2
+
+
+def test_handlers_of_signals_are_as_they_were_after_processes_of_our_own():
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    before = [signal.getsignal(one) for one in signals]
+    run_in_processes(1, os.getpid)
+    assert [signal.getsignal(one) for one in signals] == before

@@ -2,12 +2,16 @@
 
 import logging
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
 
 from dlproj.settings import UserError
 
@@ -36,7 +40,7 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    with TemporaryDirectory() as logs, _only_our_words():
+    with TemporaryDirectory() as logs, _only_our_words(), _handlers_kept():
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -56,6 +60,32 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
             raise _cause(error) from None
         except SignalException as error:
             sys.exit(128 + error.sigval)
+
+
+class NoteSigterm(Callback):
+    """In one of several processes: SIGTERM is noted, and Lightning's exchange before each batch ends them all.
+
+    Lightning's own handler (2.6) broadcasts from within the signal's handler, amid whatever exchange each process has
+    reached; they may then wait for each other until they are killed, and leave no record.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the place of Lightning's handler, which Lightning itself puts back to the one before."""
+        signal.signal(signal.SIGTERM, lambda *_: setattr(trainer._signal_connector, "received_sigterm", True))
+
+    on_test_start = on_train_start
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Undo what torch's launcher does to this process's signals, which would then raise its exceptions for ever."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            if signal.getsignal(one) is not handler:  # never off the main thread, where signal.signal is refused
+                signal.signal(one, handler)
 
 
 @contextmanager
