@@ -108,7 +108,8 @@ def test_the_page_and_the_csv_say_the_same(planned, tmp_path):
     page, table = (path.read_text() for path in paths)
     assert [path.name for path in paths] == ["RESULTS.md", "results.csv"]
     assert "`dlproj reproduce lab2/cifar10_l1`: 2 runs of one thread each, seeds 0, 1, 3.0 s of training in all" in page
-    assert "Of 1 reported accuracies 0 are reproduced within 1.5 points; the median distance is 5.11 points." in page
+    counted = "Of 1 reported accuracies 0 are reproduced within 1.5 points, 0 of the 1 others have a reason; "
+    assert f"{counted}the median distance is 5.11 points. Claims: 1 not held, 1 not judged." in page
     reproduced = "15.00 ± 7.07% | +5.11 | 1 not held, 1 not judged | 1.5 s |  |"
     assert f"| lab2/cifar10_l1 | exercise 9 | test/accuracy | 9.89% | {reproduced}" in page
     assert f"| lab2/cifar10_l1 | {claims[0]} | not held | test/accuracy of lab2/cifar10_l1 15.00% |" in page

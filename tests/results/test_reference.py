@@ -32,15 +32,25 @@ def test_a_value_without_a_figure_has_none():
     assert ReferenceConfig(by="model.nothing.below", reported={"x": {"elu": 0.2}}).figures(SETTINGS) == {}
 
 
+def test_a_reason_is_found_as_a_figure_is():
+    reference = ReferenceConfig(by="seed", reasons={"x": {0: "one run", 1: "two"}, "y": "whatever the seed"})
+    assert reference.reason("x", SETTINGS) == "one run"
+    assert reference.reason("x", {"seed": 2}) == ""
+    assert reference.reason("y", SETTINGS) == "whatever the seed"
+    assert reference.reason("z", SETTINGS) == ""
+
+
 @pytest.mark.parametrize(
-    ("reported", "message"),
+    ("wrong", "message"),
     [
-        ({"x": {0.1: 0.5}}, "reference.reported.x has a figure for each value of a setting: set reference.by"),
-        ({"x": "high"}, "reference.reported.x=high is no figure: set a number"),
-        ({"x": True}, "reference.reported.x=True is no figure"),
-        ({"x": [0.5]}, "is no figure"),
+        ({"reported": {"x": {0.1: 0.5}}}, "reference.reported.x differs by the value of a setting: set reference.by"),
+        ({"reported": {"x": "high"}}, "reference.reported.x=high is no figure: set a number"),
+        ({"reported": {"x": True}}, "reference.reported.x=True is no figure"),
+        ({"reported": {"x": [0.5]}}, "is no figure"),
+        ({"reasons": {"x": {0.1: "so"}}}, "reference.reasons.x differs by the value of a setting: set reference.by"),
+        ({"reasons": {"x": 5}}, "reference.reasons.x=5 is no reason: set words"),
     ],
 )
-def test_what_is_no_figure_is_refused(reported, message):
+def test_what_is_no_figure_or_no_reason_is_refused(wrong, message):
     with pytest.raises(ConfigurationError, match=message):
-        ReferenceConfig(reported=reported)
+        ReferenceConfig(**wrong)

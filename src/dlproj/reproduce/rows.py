@@ -63,6 +63,12 @@ class Row:
         return fmean(run.result.seconds for run in self.runs) if self.runs else None
 
     @property
+    def reason(self) -> str:
+        """Why the figure differs; empty where it does not or nobody knows."""
+        config = self.point.config
+        return "" if self.is_near else config.reference.reason(self.quantity, config.settings())
+
+    @property
     def remark(self) -> str:
         """What a reader must know of the figure: what it comes from, why it differs, what died."""
         remarks = [f"died: {reason}" for reason in dict.fromkeys(self.died)]
@@ -70,8 +76,7 @@ class Row:
             remarks.append("on images of CIFAR-10, not the original")
         if self.runs and not self.values:
             remarks.append(f"a run does not produce {self.quantity}")
-        if not self.is_near:
-            remarks.append(self.point.config.reference.reasons.get(self.quantity, ""))
+        remarks.append(self.reason)
         return "; ".join(filter(None, remarks))
 
 

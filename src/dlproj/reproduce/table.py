@@ -53,7 +53,7 @@ def cells(rows: Sequence[Row], quick: bool) -> list[list[str]]:
 
 def as_page(rows: Sequence[Row], judged: Verdicts, command: str, quick: bool) -> str:
     """RESULTS.md: where the figures come from, then a table and the claims of each suite."""
-    parts = ["# Reported and reproduced\n", _introduction(rows, command, quick)]
+    parts = ["# Reported and reproduced\n", _introduction(rows, judged, command, quick)]
     for suite, some in groupby(rows, lambda row: row.point.experiment.split("/")[0]):
         mine = list(some)
         document = mine[0].point.config.reference.document
@@ -70,7 +70,7 @@ def as_page(rows: Sequence[Row], judged: Verdicts, command: str, quick: bool) ->
     return "\n".join(parts)
 
 
-def _introduction(rows: Sequence[Row], command: str, quick: bool) -> str:
+def _introduction(rows: Sequence[Row], judged: Verdicts, command: str, quick: bool) -> str:
     runs = {run.folder: run.result for row in rows for run in row.runs}.values()
     versions = sorted({f"{name} {version}" for run in runs for name, version in run.versions.items()})
     commits = sorted({_short(run.git_commit) for run in runs})
@@ -85,7 +85,8 @@ def _introduction(rows: Sequence[Row], command: str, quick: bool) -> str:
     ]
     if quick:
         lines.insert(0, _QUICK)
-    return "\n\n".join([*lines, _nearness(rows)]) + "\n"
+    claims = _claims([verdict for some in judged.values() for verdict in some.values()])
+    return "\n\n".join([*lines, f"{_nearness(rows)} Claims: {claims}."]) + "\n"
 
 
 def _short(commit: str | None) -> str:
@@ -98,8 +99,9 @@ def _nearness(rows: Sequence[Row]) -> str:
     if not accuracies:
         return "No reported accuracy is among these experiments."
     distances = [abs(row.difference) for row in accuracies if row.difference is not None]
-    near = sum(row.is_near for row in accuracies)
-    return (f"Of {len(accuracies)} reported accuracies {near} are reproduced within 1.5 points; the median distance is "
+    far = [row for row in accuracies if not row.is_near]
+    return (f"Of {len(accuracies)} reported accuracies {len(accuracies) - len(far)} are reproduced within 1.5 points, "
+            f"{sum(bool(row.reason) for row in far)} of the {len(far)} others have a reason; the median distance is "
             f"{100 * median(distances):.2f} points.")  # fmt: skip
 
 
