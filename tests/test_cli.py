@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import ctrl_c
 import pytest
 from typer.testing import CliRunner
 
@@ -48,7 +49,7 @@ def test_ctrl_c_is_exit_code_130(tmp_path):
         [sys.executable, *RUN, "runs", str(tmp_path)],
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=ctrl_c.heed,
     )
     with (tmp_path / "config.yaml").open("w"):  # opens when it reads, so that nothing is timed
         process.send_signal(signal.SIGINT)

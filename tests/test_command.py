@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ctrl_c
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -114,7 +115,7 @@ def test_a_run_ended_by_a_signal_leaves_a_summary_and_its_exit_code(sent, code, 
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a background shell's child would ignore Ctrl-C
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=ctrl_c.heed,
     )
     assert process.stdout is not None
     seen = b""

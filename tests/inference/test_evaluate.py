@@ -1,8 +1,8 @@
 import csv
 import json
 import shutil
-import signal
 
+import ctrl_c
 import numpy as np
 import pytest
 import torch
@@ -75,12 +75,8 @@ def test_ctrl_c_stays_what_it_is(digits, monkeypatch):
 
     trained = open_run(digits)
     monkeypatch.setattr(trained.model, "test_step", interrupted)
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            evaluate(trained)
-    finally:
-        signal.signal(signal.SIGINT, before)  # Lightning ignores it from then on
+    with ctrl_c.heeded(), pytest.raises(KeyboardInterrupt):  # Lightning ignores it from then on
+        evaluate(trained)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ctrl_c
 import pytest
 from waiting import until
 
@@ -151,7 +152,9 @@ LONG = BASE.replace("max_epochs: 1", "max_epochs: 100000")
 def test_what_ends_the_command_ends_its_runs(sent, code, toys, tmp_path):
     (toys / "experiment/toy/one.yaml").write_text(LONG)
     command = [sys.executable, "-c", START, str(toys), "reproduce", "toy/one", "--seeds", "2", "--jobs", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=ctrl_c.heed
+    )
     tables = [tmp_path / f"logs/reproduce/toy/one/seed-{seed}/metrics.csv" for seed in (0, 1)]
     until(lambda: all(table.exists() for table in tables))
     children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]

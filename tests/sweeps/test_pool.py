@@ -8,6 +8,7 @@ import textwrap
 import time
 from multiprocessing.context import ForkProcess
 
+import ctrl_c
 import pytest
 from waiting import until
 
@@ -78,7 +79,7 @@ def test_what_ends_the_parent_ends_the_jobs(sent, tmp_path):
             while True: time.sleep(60)
         run_jobs([Job(work, (), Path({str(tmp_path)!r}, "log.txt"))], 1, print)
     """)
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, preexec_fn=ctrl_c.heed)
     until(lambda: (tmp_path / "pid").exists() or process.poll() is not None)
     process.send_signal(sent)
     process.wait(timeout=30)
@@ -104,7 +105,7 @@ def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(tmp_path, mo
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(ForkProcess, "start", start_and_interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c.heeded(), pytest.raises(KeyboardInterrupt):
         run_jobs([Job(time.sleep, (600,), tmp_path / "log.txt")], 1, print)
     assert [process.is_alive() for process in started] == [False]
 
