@@ -63,8 +63,9 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
 
 
 class NoteSigterm(Callback):
-    """In one of several processes: SIGTERM is noted, and Lightning's exchange before each batch ends them all.
+    """In one of several processes: SIGTERM is noted, and Lightning ends the process after the batch it is in.
 
+    A process that was not signalled learns of it in Lightning's exchange before its next batch, and ends there.
     Lightning's own handler (2.6) broadcasts from within the signal's handler, amid whatever exchange each process has
     reached; they may then wait for each other until they are killed, and leave no record.
     """
