@@ -2,13 +2,14 @@
 
 import atexit
 import gc
+import sys
 from pathlib import Path
 
 gc.disable()  # a seventh of the imports' time would go into searching for garbage among what stays
 
 from dlproj.results.pictures import start_ahead
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not {"-m", "--multirun"} & set(sys.argv):
     start_ahead()  # matplotlib is imported by the one process while torch is by the other
 
 import hydra

@@ -14,6 +14,7 @@ from dlproj.models.mlp import MLPClassifier
 from dlproj.results.reference import ReferenceConfig
 from dlproj.run import best_epoch, run, train
 from dlproj.settings import ConfigurationError, DataError
+from dlproj.sweeps.settings import SweepConfig
 
 QUICK = [
     *("data=digits", "data.batch_size=128", "model.hidden=[16]"),
@@ -251,6 +252,54 @@ def test_a_run_that_fails_leaves_a_summary_that_says_why(composed, tmp_path):
     found = summary(tmp_path / "run")
     assert found["status"] == "failed"
     assert found["stop_reason"].startswith("DataError: data.root=")
+
+
+@pytest.fixture
+def interrupted(composed, tmp_path, monkeypatch):
+    """A run's settings, and its folder after Ctrl-C in the third epoch's validation."""
+    config = composed(*QUICK, "trainer.max_epochs=5")
+    validations = []
+
+    def ctrl_c(*args):
+        validations.append(args)
+        if len(validations) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLPClassifier, "on_validation_start", ctrl_c)
+        with pytest.raises(SystemExit):
+            run(config, tmp_path / "run")
+    assert summary(tmp_path / "run")["status"] == "interrupted"
+    return config, tmp_path / "run"
+
+
+def test_an_interrupted_run_goes_on_from_its_last_epoch_to_the_weights_of_one_that_never_was(interrupted, tmp_path):
+    config, folder = interrupted
+    run(config, tmp_path / "whole")
+    result = run(replace(config, sweep=SweepConfig(resume=str(tmp_path))), folder, ["sweep.resume=…", "data=digits"])
+    assert (result.status, result.last_epoch, result.steps) == ("completed", 5, summary(tmp_path / "whole")["steps"])
+    assert table(folder) == table(tmp_path / "whole")
+    whole = weights(tmp_path / "whole")
+    assert all(torch.equal(value, whole[name]) for name, value in weights(folder).items())
+    assert result.overrides == ["data=digits"]  # those of a sweep are about the other runs
+
+
+def test_the_time_and_the_samples_of_a_resumed_run_are_those_of_all_its_epochs(interrupted):
+    config, folder = interrupted
+    before = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["callbacks"]["Stopwatch"]["seconds"]
+    result = run(replace(config, sweep=SweepConfig(resume="here")), folder)
+    assert result.seconds > before > 0
+    assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["samples_trained"] == 5 * 1293
+    assert result.samples_per_second > 5 * 1293 / result.seconds  # of whose time validation takes a part
+
+
+def test_a_completed_run_is_left_as_it_is_and_another_one_is_not_written_over(finished, composed, tmp_path):
+    config, folder, result = finished
+    resuming = SweepConfig(resume="here")
+    assert run(replace(config, sweep=resuming), folder).git_commit == result.git_commit
+    assert (folder / "metrics.csv").exists()
+    with pytest.raises(ConfigurationError, match="holds a run of other settings: resume the sweep with the ones that"):
+        run(replace(config, seed=1, sweep=resuming), folder)
 
 
 def test_two_processes_end_with_the_weights_of_one_with_twice_the_batch(composed, tmp_path):

@@ -16,13 +16,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.experiments import names, no_experiment
-from dlproj.settings import UserError, explain
+from dlproj.settings import UserError, explain, require
 
 
 def stamp() -> None:
-    """Register `${stamp:}`: date, time and a random part, so that no two runs share it."""
+    """Register `${stamp:}`: date, time and a random part, so that no two runs share it; and `${either:}` of two."""
     text = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     OmegaConf.register_new_resolver("stamp", lambda: text, replace=True)
+    OmegaConf.register_new_resolver("either", lambda set_, otherwise: set_ or otherwise, replace=True)
 
 
 _SHOW_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -40,7 +41,7 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if _SHOW_TRACEBACKS or not _can_be_mended(error):
+        if _SHOW_TRACEBACKS or not can_be_mended(error):
             raise
         if not hasattr(error, "shown"):
             _show(error)
@@ -56,6 +57,8 @@ def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
     try:
         if hydra.mode is RunMode.RUN:
             with one_line_errors():
+                lonely = [one for one in hydra.overrides.task if one.startswith("sweep.")]
+                require(not lonely, f"{' '.join(lonely)} is for several runs: add -m")
                 yield
         else:
             with _shown_as(f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"):
@@ -74,13 +77,14 @@ def _shown_as(job: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _can_be_mended(error) and not _SHOW_TRACEBACKS:
+        if can_be_mended(error) and not _SHOW_TRACEBACKS:
             _show(error, f"{job}: ")
             error.shown = True  # type: ignore[attr-defined]
         raise
 
 
-def _can_be_mended(error: Exception) -> bool:
+def can_be_mended(error: Exception) -> bool:
+    """Whether in_one_line() says of it what to do."""
     # Hydra raises a ValueError of its own on `data=null`.
     of_hydra = isinstance(error, ValueError) and str(error).startswith("Config group override")
     return of_hydra or isinstance(error, UserError | HydraException | OmegaConfBaseException | yaml.YAMLError)

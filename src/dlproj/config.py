@@ -39,6 +39,7 @@ from dlproj.optim import (
 from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.reference import ReferenceConfig
 from dlproj.settings import ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
+from dlproj.sweeps.settings import SweepConfig
 from dlproj.training.callbacks import CallbacksConfig
 from dlproj.training.trainer import TrainerConfig
 
@@ -83,6 +84,7 @@ class Config:
     trainer: TrainerConfig = MISSING
     figures: FiguresConfig = field(default_factory=FiguresConfig)
     reference: ReferenceConfig = field(default_factory=ReferenceConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     name: str = MISSING  # part of the run folder's name
     seed: int = 0  # of everything random, 0 or more
 
@@ -106,8 +108,9 @@ class Config:
         require(not (self.figures.gradients and in_blocks), message)
 
     def settings(self) -> dict[str, Any]:
-        """All settings as plain containers, with the class of each group under `schema`."""
+        """All settings of the run as plain containers, with the class of each group under `schema`."""
         plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(self), enum_to_str=True)  # type: ignore[assignment]
+        del plain["sweep"]  # it is about the other runs
         return {"schema": {group: _schema_name(group, getattr(self, group)) for group in SCHEMAS}} | plain
 
     def save(self, path: Path) -> None:

@@ -13,11 +13,19 @@ import torch
 _PACKAGES = ("dlproj", "torch", "pytorch-lightning", "hydra-core", "torchmetrics", "torchvision", "numpy")
 
 
+SHARE_OF_CORES = "DLPROJ_CORES"  # the environment variable that tells a run of a sweep how many cores are its own
+
+
 def usable_cores() -> int:
     """The cores that this process may use; all of the machine's where the system does not tell, as on macOS."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def share_of_cores() -> int:
+    """Of those the cores that this run should keep busy: a part of them where it is one of several."""
+    return int(os.environ.get(SHARE_OF_CORES) or usable_cores())
 
 
 def versions() -> dict[str, str]:

@@ -20,6 +20,8 @@ from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
 from dlproj.results.pictures import Pictures
 from dlproj.results.summary import RunResult
 from dlproj.settings import require
+from dlproj.sweeps.records import earlier_run
+from dlproj.sweeps.trials import Prune
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.processes import NoteSigterm, launched_by_torchrun, rank, run_in_processes
 from dlproj.training.stopwatch import Stopwatch
@@ -28,11 +30,14 @@ from dlproj.training.stopwatch import Stopwatch
 def run(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunResult:
     """Train in as many processes as the settings say, and leave everything in `folder`.
 
-    overrides are for the record: what was typed. Raises ConfigurationError or DataError, whatever the process in which
-    it happens.
+    overrides are for the record: what was typed. With sweep.resume a completed run is left as it is, and an interrupted
+    one goes on from its last checkpoint. Raises ConfigurationError or DataError, whatever the process in which it
+    happens.
     """
     config.trainer.check_machine()
     require(not launched_by_torchrun(), "torchrun is not supported: set trainer=ddp trainer.devices=… without it")
+    if config.sweep.resume and (earlier := earlier_run(folder, config)):
+        return earlier.result
     if config.trainer.devices == 1:
         return train(config, folder, overrides)
     return run_in_processes(config.trainer.devices, train, config, folder, overrides)
@@ -47,6 +52,9 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
+    resumed = _last_checkpoint(config, folder)
+    if resumed:
+        table.restore()
     if config.figures.samples and rank() == 0:
         _write_samples(config, folder)
     result = _begin(config, folder, overrides, model)
@@ -57,20 +65,30 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
         RecordEarlyEnd(config, result, table),
         *([NoteSigterm()] if config.trainer.devices > 1 else []),
     ]
+    prune = Prune(config.sweep.trial)
+    if config.sweep.trial.number >= 0:
+        callbacks.append(prune)
     trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
     with Pictures(config.figures, folder, wanted=trainer.is_global_zero) as pictures:
         try:
-            trainer.fit(model, datamodule=data)
+            trainer.fit(model, datamodule=data, ckpt_path=resumed)
             pictures.of_training(table.rows, _best_epoch(config, table), inspection)
             best = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
             result.tested_weights = "best" if best else "last"
-            trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
+            if not prune.pruned_after:
+                trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
         except (KeyboardInterrupt, SystemExit) as error:
             sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
-        _complete(result, config, trainer, model, data, table)
+        _complete(result, config, trainer, model, data, table, prune)
         if trainer.is_global_zero:
             _leave(result, config, inspection, tensorboard, pictures)
     return result
+
+
+def _last_checkpoint(config: Config, folder: Path) -> Path | None:
+    """What an interrupted run goes on from, where that is asked for."""
+    path = checkpoint_path(folder, "last")
+    return path if config.sweep.resume and path.exists() else None
 
 
 def _write_samples(config: Config, folder: Path) -> None:
@@ -86,7 +104,8 @@ def _leave(
     inspection.write(Path(result.folder))
     result.write()
     pictures.report()  # takes longest, so it goes first
-    pictures.of_test(result.confusion_matrix, result.classes, inspection)
+    if result.confusion_matrix:
+        pictures.of_test(result.confusion_matrix, result.classes, inspection)
     for path in pictures.finish():
         if path.suffix == ".png":
             tensorboard.log_png(f"figures/{path.stem}", path.read_bytes(), result.last_epoch)
@@ -101,7 +120,7 @@ def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classi
         status="running",
         stop_reason="",
         seed=config.seed,
-        overrides=list(overrides),
+        overrides=[one for one in overrides if not one.startswith("sweep.")],  # which are about the other runs
         monitor=config.callbacks.early_stopping.monitor,
         classes=list(model.classes),
         parameters=model.parameter_count(),
@@ -147,11 +166,18 @@ def _signal(trainer: pl.Trainer, error: BaseException) -> signal.Signals:
 
 
 def _complete(
-    result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, data: DataModule, table: EpochTable
+    result: RunResult,
+    config: Config,
+    trainer: pl.Trainer,
+    model: Classifier,
+    data: DataModule,
+    table: EpochTable,
+    prune: Prune,
 ) -> None:
     watch = next(one for one in trainer.callbacks if isinstance(one, Stopwatch))  # type: ignore[attr-defined]
-    result.status = "completed"
-    result.stop_reason = stop_reason(trainer, config.trainer.max_time)
+    result.status = "pruned" if prune.pruned_after else "completed"
+    judged = f"pruned after epoch {prune.pruned_after}"
+    result.stop_reason = judged if prune.pruned_after else stop_reason(trainer, config.trainer.max_time)
     _record_epochs(config, result, table)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.steps = trainer.global_step

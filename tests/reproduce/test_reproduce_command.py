@@ -194,7 +194,7 @@ def test_a_second_command_at_the_same_time_is_refused(reproduce, tmp_path):
     with (tmp_path / "logs/reproduce/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = reproduce("toy/one")
-    message = "error: another dlproj reproduce works in logs/reproduce: wait for it\n"
+    message = "error: another process runs what is missing in logs/reproduce: wait for it\n"
     assert (done.returncode, done.stderr) == (1, message)
 
 

@@ -11,11 +11,12 @@ from folders import summary
 from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.experiments import Point
 from dlproj.reproduce.plan import plan
-from dlproj.reproduce.reproduction import Outcome, why_it_died
+from dlproj.reproduce.reproduction import Outcome
 from dlproj.reproduce.rows import rows, verdicts
 from dlproj.reproduce.table import COLUMNS, as_page, cells, check_folder, write
 from dlproj.results.reference import ReferenceConfig
 from dlproj.settings import ConfigurationError
+from dlproj.sweeps.records import why_it_died
 
 
 @pytest.fixture

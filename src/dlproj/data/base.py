@@ -111,6 +111,11 @@ class DataModule(pl.LightningDataModule):
     def load(self) -> tuple[Samples, Samples]:
         """The official training set and the official test set; targets are places in spec.classes."""
 
+    def read_ahead(self) -> None:
+        """Do what load() does that other runs on the same files can use."""
+        self.prepare_data()
+        self.load()
+
     def setup(self, stage: str | None = None) -> None:
         """Read and split once, whatever the stage."""
         if hasattr(self, "train"):

@@ -11,6 +11,7 @@ from dlproj.data.base import DataSpec
 from dlproj.data.batches import Samples
 from dlproj.data.files import damaged, data_root, ensure
 from dlproj.data.image import ImageConfig, ImageDataModule, image_spec
+from dlproj.data.shared import shared
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NAME = "cifar-10-batches-py"
@@ -55,6 +56,7 @@ def _download(folder: Path) -> None:
     CIFAR10(folder, download=True)
 
 
+@shared
 def read(root: Path, train: bool) -> Samples:
     """uint8 images (N, 3, 32, 32) and their classes (N,). Raises DataError, naming the file."""
     from torchvision.datasets import CIFAR10

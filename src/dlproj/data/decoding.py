@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dlproj.data.files import brief
+from dlproj.data.shared import shared
 from dlproj.settings import DataError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Decoded(NamedTuple):
     conversions: list[str]
 
 
+@shared
 def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255) -> Decoded:
     """The images in this shape (channels, height, width), by several threads.
 

@@ -9,6 +9,7 @@ from dlproj.data.base import DataSpec
 from dlproj.data.batches import Samples
 from dlproj.data.files import damaged, data_root, ensure
 from dlproj.data.image import ImageConfig, ImageDataModule, image_spec
+from dlproj.data.shared import shared
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 NAME = "FashionMNIST"
@@ -55,6 +56,7 @@ def _download(folder: Path) -> None:
     FashionMNIST(folder, download=True)
 
 
+@shared
 def read(root: Path, train: bool) -> Samples:
     """uint8 images (N, 1, 28, 28) and their classes (N,), from whole files. Raises DataError, naming the file."""
     from torchvision.datasets import FashionMNIST

@@ -65,6 +65,10 @@ class IMDBDataModule(DataModule):
         ensure(root, NAME, [f"{split}/{folder}" for split in SPLITS for folder in FOLDERS], download)
         self._reviews = read_reviews(root)  # spares this process a second reading, no more
 
+    def read_ahead(self) -> None:
+        """Read the reviews; how many words of them a model sees is a setting of each run."""
+        self.prepare_data()
+
     def load(self) -> tuple[Samples, Samples]:
         """25,000 training and 25,000 test reviews. Raises DataError, naming the file or folder."""
         reviews, self._reviews = self._reviews or read_reviews(data_root(self.config.root)), None

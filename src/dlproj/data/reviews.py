@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dlproj.data.files import brief, damaged, extract, fixed_order, ways_out
+from dlproj.data.shared import shared
 from dlproj.data.vocabulary import Texts, rank
 from dlproj.settings import DataError
 
@@ -65,6 +66,7 @@ def download(folder: Path) -> None:
     extract(Path(archive), folder, rf"{NAME}/(train|test)/({'|'.join(FOLDERS)})/[^/\\]+\.txt")
 
 
+@shared
 def read_reviews(root: Path) -> Reviews:
     """The tokenised reviews of root/aclImdb, from the cache where there is one.
 

@@ -1,20 +1,17 @@
 """Which runs the experiments need, where they stand, and which of them are done."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
-from dlproj.config import Config, load
+from dlproj.config import Config
 from dlproj.data.cifar10 import CIFAR10Config
 from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.data.imdb import IMDBConfig
 from dlproj.experiments import Point
 from dlproj.models.rnn import RNNConfig
-from dlproj.results.comparison import WITHOUT_EFFECT, flat
-from dlproj.results.record import Run, read_run
-from dlproj.settings import UserError
+from dlproj.results.record import Run
+from dlproj.sweeps.records import completed, identity
 
 FIXED = ("figures=none", "trainer.threads=1", "trainer.progress_bar=false")  # an experiment's own figures stay
 QUICK_EPOCHS = 2
@@ -33,25 +30,7 @@ class PlannedRun:
 
     def found(self) -> Run | None:
         """The completed run of these very settings that the folder holds, if it does."""
-        try:
-            run = read_run(self.folder)
-            return run if run.result.status == "completed" and self._settings_are_equal(run.settings) else None
-        except UserError:
-            return None
-
-    def _settings_are_equal(self, settings: dict[str, Any]) -> bool:
-        if identity(settings) == self.identity:
-            return True
-        # A run of an older version lacks settings that there were not yet: load() fills in what they meant.
-        return identity(load(self.folder / "config.yaml").settings()) == self.identity
-
-
-def identity(settings: dict[str, Any]) -> str:
-    """The settings that decide what a run leaves, as text."""
-    own_data = settings["schema"]["data"] == "image_folder"  # the other data sets are the same everywhere
-    ignored = WITHOUT_EFFECT - {"figures"} - ({"data.root"} if own_data else set())
-    deciding = {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
-    return json.dumps(deciding, sort_keys=True)
+        return completed(self.folder, self.identity)
 
 
 def plan(points: Sequence[Point], seeds: int, folder: Path) -> list[PlannedRun]:

@@ -1,21 +1,17 @@
 """Run what has not been run."""
 
-import fcntl
-import secrets
-import shutil
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dlproj.data.files import brief
 from dlproj.experiments import Point, composing, names, points, select
 from dlproj.reproduce.plan import FIXED, PlannedRun, length, on_images, plan, shortened
-from dlproj.results.record import Run, read_result
+from dlproj.results.record import Run
 from dlproj.run import run
-from dlproj.settings import ConfigurationError, UserError, require
+from dlproj.settings import ConfigurationError, require
 from dlproj.sweeps.pool import Job, run_jobs
+from dlproj.sweeps.records import alone_in, log_path, make_room, why_it_died
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ def reproduce(options: Options) -> list[Outcome]:
     """
     options.check()
     selected = select(options.wanted, names())
-    with _alone_in(options.folder):
+    with alone_in(options.folder):
         planned = plan(_points(options, selected), _seeds(options), options.folder)
         outcomes = [Outcome(one, one.found()) for one in planned]
         asked = {one.folder for one in planned if _is_asked(one, selected, options.seeds)}
@@ -102,7 +98,7 @@ def _points(options: Options, selected: Sequence[str]) -> list[Point]:
 
 def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
     """Run them; by folder, why one died."""
-    by_log = {_log(one.folder): one for one in missing}
+    by_log = {log_path(one.folder): one for one in missing}
     died: dict[Path, str] = {}
     ended = 0
 
@@ -118,7 +114,7 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
 
     ordered = sorted(by_log.items(), key=lambda item: (item[1].config.seed, -length(item[1].config)))
     try:
-        run_jobs([Job(_run_one, (one,), log) for log, one in ordered], at_once, say)
+        run_jobs([Job(_run_one, (one,), log) for log, one in ordered], [{}] * at_once, say)
     except (KeyboardInterrupt, SystemExit):
         print(f"interrupted: {ended} of {len(missing)} runs have ended; the same command goes on")  # noqa: T201
         raise
@@ -126,49 +122,11 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
 
 
 def _run_one(planned: PlannedRun) -> None:
-    """In the process of its own. A run that did not end is begun anew; one of other settings is set aside."""
-    folder = planned.folder
-    try:
-        if read_result(folder).status == "completed":
-            folder.rename(folder.with_name(f"{folder.name}-replaced-{secrets.token_hex(3)}"))
-    except UserError:
-        pass
-    shutil.rmtree(folder, ignore_errors=True)
+    """In the process of its own. A run that did not end is begun anew."""
+    make_room(planned.folder)
     overrides = [f"+experiment={planned.point.experiment}", *planned.point.overrides, *FIXED]
-    run(planned.config, folder, [*overrides, f"seed={planned.config.seed}"])
+    run(planned.config, planned.folder, [*overrides, f"seed={planned.config.seed}"])
 
 
 def _in_words(found: Run) -> str:
     return f"{found.result.metrics['test/accuracy']:.2%} in {found.result.seconds:.1f} s"
-
-
-def _log(folder: Path) -> Path:
-    """What the run prints, beside its folder."""
-    return folder.with_name(f"{folder.name}.log")
-
-
-def why_it_died(folder: Path, exit_code: int) -> str:
-    """The signal that killed it, the reason in its summary, or the error that it printed last."""
-    if exit_code < 0:
-        return f"killed by {signal.Signals(-exit_code).name}"
-    try:
-        if reason := read_result(folder).stop_reason:
-            return reason.splitlines()[0]
-    except UserError:
-        pass
-    try:
-        lines = [line for line in _log(folder).read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    return lines[-1].removeprefix("error: ") if lines else f"exit code {exit_code}"
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second `dlproj reproduce`, which would run the same runs into the same places."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(f"another dlproj reproduce works in {folder}: wait for it") from None
-        yield

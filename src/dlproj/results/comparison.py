@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ Row = dict[str, Value]
 # They decide where a run stands, what is seen of it and what it is compared with, not what comes out.
 WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference"}
 _TESTED = ("test/accuracy", "test/loss")
+_CHOOSES = "val/accuracy"
 
 
 class Spread(NamedTuple):
@@ -139,7 +141,7 @@ def status(result: RunResult) -> str:
 
 
 def _outcome(run: Run, metrics: Sequence[str]) -> Row:
-    result, ended = run.result, run.result.status == "completed"
+    result, ended = run.result, run.result.has_ended()
     last_epoch = max([*run.epochs, result.last_epoch])  # of a run that was killed, the summary knows none
     values: Row = {"status": status(result)}
     values |= {name: result.metrics.get(name) for name in _TESTED}
@@ -209,6 +211,35 @@ def repetitions(comparison: Comparison) -> list[dict[str, Cell]]:
         counts: dict[str, Cell] = {"runs": len(group.runs), "tested": tested.size if tested else 0}
         rows.append({**group.settings, **counts, **{name: group.spread(name) for name in _TESTED}})
     return rows
+
+
+class Best(NamedTuple):
+    """The runs of the best settings, by validation: test figures would be no longer a test of what they chose."""
+
+    group: Group
+    words: str  # how good they are
+    command: str  # that trains the first of them again
+
+
+def best(comparison: Comparison) -> Best | None:
+    """The settings whose runs have the highest mean of each run's best val/accuracy; None where there is none."""
+    scored = [(score, group) for group in comparison.groups if (score := _chosen_by(group)) is not None]
+    if not scored:
+        return None
+    score, group = max(scored, key=lambda one: one[0])
+    mean = f", mean of {len(group.runs)} seeds" if len(group.runs) > 1 else ""
+    return Best(group, f"{_CHOOSES} {formats.metric(_CHOOSES, score)}{mean}", command(group.runs[0].result))
+
+
+def _chosen_by(group: Group) -> float | None:
+    values = [value for run in group.runs if (value := best_value(run, _CHOOSES)) is not None]
+    return fmean(values) if values else None
+
+
+def command(result: RunResult) -> str:
+    """The command line of the run, by itself."""
+    swept = any(one.startswith(("+experiment=", "+search=")) for one in result.overrides)  # whose files may ask for -m
+    return shlex.join(["python", "train.py", *result.overrides, *(["hydra.mode=RUN"] if swept else [])])
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -32,7 +32,7 @@ def _listed(folder: Path) -> dict[str, Any]:
         "status": status(result),
         "test/accuracy": accuracy if math.isfinite(accuracy) else None,
         "best_epoch": result.best_epoch,
-        "seconds": result.seconds if result.status == "completed" else None,
+        "seconds": result.seconds if result.has_ended() else None,
         "seed": result.seed,
         "overrides": result.overrides,
     }

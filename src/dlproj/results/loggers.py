@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dlproj.results.files import write_whole
 from dlproj.results.inspection import Histogram
+from dlproj.results.record import read_epochs
 
 
 def shortest(value: float) -> float:
@@ -41,6 +42,10 @@ class EpochTable(Logger):
     def version(self) -> str:
         """There is one."""
         return ""
+
+    def restore(self) -> None:
+        """Go on with the rows that the file holds."""
+        self.rows = read_epochs(self.path.parent)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:

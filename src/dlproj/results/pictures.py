@@ -1,7 +1,7 @@
 """The figures and the page that a run leaves, drawn beside it by a process of their own.
 
 It imports matplotlib, which takes half a second, beside what the run does, and draws the curves while the run tests;
-then it is two processes, so that the run waits for the rest half as long.
+then it is two processes, so that the run waits for the rest half as long. A run among others draws for itself.
 """
 
 import atexit
@@ -30,18 +30,19 @@ Epochs = dict[int, dict[str, float]]
 class Pictures:
     """Has what the settings ask for drawn into a run's folder. A figure that fails harms no other, nor the run.
 
-    A context: the drawing process lives in it, and dies with this process, however that ends.
+    A context: the drawing process lives in it, and dies with this process, however that ends. After draw_here() there
+    is none: finish() draws.
     """
 
     def __init__(self, config: FiguresConfig, folder: Path, wanted: bool) -> None:
         self.config = config
         self.folder = folder
-        self._requested: list[Path] = []
+        self._requested: list[tuple[Path, str, tuple[Any, ...]]] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._wanted = wanted and config.any_drawn()
 
     def __enter__(self) -> "Pictures":
-        if self._wanted:
+        if self._wanted and not _here:
             self._process = _ahead.pop() if _ahead else _start()
         return self
 
@@ -82,19 +83,22 @@ class Pictures:
 
     def _ask(self, path: Path, function: str, *arguments: Any) -> None:
         """Have the file written with what dlproj.results.<function> returns, a picture or a page."""
+        if not self._wanted:
+            return
+        self._requested.append((path, function, arguments))
         if self._process is None:
             return
         assert self._process.stdin is not None
-        self._requested.append(path)
         try:
-            pickle.dump((path, function, arguments), self._process.stdin)
+            pickle.dump(self._requested[-1], self._process.stdin)
             self._process.stdin.flush()
         except BrokenPipeError:  # it has died: finish() says so
             pass
 
     def finish(self) -> list[Path]:
         """Wait for all that was asked for; the files that were written. What failed is said in the log."""
-        problems = dict(zip(self._requested, self._answers(), strict=True))
+        paths = [path for path, _, _ in self._requested]
+        problems = dict(zip(paths, self._answers(), strict=True))
         for path, problem in problems.items():
             if problem:
                 _log.warning("%s was not written: %s", path, problem)
@@ -103,7 +107,7 @@ class Pictures:
     def _answers(self) -> list[str]:
         """For each request, what went wrong, or nothing."""
         if self._process is None:
-            return []
+            return [_write(*request) for request in self._requested]
         try:
             return list(pickle.loads(self._process.communicate()[0]))
         except (EOFError, pickle.UnpicklingError):
@@ -111,6 +115,20 @@ class Pictures:
 
 
 _ahead: list[subprocess.Popen[bytes]] = []
+_here = False
+
+
+def draw_here() -> None:
+    """Draw in this process and the ones forked from it, at a run's end: other runs keep the other cores busy.
+
+    What it takes is imported at once, for all of them.
+    """
+    global _here
+    _here = True
+    for process in _ahead:
+        _end(process)
+    _ahead.clear()
+    _import()
 
 
 def start_ahead() -> None:
@@ -139,10 +157,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def main() -> None:
     """Draw what is asked for on standard input until that ends, then answer with what went wrong with each."""
-    from dlproj.results import gallery, report  # noqa: F401  # which takes its time before it is needed
-
-    warnings.filterwarnings("ignore", message="Glyph .* missing")  # a class in another script becomes boxes
-
+    _import()
     answers, sys.stdout = sys.stdout.buffer, sys.stderr
     with ProcessPoolExecutor(2, get_context("fork")) as pool:
         drawn = [pool.submit(_write, *request) for request in _requests()]
@@ -152,6 +167,12 @@ def main() -> None:
         answers.flush()
     except BrokenPipeError:  # the run has been killed: nobody asks any more
         os._exit(1)
+
+
+def _import() -> None:
+    from dlproj.results import gallery, report  # noqa: F401  # which takes its time before it is needed
+
+    warnings.filterwarnings("ignore", message="Glyph .* missing")  # a class in another script becomes boxes
 
 
 def _requests() -> Iterator[tuple[Path, str, tuple[Any, ...]]]:

@@ -14,7 +14,7 @@ class RunResult:
 
     folder: str
     name: str
-    status: str  # running, completed, interrupted or failed
+    status: str  # running, completed, pruned, interrupted or failed
     stop_reason: str  # why training ended, in words
     seed: int
     overrides: list[str] = field(default_factory=list)  # as typed on the command line
@@ -38,6 +38,10 @@ class RunResult:
     versions: dict[str, str] = field(default_factory=dict)
     machine: str = ""
     git_commit: str | None = None  # of the project's checkout; "+" behind it: with uncommitted changes
+
+    def has_ended(self) -> bool:
+        """Whether it came to what it could come to: a search may prune a run before its last epoch and its test."""
+        return self.status in ("completed", "pruned")
 
     def write(self) -> None:
         """Write summary.json, metrics beside the other entries under their own names (`test/accuracy`)."""

@@ -27,10 +27,13 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
         f"{result.best_epoch} by {result.monitor}" if result.best_epoch else f"none: {result.monitor} was never finite"
     )
     reported = [("reported", formats.reported(result.reference))] if result.reference else []
-    return [
+    tested = [
         ("test accuracy", f"{metrics['test/accuracy']:.2%} ({result.tested_weights} weights)"),
         *reported,
         ("test loss", f"{metrics['test/loss']:.4f}"),
+    ]
+    return [
+        *(tested if result.status == "completed" else []),
         ("best epoch", best),
         ("last epoch", f"{result.last_epoch}"),
         ("stopped", result.stop_reason),

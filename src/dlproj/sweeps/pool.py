@@ -7,19 +7,19 @@ import signal
 import sys
 import time
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlproj.settings import UserError
 
 _GRACE = 10.0  # seconds that jobs have to write their records when they are stopped
+_TICK = 0.5  # seconds
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -33,27 +33,50 @@ class Job:
     log: Path
 
 
-def run_jobs(jobs: Iterable[Job], at_once: int, ended: Callable[[Job, int], None]) -> None:
-    """Run the jobs, so many at once, and call ended(job, exit code) in this process as each ends.
+Place = Mapping[str, str]  # environment variables of the jobs that run there, such as the GPU that is theirs
 
-    A job that fails or is killed harms no other; a negative exit code is the signal that ended it. Ctrl-C, SIGTERM and
-    SIGHUP end the jobs that run, then this process's work by KeyboardInterrupt or SystemExit(143); on Linux its death
-    ends them, too. This process must not have used torch's threads, which a fork would not have.
+
+def run_jobs(
+    jobs: Iterable[Job],
+    places: Sequence[Place],
+    ended: Callable[[Job, int], None],
+    started: Callable[[Job], None] = lambda job: None,
+    tick: Callable[[], None] | None = None,
+) -> None:
+    """Run the jobs, one in each place at a time, and call ended(job, exit code) in this process as each ends.
+
+    A job is taken from `jobs` when a place is free for it, so that what comes next may depend on what has ended. tick
+    is called every half second. A job that fails or is killed harms no other; a negative exit code is the signal that
+    ended it. Ctrl-C, SIGTERM and SIGHUP end the jobs that run, then this process's work by KeyboardInterrupt or
+    SystemExit(143); on Linux its death ends them, too. This process must not have used torch's threads, which a fork
+    would not have.
     """
-    waiting, running = deque(jobs), dict[int, tuple[Job, BaseProcess]]()
+    waiting, free, running = iter(jobs), list(reversed(places)), dict[int, _Running]()
     gc.freeze()  # the processes share what is here as long as no search for garbage writes on it
     try:
         with _ended_by_signals():
-            while waiting or running:
-                while waiting and len(running) < at_once:
-                    _start(waiting.popleft(), running)
-                for sentinel in wait(list(running)):
-                    job, process = running.pop(sentinel)  # type: ignore[arg-type]
-                    process.join()
-                    ended(job, process.exitcode or 0)
+            while True:
+                while free and (job := next(waiting, None)):
+                    _start(job, free.pop(), running)
+                    started(job)
+                if not running:
+                    return
+                for sentinel in wait(list(running), None if tick is None else _TICK):
+                    one = running.pop(sentinel)  # type: ignore[arg-type]
+                    one.process.join()
+                    free.append(one.place)
+                    ended(one.job, one.process.exitcode or 0)
+                if tick is not None:
+                    tick()
     finally:
-        _stop([process for _, process in running.values()])
+        _stop([one.process for one in running.values()])
         gc.unfreeze()
+
+
+class _Running(NamedTuple):
+    job: Job
+    place: Place
+    process: BaseProcess
 
 
 @contextmanager
@@ -71,21 +94,22 @@ def _end(number: int, frame: Any) -> None:
     sys.exit(128 + number)
 
 
-def _start(job: Job, running: dict[int, tuple[Job, BaseProcess]]) -> None:
+def _start(job: Job, place: Place, running: dict[int, _Running]) -> None:
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    process = get_context("fork").Process(target=_call, args=(job, os.getpid()))
+    process = get_context("fork").Process(target=_call, args=(job, place, os.getpid()))
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # a signal must not come before the process is known
     try:
         with warnings.catch_warnings():
             # From Python 3.12 on, of threads that are not Python's, too: those of NumPy's BLAS, which can be forked.
             warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
             process.start()
-        running[process.sentinel] = job, process
+        running[process.sentinel] = _Running(job, place, process)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
-def _call(job: Job, parent: int) -> None:
+def _call(job: Job, place: Place, parent: int) -> None:
+    os.environ.update(place)
     for one in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)

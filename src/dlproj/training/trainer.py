@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
-from dlproj.machine import usable_cores
+from dlproj.machine import share_of_cores
 from dlproj.settings import one_of, require, within
 from dlproj.training.blocks import StepsPerExecution, needs_single_batches
 from dlproj.training.progress import ProgressBar, Summary
@@ -26,6 +26,8 @@ _NOBODYS_FAULT = (
     r".*isinstance\(treespec, LeafSpec\)",
     # Its summary table counts every parameter as 4 bytes, whatever the precision.
     r"Precision .* is not supported by the model summary",
+    # A resumed run goes on in its own folder.
+    r"Checkpoint directory .* exists and is not empty",
 )
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true")
 
@@ -126,7 +128,7 @@ class TrainerConfig:
 
     def prepare_process(self) -> None:
         """Set this process's threads and arithmetic, and keep Lightning to the words that tell something of a run."""
-        torch.set_num_threads(self.threads or max(1, usable_cores() // self.devices))
+        torch.set_num_threads(self.threads or max(1, share_of_cores() // self.devices))
         # Gradients that vanish over 200 time steps end below 1e-38, where a CPU is slow: without flushing them to zero
         # a backward pass of an LSTM takes 12 times as long. Threads started later inherit this.
         torch.set_flush_denormal(True)

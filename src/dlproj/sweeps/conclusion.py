@@ -1,0 +1,43 @@
+"""What a sweep came to: the comparison of its runs, and the best one's command."""
+
+import os
+from pathlib import Path
+
+from dlproj.results import formats
+from dlproj.results.comparison import best, compare, heading, shown, table
+from dlproj.results.record import find_runs
+from dlproj.results.report import write_report
+from dlproj.results.table import print_table
+from dlproj.settings import DataError
+from dlproj.sweeps.search import Search
+
+_OUTCOME = ("status", "val/accuracy best", "test/accuracy", "last_epoch", "seconds")
+
+
+def tell_best(search: Search) -> None:
+    """Print the trials that no other beats: of one objective the best one, of several the Pareto front."""
+    best = search.study.best_trials
+    if len(search.config.objectives) > 1:
+        print(f"{len(best)} trials that no other beats in {' and '.join(search.config.objectives)}:")  # noqa: T201
+        for trial in best:
+            values = ", ".join(
+                formats.quantity(*one) for one in zip(search.config.objectives, trial.values, strict=True)
+            )
+            print(f"  trial {trial.number}: {values}")  # noqa: T201
+
+
+def conclude(folder: Path) -> None:
+    """Write report.html, .csv and .md into the sweep's folder; print the table of its runs, and the best of them."""
+    try:
+        runs, damaged = find_runs([folder])
+    except DataError:  # every job was refused, which has been said
+        return
+    if not runs:
+        return
+    comparison = compare(runs)
+    columns = ["run", *comparison.varied, *_OUTCOME]
+    cells = [[shown(key, row.get(key)) for key in columns] for row in table(comparison)]
+    print_table([heading(key) for key in columns], cells)
+    if found := best(comparison):
+        print(f"best: {found.words}\n  {found.command}")  # noqa: T201
+    print(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0]))  # noqa: T201

@@ -1,0 +1,94 @@
+"""What one of several runs has left: whether it is done, and if not, why."""
+
+import fcntl
+import json
+import secrets
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dlproj.config import Config, load
+from dlproj.results.comparison import WITHOUT_EFFECT, flat
+from dlproj.results.record import Run, read_result, read_run, read_settings
+from dlproj.settings import ConfigurationError, UserError, require
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder against a second process that would run the same runs into the same places."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"another process runs what is missing in {folder}: wait for it") from None
+        yield
+
+
+def identity(settings: dict[str, Any]) -> str:
+    """The settings that decide what a run leaves, as text. How many threads computed it does not count."""
+    own_data = settings["schema"]["data"] == "image_folder"  # the other data sets are the same everywhere
+    ignored = (WITHOUT_EFFECT | {"trainer.threads"}) - {"figures"} - ({"data.root"} if own_data else set())
+    deciding = {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
+    return json.dumps(deciding, sort_keys=True)
+
+
+def is_of(folder: Path, settings: dict[str, Any], wanted: str) -> bool:
+    """Whether the settings that the folder holds have the wanted identity."""
+    if identity(settings) == wanted:
+        return True
+    # A run of an older version lacks settings that there were not yet: load() fills in what they meant.
+    return identity(load(folder / "config.yaml").settings()) == wanted
+
+
+def completed(folder: Path, wanted: str) -> Run | None:
+    """The completed run of the wanted identity that the folder holds, if it does, pruned ones among them."""
+    try:
+        run = read_run(folder)
+        return run if run.result.has_ended() and is_of(folder, run.settings, wanted) else None
+    except UserError:
+        return None
+
+
+def earlier_run(folder: Path, config: Config) -> Run | None:
+    """The completed run of these settings in the folder. Raises ConfigurationError if that holds one of others."""
+    wanted = identity(config.settings())
+    if not (folder / "config.yaml").exists():
+        return None
+    message = f"{folder} holds a run of other settings: resume the sweep with the ones that it had"
+    require(is_of(folder, read_settings(folder), wanted), message)
+    return completed(folder, wanted)
+
+
+def make_room(folder: Path) -> None:
+    """Remove a run that did not end; a completed one is set aside, as it was of other settings."""
+    try:
+        if read_result(folder).status == "completed":
+            folder.rename(folder.with_name(f"{folder.name}-replaced-{secrets.token_hex(3)}"))
+    except UserError:
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def log_path(folder: Path) -> Path:
+    """What the run prints, beside its folder."""
+    return folder.with_name(f"{folder.name}.log")
+
+
+def why_it_died(folder: Path, exit_code: int) -> str:
+    """The signal that killed it, the reason in its summary, or the error that it printed last."""
+    if exit_code < 0:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    try:
+        result = read_result(folder)
+        if result.status == "failed" or (result.status == "interrupted" and exit_code in (130, 143)):
+            return result.stop_reason.splitlines()[0]
+    except UserError:
+        pass
+    try:
+        lines = [line for line in log_path(folder).read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1].removeprefix("error: ") if lines else f"exit code {exit_code}"

@@ -1,0 +1,177 @@
+"""A search over settings by Optuna: what it asks for, what it is told, and where that is kept."""
+
+import math
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlproj.results.record import Run
+from dlproj.settings import better, one_of, require, within
+from dlproj.sweeps.settings import PRUNERS, TrialConfig
+from dlproj.sweeps.space import Space
+from dlproj.sweeps.trials import find_trial, in_one_line, make_pruner, open_storage
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.samplers import BaseSampler
+    from optuna.trial import Trial
+
+SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
+COUNTED = ("parameters", "seconds", "peak_memory_bytes")
+_PLACE = "place"  # of a trial: the sweep's folder in which it runs, and the machine
+
+
+@dataclass(slots=True)
+class SearchConfig:
+    """The settings of hydra/sweeper=optuna."""
+
+    params: dict[str, Any] = field(default_factory=dict)  # the space by setting, see Space
+    trials: int = 20  # in all, those of an earlier start counted; a grid ends with its last point
+    objectives: list[str] = field(default_factory=lambda: ["val/accuracy"])  # val/…, train/…, parameters, seconds …
+    sampler: str = "tpe"  # tpe, random, grid, cmaes or gp
+    sampler_settings: Any = None  # arguments by name of Optuna's class
+    seed: int = 0  # of the sampler
+    pruner: str = "none"  # none, median or successive_halving
+    pruner_settings: Any = None  # arguments by name of Optuna's class
+    storage: str | None = None  # any of Optuna's, such as postgresql+psycopg://…; unset: a file in the sweep's folder
+    study: str | None = None  # its name there; unset: that of the sweep's folder
+
+    def __post_init__(self) -> None:
+        within("hydra.sweeper.trials", self.trials, "[1, inf)")
+        one_of("hydra.sweeper.sampler", self.sampler, SAMPLERS)
+        one_of("hydra.sweeper.pruner", self.pruner, PRUNERS)
+        require(bool(self.objectives), "hydra.sweeper.objectives is empty: set [val/accuracy]")
+        for name in self.objectives:
+            known = name in COUNTED or name.split("/")[0] in ("val", "train")
+            message = f"hydra.sweeper.objectives: {name} cannot choose: set one of val/…, train/…, {', '.join(COUNTED)}"
+            hint = " (what the test set has chosen, it cannot test)" if name.startswith("test/") else ""
+            require(known, message + hint)
+        for key in ("sampler_settings", "pruner_settings"):
+            value = getattr(self, key)
+            named = value is None or isinstance(value, Mapping)
+            require(named, f"hydra.sweeper.{key}={value} names nothing: set {{NAME: VALUE}}")
+        several = len(self.objectives) > 1
+        message = "hydra.sweeper.pruner judges one objective by the epoch: set pruner=none, or a single val/… objective"
+        by_epoch = not several and self.objectives[0].startswith("val/")
+        require(self.pruner == "none" or by_epoch, message)
+        message = "hydra.sweeper.sampler=cmaes takes a single objective: set sampler=tpe"
+        require(not several or self.sampler != "cmaes", message)
+
+
+class Search:
+    """A study, and the trials of it that run in one sweep's folder."""
+
+    def __init__(self, config: SearchConfig, space: Space, folder: Path) -> None:
+        """Open the study, or make it. Raises ConfigurationError if that is impossible."""
+        installed = find_spec("optuna") is not None
+        require(installed, "hydra/sweeper=optuna needs Optuna: pip install -e '.[search]'")
+        self.config = config
+        self.space = space
+        self.place = f"{socket.gethostname()}:{folder.resolve()}"
+        url = config.storage or str((folder / "study.journal").resolve())
+        self.template = TrialConfig(
+            storage=url,
+            study=config.study or folder.resolve().name,
+            pruner=config.pruner,
+            pruner_settings=config.pruner_settings,
+            monitor=config.objectives[0],
+        )
+        self.study = self._open(url)
+        if config.sampler == "grid":
+            for point in space.all():
+                self.study.enqueue_trial(point, skip_if_exists=True)
+
+    def _open(self, url: str) -> "Study":
+        import optuna
+
+        with in_one_line("hydra.sweeper.storage"):
+            study = optuna.create_study(
+                storage=open_storage(url),
+                study_name=self.template.study,
+                sampler=make_sampler(self.config),
+                pruner=make_pruner(self.config.pruner, self.template.pruner_settings),
+                directions=["maximize" if is_larger_better(one) else "minimize" for one in self.config.objectives],
+                load_if_exists=True,
+            )
+        kept, wanted = study.user_attrs.get("objectives"), list(self.config.objectives)
+        require(kept in (None, wanted), f"the study has the objectives {kept}, not {wanted}: name another study")
+        study.set_user_attr("objectives", wanted)
+        return study
+
+    def expected(self) -> int:
+        """Trials that this start may run, if no other machine works on the study."""
+        ended = sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
+        return max(0, self._total() - ended)
+
+    def _total(self) -> int:
+        return min(self.config.trials, len(self.space.all())) if self.config.sampler == "grid" else self.config.trials
+
+    def trials(self) -> "Iterator[tuple[list[str], Trial]]":
+        """What one trial after the other chooses: first of those that an earlier start here has left unfinished."""
+        for number in self._left_behind():
+            trial = find_trial(replace(self.template, number=number), self.study)
+            yield self.space.suggest(trial), trial
+        while self._begun() < self._total():
+            trial = self.study.ask()
+            trial.set_user_attr(_PLACE, self.place)
+            yield self.space.suggest(trial), trial
+
+    def reporting(self, trial: "Trial") -> list[str]:
+        """The overrides by which the trial's run knows where to report."""
+        return replace(self.template, number=trial.number).overrides()
+
+    def _begun(self) -> int:
+        from optuna.trial import TrialState
+
+        trials = self.study.get_trials(deepcopy=False)
+        return sum(trial.state is not TrialState.WAITING for trial in trials)
+
+    def _left_behind(self) -> list[int]:
+        from optuna.trial import TrialState
+
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial.number for trial in running if trial.user_attrs.get(_PLACE) == self.place]
+
+    def tell(self, trial: "Trial", run: Run | None) -> None:
+        """What came of a trial: its run, or None if it failed. A value that is not finite is a failure, too."""
+        from optuna.trial import TrialState
+
+        values = [objective(run, name) for name in self.config.objectives] if run else []
+        if run and run.result.status == "pruned":
+            self.study.tell(trial, state=TrialState.PRUNED)
+        elif values and all(map(math.isfinite, values)):
+            self.study.tell(trial, values)
+        else:
+            self.study.tell(trial, state=TrialState.FAIL)
+
+
+def objective(run: Run, name: str) -> float:
+    """Of the tested weights: the last epoch's value, or the best epoch's; NaN where there is none."""
+    result = run.result
+    if name in COUNTED:
+        return float(getattr(result, name))
+    epoch = result.best_epoch if result.tested_weights == "best" else result.last_epoch
+    return run.epochs.get(epoch or 0, {}).get(name, math.nan)
+
+
+def is_larger_better(name: str) -> bool:
+    """Whether a search looks for a large value of an objective."""
+    return name not in COUNTED and better(name) == "max"
+
+
+def make_sampler(config: SearchConfig) -> "BaseSampler":
+    """Optuna's, seeded. Raises ConfigurationError for settings that it does not have."""
+    from optuna import samplers
+
+    classes = {
+        "tpe": samplers.TPESampler,
+        "random": samplers.RandomSampler,
+        "grid": samplers.RandomSampler,  # of the points that are enqueued it takes one after the other
+        "cmaes": samplers.CmaEsSampler,
+        "gp": samplers.GPSampler,
+    }
+    with in_one_line("hydra.sweeper.sampler_settings"):
+        return classes[config.sampler](**{"seed": config.seed} | dict(config.sampler_settings or {}))

@@ -1,0 +1,52 @@
+"""The settings of several runs, `python train.py -m …`, as one of them sees them."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from dlproj.settings import one_of, require, within
+
+PRUNERS = ("none", "median", "successive_halving")
+
+
+@dataclass(slots=True)
+class TrialConfig:
+    """The trial of a search that a run tries: where it reports each epoch and learns whether to go on."""
+
+    number: int = -1  # below 0: the run is no trial that can be pruned
+    storage: str = ""  # of Optuna: a URL, or a journal's file
+    study: str = ""
+    pruner: str = "none"
+    pruner_settings: Any = None
+    monitor: str = "val/accuracy"
+
+    def __post_init__(self) -> None:
+        one_of("hydra.sweeper.pruner", self.pruner, PRUNERS)
+
+    def overrides(self) -> list[str]:
+        """As on the command line."""
+        if self.pruner == "none":
+            return []
+        return [f"sweep.trial.{one.name}={_quoted(getattr(self, one.name))}" for one in fields(self)]
+
+
+@dataclass(slots=True)
+class SweepConfig:
+    """How a sweep goes about its runs. None of it changes what comes of a run, but that a search may end it."""
+
+    resume: str | None = None  # the folder of an earlier sweep: what is done in it is kept, the rest runs there
+    jobs: int | None = None  # runs at once, 1 or more; unset: one for each core, or each GPU
+    trial: TrialConfig = field(default_factory=TrialConfig)
+
+    def __post_init__(self) -> None:
+        within("sweep.jobs", self.jobs, "[1, inf)")
+        require(self.resume != "", "sweep.resume is empty: name the folder of a sweep, or leave it out")
+
+
+def _quoted(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_quoted(one)}" for key, one in value.items()) + "}"
+    if not isinstance(value, str):
+        return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return QuotedString(value, Quote.single).with_quotes()

@@ -1,0 +1,149 @@
+"""The runs of one sweep: those that are done are kept, the others run, several at once."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from dlproj.config import Config
+from dlproj.data.base import DataConfig
+from dlproj.data.shared import read_ahead
+from dlproj.results.record import Run, read_result, read_settings, run_folders
+from dlproj.settings import DataError, UserError, require
+from dlproj.sweeps.pool import Job, Place, run_jobs
+from dlproj.sweeps.records import alone_in, completed, identity, log_path, make_room, why_it_died
+from dlproj.sweeps.view import View
+from dlproj.training.callbacks import checkpoint_path
+
+
+class State(Enum):
+    """Of a run in a sweep."""
+
+    running = "running"
+    done = "done"
+    kept = "kept"  # done before
+    failed = "failed"
+
+
+@dataclass(slots=True, eq=False)
+class SweepJob:
+    """One run of a sweep."""
+
+    label: str  # the settings that tell it from the others, as typed
+    folder: Path
+    config: Config | None  # None: it was refused, for the reason
+    train: Callable[[], object]  # in a process of its own
+    trial: Any = None  # of a search
+    state: State = State.running
+    reason: str = ""  # why it failed
+    run: Run | None = None  # what came of it, once it is done
+
+
+class Sweep:
+    """A folder with a run in each folder below it."""
+
+    def __init__(self, folder: Path, resume: bool) -> None:
+        """Raise ConfigurationError if there is no sweep in the folder to resume."""
+        self.folder = folder
+        self._read: DataConfig | None = None
+        self._known: dict[str, Path] = {}  # folders of earlier starts by what they hold
+        if resume:
+            message = f"sweep.resume={folder} holds no runs of a sweep: name a folder of logs/sweeps"
+            require(folder.is_dir(), message)
+            with suppress(DataError):
+                self._known = {_held(run): run for run in run_folders([folder])}
+        self._next = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdigit()), default=-1)
+
+    def earlier(self, config: Config) -> Path | None:
+        """The folder of an earlier start's run with these settings, finished or not."""
+        return self._known.get(identity(config.settings()))
+
+    def number(self) -> int:
+        """The next one that no run here has."""
+        self._next += 1
+        return self._next - 1
+
+    def run(
+        self,
+        jobs: Iterable[SweepJob],
+        total: int,
+        places: Sequence[Place],
+        ended: Callable[[SweepJob], None] = lambda job: None,
+    ) -> list[SweepJob]:
+        """Run what is not done, and call ended(job) as soon as what came of a job is known. All jobs, as they ended.
+
+        Raises ConfigurationError if another process works in the folder.
+        """
+        all_ended: list[SweepJob] = []
+        by_log: dict[Path, SweepJob] = {}
+
+        def note(job: SweepJob) -> None:
+            all_ended.append(job)
+            view.ended(job)
+            ended(job)
+
+        def process_ended(process: Job, exit_code: int) -> None:
+            job = by_log.pop(process.log)
+            _judge(job, exit_code)
+            note(job)
+
+        with alone_in(self.folder), View(total) as view:
+            missing = self._missing(jobs, by_log, note)
+            try:
+                run_jobs(missing, places, process_ended, lambda one: view.started(by_log[one.log]), view.tick)
+            except (KeyboardInterrupt, SystemExit):
+                where = f"sweep.resume={os.path.relpath(self.folder)} goes on"
+                print(f"interrupted: {len(all_ended)} of {total} runs have ended; {where}", file=sys.stderr)  # noqa: T201
+                raise
+        return all_ended
+
+    def _read_ahead(self, config: Config) -> None:
+        if config.data != self._read:
+            read_ahead(config.data)
+        self._read = config.data
+
+    def _missing(
+        self, jobs: Iterable[SweepJob], by_log: dict[Path, SweepJob], note: Callable[[SweepJob], None]
+    ) -> Iterator[Job]:
+        for job in jobs:
+            if job.config is None:
+                job.state = State.failed
+            elif found := completed(job.folder, identity(job.config.settings())):
+                job.state, job.run = State.kept, found
+            else:
+                _prepare(job.folder)
+                self._read_ahead(job.config)
+                by_log[log_path(job.folder)] = job
+                yield Job(job.train, (), log_path(job.folder))
+                continue
+            note(job)
+
+
+def _held(folder: Path) -> str:
+    """The identity of the run that the folder holds; of one that cannot be read, none that any run has."""
+    try:
+        return identity(read_settings(folder))
+    except UserError:
+        return str(folder)
+
+
+def _prepare(folder: Path) -> None:
+    """Leave what an interrupted run can go on from, and nothing of any other."""
+    try:
+        goes_on = read_result(folder).status in ("running", "interrupted")
+    except UserError:
+        goes_on = False
+    if not (goes_on and checkpoint_path(folder, "last").exists()):
+        make_room(folder)
+
+
+def _judge(job: SweepJob, exit_code: int) -> None:
+    """Say what became of a job whose process has ended."""
+    assert job.config is not None
+    job.run = completed(job.folder, identity(job.config.settings()))
+    job.state = State.done if job.run else State.failed
+    job.reason = "" if job.run else why_it_died(job.folder, exit_code)

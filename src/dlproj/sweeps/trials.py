@@ -1,0 +1,90 @@
+"""One trial of a search, as the run that tries it sees it: it reports each epoch, and is told when to stop."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from dlproj.settings import ConfigurationError, UserError
+from dlproj.sweeps.settings import TrialConfig
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.storages import BaseStorage
+    from optuna.trial import Trial
+
+
+class Prune(Callback):
+    """Reports the monitored metric after each epoch, and ends training where the search's pruner says so."""
+
+    def __init__(self, config: TrialConfig) -> None:
+        self.config = config
+        self.pruned_after = 0  # the epoch, from 1; 0: not pruned
+        self._trial: Trial | None = None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Of several processes the first one asks, and all do what it is told."""
+        epoch = trainer.current_epoch + 1
+        if trainer.strategy.reduce_boolean_decision(
+            trainer.is_global_zero and self._has_no_hope(epoch, float(trainer.callback_metrics[self.config.monitor])),
+            all=False,
+        ):
+            trainer.should_stop = True
+            self.pruned_after = epoch
+
+    def _has_no_hope(self, epoch: int, value: float) -> bool:
+        self._trial = self._trial or find_trial(self.config)
+        if value == value:  # with NaN no comparison is possible
+            self._trial.report(value, epoch)
+        return self._trial.should_prune()
+
+
+def find_trial(config: TrialConfig, study: "Study | None" = None) -> "Trial":
+    """The trial in its study, which is opened unless it is given."""
+    import optuna
+
+    with in_one_line("hydra.sweeper.storage"):
+        if study is None:
+            pruner = make_pruner(config.pruner, config.pruner_settings)
+            study = optuna.load_study(study_name=config.study, storage=open_storage(config.storage), pruner=pruner)
+        number = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, config.number)
+        return optuna.trial.Trial(study, number)
+
+
+def open_storage(url: str) -> "BaseStorage":
+    """The data base at a URL, else the journal in a file."""
+    import optuna
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return RDBStorage(url) if "://" in url else JournalStorage(JournalFileBackend(url))
+
+
+def make_pruner(name: str, settings: Mapping[str, Any] | None) -> "BasePruner":
+    """Optuna's. Raises ConfigurationError for settings that it does not have."""
+    from optuna import pruners
+
+    classes = {
+        "none": pruners.NopPruner,
+        "median": pruners.MedianPruner,
+        "successive_halving": pruners.SuccessiveHalvingPruner,
+    }
+    with in_one_line("hydra.sweeper.pruner_settings"):
+        return classes[name](**settings or {})
+
+
+@contextmanager
+def in_one_line(key: str) -> Iterator[None]:
+    """Turn whatever Optuna, or a data base's driver, finds wrong with a setting into a ConfigurationError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"{key} cannot be used: {' '.join(str(error).split())[:300]}") from error

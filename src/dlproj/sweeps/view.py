@@ -1,0 +1,96 @@
+"""What a sweep shows while it runs: at a terminal a table that changes, else a line for each run that ends."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from dlproj.results import formats
+from dlproj.results.comparison import best_value
+from dlproj.results.record import read_epochs
+from dlproj.settings import UserError
+
+if TYPE_CHECKING:
+    from dlproj.sweeps.sweep import SweepJob
+
+_METRIC = "val/accuracy"
+
+
+class View:
+    """A context, within which the runs of a sweep are shown. total: how many there will be."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.finished: list[SweepJob] = []
+        self.running: list[SweepJob] = []
+        # Without rich's thread, which a fork would not have.
+        self._live = Live(auto_refresh=False, transient=True) if sys.stdout.isatty() else None
+
+    def __enter__(self) -> "View":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if self._live:
+            self._live.stop()
+
+    def started(self, job: "SweepJob") -> None:
+        """Show it among those that run."""
+        self.running.append(job)
+        self.tick()
+
+    def ended(self, job: "SweepJob") -> None:
+        """Say what came of it; that it failed at once, whatever is shown."""
+        if job in self.running:
+            self.running.remove(job)
+        self.finished.append(job)
+        if job.reason:
+            print(f"error: job {job.folder.name} ({job.label}): {job.reason}", file=sys.stderr)  # noqa: T201
+        elif self._live is None:
+            print(f"[{len(self.finished)}/{self.total}] {job.folder.name} {job.label}: {_outcome(job)}", flush=True)  # noqa: T201
+        self.tick()
+
+    def tick(self) -> None:
+        """Show how far the runs have come."""
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+
+    def _table(self) -> Group:
+        table = Table("run", "settings", "state", box=None, pad_edge=False, header_style="dim")
+        room = max(3, Console().height - len(self.running) - 6)
+        for job in self.finished[-room:]:
+            table.add_row(job.folder.name, escape(job.label), escape(_outcome(job)), style="dim")
+        for job in self.running:
+            table.add_row(job.folder.name, escape(job.label), escape(_progress(job)))
+        waiting = self.total - len(self.finished) - len(self.running)
+        failed = sum(bool(job.reason) for job in self.finished)
+        counts = f"{len(self.finished) - failed} done, {failed} failed, {len(self.running)} running, {waiting} waiting"
+        return Group(table, Text(counts, style="bold"))
+
+
+def _outcome(job: "SweepJob") -> str:
+    if job.run is None:
+        return f"failed: {job.reason}"
+    result = job.run.result
+    if result.status == "pruned":
+        value = best_value(job.run, _METRIC)
+        return f"{result.stop_reason}, {_METRIC} {formats.metric(_METRIC, value)}"
+    kept = ", done before" if job.state.name == "kept" else ""
+    accuracy = formats.metric("test/accuracy", result.metrics.get("test/accuracy"))
+    return f"test accuracy {accuracy} in {formats.duration(result.seconds)}{kept}"
+
+
+def _progress(job: "SweepJob") -> str:
+    assert job.config is not None
+    try:
+        epochs = read_epochs(job.folder)
+    except UserError:
+        epochs = {}
+    last = max(epochs, default=0)
+    metric = f", {_METRIC} {formats.metric(_METRIC, epochs[last].get(_METRIC))}" if last else ""
+    return f"epoch {last}/{job.config.trainer.max_epochs}{metric}"

@@ -1,0 +1,238 @@
+"""Hydra's plugins of the project: the launcher of `python train.py -m`. Hydra imports them whenever it starts."""
+
+import copy
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from dlproj.sweeps.search import SearchConfig
+
+if TYPE_CHECKING:
+    from dlproj.results.record import Run
+    from dlproj.sweeps.search import Search
+    from dlproj.sweeps.sweep import Sweep, SweepJob
+
+
+@dataclass
+class ParallelLauncherConfig:
+    """hydra/launcher=parallel; its settings are the group `sweep`."""
+
+    _target_: str = "hydra_plugins.dlproj_sweeps.ParallelLauncher"
+
+
+@dataclass
+class OptunaSweeperConfig(SearchConfig):
+    """hydra/sweeper=optuna."""
+
+    _target_: str = "hydra_plugins.dlproj_sweeps.OptunaSweeper"
+
+
+ConfigStore.instance().store("parallel", ParallelLauncherConfig, "hydra/launcher", provider="dlproj")
+ConfigStore.instance().store("optuna", OptunaSweeperConfig, "hydra/sweeper", provider="dlproj")
+
+
+class Wanted(NamedTuple):
+    """A job that a sweep asks for."""
+
+    overrides: Sequence[str]
+    label: str  # those that tell it from the others
+    trial: Any = None  # of a search
+
+
+class ParallelLauncher(Launcher):
+    """Runs each job in a process of its own, several at once; what an earlier start has done is kept."""
+
+    config: DictConfig
+    hydra_context: HydraContext
+    task_function: TaskFunction
+    sweep: "Sweep"
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what launch() needs. Raises ConfigurationError where there is no sweep to resume."""
+        from dlproj.sweeps.sweep import Sweep
+
+        setup_globals()
+        HydraConfig.instance().set_config(config)
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self.sweep = Sweep(Path(config.hydra.sweep.dir), resume=config.sweep.resume is not None)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run them all and compare them. What a failed job returns raises UserError."""
+        from dlproj.sweeps.conclusion import conclude
+
+        common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
+        labels = [" ".join(one for one in overrides if one not in common) for overrides in job_overrides]
+        jobs = self.run(map(Wanted, job_overrides, labels), len(job_overrides))
+        conclude(self.sweep.folder)
+        failed = sum(job.run is None for job in jobs)
+        return [_returned(job, f"{failed} of {len(jobs)} runs failed", self.sweep.folder) for job in jobs]
+
+    def run(
+        self,
+        wanted: Iterable[Wanted],
+        total: int,
+        ended: Callable[["SweepJob"], None] = lambda job: None,
+    ) -> "list[SweepJob]":
+        """Run what `wanted` gives when a place is free for it, and call ended(job) for each."""
+        import torch
+
+        from dlproj.results.pictures import draw_here
+        from dlproj.sweeps.places import places
+
+        trainer: Any = OmegaConf.to_object(self.config.trainer)
+        settings: Any = OmegaConf.to_object(self.config.sweep)
+        torch.set_num_threads(1)  # of this process, which forks
+        draw_here()
+        ours = places(trainer, total, settings.jobs, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        jobs = map(self._job, wanted)
+        self.sweep.folder.mkdir(parents=True, exist_ok=True)
+        return self.sweep.run(jobs, total, ours, ended)
+
+    def _job(self, wanted: Wanted) -> "SweepJob":
+        from dlproj.command import can_be_mended, in_one_line
+        from dlproj.config import checked
+        from dlproj.sweeps.sweep import SweepJob
+
+        try:
+            composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(wanted.overrides))
+            HydraConfig.instance().set_config(composed)
+            config = checked(_without_hydra(composed))
+        except Exception as error:
+            if not can_be_mended(error):
+                raise
+            folder = self.sweep.folder / str(self.sweep.number())
+            return SweepJob(wanted.label, folder, None, lambda: None, wanted.trial, reason=in_one_line(error))
+        earlier = self.sweep.earlier(config)
+        with read_write(composed.hydra), open_dict(composed):
+            composed.trainer.progress_bar = False
+            if earlier:
+                composed.hydra.sweep.subdir = str(earlier.relative_to(self.sweep.folder))
+            number = int(earlier.name) if earlier and earlier.name.isdigit() else self.sweep.number()
+            composed.hydra.job.num, composed.hydra.job.id = number, str(number)
+        folder = self.sweep.folder / composed.hydra.sweep.subdir
+        return SweepJob(wanted.label, folder, config, partial(self._train, composed), wanted.trial)
+
+    def _train(self, composed: DictConfig) -> None:
+        """In the process of its own."""
+        done = run_job(
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            config=composed,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        if done.status is JobStatus.FAILED:
+            raise done._return_value
+
+
+class OptunaSweeper(Sweeper):
+    """Searches instead of trying everything; by ParallelLauncher a trial begins as soon as a place is free."""
+
+    config: DictConfig
+    launcher: Launcher
+    parse: Callable[[list[str]], list[Override]]
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what sweep() needs."""
+        self.config = config
+        self.parse = OverridesParser.create(config_loader=hydra_context.config_loader).parse_overrides
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Search. Raises ConfigurationError before anything runs, UserError if no trial came to an end."""
+        from dlproj.settings import typed
+        from dlproj.sweeps.conclusion import conclude, tell_best
+        from dlproj.sweeps.search import Search, SearchConfig
+        from dlproj.sweeps.space import Space
+
+        parsed = self.parse(arguments)
+        fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
+        settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+                    for key, value in self.settings.items()}  # fmt: skip
+        search_config = typed(SearchConfig, settings, "hydra.sweeper")
+        swept = [str(one.input_line).partition("=") for one in parsed if one.is_sweep_override()]
+        typed_in = {key: values for key, _, values in swept}
+        folder = Path(self.config.hydra.sweep.dir)
+        space = Space(search_config.params | typed_in, fixed)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        search = Search(search_config, space, folder)
+        self._run(search, fixed)
+        conclude(folder)
+        tell_best(search)
+
+    def _run(self, search: "Search", fixed: Sequence[str]) -> None:
+        wanted = (
+            Wanted([*fixed, *chosen, *search.reporting(trial)], " ".join(map(_short, chosen)), trial)
+            for chosen, trial in search.trials()
+        )
+        if isinstance(self.launcher, ParallelLauncher):
+            self.launcher.run(wanted, search.expected(), lambda job: search.tell(job.trial, job.run))
+            return
+        done = 0
+        while batch := list(islice(wanted, self.config.sweep.jobs or 1)):
+            returned = self.launcher.launch([one.overrides for one in batch], done)
+            for one, job in zip(batch, returned, strict=True):
+                search.tell(one.trial, _run_of(job))
+            done += len(batch)
+
+
+def _short(override: str) -> str:
+    """With four digits of a number that is no round one."""
+    return re.sub(r"\d*\.\d{5,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", override)
+
+
+def _run_of(job: JobReturn) -> "Run | None":
+    """What another launcher's job left, in a folder that this machine sees, too."""
+    from dlproj.results.record import read_run
+    from dlproj.settings import UserError
+
+    try:
+        run = read_run(Path(job.hydra_cfg.hydra.runtime.output_dir))  # type: ignore[union-attr]
+    except UserError:
+        return None
+    return run if job.status is JobStatus.COMPLETED and run.result.has_ended() else None
+
+
+class _FailedJob(JobReturn):
+    @property  # type: ignore[misc]
+    def return_value(self) -> Any:
+        """Raise, without the line that Hydra would print: it was said when it happened."""
+        raise self._return_value
+
+
+def _returned(job: "SweepJob", failure: str, folder: Path) -> JobReturn:
+    from dlproj.settings import UserError
+
+    if job.run is not None:
+        return JobReturn(overrides=job.run.result.overrides, status=JobStatus.COMPLETED)
+    error = UserError(f"{failure}: sweep.resume={os.path.relpath(folder)} runs what is missing")
+    return _FailedJob(status=JobStatus.FAILED, _return_value=error)
+
+
+def _without_hydra(composed: DictConfig) -> DictConfig:
+    task = copy.deepcopy(composed)
+    with open_dict(task):
+        del task["hydra"]
+    return task

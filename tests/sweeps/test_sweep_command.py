@@ -1,0 +1,168 @@
+"""`python train.py -m` as a user types it."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import ctrl_c
+import pytest
+from waiting import until
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "figures=none"]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Call with overrides: the command begun in an empty folder, its end killed with the test."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA", "PL_"))}
+    begun = []
+
+    def popen(*overrides):
+        command = [sys.executable, "-W", "error", str(ROOT / "train.py"), "-m", *overrides]
+        begun.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True, start_new_session=True,
+                                      preexec_fn=ctrl_c.heed))  # fmt: skip
+        return begun[-1]
+
+    yield popen
+    for process in begun:
+        process.kill()
+        if not process.stdout.closed:
+            process.communicate()
+
+
+@pytest.fixture
+def type_in(start):
+    """Call with overrides: exit code, standard output and error of the finished command."""
+
+    def run(*overrides):
+        process = start(*overrides)
+        out, err = process.communicate()
+        return process.returncode, out, err
+
+    return run
+
+
+def sweep_folder(tmp_path):
+    (folder,) = tmp_path.glob("logs/sweeps/*")
+    return folder
+
+
+def epochs(run):
+    file = run / "metrics.csv"
+    return list(csv.DictReader(file.read_text().splitlines())) if file.exists() else []
+
+
+def summary(run):
+    return json.loads((run / "summary.json").read_text())
+
+
+def processes_in(folder):
+    """Of those processes whose command line names the folder or that stand in it."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if place.readlink() == folder and (place.parent / "stat").read_text().split()[2] != "Z":
+                found.append(int(place.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+def test_a_sweep_runs_compares_and_names_the_best_command(type_in, tmp_path):
+    code, out, err = type_in(*DIGITS, "trainer.max_epochs=2", "optim.learning_rate=0.1,0.01,-1", "seed=1,2")
+    assert code == 1
+    folder = sweep_folder(tmp_path)
+    reason = "optim.learning_rate=-1.0 is impossible: set a value in (0, inf)"
+    assert err.splitlines() == [
+        f"error: job 4 (optim.learning_rate=-1 seed=1): {reason}",
+        f"error: job 5 (optim.learning_rate=-1 seed=2): {reason}",
+        f"error: 2 of 6 runs failed: sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
+    ]
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1", "2", "3"]
+    lines = out.splitlines()
+    assert "[1/6] " in lines[0]
+    assert "run\toptim.learning_rate\tseed\tstatus\tval/accuracy best\ttest/accuracy\tlast epoch\ttime" in lines
+    assert lines[-1] == str(folder.relative_to(tmp_path) / "report.html")
+    assert "mean of 2 seeds" in lines[-3]
+    command = f"python train.py {' '.join(DIGITS)} trainer.max_epochs=2 optim.learning_rate=".replace("[16]", "[16]'")
+    assert lines[-2].strip().startswith(command.replace("model.hidden", "'model.hidden"))
+    assert (folder / "report.html").exists()
+    assert summary(folder / "3")["overrides"] == [*DIGITS, "trainer.max_epochs=2", "optim.learning_rate=0.01", "seed=2"]
+
+
+def test_a_killed_sweep_goes_on_where_it_was_and_keeps_what_was_done(start, type_in, tmp_path):
+    long = [*DIGITS, "trainer.max_epochs=40", "sweep.jobs=2"]
+    process = start(*long, "trainer.limit_train_batches=1", "seed=1,2,3")
+    until(lambda: len(list(tmp_path.glob("logs/sweeps/*/1/checkpoints/last.ckpt"))) == 1)
+    until(lambda: len(epochs(sweep_folder(tmp_path) / "1")) >= 3)
+    process.kill()
+    process.wait()
+    until(lambda: not processes_in(tmp_path))  # the runs end with it
+    folder = sweep_folder(tmp_path)
+    before = {run.name: epochs(run) for run in folder.iterdir() if run.is_dir()}
+    unfinished = [name for name in before if summary(folder / name)["status"] == "interrupted"]
+    assert unfinished
+
+    resume = f"sweep.resume={folder.relative_to(tmp_path)}"
+    code, out, err = type_in(*long, "trainer.limit_train_batches=1", "seed=1,2,3,4", resume)
+    assert code == 0, err
+    for name in ("0", "1", "2", "3"):
+        assert summary(folder / name)["status"] == "completed"
+        assert [int(row["epoch"]) for row in epochs(folder / name)] == list(range(1, 41))
+        assert summary(folder / name)["steps"] == 40
+    for name, rows in before.items():  # all but the last one, which may not have been whole
+        assert epochs(folder / name)[: len(rows) - 1] == rows[:-1]
+    written = (folder / "0/summary.json").stat().st_mtime_ns
+    code, out, err = type_in(*long, "trainer.limit_train_batches=1", "seed=1,2,3,4", resume)
+    assert (code, out.count("done before")) == (0, 4)
+    assert (folder / "0/summary.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_all_runs_and_says_how_to_go_on(sent, code, start, tmp_path):
+    process = start(*DIGITS, "trainer.max_epochs=100000", "sweep.jobs=2", "seed=1,2,3")
+    until(lambda: len(list(tmp_path.glob("logs/sweeps/*/*/metrics.csv"))) == 2)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    folder = sweep_folder(tmp_path)
+    assert f"interrupted: 0 of 3 runs have ended; sweep.resume={folder.relative_to(tmp_path)} goes on" in err
+    assert not processes_in(tmp_path)
+    assert [summary(folder / name)["status"] for name in "01"] == ["interrupted", "interrupted"]
+
+
+def test_each_run_of_several_processes_trains_for_itself(type_in, tmp_path):
+    code, _, err = type_in(*DIGITS, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=1", "seed=1,2")
+    assert code == 0, err
+    folder = sweep_folder(tmp_path)
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1"]
+    assert [summary(folder / name)["seed"] for name in "01"] == [1, 2]
+    # 1,293 training samples in batches of 32 for each of two processes: half the steps that one takes alone
+    assert [summary(folder / name)["steps"] for name in "01"] == [21, 21]
+
+
+def test_a_job_that_dies_is_named_and_the_others_go_on(type_in, tmp_path):
+    (tmp_path / "train/a").mkdir(parents=True)
+    code, out, err = type_in(*DIGITS, "trainer.max_epochs=1", "data=digits,fmnist", f"data.root={tmp_path / 'x'}")
+    assert code == 1
+    assert [line for line in err.splitlines() if line.startswith("error: job 1 (data=fmnist): ")]
+    assert "0 data=digits: test accuracy " in out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sweep.resume=nowhere"], "sweep.resume=nowhere holds no runs of a sweep: name a folder of logs/sweeps"),
+        (["sweep.jobs=0"], "sweep.jobs=0 is impossible: set a value in [1, inf)"),
+    ],
+)
+def test_a_sweep_that_cannot_begin_is_refused_in_one_line(overrides, message, type_in, tmp_path):
+    code, _, err = type_in(*DIGITS, "seed=1,2", *overrides)
+    assert (code, err) == (1, f"error: {message}\n")
+    assert not (tmp_path / "nowhere").exists()
