@@ -10,7 +10,9 @@ from dlproj.results.comparison import (
     Spread,
     as_csv,
     as_markdown,
+    best,
     best_value,
+    command,
     compare,
     repetitions,
     shown,
@@ -162,3 +164,30 @@ def test_labels_are_as_short_as_they_can_be_told_apart(runs_of):
     assert comparison.label(comparison.groups[1]) == [
         "data.hidden=1", "model.hidden=[9]", "learning_rate=0.1", "decay=1",
     ]  # fmt: skip
+
+
+def at_best(tmp_path, name, accuracy, settings, **changes):
+    epochs = [{"epoch": 1, "val/accuracy": accuracy}, {"epoch": 2, "val/accuracy": accuracy - 0.2}]
+    return read_run(write_run(tmp_path / name, settings, epochs, **changes))
+
+
+def test_the_best_settings_are_those_whose_seeds_have_the_highest_mean_in_validation(tmp_path):
+    lucky = [at_best(tmp_path, f"a{seed}", value, {"seed": seed}) for seed, value in enumerate([0.95, 0.65])]
+    steady = [
+        at_best(tmp_path, f"b{seed}", value, {"seed": seed, "model.dropout": 0.5}, overrides=["model.dropout=0.5"])
+        for seed, value in enumerate([0.85, 0.86])
+    ]
+    found = best(compare([*lucky, *steady]))
+    assert found.group.runs == steady
+    assert found.words == "val/accuracy 85.50%, mean of 2 seeds"
+    assert found.command == "python train.py model.dropout=0.5"
+
+
+def test_runs_without_an_epoch_have_no_best(tmp_path):
+    assert best(compare([read_run(write_run(tmp_path / "a", epochs=[]))])) is None
+
+
+def test_the_command_of_a_run_is_quoted_for_the_shell_and_runs_it_alone(tmp_path):
+    overrides = ["+experiment=mlp/depth", "model.hidden=[8,4]"]
+    run = read_run(write_run(tmp_path / "a", overrides=overrides))
+    assert command(run.result) == "python train.py +experiment=mlp/depth 'model.hidden=[8,4]' hydra.mode=RUN"
