@@ -14,7 +14,7 @@ from dlproj.models.mlp import MLPClassifier
 from dlproj.results.reference import ReferenceConfig
 from dlproj.run import best_epoch, run, train
 from dlproj.settings import ConfigurationError, DataError
-from dlproj.sweeps.settings import SweepConfig
+from dlproj.training.sweep_config import SweepConfig
 
 QUICK = [
     *("data=digits", "data.batch_size=128", "model.hidden=[16]"),

@@ -39,8 +39,8 @@ from dlproj.optim import (
 from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.reference import ReferenceConfig
 from dlproj.settings import ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
-from dlproj.sweeps.settings import SweepConfig
 from dlproj.training.callbacks import CallbacksConfig
+from dlproj.training.sweep_config import SweepConfig
 from dlproj.training.trainer import TrainerConfig
 
 SCHEMAS: dict[str, dict[str, type]] = {

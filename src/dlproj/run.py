@@ -21,9 +21,9 @@ from dlproj.results.pictures import Pictures
 from dlproj.results.summary import RunResult
 from dlproj.settings import require
 from dlproj.sweeps.records import earlier_run
-from dlproj.sweeps.trials import Prune
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.processes import NoteSigterm, launched_by_torchrun, rank, run_in_processes
+from dlproj.training.pruning import Prune
 from dlproj.training.stopwatch import Stopwatch
 
 

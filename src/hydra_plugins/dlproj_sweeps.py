@@ -25,8 +25,9 @@ from dlproj.sweeps.search import SearchConfig
 
 if TYPE_CHECKING:
     from dlproj.results.record import Run
+    from dlproj.sweeps.jobs import SweepJob
     from dlproj.sweeps.search import Search
-    from dlproj.sweeps.sweep import Sweep, SweepJob
+    from dlproj.sweeps.sweep import Sweep
 
 
 @dataclass
@@ -107,7 +108,7 @@ class ParallelLauncher(Launcher):
     def _job(self, wanted: Wanted) -> "SweepJob":
         from dlproj.command import can_be_mended, in_one_line
         from dlproj.config import checked
-        from dlproj.sweeps.sweep import SweepJob
+        from dlproj.sweeps.jobs import SweepJob
 
         try:
             composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(wanted.overrides))

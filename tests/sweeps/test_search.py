@@ -13,9 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from dlproj.results.record import read_run
 from dlproj.settings import ConfigurationError
 from dlproj.sweeps.search import Search, SearchConfig, objective
-from dlproj.sweeps.settings import TrialConfig
 from dlproj.sweeps.space import Space
-from dlproj.sweeps.trials import Prune, find_trial
+from dlproj.training.pruning import Prune, find_trial
+from dlproj.training.sweep_config import TrialConfig
 
 optuna = pytest.importorskip("optuna")
 

@@ -8,7 +8,7 @@ from folders import write_run
 from rich.console import Console
 
 from dlproj.results.record import read_run
-from dlproj.sweeps.sweep import State, SweepJob
+from dlproj.sweeps.jobs import State, SweepJob
 from dlproj.sweeps.view import View
 
 

@@ -1,14 +1,8 @@
 """Files that are read once for several runs: what this process has read, the ones forked from it have, too."""
 
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-
-from dlproj.settings import UserError
-
-if TYPE_CHECKING:
-    from dlproj.data.base import DataConfig
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,7 +11,7 @@ _kept: dict[Hashable, Any] | None = None  # by function and arguments
 
 
 def shared(read: Callable[P, T]) -> Callable[P, T]:
-    """Have what `read` returns kept in a process that reads ahead, and taken from there in those forked from it."""
+    """Have what `read` returns kept after keep(), and taken from there the next time."""
 
     @wraps(read)
     def reading(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -32,15 +26,10 @@ def shared(read: Callable[P, T]) -> Callable[P, T]:
     return reading
 
 
-def read_ahead(config: "DataConfig") -> None:
-    """Read what runs on these data will read, in the process that they will be forked from.
-
-    What is wrong with the files is left for the runs to say.
-    """
+def keep() -> None:
+    """Keep what is read from now on, in this process and in those forked from it."""
     global _kept
     _kept = {} if _kept is None else _kept
-    with suppress(UserError):
-        config.build(seed=0).read_ahead()
 
 
 def _hashable(value: Any) -> Hashable:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from dlproj.results.record import Run
 from dlproj.settings import better, one_of, require, within
-from dlproj.sweeps.settings import PRUNERS, TrialConfig
 from dlproj.sweeps.space import Space
-from dlproj.sweeps.trials import find_trial, in_one_line, make_pruner, open_storage
+from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage
+from dlproj.training.sweep_config import PRUNERS, TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -4,43 +4,18 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from dlproj.config import Config
 from dlproj.data.base import DataConfig
-from dlproj.data.shared import read_ahead
-from dlproj.results.record import Run, read_result, read_settings, run_folders
+from dlproj.data.shared import keep
+from dlproj.results.record import read_result, read_settings, run_folders
 from dlproj.settings import DataError, UserError, require
+from dlproj.sweeps.jobs import State, SweepJob
 from dlproj.sweeps.pool import Job, Place, run_jobs
 from dlproj.sweeps.records import alone_in, completed, identity, log_path, make_room, why_it_died
 from dlproj.sweeps.view import View
 from dlproj.training.callbacks import checkpoint_path
-
-
-class State(Enum):
-    """Of a run in a sweep."""
-
-    running = "running"
-    done = "done"
-    kept = "kept"  # done before
-    failed = "failed"
-
-
-@dataclass(slots=True, eq=False)
-class SweepJob:
-    """One run of a sweep."""
-
-    label: str  # the settings that tell it from the others, as typed
-    folder: Path
-    config: Config | None  # None: it was refused, for the reason
-    train: Callable[[], object]  # in a process of its own
-    trial: Any = None  # of a search
-    state: State = State.running
-    reason: str = ""  # why it failed
-    run: Run | None = None  # what came of it, once it is done
 
 
 class Sweep:
@@ -102,8 +77,11 @@ class Sweep:
         return all_ended
 
     def _read_ahead(self, config: Config) -> None:
+        """Read what the run will, for it and the ones after it. What is wrong with the files is theirs to say."""
         if config.data != self._read:
-            read_ahead(config.data)
+            keep()
+            with suppress(UserError):
+                config.data.build(config.seed).read_ahead()
         self._read = config.data
 
     def _missing(

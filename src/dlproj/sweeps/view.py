@@ -1,7 +1,7 @@
 """What a sweep shows while it runs: at a terminal a table that changes, else a line for each run that ends."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,9 +13,7 @@ from dlproj.results import formats
 from dlproj.results.comparison import best_value
 from dlproj.results.record import read_epochs
 from dlproj.settings import UserError
-
-if TYPE_CHECKING:
-    from dlproj.sweeps.sweep import SweepJob
+from dlproj.sweeps.jobs import State, SweepJob
 
 _METRIC = "val/accuracy"
 
@@ -39,12 +37,12 @@ class View:
         if self._live:
             self._live.stop()
 
-    def started(self, job: "SweepJob") -> None:
+    def started(self, job: SweepJob) -> None:
         """Show it among those that run."""
         self.running.append(job)
         self.tick()
 
-    def ended(self, job: "SweepJob") -> None:
+    def ended(self, job: SweepJob) -> None:
         """Say what came of it; that it failed at once, whatever is shown."""
         if job in self.running:
             self.running.remove(job)
@@ -73,19 +71,19 @@ class View:
         return Group(table, Text(counts, style="bold"))
 
 
-def _outcome(job: "SweepJob") -> str:
+def _outcome(job: SweepJob) -> str:
     if job.run is None:
         return f"failed: {job.reason}"
     result = job.run.result
     if result.status == "pruned":
         value = best_value(job.run, _METRIC)
         return f"{result.stop_reason}, {_METRIC} {formats.metric(_METRIC, value)}"
-    kept = ", done before" if job.state.name == "kept" else ""
+    kept = ", done before" if job.state is State.kept else ""
     accuracy = formats.metric("test/accuracy", result.metrics.get("test/accuracy"))
     return f"test accuracy {accuracy} in {formats.duration(result.seconds)}{kept}"
 
 
-def _progress(job: "SweepJob") -> str:
+def _progress(job: SweepJob) -> str:
     assert job.config is not None
     try:
         epochs = read_epochs(job.folder)

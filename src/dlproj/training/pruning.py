@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from dlproj.settings import ConfigurationError, UserError
-from dlproj.sweeps.settings import TrialConfig
+from dlproj.training.sweep_config import TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -1,0 +1,33 @@
+"""One run of a sweep, from when it is asked for to what came of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from dlproj.config import Config
+from dlproj.results.record import Run
+
+
+class State(Enum):
+    """Of a run in a sweep."""
+
+    running = "running"
+    done = "done"
+    kept = "kept"  # done before
+    failed = "failed"
+
+
+@dataclass(slots=True, eq=False)
+class SweepJob:
+    """One run of a sweep."""
+
+    label: str  # the settings that tell it from the others, as typed
+    folder: Path
+    config: Config | None  # None: it was refused, for the reason
+    train: Callable[[], object]  # in a process of its own
+    trial: Any = None  # of a search
+    state: State = State.running
+    reason: str = ""  # why it failed
+    run: Run | None = None  # what came of it, once it is done
