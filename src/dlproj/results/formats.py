@@ -1,6 +1,7 @@
 """Values as people read them: accuracies as percentages, times in their own units, settings as they are typed."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -45,6 +46,15 @@ def setting(value: Any) -> str:
     """A setting as it is typed on the command line; in a layer's description, what is not set is left out."""
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else str(value)
+    return _scalar(type(value).__name__, value) if isinstance(value, str | int | None) else _as_yaml(value)
+
+
+@lru_cache(maxsize=10_000)
+def _scalar(kind: str, value: str | int | None) -> str:  # kind: True equals 1
+    return _as_yaml(value)
+
+
+def _as_yaml(value: Any) -> str:
     return yaml.safe_dump(_set(value), default_flow_style=True, width=math.inf, sort_keys=False).split("\n")[0]
 
 

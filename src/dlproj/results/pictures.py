@@ -121,7 +121,7 @@ _here = False
 def draw_here() -> None:
     """Draw in this process and the ones forked from it, at a run's end: other runs keep the other cores busy.
 
-    What it takes is imported at once, for all of them.
+    What it takes is imported at once, for all of them, and what a first figure takes longer than others is done.
     """
     global _here
     _here = True
@@ -129,6 +129,11 @@ def draw_here() -> None:
         _end(process)
     _ahead.clear()
     _import()
+    from dlproj.results.figures import confusion_matrix
+    from dlproj.results.style import png, svg
+
+    png(confusion_matrix([[1, 0], [0, 1]], ["a", "b"]))
+    svg(confusion_matrix([[1, 0], [0, 1]], ["a", "b"]), "first")
 
 
 def start_ahead() -> None:
