@@ -40,7 +40,7 @@ class ParallelLauncherConfig:
 
 @dataclass
 class GridSweeperConfig(BasicSweeperConf):
-    """hydra/sweeper=grid: all combinations, with Hydra's own settings."""
+    """hydra/sweeper=basic, in the place of Hydra's own and with its settings: all combinations."""
 
     _target_: str = "hydra_plugins.dlproj_sweeps.GridSweeper"
 
@@ -53,7 +53,8 @@ class OptunaSweeperConfig(SearchConfig):
 
 
 ConfigStore.instance().store("parallel", ParallelLauncherConfig, "hydra/launcher", provider="dlproj")
-ConfigStore.instance().store("grid", GridSweeperConfig, "hydra/sweeper", provider="dlproj")
+# Chosen in config.yaml, it could not be overridden by a file of conf/search.
+ConfigStore.instance().store("basic", GridSweeperConfig, "hydra/sweeper", provider="dlproj")
 ConfigStore.instance().store("optuna", OptunaSweeperConfig, "hydra/sweeper", provider="dlproj")
 
 
