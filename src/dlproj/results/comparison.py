@@ -23,7 +23,7 @@ Row = dict[str, Value]
 # They decide where a run stands, what is seen of it and what it is compared with, not what comes out.
 WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference"}
 _TESTED = ("test/accuracy", "test/loss")
-_CHOOSES = "val/accuracy"
+CHOOSES = "val/accuracy"
 
 
 class Spread(NamedTuple):
@@ -74,6 +74,10 @@ class Comparison:
         last = Counter(key.rpartition(".")[2] for key in self.settings)
         short = {key: word if last[word := key.rpartition(".")[2]] == 1 else key for key in self.settings}
         return [f"{short[key]}={shown(key, value)}" for key, value in group.settings.items() if value != ""]
+
+    def values(self, key: str) -> list[Any]:
+        """What each run has of a setting; None where it has none."""
+        return [flat(run.settings).get(key) for run in self.runs]
 
     @property
     def repeats(self) -> bool:
@@ -186,7 +190,7 @@ def shown(column: str, value: Cell) -> str:
         return formats.metric(column.split()[0], value)
     if value is None or value == "":
         return formats.NONE
-    return formats.setting(value) if isinstance(value, float) else str(value)
+    return formats.rounded(value) if isinstance(value, float) else str(value)
 
 
 _HEADINGS = {
@@ -228,11 +232,11 @@ def best(comparison: Comparison) -> Best | None:
         return None
     score, group = max(scored, key=lambda one: one[0])
     mean = f", mean of {len(group.runs)} seeds" if len(group.runs) > 1 else ""
-    return Best(group, f"{_CHOOSES} {formats.metric(_CHOOSES, score)}{mean}", command(group.runs[0].result))
+    return Best(group, f"{CHOOSES} {formats.metric(CHOOSES, score)}{mean}", command(group.runs[0].result))
 
 
 def _chosen_by(group: Group) -> float | None:
-    values = [value for run in group.runs if (value := best_value(run, _CHOOSES)) is not None]
+    values = [value for run in group.runs if (value := best_value(run, CHOOSES)) is not None]
     return fmean(values) if values else None
 
 

@@ -15,13 +15,10 @@ from dlproj.results.figures import epochs_axis, histogram
 from dlproj.results.inspection import Histogram
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar, in_order, scale
-from dlproj.results.style import COLORS, INK, new_figure, short, styled
+from dlproj.results.style import COLORS, GREY, INK, SCALE, new_figure, short, styled
 
 SCORE = "test/accuracy"
-GREY = COLORS[-1]
 SHOWN = len(COLORS) - 1  # groups that have a colour of their own
-# From blue over magenta to orange, none too dark for a dark page nor too light for a white one.
-_SCALE = LinearSegmentedColormap.from_list("dlproj", ["#2f6fde", "#b0569f", "#ef8433"])
 _SHADES = LinearSegmentedColormap.from_list("dlproj_shades", ["#dfeaf6", "#2a78b5", "#0b3a63"])
 _SIZE = (4.7, 3.1)  # inches: two stand side by side on a screen, and one fills a phone's
 
@@ -41,7 +38,7 @@ def group_colors(comparison: Comparison) -> list[str]:
 
 
 def _along_scale(places: Sequence[int]) -> list[str]:
-    return [to_hex(_SCALE(place / max(1, *places))) for place in places]
+    return [to_hex(SCALE(place / max(1, *places))) for place in places]
 
 
 def _score(group: Group) -> float:

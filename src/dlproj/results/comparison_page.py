@@ -1,12 +1,13 @@
 """What the templates show of several runs side by side, as plain values."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from dlproj.results import formats
+from dlproj.results import formats, search_figures
 from dlproj.results.comparison import (
     Cell,
     Comparison,
@@ -21,10 +22,10 @@ from dlproj.results.comparison import (
     status,
     table,
 )
-from dlproj.results.comparison_figures import GREY, SCORE, SHOWN, curves, group_colors, heat_map, score_against, weights
+from dlproj.results.comparison_figures import SCORE, SHOWN, curves, group_colors, heat_map, score_against, weights
 from dlproj.results.record import Damaged, Run
 from dlproj.results.run_page import Page, run_summary
-from dlproj.results.style import svg
+from dlproj.results.style import GREY, svg
 
 SPREAD = (
     "Mean ± sample standard deviation (n − 1) over the tested runs that differ in nothing but the seed; "
@@ -57,6 +58,7 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
         "curves": [Markup(svg(curves(comparison, name), f"{name} by epoch, all runs")) for name in drawn],
         "curves_note": _curves_note(comparison),
         "legend": _legend(comparison),
+        "search": _search(comparison),
         "against": _against(comparison),
         "weights": _weights(comparison),
         "pages": _pages(comparison),
@@ -135,6 +137,20 @@ def _against(comparison: Comparison) -> list[Markup]:
     if len(settings) == len(comparison.settings) == 2:
         drawn.append(svg(heat_map(comparison), f"Test accuracy by {settings[0]} and {settings[1]}"))
     return list(map(Markup, drawn))
+
+
+def _search(comparison: Comparison) -> Page | None:
+    """Where many runs differ in several settings, or in size: how they lie, what matters, what accuracy costs."""
+    if sum(map(math.isfinite, search_figures.scores(comparison))) < search_figures.FEWEST_RUNS:
+        return None
+    wide, narrow = [], []
+    if len(search_figures.facets(comparison)) > 1:
+        wide.append(svg(search_figures.parallel_coordinates(comparison), "Settings and score of each run"))
+        if shares := search_figures.importance(comparison):
+            narrow.append(svg(search_figures.importance_bars(shares), "How much each setting matters"))
+    if len({run.result.parameters for run in comparison.runs}) > 2:
+        narrow.append(svg(search_figures.pareto(comparison), "Accuracy against the number of parameters"))
+    return {"wide": list(map(Markup, wide)), "narrow": list(map(Markup, narrow))} if wide or narrow else None
 
 
 def _weights(comparison: Comparison) -> Page | None:

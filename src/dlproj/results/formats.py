@@ -49,6 +49,12 @@ def setting(value: Any) -> str:
     return _scalar(type(value).__name__, value) if isinstance(value, str | int | None) else _as_yaml(value)
 
 
+def rounded(value: float) -> str:
+    """A number with no more digits than people read: one that a search has drawn has 17."""
+    typed = setting(value)
+    return typed if len(typed) <= 9 else f"{value:.4g}"
+
+
 @lru_cache(maxsize=10_000)
 def _scalar(kind: str, value: str | int | None) -> str:  # kind: True equals 1
     return _as_yaml(value)

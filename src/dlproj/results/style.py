@@ -10,11 +10,15 @@ import matplotlib
 from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
 # Okabe & Ito's colours, told apart by colour-blind people, in an order whose greys differ from one to the next.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A7A7A")
+GREY = COLORS[-1]
+# From blue over magenta to orange, none too dark for a dark page nor too light for a white one.
+SCALE = LinearSegmentedColormap.from_list("dlproj", ["#2f6fde", "#b0569f", "#ef8433"])
 INK = "#1b1f24"  # text and lines; in SVG it becomes the page's own colour
 GRID = "#d0d7de"
 _STYLE: Any = {
