@@ -104,14 +104,24 @@ def test_a_second_start_goes_on_with_what_was_left_and_with_the_rest(search, tmp
     assert [trial.number for _, trial in rest if second.tell(trial, None) is None] == [2]
 
 
+def test_a_second_start_does_not_repeat_what_the_first_one_chose(search):
+    chosen = []
+    for trials in (3, 6):
+        ours = search(trials=trials)
+        chosen += [tuple(overrides) for overrides, trial in ours.trials() if ours.tell(trial, None) is None]
+    assert len(set(chosen)) == len(chosen) == 6
+
+
 def test_trials_that_another_folder_runs_are_not_taken_over(tmp_path):
     def start(folder):
         (tmp_path / folder).mkdir()
         config = SearchConfig(params=SPACE, trials=2, storage=str(tmp_path / "shared"), study="ours")
         return Search(config, Space(SPACE, []), tmp_path / folder)
 
-    _, first = next(start("a").trials())
-    assert [trial.number for _, trial in start("b").trials()] == [first.number + 1]
+    chosen, first = next(start("a").trials())
+    ((other, second),) = start("b").trials()
+    assert second.number == first.number + 1
+    assert other != chosen  # though both samplers have the same seed
 
 
 def test_several_objectives_leave_those_trials_that_no_other_beats(search, tmp_path):

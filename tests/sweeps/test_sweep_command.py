@@ -166,3 +166,51 @@ def test_a_sweep_that_cannot_begin_is_refused_in_one_line(overrides, message, ty
     code, _, err = type_in(*DIGITS, "seed=1,2", *overrides)
     assert (code, err) == (1, f"error: {message}\n")
     assert not (tmp_path / "nowhere").exists()
+
+
+SEARCH = ["hydra/sweeper=optuna", *DIGITS, "trainer.max_epochs=2", "optim.learning_rate=tag(log,interval(1e-3,0.1))"]
+
+
+def test_a_search_runs_its_trials_and_a_second_start_the_further_ones(type_in, tmp_path):
+    pytest.importorskip("optuna")
+    code, out, err = type_in(*SEARCH, "hydra.sweeper.trials=3", "hydra.sweeper.pruner=median")
+    assert code == 0, err
+    folder = sweep_folder(tmp_path)
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1", "2"]
+    assert "[3/3] " in out
+    rates = {summary(folder / name)["overrides"][-1] for name in "012"}
+    assert len(rates) == 3
+    assert all(one.startswith("optim.learning_rate=") for one in rates)  # where to report is not on record
+
+    code, out, err = type_in(*SEARCH, "hydra.sweeper.trials=4", f"sweep.resume={folder.relative_to(tmp_path)}")
+    assert code == 0, err
+    assert out.startswith("[1/1] 3 optim.learning_rate=")
+    assert "hydra.mode=RUN" not in out  # no file asks for a sweep
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["hydra.sweeper.sampler=best"],
+            "hydra.sweeper.sampler=best is no choice: set one of tpe, random, grid, cmaes, gp",
+        ),
+        (["hydra.sweeper.trial=3"], "hydra.sweeper.trial is no setting: did you mean hydra.sweeper.trials?"),
+        (["model.activation=interval(1"], "the command line cannot be read"),
+    ],
+)
+def test_a_search_that_cannot_begin_is_refused_in_one_line(overrides, message, type_in, tmp_path):
+    pytest.importorskip("optuna")
+    code, _, err = type_in(*SEARCH, *overrides)
+    assert code == 1
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+    assert not list(tmp_path.glob("logs/sweeps/*/*/"))
+
+
+def test_jobs_that_another_launcher_runs_land_in_one_folder(type_in, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install -e '.[slurm]'")
+    code, _, err = type_in(*DIGITS, "hydra/launcher=submitit_local", "trainer.max_epochs=1", "seed=1,2")
+    assert code == 0, err
+    folder = sweep_folder(tmp_path)
+    assert [summary(folder / name)["seed"] for name in "01"] == [1, 2]

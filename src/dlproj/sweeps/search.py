@@ -2,6 +2,7 @@
 
 import math
 import socket
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -91,11 +92,13 @@ class Search:
             study = optuna.create_study(
                 storage=open_storage(url),
                 study_name=self.template.study,
-                sampler=make_sampler(self.config),
                 pruner=make_pruner(self.config.pruner, self.template.pruner_settings),
                 directions=["maximize" if is_larger_better(one) else "minimize" for one in self.config.objectives],
                 load_if_exists=True,
             )
+        # A sampler that began anew with the same seed would choose what the earlier start, or another machine, chose.
+        elsewhere = zlib.crc32(self.place.encode()) if self.config.storage else 0
+        study.sampler = make_sampler(self.config, self.config.seed + len(study.trials) + elsewhere)
         kept, wanted = study.user_attrs.get("objectives"), list(self.config.objectives)
         require(kept in (None, wanted), f"the study has the objectives {kept}, not {wanted}: name another study")
         study.set_user_attr("objectives", wanted)
@@ -162,7 +165,7 @@ def is_larger_better(name: str) -> bool:
     return name not in COUNTED and better(name) == "max"
 
 
-def make_sampler(config: SearchConfig) -> "BaseSampler":
+def make_sampler(config: SearchConfig, seed: int) -> "BaseSampler":
     """Optuna's, seeded. Raises ConfigurationError for settings that it does not have."""
     from optuna import samplers
 
@@ -174,4 +177,4 @@ def make_sampler(config: SearchConfig) -> "BaseSampler":
         "gp": samplers.GPSampler,
     }
     with in_one_line("hydra.sweeper.sampler_settings"):
-        return classes[config.sampler](**{"seed": config.seed} | dict(config.sampler_settings or {}))
+        return classes[config.sampler](**{"seed": seed % 2**32} | dict(config.sampler_settings or {}))
