@@ -3,6 +3,7 @@
 Heavy packages are imported inside the functions, so that `dlproj runs` does not wait for torch.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -241,6 +242,24 @@ def runs(
         narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < 110
         shown = len(COLUMNS) - narrow
         print_table(COLUMNS[:shown], [as_cells(one)[:shown] for one in listed[:limit]])
+
+
+@app.command()
+def resume(
+    sweep: Annotated[
+        Path, typer.Argument(metavar="SWEEP", help="its folder, such as logs/sweeps/…", show_default=False)
+    ],
+) -> None:
+    """Go on with a sweep or a search: what is done is kept, the rest runs, with the settings that were typed.
+
+    It is the last command of the sweep once more, with sweep.resume.
+
+    Example: `dlproj resume logs/sweeps/20261121-171814-0b5dd2-mlp-tpe_search`
+    """
+    from dlproj.sweeps.resume import command_of
+
+    command = command_of(sweep)
+    os.execv(command[0], command)
 
 
 @app.command()

@@ -42,6 +42,11 @@ def test_more_runs_than_cores_have_one_thread_each(machine):
     assert cores(places(TrainerConfig(), 12, 5)) == ["1"] * 5
 
 
+def test_a_search_that_is_done_needs_no_place_and_does_no_harm(machine):
+    machine(2)
+    assert cores(places(TrainerConfig(), 0, None)) == ["2"]
+
+
 def test_runs_of_two_processes_go_on_in_half_the_number(machine):
     machine(4)
     ddp = TrainerConfig(strategy=StrategyName.ddp, devices=2)

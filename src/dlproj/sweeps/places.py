@@ -16,7 +16,7 @@ def places(trainer: TrainerConfig, runs: int, wanted: int | None, visible: str |
     More runs than GPUs share them. visible is what CUDA_VISIBLE_DEVICES holds.
     """
     devices = _devices(trainer, visible)
-    at_once = min(wanted or len(devices), runs)
+    at_once = max(1, min(wanted or len(devices), runs))  # of a finished search nothing is left to run
     share = {SHARE_OF_CORES: str(max(1, usable_cores() // at_once))}
     return [share | devices[number % len(devices)] for number in range(at_once)]
 
