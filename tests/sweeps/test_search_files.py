@@ -1,0 +1,43 @@
+"""The searches of conf/search, held to what the documents say of them."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from dlproj.sweeps.space import Choices, Interval, Space, Whole
+
+CONF = Path(__file__).parents[2] / "conf"
+FILES = sorted(file.relative_to(CONF / "search").with_suffix("") for file in (CONF / "search").glob("*/*.yaml"))
+
+
+@pytest.fixture
+def sweeper(composed):
+    """Call with the name of a search: the settings of its sweeper, as plain values."""
+    composed("data=digits")  # which registers what conf/ is made of
+
+    def of(name):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            whole = compose("config", [f"+search={name}"], return_hydra_config=True)
+        return OmegaConf.to_container(whole.hydra.sweeper)
+
+    return of
+
+
+@pytest.mark.parametrize("name", [str(file) for file in FILES])
+def test_every_search_has_a_space_and_sweeps_without_being_asked(name, sweeper):
+    settings = sweeper(name)
+    assert settings["_target_"] == "hydra_plugins.dlproj_sweeps.OptunaSweeper"
+    assert Space(settings["params"], []).settings
+
+
+def test_the_search_of_the_document_is_over_the_documents_bounds(sweeper):
+    settings = sweeper("mlp/tpe_search")
+    assert (settings["trials"], settings["sampler"]) == (10, "tpe")
+    rate, epochs, batch, hidden = Space(settings["params"], []).settings
+    assert rate.items == (Interval("optim.learning_rate", 0.001, 0.2, log=True),)
+    assert epochs.items == (Whole("trainer.max_epochs", 5, 20),)
+    assert batch.items == (Choices("data.batch_size", (32, 64, 128)),)
+    assert hidden.length == Whole("model.hidden.length", 1, 3)
+    assert hidden.items == tuple(Whole(f"model.hidden[{place}]", 64, 512, 64) for place in range(3))
