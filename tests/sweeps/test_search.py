@@ -14,7 +14,7 @@ from dlproj.results.record import read_run
 from dlproj.settings import ConfigurationError
 from dlproj.sweeps.search import Search, SearchConfig, objective
 from dlproj.sweeps.space import Space
-from dlproj.training.pruning import Prune, find_trial
+from dlproj.training.pruning import Prune, find_trial, open_storage
 from dlproj.training.sweep_config import TrialConfig
 
 optuna = pytest.importorskip("optuna")
@@ -231,3 +231,25 @@ def test_the_journal_is_one_file_in_the_sweeps_folder(search, tmp_path):
     next(search().trials())
     lines = (tmp_path / "study.journal").read_text().splitlines()
     assert json.loads(lines[0])["study_name"] == Path(tmp_path).name
+
+
+@pytest.mark.parametrize(("trouble", "tries"), [('relation "studies" already exists', 3), ("no such host", 1)])
+def test_tables_that_another_machine_makes_at_this_moment_are_waited_for(trouble, tries, monkeypatch):
+    from sqlalchemy.exc import ProgrammingError
+
+    opened = []
+
+    def open_one(url):
+        opened.append(url)
+        if len(opened) < 3:
+            raise ProgrammingError("CREATE TABLE studies", {}, Exception(trouble))
+        return "storage"
+
+    monkeypatch.setattr("optuna.storages.RDBStorage", open_one)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    if tries == 1:
+        with pytest.raises(ProgrammingError):
+            open_storage("postgresql://somewhere")
+    else:
+        assert open_storage("postgresql://somewhere") == "storage"
+    assert len(opened) == tries

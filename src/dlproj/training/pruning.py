@@ -1,5 +1,6 @@
 """One trial of a search, as the run that tries it sees it: it reports each epoch, and is told when to stop."""
 
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.storages import BaseStorage
     from optuna.trial import Trial
+
+_TRIES, _PAUSE = 10, 0.5  # seconds
 
 
 class Prune(Callback):
@@ -58,12 +61,27 @@ def find_trial(config: TrialConfig, study: "Study | None" = None) -> "Trial":
 def open_storage(url: str) -> "BaseStorage":
     """The data base at a URL, else the journal in a file."""
     import optuna
-    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return RDBStorage(url) if "://" in url else JournalStorage(JournalFileBackend(url))
+    return _data_base(url) if "://" in url else JournalStorage(JournalFileBackend(url))
+
+
+def _data_base(url: str) -> "BaseStorage":
+    """Where several machines start at once, each may find that another makes the same tables at this moment."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import DBAPIError, IntegrityError
+
+    for _ in range(_TRIES):
+        try:
+            return RDBStorage(url)
+        except DBAPIError as error:
+            if not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                raise
+            time.sleep(_PAUSE)
+    return RDBStorage(url)
 
 
 def make_pruner(name: str, settings: Mapping[str, Any] | None) -> "BasePruner":
