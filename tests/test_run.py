@@ -14,6 +14,7 @@ from dlproj.models.mlp import MLPClassifier
 from dlproj.results.reference import ReferenceConfig
 from dlproj.run import best_epoch, run, train
 from dlproj.settings import ConfigurationError, DataError
+from dlproj.training.stopwatch import Stopwatch
 from dlproj.training.sweep_config import SweepConfig
 
 QUICK = [
@@ -286,11 +287,22 @@ def test_an_interrupted_run_goes_on_from_its_last_epoch_to_the_weights_of_one_th
 
 def test_the_time_and_the_samples_of_a_resumed_run_are_those_of_all_its_epochs(interrupted):
     config, folder = interrupted
-    before = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["callbacks"]["Stopwatch"]["seconds"]
+    before = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["taken"]["seconds"]
     result = run(replace(config, sweep=SweepConfig(resume="here")), folder)
     assert result.seconds > before > 0
-    assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["samples_trained"] == 5 * 1293
+    assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["taken"]["samples"] == 5 * 1293
     assert result.samples_per_second > 5 * 1293 / result.seconds  # of whose time validation takes a part
+
+
+def test_testing_the_best_weights_takes_back_neither_time_nor_samples(composed, tmp_path, monkeypatch):
+    taken = []
+    stop = Stopwatch.on_train_end
+    monkeypatch.setattr(Stopwatch, "on_train_end", lambda self, *_: taken.append((stop(self), self.seconds)))
+    best = ("callbacks.early_stopping.restore_best=true", "callbacks.early_stopping.monitor=val/accuracy")
+    result = run(composed(*QUICK, *best, "trainer.max_epochs=6", "optim.learning_rate=0.2"), tmp_path)
+    assert result.best_epoch < result.last_epoch == 6
+    assert result.seconds == taken[0][1]
+    assert result.samples_per_second > 6 * 1293 / result.seconds
 
 
 def test_a_completed_run_is_left_as_it_is_and_another_one_is_not_written_over(finished, composed, tmp_path):

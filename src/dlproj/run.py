@@ -23,7 +23,7 @@ from dlproj.settings import require
 from dlproj.sweeps.records import earlier_run
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.processes import NoteSigterm, launched_by_torchrun, rank, run_in_processes
-from dlproj.training.pruning import Prune
+from dlproj.training.pruning import Prune, pruned_after
 from dlproj.training.stopwatch import Stopwatch
 
 
@@ -64,22 +64,20 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
         *inspectors(config.figures, inspection, tensorboard),
         RecordEarlyEnd(config, result, table),
         *([NoteSigterm()] if config.trainer.devices > 1 else []),
+        *([Prune(config.sweep.trial)] if config.sweep.trial.number >= 0 else []),
     ]
-    prune = Prune(config.sweep.trial)
-    if config.sweep.trial.number >= 0:
-        callbacks.append(prune)
     trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
     with Pictures(config.figures, folder, wanted=trainer.is_global_zero) as pictures:
         try:
             trainer.fit(model, datamodule=data, ckpt_path=resumed)
             pictures.of_training(table.rows, _best_epoch(config, table), inspection)
-            best = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
-            result.tested_weights = "best" if best else "last"
-            if not prune.pruned_after:
+            if not pruned_after(trainer):
+                best = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
+                result.tested_weights = "best" if best else "last"
                 trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
         except (KeyboardInterrupt, SystemExit) as error:
             sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
-        _complete(result, config, trainer, model, data, table, prune)
+        _complete(result, config, trainer, model, data, table)
         if trainer.is_global_zero:
             _leave(result, config, inspection, tensorboard, pictures)
     return result
@@ -166,18 +164,11 @@ def _signal(trainer: pl.Trainer, error: BaseException) -> signal.Signals:
 
 
 def _complete(
-    result: RunResult,
-    config: Config,
-    trainer: pl.Trainer,
-    model: Classifier,
-    data: DataModule,
-    table: EpochTable,
-    prune: Prune,
+    result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, data: DataModule, table: EpochTable
 ) -> None:
     watch = next(one for one in trainer.callbacks if isinstance(one, Stopwatch))  # type: ignore[attr-defined]
-    result.status = "pruned" if prune.pruned_after else "completed"
-    judged = f"pruned after epoch {prune.pruned_after}"
-    result.stop_reason = judged if prune.pruned_after else stop_reason(trainer, config.trainer.max_time)
+    result.status = "pruned" if pruned_after(trainer) else "completed"
+    result.stop_reason = stop_reason(trainer, config.trainer.max_time)
     _record_epochs(config, result, table)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.steps = trainer.global_step
@@ -203,6 +194,8 @@ def _best_epoch(config: Config, table: EpochTable) -> int | None:
 
 def stop_reason(trainer: pl.Trainer, max_time: str | None) -> str:
     """Why training ended, in words."""
+    if epoch := pruned_after(trainer):
+        return f"pruned after epoch {epoch}"
     for callback in trainer.early_stopping_callbacks:
         assert isinstance(callback, EarlyStopping)
         if callback.wait_count >= callback.patience:

@@ -178,7 +178,6 @@ def test_the_best_settings_are_those_whose_seeds_have_the_highest_mean_in_valida
         for seed, value in enumerate([0.85, 0.86])
     ]
     found = best(compare([*lucky, *steady]))
-    assert found.group.runs == steady
     assert found.words == "val/accuracy 85.50%, mean of 2 seeds"
     assert found.command == "python train.py model.dropout=0.5"
 

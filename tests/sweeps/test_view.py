@@ -1,14 +1,13 @@
 """What a sweep shows at a terminal and elsewhere."""
 
 import io
-import sys
 
 import pytest
 from folders import write_run
 from rich.console import Console
 
 from dlproj.results.record import read_run
-from dlproj.sweeps.jobs import State, SweepJob
+from dlproj.sweeps.jobs import SweepJob
 from dlproj.sweeps.view import View
 
 
@@ -29,7 +28,7 @@ def job(composed, tmp_path):
 
 def test_without_a_terminal_each_run_that_ends_is_a_line_and_a_failure_an_error(job, capsys):
     with View(3) as view:
-        done, failed, kept = job(0), job(1, run=False, reason="no such data"), job(2, state=State.kept)
+        done, failed, kept = job(0), job(1, run=False, reason="no such data"), job(2, kept=True)
         done.run, kept.run = read_run(done.folder), read_run(kept.folder)
         for one in (done, failed, kept):
             view.started(one)
@@ -68,4 +67,3 @@ def test_a_pruned_run_says_when_and_how_far_it_had_come(job, capsys):
     with View(1) as view:
         view.ended(pruned)
     assert capsys.readouterr().out == "[1/1] 0 seed=0: pruned after epoch 2, val/accuracy 87.50%\n"
-    assert not sys.stdout.isatty()

@@ -116,14 +116,6 @@ class Classifier(StepsModule):
         """Drop what was not added up."""
         self.training_sums.forget()
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what is counted over all epochs."""
-        checkpoint["samples_trained"] = self.samples_trained
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on counting."""
-        self.samples_trained = checkpoint["samples_trained"]
-
     def on_train_start(self) -> None:
         """Make the sums, which stay where they are: captured steps add to them."""
         self.training_sums = TrainingSums(self.device)

@@ -218,11 +218,10 @@ def repetitions(comparison: Comparison) -> list[dict[str, Cell]]:
 
 
 class Best(NamedTuple):
-    """The runs of the best settings, by validation: test figures would be no longer a test of what they chose."""
+    """The best settings, by validation: test figures would be no longer a test of what they chose."""
 
-    group: Group
     words: str  # how good they are
-    command: str  # that trains the first of them again
+    command: str  # that trains the first of their runs again
 
 
 def best(comparison: Comparison) -> Best | None:
@@ -232,7 +231,7 @@ def best(comparison: Comparison) -> Best | None:
         return None
     score, group = max(scored, key=lambda one: one[0])
     mean = f", mean of {len(group.runs)} seeds" if len(group.runs) > 1 else ""
-    return Best(group, f"{CHOOSES} {formats.metric(CHOOSES, score)}{mean}", command(group.runs[0].result))
+    return Best(f"{CHOOSES} {formats.metric(CHOOSES, score)}{mean}", command(group.runs[0].result))
 
 
 def _chosen_by(group: Group) -> float | None:

@@ -46,7 +46,7 @@ def setting(value: Any) -> str:
     """A setting as it is typed on the command line; in a layer's description, what is not set is left out."""
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else str(value)
-    return _scalar(type(value).__name__, value) if isinstance(value, str | int | None) else _as_yaml(value)
+    return _scalar(value) if isinstance(value, str | int | None) else _as_yaml(value)
 
 
 def rounded(value: float) -> str:
@@ -55,8 +55,8 @@ def rounded(value: float) -> str:
     return typed if len(typed) <= 9 else f"{value:.4g}"
 
 
-@lru_cache(maxsize=10_000)
-def _scalar(kind: str, value: str | int | None) -> str:  # kind: True equals 1
+@lru_cache(maxsize=10_000, typed=True)  # True equals 1
+def _scalar(value: str | int | None) -> str:
     return _as_yaml(value)
 
 

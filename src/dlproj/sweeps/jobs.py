@@ -2,21 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from dlproj.config import Config
 from dlproj.results.record import Run
-
-
-class State(Enum):
-    """Of a run in a sweep."""
-
-    running = "running"
-    done = "done"
-    kept = "kept"  # done before
-    failed = "failed"
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +18,6 @@ class SweepJob:
     config: Config | None  # None: it was refused, for the reason
     train: Callable[[], object]  # in a process of its own
     trial: Any = None  # of a search
-    state: State = State.running
     reason: str = ""  # why it failed
     run: Run | None = None  # what came of it, once it is done
+    kept: bool = False  # whether it was done before

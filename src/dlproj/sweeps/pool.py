@@ -41,7 +41,7 @@ def run_jobs(
     places: Sequence[Place],
     ended: Callable[[Job, int], None],
     started: Callable[[Job], None] = lambda job: None,
-    tick: Callable[[], None] | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the jobs, one in each place at a time, and call ended(job, exit code) in this process as each ends.
 
@@ -61,13 +61,12 @@ def run_jobs(
                     started(job)
                 if not running:
                     return
-                for sentinel in wait(list(running), None if tick is None else _TICK):
+                for sentinel in wait(list(running), _TICK):
                     one = running.pop(sentinel)  # type: ignore[arg-type]
                     one.process.join()
                     free.append(one.place)
                     ended(one.job, one.process.exitcode or 0)
-                if tick is not None:
-                    tick()
+                tick()
     finally:
         _stop([one.process for one in running.values()])
         gc.unfreeze()

@@ -28,9 +28,9 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def identity(settings: dict[str, Any]) -> str:
-    """The settings that decide what a run leaves, as text. How many threads computed it does not count."""
+    """The settings that decide what a run leaves, as text."""
     own_data = settings["schema"]["data"] == "image_folder"  # the other data sets are the same everywhere
-    ignored = (WITHOUT_EFFECT | {"trainer.threads"}) - {"figures"} - ({"data.root"} if own_data else set())
+    ignored = WITHOUT_EFFECT - {"figures"} - ({"data.root"} if own_data else set())
     deciding = {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
     return json.dumps(deciding, sort_keys=True)
 
@@ -65,7 +65,7 @@ def earlier_run(folder: Path, config: Config) -> Run | None:
 def make_room(folder: Path) -> None:
     """Remove a run that did not end; a completed one is set aside, as it was of other settings."""
     try:
-        if read_result(folder).status == "completed":
+        if read_result(folder).has_ended():
             folder.rename(folder.with_name(f"{folder.name}-replaced-{secrets.token_hex(3)}"))
     except UserError:
         pass

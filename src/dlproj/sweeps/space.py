@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
+from dlproj.results import formats
 from dlproj.settings import ConfigurationError, require
 
 Value = str | int | float | bool
@@ -165,10 +166,8 @@ def _extended(
 
 
 def typed(value: Any) -> str:
-    """A value as it is typed on the command line."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)
+    """A value as it is typed on the command line; a text is typed already."""
+    return value if isinstance(value, str) else formats.setting(value)
 
 
 def _setting(key: str, values: Any) -> Setting:

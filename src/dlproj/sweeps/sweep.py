@@ -11,7 +11,7 @@ from dlproj.data.base import DataConfig
 from dlproj.data.shared import keep
 from dlproj.results.record import read_result, read_settings, run_folders
 from dlproj.settings import DataError, UserError, require
-from dlproj.sweeps.jobs import State, SweepJob
+from dlproj.sweeps.jobs import SweepJob
 from dlproj.sweeps.pool import Job, Place, run_jobs
 from dlproj.sweeps.records import alone_in, completed, identity, log_path, make_room, why_it_died
 from dlproj.sweeps.view import View
@@ -25,17 +25,19 @@ class Sweep:
         """Raise ConfigurationError if there is no sweep in the folder to resume."""
         self.folder = folder
         self._read: DataConfig | None = None
-        self._known: dict[str, Path] = {}  # folders of earlier starts by what they hold
+        self._known: dict[str, list[Path]] = {}  # folders of earlier starts by what they hold
         if resume:
             message = f"sweep.resume={folder} holds no runs of a sweep: name a folder of logs/sweeps"
             require(folder.is_dir(), message)
             with suppress(DataError):
-                self._known = {_held(run): run for run in run_folders([folder])}
+                for run in run_folders([folder]):
+                    self._known.setdefault(_held(run), []).append(run)
         self._next = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdigit()), default=-1)
 
     def earlier(self, config: Config) -> Path | None:
-        """The folder of an earlier start's run with these settings, finished or not."""
-        return self._known.get(identity(config.settings()))
+        """The folder of an earlier start's run with these settings, finished or not: each is handed out once."""
+        left = self._known.get(identity(config.settings()))
+        return left.pop(0) if left else None
 
     def number(self) -> int:
         """The next one that no run here has."""
@@ -53,11 +55,9 @@ class Sweep:
 
         Raises ConfigurationError if another process works in the folder.
         """
-        all_ended: list[SweepJob] = []
         by_log: dict[Path, SweepJob] = {}
 
         def note(job: SweepJob) -> None:
-            all_ended.append(job)
             view.ended(job)
             ended(job)
 
@@ -72,9 +72,9 @@ class Sweep:
                 run_jobs(missing, places, process_ended, lambda one: view.started(by_log[one.log]), view.tick)
             except (KeyboardInterrupt, SystemExit):
                 where = f"sweep.resume={os.path.relpath(self.folder)} goes on"
-                print(f"interrupted: {len(all_ended)} of {total} runs have ended; {where}", file=sys.stderr)  # noqa: T201
+                print(f"interrupted: {len(view.finished)} of {total} runs have ended; {where}", file=sys.stderr)  # noqa: T201
                 raise
-        return all_ended
+        return view.finished
 
     def _read_ahead(self, config: Config) -> None:
         """Read what the run will, for it and the ones after it. What is wrong with the files is theirs to say."""
@@ -88,11 +88,10 @@ class Sweep:
         self, jobs: Iterable[SweepJob], by_log: dict[Path, SweepJob], note: Callable[[SweepJob], None]
     ) -> Iterator[Job]:
         for job in jobs:
-            if job.config is None:
-                job.state = State.failed
-            elif found := completed(job.folder, identity(job.config.settings())):
-                job.state, job.run = State.kept, found
-            else:
+            if job.config is not None:
+                job.run = completed(job.folder, identity(job.config.settings()))
+                job.kept = job.run is not None
+            if job.config is not None and not job.kept:
                 _prepare(job.folder)
                 self._read_ahead(job.config)
                 by_log[log_path(job.folder)] = job
@@ -123,5 +122,4 @@ def _judge(job: SweepJob, exit_code: int) -> None:
     """Say what became of a job whose process has ended."""
     assert job.config is not None
     job.run = completed(job.folder, identity(job.config.settings()))
-    job.state = State.done if job.run else State.failed
     job.reason = "" if job.run else why_it_died(job.folder, exit_code)

@@ -13,7 +13,7 @@ from dlproj.results import formats
 from dlproj.results.comparison import best_value
 from dlproj.results.record import read_epochs
 from dlproj.settings import UserError
-from dlproj.sweeps.jobs import State, SweepJob
+from dlproj.sweeps.jobs import SweepJob
 
 _METRIC = "val/accuracy"
 
@@ -78,7 +78,7 @@ def _outcome(job: SweepJob) -> str:
     if result.status == "pruned":
         value = best_value(job.run, _METRIC)
         return f"{result.stop_reason}, {_METRIC} {formats.metric(_METRIC, value)}"
-    kept = ", done before" if job.state is State.kept else ""
+    kept = ", done before" if job.kept else ""
     accuracy = formats.metric("test/accuracy", result.metrics.get("test/accuracy"))
     return f"test accuracy {accuracy} in {formats.duration(result.seconds)}{kept}"
 

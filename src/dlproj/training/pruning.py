@@ -46,6 +46,11 @@ class Prune(Callback):
         return self._trial.should_prune()
 
 
+def pruned_after(trainer: pl.Trainer) -> int:
+    """The epoch, from 1, after which the search ended the run; 0 if it did not."""
+    return next((one.pruned_after for one in trainer.callbacks if isinstance(one, Prune)), 0)  # type: ignore[attr-defined]
+
+
 def find_trial(config: TrialConfig, study: "Study | None" = None) -> "Trial":
     """The trial in its study, which is opened unless it is given."""
     import optuna

@@ -3,7 +3,9 @@
 import time
 from typing import Any
 
+import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.states import TrainerFn
 
 
 class Stopwatch(Callback):
@@ -17,14 +19,21 @@ class Stopwatch(Callback):
         self.validation_seconds = 0.0
         self._started: float | None = None  # while it runs
 
-    def state_dict(self) -> dict[str, float]:
-        """For the checkpoint."""
+    def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep what the epochs so far have taken."""
         running = 0.0 if self._started is None else time.monotonic() - self._started
-        return {"seconds": self.seconds + running, "validation_seconds": self.validation_seconds}
+        checkpoint["taken"] = {
+            "seconds": self.seconds + running,
+            "validation_seconds": self.validation_seconds,
+            "samples": model.samples_trained,
+        }
 
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Go on from a checkpoint."""
-        self.seconds, self.validation_seconds = state_dict["seconds"], state_dict["validation_seconds"]
+    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on counting, where training goes on: a test of the best weights loads a checkpoint, too."""
+        if trainer.state.fn is TrainerFn.FITTING:
+            taken = checkpoint["taken"]
+            self.seconds, self.validation_seconds = taken["seconds"], taken["validation_seconds"]
+            model.samples_trained = taken["samples"]
 
     def on_train_start(self, *args: Any) -> None:
         """Start."""

@@ -1,5 +1,6 @@
 """The settings of several runs, `python train.py -m …`, as one of them sees them."""
 
+import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -47,6 +48,4 @@ class SweepConfig:
 def _quoted(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{_quoted(one)}" for key, one in value.items()) + "}"
-    if not isinstance(value, str):
-        return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return QuotedString(value, Quote.single).with_quotes()
+    return QuotedString(value, Quote.single).with_quotes() if isinstance(value, str) else json.dumps(value)
