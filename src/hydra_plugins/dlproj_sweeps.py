@@ -2,7 +2,6 @@
 
 import copy
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from dlproj.sweeps.search import SearchConfig
+from dlproj.sweeps.search_config import SearchConfig
 
 if TYPE_CHECKING:
     from dlproj.results.record import Run
@@ -180,10 +179,10 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Search. Raises ConfigurationError before anything runs, UserError if no trial came to an end."""
+        """Search. Raises ConfigurationError before anything runs, UserError if no trial came to a value."""
         from dlproj.settings import typed
-        from dlproj.sweeps.conclusion import conclude, tell_best
-        from dlproj.sweeps.search import Search, SearchConfig
+        from dlproj.sweeps.conclusion import conclude, tell_front
+        from dlproj.sweeps.search import Search
         from dlproj.sweeps.space import Space
 
         parsed = self.parse(arguments)
@@ -200,7 +199,7 @@ class OptunaSweeper(Sweeper):
         search = Search(search_config, space, folder)
         self._run(search, fixed)
         conclude(folder)
-        tell_best(search)
+        tell_front(search)
 
     def _run(self, search: "Search", fixed: Sequence[str]) -> None:
         wanted = (
@@ -219,8 +218,14 @@ class OptunaSweeper(Sweeper):
 
 
 def _short(override: str) -> str:
-    """With four digits of a number that is no round one."""
-    return re.sub(r"\d*\.\d{5,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", override)
+    """With no more digits than people read."""
+    from dlproj.results.formats import rounded
+
+    key, _, value = override.partition("=")
+    try:
+        return f"{key}={rounded(float(value))}"
+    except ValueError:
+        return override
 
 
 def _run_of(job: JobReturn) -> "Run | None":

@@ -21,7 +21,8 @@ WORKER = """
     from pathlib import Path
     from folders import write_run
     from dlproj.results.record import read_run
-    from dlproj.sweeps.search import Search, SearchConfig
+    from dlproj.sweeps.search import Search
+    from dlproj.sweeps.search_config import SearchConfig
     from dlproj.sweeps.space import Space
 
     folder = Path(sys.argv[1])

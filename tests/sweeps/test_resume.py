@@ -23,12 +23,12 @@ def test_it_is_what_was_typed_with_the_folder_to_go_on_in(tmp_path):
     write(tmp_path, ["data=digits", "seed=1,2"], ["hydra.sweeper.trials=3"])
     python, script, *typed = command_of(tmp_path)
     assert (python, Path(script)) == (sys.executable, Path(__file__).parents[2] / "train.py")
-    assert typed == ["-m", "hydra.sweeper.trials=3", "data=digits", "seed=1,2", f"sweep.resume={tmp_path}"]
+    assert typed == ["-m", "hydra.sweeper.trials=3", "data=digits", "seed=1,2", f"sweep.resume='{tmp_path}'"]
 
 
 def test_a_resumed_sweep_is_resumed_in_its_folder_once(tmp_path):
     write(tmp_path, ["seed=1,2", "sweep.resume=elsewhere"])
-    assert [one for one in command_of(tmp_path) if one.startswith("sweep.")] == [f"sweep.resume={tmp_path}"]
+    assert [one for one in command_of(tmp_path) if one.startswith("sweep.")] == [f"sweep.resume='{tmp_path}'"]
 
 
 def test_files_of_ones_own_are_found_again(tmp_path):

@@ -11,8 +11,9 @@ from folders import write_run
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from dlproj.results.record import read_run
-from dlproj.settings import ConfigurationError
-from dlproj.sweeps.search import Search, SearchConfig, objective
+from dlproj.settings import ConfigurationError, UserError
+from dlproj.sweeps.search import Search, objective
+from dlproj.sweeps.search_config import SearchConfig
 from dlproj.sweeps.space import Space
 from dlproj.training.pruning import Prune, find_trial, open_storage
 from dlproj.training.sweep_config import TrialConfig
@@ -130,7 +131,15 @@ def test_several_objectives_leave_those_trials_that_no_other_beats(search, tmp_p
     for _, trial in ours.trials():
         accuracy, parameters = next(outcomes)
         ours.tell(trial, run_with(tmp_path, accuracy, parameters=parameters))
-    assert sorted(trial.number for trial in ours.study.best_trials) == [0, 1]
+    assert sorted(ours.front()) == [("run-1", [0.8, 100]), ("run-2", [0.9, 200])]
+
+
+def test_a_search_without_a_value_says_so(search):
+    ours = search(trials=1)
+    for _, trial in ours.trials():
+        ours.tell(trial, None)
+    with pytest.raises(UserError, match="no trial came to a value"):
+        ours.front()
 
 
 def test_the_objective_is_that_of_the_weights_that_were_tested(tmp_path):

@@ -148,8 +148,7 @@ def test_each_run_of_several_processes_trains_for_itself(type_in, tmp_path):
 
 
 def test_a_job_that_dies_is_named_and_the_others_go_on(type_in, tmp_path):
-    (tmp_path / "train/a").mkdir(parents=True)
-    code, out, err = type_in(*DIGITS, "trainer.max_epochs=1", "data=digits,fmnist", f"data.root={tmp_path / 'x'}")
+    code, out, err = type_in(*DIGITS, "trainer.max_epochs=1", "data=digits,fmnist", "data.root=/dev/null")
     assert code == 1
     assert [line for line in err.splitlines() if line.startswith("error: job 1 (data=fmnist): ")]
     assert "0 data=digits: test accuracy " in out
@@ -206,6 +205,22 @@ def test_a_search_that_cannot_begin_is_refused_in_one_line(overrides, message, t
     assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
     assert not list(tmp_path.glob("logs/sweeps/*/*/"))
+
+
+def test_a_search_all_of_whose_trials_fail_fails(type_in):
+    pytest.importorskip("optuna")
+    code, _, err = type_in(*SEARCH, "hydra.sweeper.trials=2", "data=fmnist", "data.root=/dev/null")
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: no trial came to a value")
+
+
+def test_two_jobs_of_the_same_settings_keep_to_their_own_folders(type_in, tmp_path):
+    twice = [*DIGITS, "trainer.max_epochs=1", "seed=1,1"]
+    assert type_in(*twice)[0] == 0
+    resume = f"sweep.resume={sweep_folder(tmp_path).relative_to(tmp_path)}"
+    code, out, _ = type_in(*twice, resume)
+    assert (code, out.count("done before")) == (0, 2)
+    assert {line.split()[1] for line in out.splitlines()[:2]} == {"0", "1"}
 
 
 def test_jobs_that_another_launcher_runs_land_in_one_folder(type_in, tmp_path):

@@ -14,16 +14,14 @@ from dlproj.sweeps.search import Search
 _OUTCOME = ("status", "val/accuracy best", "test/accuracy", "last_epoch", "seconds")
 
 
-def tell_best(search: Search) -> None:
-    """Print the trials that no other beats: of one objective the best one, of several the Pareto front."""
-    best = search.study.best_trials
-    if len(search.config.objectives) > 1:
-        print(f"{len(best)} trials that no other beats in {' and '.join(search.config.objectives)}:")  # noqa: T201
-        for trial in best:
-            values = ", ".join(
-                formats.quantity(*one) for one in zip(search.config.objectives, trial.values, strict=True)
-            )
-            print(f"  trial {trial.number}: {values}")  # noqa: T201
+def tell_front(search: Search) -> None:
+    """Print the runs that no other beats in several objectives. Raises UserError if no trial came to a value."""
+    front, names = search.front(), search.config.objectives
+    if len(names) > 1:
+        print(f"runs that no other beats in {' and '.join(names)}:")  # noqa: T201
+        for run, values in front:
+            words = (f"{name} {formats.quantity(name, value)}" for name, value in zip(names, values, strict=True))
+            print(f"  {run}: {', '.join(words)}")  # noqa: T201
 
 
 def conclude(folder: Path) -> None:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from hydra.core.override_parser.types import Quote, QuotedString
 
 from dlproj.settings import ConfigurationError
 
@@ -20,4 +21,5 @@ def command_of(sweep: Path) -> list[str]:
         raise ConfigurationError(f"{sweep} holds no whole multirun.yaml: name a folder of logs/sweeps") from error
     kept = [str(one) for one in overrides if not str(one).startswith("sweep.resume=")]
     own_files = [part for folder in sources for part in ("--config-dir", folder)]
-    return [sys.executable, str(_TRAIN), "-m", *own_files, *kept, f"sweep.resume={sweep}"]
+    quoted = QuotedString(str(sweep), Quote.single).with_quotes()  # a comma would make two of it
+    return [sys.executable, str(_TRAIN), "-m", *own_files, *kept, f"sweep.resume={quoted}"]

@@ -3,63 +3,26 @@
 import math
 import socket
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlproj.results.record import Run
-from dlproj.settings import better, one_of, require, within
+from dlproj.settings import UserError, better, require
+from dlproj.sweeps.search_config import COUNTED, SearchConfig
 from dlproj.sweeps.space import Space
 from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage
-from dlproj.training.sweep_config import PRUNERS, TrialConfig
+from dlproj.training.sweep_config import TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.samplers import BaseSampler
     from optuna.trial import Trial
 
-SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
-COUNTED = ("parameters", "seconds", "peak_memory_bytes")
 _PLACE = "place"  # of a trial: the sweep's folder in which it runs, and the machine
-
-
-@dataclass(slots=True)
-class SearchConfig:
-    """The settings of hydra/sweeper=optuna."""
-
-    params: dict[str, Any] = field(default_factory=dict)  # the space by setting, see Space
-    trials: int = 20  # in all, those of an earlier start counted; a grid ends with its last point
-    objectives: list[str] = field(default_factory=lambda: ["val/accuracy"])  # val/…, train/…, parameters, seconds …
-    sampler: str = "tpe"  # tpe, random, grid, cmaes or gp
-    sampler_settings: Any = None  # arguments by name of Optuna's class
-    seed: int = 0  # of the sampler
-    pruner: str = "none"  # none, median or successive_halving
-    pruner_settings: Any = None  # arguments by name of Optuna's class
-    storage: str | None = None  # any of Optuna's, such as postgresql+psycopg://…; unset: a file in the sweep's folder
-    study: str | None = None  # its name there; unset: that of the sweep's folder
-
-    def __post_init__(self) -> None:
-        within("hydra.sweeper.trials", self.trials, "[1, inf)")
-        one_of("hydra.sweeper.sampler", self.sampler, SAMPLERS)
-        one_of("hydra.sweeper.pruner", self.pruner, PRUNERS)
-        require(bool(self.objectives), "hydra.sweeper.objectives is empty: set [val/accuracy]")
-        for name in self.objectives:
-            known = name in COUNTED or name.split("/")[0] in ("val", "train")
-            message = f"hydra.sweeper.objectives: {name} cannot choose: set one of val/…, train/…, {', '.join(COUNTED)}"
-            hint = " (what the test set has chosen, it cannot test)" if name.startswith("test/") else ""
-            require(known, message + hint)
-        for key in ("sampler_settings", "pruner_settings"):
-            value = getattr(self, key)
-            named = value is None or isinstance(value, Mapping)
-            require(named, f"hydra.sweeper.{key}={value} names nothing: set {{NAME: VALUE}}")
-        several = len(self.objectives) > 1
-        message = "hydra.sweeper.pruner judges one objective by the epoch: set pruner=none, or a single val/… objective"
-        by_epoch = not several and self.objectives[0].startswith("val/")
-        require(self.pruner == "none" or by_epoch, message)
-        message = "hydra.sweeper.sampler=cmaes takes a single objective: set sampler=tpe"
-        require(not several or self.sampler != "cmaes", message)
+_RUN = "run"  # of a trial: its run's folder
 
 
 class Search:
@@ -81,8 +44,11 @@ class Search:
             monitor=config.objectives[0],
         )
         self.study = self._open(url)
+        self.total = config.trials  # trials in all
         if config.sampler == "grid":
-            for point in space.all():
+            points = space.all()
+            self.total = min(self.total, len(points))
+            for point in points:
                 self.study.enqueue_trial(point, skip_if_exists=True)
 
     def _open(self, url: str) -> "Study":
@@ -107,17 +73,14 @@ class Search:
     def expected(self) -> int:
         """Trials that this start may run, if no other machine works on the study."""
         ended = sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
-        return max(0, self._total() - ended)
-
-    def _total(self) -> int:
-        return min(self.config.trials, len(self.space.all())) if self.config.sampler == "grid" else self.config.trials
+        return max(0, self.total - ended)
 
     def trials(self) -> "Iterator[tuple[list[str], Trial]]":
         """What one trial after the other chooses: first of those that an earlier start here has left unfinished."""
         for number in self._left_behind():
             trial = find_trial(replace(self.template, number=number), self.study)
             yield self.space.suggest(trial), trial
-        while self._begun() < self._total():
+        while self._begun() < self.total:
             trial = self.study.ask()
             trial.set_user_attr(_PLACE, self.place)
             yield self.space.suggest(trial), trial
@@ -142,6 +105,8 @@ class Search:
         """What came of a trial: its run, or None if it failed. A value that is not finite is a failure, too."""
         from optuna.trial import TrialState
 
+        if run:
+            trial.set_user_attr(_RUN, run.folder.name)
         values = [objective(run, name) for name in self.config.objectives] if run else []
         if run and run.result.status == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
@@ -149,6 +114,13 @@ class Search:
             self.study.tell(trial, values)
         else:
             self.study.tell(trial, state=TrialState.FAIL)
+
+    def front(self) -> list[tuple[str, list[float]]]:
+        """Run and values of those trials that no other beats. Raises UserError if no trial came to a value."""
+        best = [(str(trial.user_attrs.get(_RUN)), list(trial.values)) for trial in self.study.best_trials]
+        if not best:
+            raise UserError("no trial came to a value: see the reasons above, mend the space, and begin again")
+        return best
 
 
 def objective(run: Run, name: str) -> float:

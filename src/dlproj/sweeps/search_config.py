@@ -1,0 +1,48 @@
+"""The settings of a search, in a module that Hydra can import at its every start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlproj.settings import one_of, require, within
+from dlproj.training.sweep_config import PRUNERS
+
+SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
+COUNTED = ("parameters", "seconds", "peak_memory_bytes")
+
+
+@dataclass(slots=True)
+class SearchConfig:
+    """The settings of hydra/sweeper=optuna."""
+
+    params: dict[str, Any] = field(default_factory=dict)  # the space by setting, see Space
+    trials: int = 20  # in all, those of an earlier start counted; a grid ends with its last point
+    objectives: list[str] = field(default_factory=lambda: ["val/accuracy"])  # val/…, train/…, parameters, seconds …
+    sampler: str = "tpe"  # tpe, random, grid, cmaes or gp
+    sampler_settings: Any = None  # arguments by name of Optuna's class
+    seed: int = 0  # of the sampler
+    pruner: str = "none"  # none, median or successive_halving
+    pruner_settings: Any = None  # arguments by name of Optuna's class
+    storage: str | None = None  # any of Optuna's, such as postgresql+psycopg://…; unset: a file in the sweep's folder
+    study: str | None = None  # its name there; unset: that of the sweep's folder
+
+    def __post_init__(self) -> None:
+        within("hydra.sweeper.trials", self.trials, "[1, inf)")
+        one_of("hydra.sweeper.sampler", self.sampler, SAMPLERS)
+        one_of("hydra.sweeper.pruner", self.pruner, PRUNERS)
+        require(bool(self.objectives), "hydra.sweeper.objectives is empty: set [val/accuracy]")
+        for name in self.objectives:
+            known = name in COUNTED or name.split("/")[0] in ("val", "train")
+            message = f"hydra.sweeper.objectives: {name} cannot choose: set one of val/…, train/…, {', '.join(COUNTED)}"
+            hint = " (what the test set has chosen, it cannot test)" if name.startswith("test/") else ""
+            require(known, message + hint)
+        for key in ("sampler_settings", "pruner_settings"):
+            value = getattr(self, key)
+            named = value is None or isinstance(value, Mapping)
+            require(named, f"hydra.sweeper.{key}={value} names nothing: set {{NAME: VALUE}}")
+        several = len(self.objectives) > 1
+        message = "hydra.sweeper.pruner judges one objective by the epoch: set pruner=none, or a single val/… objective"
+        by_epoch = not several and self.objectives[0].startswith("val/")
+        require(self.pruner == "none" or by_epoch, message)
+        message = "hydra.sweeper.sampler=cmaes takes a single objective: set sampler=tpe"
+        require(not several or self.sampler != "cmaes", message)
