@@ -1,7 +1,11 @@
-"""Hydra's plugins of the project: the launcher of `python train.py -m`. Hydra imports them whenever it starts."""
+"""Hydra's plugins of the project: what runs the jobs of `python train.py -m`, and what chooses their settings.
+
+Hydra imports them whenever it starts, so what is heavy is imported where it is used.
+"""
 
 import copy
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -26,8 +31,10 @@ from dlproj.sweeps.search_config import SearchConfig
 if TYPE_CHECKING:
     from dlproj.results.record import Run
     from dlproj.sweeps.jobs import SweepJob
+    from dlproj.sweeps.pool import Workers
     from dlproj.sweeps.search import Search
     from dlproj.sweeps.sweep import Sweep
+    from dlproj.training.trainer import TrainerConfig
 
 
 @dataclass
@@ -35,6 +42,17 @@ class ParallelLauncherConfig:
     """hydra/launcher=parallel; its settings are the group `sweep`."""
 
     _target_: str = "hydra_plugins.dlproj_sweeps.ParallelLauncher"
+
+
+@dataclass
+class RayLauncherConfig:
+    """hydra/launcher=ray."""
+
+    _target_: str = "hydra_plugins.dlproj_sweeps.RayLauncher"
+    address: str | None = None  # of a cluster; auto: the one that this machine is in; unset: a new one on this machine
+    num_cpus: float | None = None  # of a run; unset: one for each of its processes
+    num_gpus: float | None = None  # of a run; unset: one for each of its processes where this machine has GPUs
+    options: Any = None  # further ones of ray.remote by name
 
 
 @dataclass
@@ -52,6 +70,7 @@ class OptunaSweeperConfig(SearchConfig):
 
 
 ConfigStore.instance().store("parallel", ParallelLauncherConfig, "hydra/launcher", provider="dlproj")
+ConfigStore.instance().store("ray", RayLauncherConfig, "hydra/launcher", provider="dlproj")
 # Chosen in config.yaml, it could not be overridden by a file of conf/search.
 ConfigStore.instance().store("basic", GridSweeperConfig, "hydra/sweeper", provider="dlproj")
 ConfigStore.instance().store("optuna", OptunaSweeperConfig, "hydra/sweeper", provider="dlproj")
@@ -72,6 +91,7 @@ class ParallelLauncher(Launcher):
     hydra_context: HydraContext
     task_function: TaskFunction
     sweep: "Sweep"
+    forks = True  # whether its runs have what this process has read and imported
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what launch() needs. Raises ConfigurationError where there is no sweep to resume."""
@@ -80,16 +100,13 @@ class ParallelLauncher(Launcher):
         setup_globals()
         HydraConfig.instance().set_config(config)
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
-        self.sweep = Sweep(Path(config.hydra.sweep.dir), resume=config.sweep.resume is not None)
+        self.sweep = Sweep(Path(config.hydra.sweep.dir), config.sweep.resume is not None, self.forks)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run them all and compare them. What a failed job returns raises UserError."""
-        from dlproj.sweeps.conclusion import conclude
-
+        """Run them all. What a failed job returns raises UserError."""
         common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
         labels = [" ".join(one for one in overrides if one not in common) for overrides in job_overrides]
         jobs = self.run(map(Wanted, job_overrides, labels), len(job_overrides))
-        conclude(self.sweep.folder)
         failed = sum(job.run is None for job in jobs)
         return [_returned(job, f"{failed} of {len(jobs)} runs failed", self.sweep.folder) for job in jobs]
 
@@ -100,20 +117,23 @@ class ParallelLauncher(Launcher):
         ended: Callable[["SweepJob"], None] = lambda job: None,
     ) -> "list[SweepJob]":
         """Run what `wanted` gives when a place is free for it, and call ended(job) for each."""
+        trainer: Any = OmegaConf.to_object(self.config.trainer)
+        settings: Any = OmegaConf.to_object(self.config.sweep)
+        workers = self._workers(trainer, settings.jobs, total)
+        self.sweep.folder.mkdir(parents=True, exist_ok=True)
+        return self.sweep.run(map(self._job, wanted), total, workers, ended)
+
+    def _workers(self, trainer: "TrainerConfig", at_once: int | None, total: int) -> "Workers":
         import torch
         import torch.utils.tensorboard  # which each run would import for itself
 
         from dlproj.results.pictures import draw_here
+        from dlproj.sweeps.forks import Forks
         from dlproj.sweeps.places import places
 
-        trainer: Any = OmegaConf.to_object(self.config.trainer)
-        settings: Any = OmegaConf.to_object(self.config.sweep)
         torch.set_num_threads(1)  # of this process, which forks
         draw_here()
-        ours = places(trainer, total, settings.jobs, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        jobs = map(self._job, wanted)
-        self.sweep.folder.mkdir(parents=True, exist_ok=True)
-        return self.sweep.run(jobs, total, ours, ended)
+        return Forks(places(trainer, total, at_once, os.environ.get("CUDA_VISIBLE_DEVICES")))
 
     def _job(self, wanted: Wanted) -> "SweepJob":
         from dlproj.command import can_be_mended, in_one_line
@@ -137,7 +157,10 @@ class ParallelLauncher(Launcher):
             number = int(earlier.name) if earlier and earlier.name.isdigit() else self.sweep.number()
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         folder = self.sweep.folder / composed.hydra.sweep.subdir
-        return SweepJob(wanted.label, folder, config, partial(self._train, composed), wanted.trial)
+        return SweepJob(wanted.label, folder, config, self._task(composed), wanted.trial)
+
+    def _task(self, composed: DictConfig) -> Callable[[], None]:
+        return partial(self._train, composed)
 
     def _train(self, composed: DictConfig) -> None:
         """In the process of its own."""
@@ -152,12 +175,57 @@ class ParallelLauncher(Launcher):
             raise done._return_value
 
 
+class RayLauncher(ParallelLauncher):
+    """Runs each job as a task of a Ray cluster."""
+
+    forks = False
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def _workers(self, trainer: "TrainerConfig", at_once: int | None, total: int) -> "Workers":
+        from dlproj.sweeps.ray_tasks import RayTasks
+
+        options = dict(self.settings["options"] or {})
+        for name, each in (("num_cpus", 1), ("num_gpus", int(trainer.uses_gpu()))):
+            given = self.settings[name]
+            options[name] = each * trainer.devices if given is None else given
+        return RayTasks(self.settings["address"], options, at_once)
+
+    def _task(self, composed: DictConfig) -> Callable[[], None]:
+        with read_write(composed.hydra):
+            OmegaConf.resolve(composed)  # by the resolvers of this process: its stamp is the sweep's
+        return partial(self._train_elsewhere, composed, Singleton.get_state())
+
+    def _train_elsewhere(self, composed: DictConfig, hydra_state: Any) -> None:
+        Singleton.set_state(hydra_state)
+        setup_globals()
+        self._train(composed)
+
+
 class GridSweeper(BasicSweeper):
-    """Hydra's own, which composes every job before the first begins: 0.15 s each, and the launcher does it again."""
+    """Hydra's own, and after it the comparison, whatever launcher has run the jobs."""
+
+    config: DictConfig
+    begun = False
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Compose the first job: a misspelt setting is in all of them, an impossible value is its job's own."""
+        """Compose the first job: a misspelt setting is in all of them, an impossible value is its job's own.
+
+        Hydra's composes every job before the first begins, at 0.15 s each, and the launcher does it again.
+        """
         super().validate_batch_is_legal(batch[:1])
+        self.begun = True
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Try all combinations, and compare what came of them. Raises what the first failed job returns."""
+        from dlproj.sweeps.conclusion import conclude
+
+        try:
+            return super().sweep(arguments)
+        finally:
+            if self.begun and not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):
+                conclude(Path(self.config.hydra.sweep.dir))
 
 
 class OptunaSweeper(Sweeper):

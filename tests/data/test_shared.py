@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from dlproj.data import shared
+from dlproj.sweeps.forks import Forks
 from dlproj.sweeps.pool import Job, run_jobs
 
 
@@ -49,5 +50,5 @@ def test_a_forked_process_has_it(reading, tmp_path):
     shared.keep()
     read("here", train=False)
     job = Job(lambda: sys.stdout.write(f"{read('here', train=False)} {len(calls)}"), (), tmp_path / "log.txt")
-    run_jobs([job], [{}], lambda *_: None)
+    run_jobs([job], Forks([{}]), lambda *_: None)
     assert (tmp_path / "log.txt").read_text() == "['here', False] 1"

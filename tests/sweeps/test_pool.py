@@ -13,6 +13,7 @@ import pytest
 from waiting import until
 
 from dlproj.settings import DataError
+from dlproj.sweeps.forks import Forks
 from dlproj.sweeps.pool import Job, run_jobs
 
 
@@ -48,7 +49,7 @@ def test_each_job_is_told_of_with_its_exit_code_and_what_it_printed(tmp_path):
         Job(say, ("bye",), tmp_path / "e.txt"),
     ]
     told = []
-    run_jobs(jobs, [{}], lambda job, code: told.append((job.log.name, code)))
+    run_jobs(jobs, Forks([{}]), lambda job, code: told.append((job.log.name, code)))
     assert told == [("log.txt", 0), ("b.txt", 1), ("c.txt", 1), ("d.txt", -signal.SIGKILL), ("e.txt", 0)]
     assert (tmp_path / "a/log.txt").read_text() == "hello\nhello\n"
     assert (tmp_path / "b.txt").read_text() == "error: no such data: look elsewhere\n"
@@ -58,13 +59,13 @@ def test_each_job_is_told_of_with_its_exit_code_and_what_it_printed(tmp_path):
 def test_two_jobs_run_at_the_same_time_where_two_are_asked_for(tmp_path):
     codes = []
     jobs = [Job(meet, (tmp_path, n), tmp_path / f"{n}.txt") for n in (0, 1)]
-    run_jobs(jobs, [{}] * 2, lambda _, code: codes.append(code))
+    run_jobs(jobs, Forks([{}] * 2), lambda _, code: codes.append(code))
     assert codes == [0, 0]
 
 
 def test_a_job_has_this_process_memory_and_changes_only_its_own(tmp_path):
     shared = ["unchanged"]
-    run_jobs([Job(shared.append, ("changed",), tmp_path / "log.txt")], [{}], lambda *_: None)
+    run_jobs([Job(shared.append, ("changed",), tmp_path / "log.txt")], Forks([{}]), lambda *_: None)
     assert shared == ["unchanged"]
 
 
@@ -73,12 +74,14 @@ def test_what_ends_the_parent_ends_the_jobs(sent, tmp_path):
     script = textwrap.dedent(f"""
         import os, time
         from pathlib import Path
+        from dlproj.sweeps.forks import Forks
+        from dlproj.sweeps.forks import Forks
         from dlproj.sweeps.pool import Job, run_jobs
         def work():
             Path({str(tmp_path)!r}, "pid.tmp").write_text(str(os.getpid()))
             os.rename({str(tmp_path / "pid.tmp")!r}, {str(tmp_path / "pid")!r})
             while True: time.sleep(60)
-        run_jobs([Job(work, (), Path({str(tmp_path)!r}, "log.txt"))], [{{}}], print)
+        run_jobs([Job(work, (), Path({str(tmp_path)!r}, "log.txt"))], Forks([{{}}]), print)
     """)
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, preexec_fn=ctrl_c.heed)
     until(lambda: (tmp_path / "pid").exists() or process.poll() is not None)
@@ -107,11 +110,11 @@ def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(tmp_path, mo
 
     monkeypatch.setattr(ForkProcess, "start", start_and_interrupt)
     with ctrl_c.heeded(), pytest.raises(KeyboardInterrupt):
-        run_jobs([Job(time.sleep, (600,), tmp_path / "log.txt")], [{}], print)
+        run_jobs([Job(time.sleep, (600,), tmp_path / "log.txt")], Forks([{}]), print)
     assert [process.is_alive() for process in started] == [False]
 
 
 def test_handlers_of_signals_are_as_they_were(tmp_path):
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-    run_jobs([Job(say, ("hello",), tmp_path / "log.txt")], [{}], lambda *_: None)
+    run_jobs([Job(say, ("hello",), tmp_path / "log.txt")], Forks([{}]), lambda *_: None)
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before

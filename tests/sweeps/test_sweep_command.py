@@ -223,9 +223,10 @@ def test_two_jobs_of_the_same_settings_keep_to_their_own_folders(type_in, tmp_pa
     assert {line.split()[1] for line in out.splitlines()[:2]} == {"0", "1"}
 
 
-def test_jobs_that_another_launcher_runs_land_in_one_folder(type_in, tmp_path):
+def test_jobs_that_another_launcher_runs_land_in_one_folder_and_are_compared(type_in, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install -e '.[slurm]'")
-    code, _, err = type_in(*DIGITS, "hydra/launcher=submitit_local", "trainer.max_epochs=1", "seed=1,2")
+    code, out, err = type_in(*DIGITS, "hydra/launcher=submitit_local", "trainer.max_epochs=1", "seed=1,2")
     assert code == 0, err
     folder = sweep_folder(tmp_path)
     assert [summary(folder / name)["seed"] for name in "01"] == [1, 2]
+    assert out.splitlines()[-1] == str(folder.relative_to(tmp_path) / "report.html")

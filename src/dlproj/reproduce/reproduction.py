@@ -10,6 +10,7 @@ from dlproj.reproduce.plan import FIXED, PlannedRun, length, on_images, plan, sh
 from dlproj.results.record import Run
 from dlproj.run import run
 from dlproj.settings import ConfigurationError, require
+from dlproj.sweeps.forks import Forks
 from dlproj.sweeps.pool import Job, run_jobs
 from dlproj.sweeps.records import alone_in, log_path, make_room, why_it_died
 
@@ -114,7 +115,7 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
 
     ordered = sorted(by_log.items(), key=lambda item: (item[1].config.seed, -length(item[1].config)))
     try:
-        run_jobs([Job(_run_one, (one,), log) for log, one in ordered], [{}] * at_once, say)
+        run_jobs([Job(_run_one, (one,), log) for log, one in ordered], Forks([{}] * at_once), say)
     except (KeyboardInterrupt, SystemExit):
         print(f"interrupted: {ended} of {len(missing)} runs have ended; the same command goes on")  # noqa: T201
         raise

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from dlproj.data.shared import keep
 from dlproj.results.record import read_result, read_settings, run_folders
 from dlproj.settings import DataError, UserError, require
 from dlproj.sweeps.jobs import SweepJob
-from dlproj.sweeps.pool import Job, Place, run_jobs
+from dlproj.sweeps.pool import Job, Workers, run_jobs
 from dlproj.sweeps.records import alone_in, completed, identity, log_path, make_room, why_it_died
 from dlproj.sweeps.view import View
 from dlproj.training.callbacks import checkpoint_path
@@ -21,9 +21,13 @@ from dlproj.training.callbacks import checkpoint_path
 class Sweep:
     """A folder with a run in each folder below it."""
 
-    def __init__(self, folder: Path, resume: bool) -> None:
-        """Raise ConfigurationError if there is no sweep in the folder to resume."""
+    def __init__(self, folder: Path, resume: bool, reads_ahead: bool) -> None:
+        """reads_ahead: whether its runs have what this process has read.
+
+        Raises ConfigurationError if there is no sweep in the folder to resume.
+        """
         self.folder = folder
+        self._reads_ahead = reads_ahead
         self._read: DataConfig | None = None
         self._known: dict[str, list[Path]] = {}  # folders of earlier starts by what they hold
         if resume:
@@ -48,7 +52,7 @@ class Sweep:
         self,
         jobs: Iterable[SweepJob],
         total: int,
-        places: Sequence[Place],
+        workers: Workers,
         ended: Callable[[SweepJob], None] = lambda job: None,
     ) -> list[SweepJob]:
         """Run what is not done, and call ended(job) as soon as what came of a job is known. All jobs, as they ended.
@@ -69,7 +73,7 @@ class Sweep:
         with alone_in(self.folder), View(total) as view:
             missing = self._missing(jobs, by_log, note)
             try:
-                run_jobs(missing, places, process_ended, lambda one: view.started(by_log[one.log]), view.tick)
+                run_jobs(missing, workers, process_ended, lambda one: view.started(by_log[one.log]), view.tick)
             except (KeyboardInterrupt, SystemExit):
                 where = f"sweep.resume={os.path.relpath(self.folder)} goes on"
                 print(f"interrupted: {len(view.finished)} of {total} runs have ended; {where}", file=sys.stderr)  # noqa: T201
@@ -93,7 +97,8 @@ class Sweep:
                 job.kept = job.run is not None
             if job.config is not None and not job.kept:
                 _prepare(job.folder)
-                self._read_ahead(job.config)
+                if self._reads_ahead:
+                    self._read_ahead(job.config)
                 by_log[log_path(job.folder)] = job
                 yield Job(job.train, (), log_path(job.folder))
                 continue

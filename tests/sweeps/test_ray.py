@@ -1,0 +1,150 @@
+"""Jobs as tasks of a Ray cluster: here of two nodes on this machine, with room for one run each."""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from waiting import until
+
+from dlproj.settings import ConfigurationError, DataError
+from dlproj.sweeps.pool import Job, run_jobs
+from dlproj.sweeps.ray_tasks import RayTasks
+
+pytest.importorskip("ray", reason="pip install -e '.[ray]'")
+
+ROOT = Path(__file__).parents[2]
+ONE = {"num_cpus": 1, "num_gpus": 0}
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def keep_cluster(ours):
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    nodes.add_node(num_cpus=1)
+    ours.send(nodes.address)
+    ours.poll(None)  # until the tests have ended
+    nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The address of a cluster of two nodes. A process that knows Ray has threads: no other test could fork then."""
+    theirs, ours = SPAWN.Pipe()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        keeper = SPAWN.Process(target=keep_cluster, args=(ours,))
+        keeper.start()
+    yield theirs.recv()
+    theirs.close()
+    ours.close()
+    keeper.join()
+
+
+def apart(function, *arguments):
+    """What the function returns or raises in a process of its own."""
+    with ProcessPoolExecutor(1, SPAWN) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def run_four(cluster, folder):
+    def say():
+        sys.stdout.write(f"hello {os.environ['DLPROJ_CORES']}\n")
+
+    def fail():
+        raise DataError("no such data: look elsewhere")
+
+    def crash():
+        raise ZeroDivisionError("a mistake")
+
+    def die():
+        os._exit(3)
+
+    codes = {}
+    jobs = [Job(function, (), folder / function.__name__) for function in (say, fail, crash, die)]
+    run_jobs(jobs, RayTasks(cluster, ONE, None), lambda job, code: codes.update({job.log.name: code}))
+    return codes
+
+
+def test_each_job_is_told_of_with_its_exit_code_and_what_it_printed(cluster, tmp_path):
+    assert apart(run_four, cluster, tmp_path) == {"say": 0, "fail": 1, "crash": 1, "die": 1}
+    assert (tmp_path / "say").read_text() == "hello 1\n"
+    assert (tmp_path / "fail").read_text() == "error: no such data: look elsewhere\n"
+    assert "ZeroDivisionError: a mistake" in (tmp_path / "crash").read_text()
+    assert "died unexpectedly" in (tmp_path / "die").read_text()
+
+
+def run_pairs(cluster, folder):
+    def note():
+        (folder / str(os.getpid())).touch()
+        while len(list(folder.glob("[0-9]*"))) < 2:  # no end unless two run at once
+            time.sleep(0.01)
+
+    jobs = [Job(note, (), folder / f"log-{number}") for number in range(4)]
+    run_jobs(jobs, RayTasks(cluster, ONE, None), lambda *_: None)
+
+
+def test_there_are_as_many_at_once_as_there_is_room_for_each_in_a_process_of_its_own(cluster, tmp_path):
+    apart(run_pairs, cluster, tmp_path)
+    assert len(list(tmp_path.glob("[0-9]*"))) == 4
+
+
+def begin_and_stop(cluster, folder):
+    def work():
+        try:
+            (folder / "begun").touch()
+            while True:  # Ray's interruption waits for Python to be between two steps
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            (folder / "interrupted").touch()
+
+    tasks = RayTasks(cluster, ONE, 1)
+    tasks.start(Job(work, (), folder / "log"))
+    until((folder / "begun").exists)
+    tasks.stop()
+
+
+def test_what_runs_is_interrupted_and_may_write_its_record(cluster, tmp_path):
+    apart(begin_and_stop, cluster, tmp_path)
+    assert (tmp_path / "interrupted").exists()
+
+
+def test_what_the_cluster_has_no_room_for_is_refused(cluster):
+    with pytest.raises(ConfigurationError) as refused:
+        apart(RayTasks, cluster, {"num_cpus": 1, "num_gpus": 2}, None)
+    expected = "a run needs 1 CPU, 2 GPU, and the Ray cluster has 2 CPU, 0 GPU: set hydra.launcher.num_cpus"
+    assert str(refused.value).startswith(expected)
+
+
+def test_an_address_where_nothing_listens_is_refused():
+    with pytest.raises(ConfigurationError) as refused:
+        apart(RayTasks, "127.0.0.1:1", ONE, None)
+    assert str(refused.value) == "hydra.launcher.address=127.0.0.1:1 cannot be used: Connection refused"
+
+
+def test_options_that_ray_does_not_have_are_refused(cluster):
+    with pytest.raises(
+        ConfigurationError, match=r"hydra\.launcher\.options cannot be used: Invalid option keyword cpus"
+    ):
+        apart(RayTasks, cluster, ONE | {"cpus": 1}, None)
+
+
+def test_a_sweep_runs_on_the_cluster_and_compares_itself(cluster, tmp_path):
+    overrides = ["+experiment=mlp/activations", "data=digits", "model.hidden=[16]", "model.activation=relu,tanh",
+                 "trainer.max_epochs=1", "trainer.accelerator=cpu", "figures=none"]  # fmt: skip
+    command = [sys.executable, "-W", "error", str(ROOT / "train.py"), "-m", "hydra/launcher=ray", *overrides]
+    done = subprocess.run([*command, f"hydra.launcher.address={cluster}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.glob("logs/sweeps/*-mlp-activations")
+    found = [json.loads((folder / name / "summary.json").read_text()) for name in "01"]
+    assert [one["status"] for one in found] == ["completed"] * 2
+    assert [one["name"] for one in found] == ["mlp-activations"] * 2
+    assert "model.activation=relu" in found[0]["overrides"]
+    assert "model.activation=tanh" in found[1]["overrides"]
+    assert done.stdout.splitlines()[-1] == str(folder.relative_to(tmp_path) / "report.html")
