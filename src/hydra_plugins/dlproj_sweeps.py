@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
@@ -100,6 +101,7 @@ class ParallelLauncher(Launcher):
         setup_globals()
         HydraConfig.instance().set_config(config)
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        OmegaConf.to_object(config.sweep)  # which refuses an empty sweep.resume
         self.sweep = Sweep(Path(config.hydra.sweep.dir), config.sweep.resume is not None, self.forks)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -209,6 +211,21 @@ class GridSweeper(BasicSweeper):
     config: DictConfig
     begun = False
 
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what sweep() needs. Raises ConfigurationError."""
+        _check_launcher(config)
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    @staticmethod
+    def split_arguments(overrides: list[Override], max_batch_size: int | None) -> Any:
+        """All combinations. Raises ConfigurationError where there is no end of them."""
+        from dlproj.settings import require
+
+        for one in overrides:
+            message = f"{one.input_line} has no end of values: add hydra/sweeper=optuna to search among them"
+            require(not one.is_interval_sweep(), message)
+        return BasicSweeper.split_arguments(overrides, max_batch_size)
+
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Compose the first job: a misspelt setting is in all of them, an impossible value is its job's own.
 
@@ -239,7 +256,8 @@ class OptunaSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what sweep() needs."""
+        """Take what sweep() needs. Raises ConfigurationError."""
+        _check_launcher(config)
         self.config = config
         self.parse = OverridesParser.create(config_loader=hydra_context.config_loader).parse_overrides
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -283,6 +301,14 @@ class OptunaSweeper(Sweeper):
             for one, job in zip(batch, returned, strict=True):
                 search.tell(one.trial, _run_of(job))
             done += len(batch)
+
+
+def _check_launcher(config: DictConfig) -> None:
+    from dlproj.settings import require
+
+    slurm = "Slurm" in config.hydra.launcher._target_
+    message = "hydra/launcher=submitit_slurm needs Slurm's srun, which is not here: start it on a node of the cluster"
+    require(not slurm or which("srun") is not None, message)
 
 
 def _short(override: str) -> str:

@@ -159,6 +159,12 @@ def test_a_job_that_dies_is_named_and_the_others_go_on(type_in, tmp_path):
     [
         (["sweep.resume=nowhere"], "sweep.resume=nowhere holds no runs of a sweep: name a folder of logs/sweeps"),
         (["sweep.jobs=0"], "sweep.jobs=0 is impossible: set a value in [1, inf)"),
+        (["sweep.resume="], "sweep.resume is empty: name the folder of a sweep, or leave it out"),
+        (["sweep.resume=."], "sweep.resume=. holds no runs of a sweep: name a folder of logs/sweeps"),
+        (
+            ["optim.learning_rate=interval(0.1,1)"],
+            "optim.learning_rate=interval(0.1,1) has no end of values: add hydra/sweeper=optuna to search among them",
+        ),
     ],
 )
 def test_a_sweep_that_cannot_begin_is_refused_in_one_line(overrides, message, type_in, tmp_path):

@@ -52,10 +52,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         for row in [columns, *rows]:
             print(*(" ".join(cell.split()) for cell in row), sep="\t")  # noqa: T201
         return
-    table = Table(title=escape(title) or None, title_justify="left")
-    for place, column in enumerate(columns):
-        short = all(len(row[place]) <= _SHORT for row in rows)
-        table.add_column(column, no_wrap=short, overflow="fold")
+    table, console = Table(title=escape(title) or None, title_justify="left"), Console()
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    room = console.width - sum(width + 3 for width in widths if width <= _SHORT) - 1 > 0
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, no_wrap=room and width <= _SHORT, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))  # a class folder may be called [red]
-    Console().print(table)
+    console.print(table)

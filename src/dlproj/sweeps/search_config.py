@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlproj.settings import one_of, require, within
+from dlproj.settings import VALIDATION_METRICS, one_of, require, within
 from dlproj.training.sweep_config import PRUNERS
 
 SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
 COUNTED = ("parameters", "seconds", "peak_memory_bytes")
+OBJECTIVES = (*VALIDATION_METRICS, "train/loss", "train/accuracy", *COUNTED)
 
 
 @dataclass(slots=True)
@@ -32,8 +33,8 @@ class SearchConfig:
         one_of("hydra.sweeper.pruner", self.pruner, PRUNERS)
         require(bool(self.objectives), "hydra.sweeper.objectives is empty: set [val/accuracy]")
         for name in self.objectives:
-            known = name in COUNTED or name.split("/")[0] in ("val", "train")
-            message = f"hydra.sweeper.objectives: {name} cannot choose: set one of val/…, train/…, {', '.join(COUNTED)}"
+            known = name in OBJECTIVES
+            message = f"hydra.sweeper.objectives: {name} cannot choose: set one of {', '.join(OBJECTIVES)}"
             hint = " (what the test set has chosen, it cannot test)" if name.startswith("test/") else ""
             require(known, message + hint)
         for key in ("sampler_settings", "pruner_settings"):

@@ -32,7 +32,7 @@ class Sweep:
         self._known: dict[str, list[Path]] = {}  # folders of earlier starts by what they hold
         if resume:
             message = f"sweep.resume={folder} holds no runs of a sweep: name a folder of logs/sweeps"
-            require(folder.is_dir(), message)
+            require((folder / "multirun.yaml").is_file(), message)  # logs/runs has runs, too
             with suppress(DataError):
                 for run in run_folders([folder]):
                     self._known.setdefault(_held(run), []).append(run)
