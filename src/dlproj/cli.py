@@ -246,19 +246,27 @@ def runs(
 
 @app.command()
 def resume(
-    sweep: Annotated[
-        Path, typer.Argument(metavar="SWEEP", help="its folder, such as logs/sweeps/…", show_default=False)
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="RUN | SWEEP", help="such as logs/runs/… or logs/sweeps/…", show_default=False),
     ],
 ) -> None:
-    """Go on with a sweep or a search: what is done is kept, the rest runs, with the settings that were typed.
+    """Go on with a run, a sweep or a search that was interrupted or killed, with the settings that were typed.
 
-    It is the last command of the sweep once more, with sweep.resume.
+    A run goes on from its last checkpoint and ends as if nothing had happened. Of a sweep what is done is kept, and the
+    rest runs: it is its last command once more, with sweep.resume.
 
     Example: `dlproj resume logs/sweeps/20261121-171814-0b5dd2-mlp-tpe_search`
     """
+    if (folder / "config.yaml").is_file():
+        from dlproj.results.table import show
+        from dlproj.run import resume_run
+
+        show(resume_run(folder))
+        return
     from dlproj.sweeps.resume import command_of
 
-    command = command_of(sweep)
+    command = command_of(folder)
     os.execv(command[0], command)
 
 

@@ -63,10 +63,6 @@ def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
         else:
             with _shown_as(f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"):
                 yield
-    except SystemExit as exit:
-        if exit.code in (130, 143):
-            print(f"interrupted: what there is stands in {os.path.relpath(folder)}", file=sys.stderr)  # noqa: T201
-        raise
     finally:
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()

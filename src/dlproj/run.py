@@ -1,5 +1,6 @@
 """One run: seed → data → model → trainer → fit → test → record."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from dlproj.config import Config
+from dlproj.config import Config, load
 from dlproj.data.base import DataModule
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
@@ -18,33 +19,57 @@ from dlproj.results.inspection import Inspection
 from dlproj.results.inspector import inspectors
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
 from dlproj.results.pictures import Pictures
+from dlproj.results.record import read_result
 from dlproj.results.summary import RunResult
 from dlproj.settings import require
-from dlproj.sweeps.records import earlier_run
-from dlproj.training.callbacks import checkpoint_path
-from dlproj.training.processes import NoteSigterm, launched_by_torchrun, rank, run_in_processes
+from dlproj.sweeps.records import alone_in, earlier_run
+from dlproj.training.callbacks import Resume, checkpoint_path
+from dlproj.training.checkpoints import remove_leftovers
+from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
 from dlproj.training.pruning import Prune, pruned_after
+from dlproj.training.signals import StopBySignal
 from dlproj.training.stopwatch import Stopwatch
 
 
-def run(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunResult:
+def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: bool = False) -> RunResult:
     """Train in as many processes as the settings say, and leave everything in `folder`.
 
-    overrides are for the record: what was typed. With sweep.resume a completed run is left as it is, and an interrupted
-    one goes on from its last checkpoint. Raises ConfigurationError or DataError, whatever the process in which it
-    happens.
+    overrides are for the record: what was typed. With resume, sweep.resume or callbacks.resume=auto, a completed run is
+    left as it is, and an interrupted one goes on from its last checkpoint. Raises ConfigurationError or DataError,
+    whatever the process in which it happens.
     """
     config.trainer.check_machine()
     require(not launched_by_torchrun(), "torchrun is not supported: set trainer=ddp trainer.devices=… without it")
-    if config.sweep.resume and (earlier := earlier_run(folder, config)):
-        return earlier.result
-    if config.trainer.devices == 1:
-        return train(config, folder, overrides)
-    return run_in_processes(config.trainer.devices, train, config, folder, overrides)
+    if not (resume or config.sweep.resume or config.callbacks.resume is Resume.auto):
+        return _run(config, folder, overrides, None)
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone_in(folder):
+        if earlier := earlier_run(folder, config):
+            return earlier.result
+        last = checkpoint_path(folder, "last")
+        remove_leftovers(last.parent)
+        return _run(config, folder, overrides, last if last.exists() else None)
 
 
-def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunResult:
-    """Train, test and record in this process, which may be one of several."""
+def resume_run(folder: Path) -> RunResult:
+    """Go on with the run that the folder holds, with its settings. Raises UserError where they are damaged."""
+    return run(load(folder / "config.yaml"), folder, read_result(folder).overrides, resume=True)
+
+
+def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path | None) -> RunResult:
+    arguments = (config, folder, overrides, resumed)
+    try:
+        if config.trainer.devices == 1:
+            return train(*arguments)
+        return run_in_processes(config.trainer.devices, train, *arguments)
+    except SystemExit as exit:
+        if exit.code in (130, 143):
+            print(f"interrupted: dlproj resume {os.path.relpath(folder)} goes on", file=sys.stderr)  # noqa: T201
+        raise
+
+
+def train(config: Config, folder: Path, overrides: Sequence[str] = (), resumed: Path | None = None) -> RunResult:
+    """Train, test and record in this process, which may be one of several; go on from the checkpoint `resumed`."""
     config.trainer.prepare_process()
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
@@ -52,7 +77,6 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
     torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
-    resumed = _last_checkpoint(config, folder)
     if resumed:
         table.restore()
     if config.figures.samples and rank() == 0:
@@ -63,7 +87,7 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
         *config.callbacks.build(folder),
         *inspectors(config.figures, inspection, tensorboard),
         RecordEarlyEnd(config, result, table),
-        *([NoteSigterm()] if config.trainer.devices > 1 else []),
+        StopBySignal(checkpoint_path(folder, "last")),
         *([Prune(config.sweep.trial)] if config.sweep.trial.number >= 0 else []),
     ]
     trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
@@ -81,12 +105,6 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = ()) -> RunRes
         if trainer.is_global_zero:
             _leave(result, config, inspection, tensorboard, pictures)
     return result
-
-
-def _last_checkpoint(config: Config, folder: Path) -> Path | None:
-    """What an interrupted run goes on from, where that is asked for."""
-    path = checkpoint_path(folder, "last")
-    return path if config.sweep.resume and path.exists() else None
 
 
 def _write_samples(config: Config, folder: Path) -> None:
@@ -129,8 +147,8 @@ def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classi
     )
     if rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
+        result.write()  # before what says that there is a run
         config.save(folder / "config.yaml")
-        result.write()
     return result
 
 
@@ -159,6 +177,8 @@ class RecordEarlyEnd(Callback):
 
 def _signal(trainer: pl.Trainer, error: BaseException) -> signal.Signals:
     """Which one ended the run: Lightning raises its own SystemExit on SIGTERM, and a plain one on SIGINT."""
+    if came := next((one.came for one in trainer.callbacks if isinstance(one, StopBySignal)), None):  # type: ignore[attr-defined]
+        return came
     sigterm = trainer.received_sigterm or isinstance(error, SIGTERMException)
     return signal.SIGTERM if sigterm else signal.SIGINT
 

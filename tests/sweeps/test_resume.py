@@ -42,7 +42,9 @@ def test_files_of_ones_own_are_found_again(tmp_path):
 def test_a_folder_that_is_no_sweep_is_named(content, tmp_path):
     if content is not None:
         (tmp_path / "multirun.yaml").write_text(content)
-    with pytest.raises(ConfigurationError, match=r"holds no whole multirun\.yaml: name a folder of logs/sweeps"):
+    with pytest.raises(
+        ConfigurationError, match="holds no run and no sweep: name a folder of logs/runs or logs/sweeps"
+    ):
         command_of(tmp_path)
 
 

@@ -11,7 +11,8 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dlproj.settings import DataError, UserError
-from dlproj.training.processes import NoteSigterm, launched_by_torchrun, rank, run_in_processes
+from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
+from dlproj.training.signals import StopBySignal
 
 
 def all_ranks(offset):
@@ -67,9 +68,9 @@ class Terminate(pl.Callback):
 def fit_until_terminated(folder):
     warnings.simplefilter("ignore")
     trainer = pl.Trainer(
-        accelerator="cpu", strategy="ddp", devices=2, max_epochs=1, callbacks=[Terminate(), NoteSigterm()],
-        default_root_dir=folder, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0,
+        accelerator="cpu", strategy="ddp", devices=2, max_epochs=1,
+        callbacks=[Terminate(), StopBySignal(folder / "last.ckpt")], default_root_dir=folder, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
     ended_by = None
     try:

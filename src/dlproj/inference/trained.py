@@ -1,6 +1,5 @@
 """A run's folder opened: the network with its weights, and the data module with what training has taught it."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from torch import Tensor
 
 from dlproj.config import Config, load
 from dlproj.data.base import DataModule
-from dlproj.data.files import brief
 from dlproj.models.classifier import Classifier
 from dlproj.results.files import read_json
 from dlproj.settings import DataError, UserError
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.checkpoints import read_checkpoint
 
 _LISTED = 5  # of the runs or checkpoints that are there, in a message
 
@@ -58,7 +57,7 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
     weights = checkpoint or (tested if tested in ("best", "last") else "last")
     path = _checkpoint_file(folder, weights, summary)
     config.trainer.prepare_process()
-    content = _read(path)
+    content = read_checkpoint(path, "set --checkpoint to another one")
     data = config.data.build(config.seed)
     state = content.get(type(data).__qualname__)
     if state is None:
@@ -100,19 +99,6 @@ def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Pat
     status = f" (its status: {summary['status']})" if "status" in summary else ""
     raise UserError(f"{path} is no file and the run has no checkpoint{status}: train again, or set --checkpoint "
                     "to a checkpoint file")  # fmt: skip
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, on files that are none of its own
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        if "state_dict" in content:
-            return content
-        problem = "no state_dict in it"
-    except Exception as error:  # torch.load raises nearly anything on a damaged file
-        problem = brief(error).partition(". ")[0]
-    raise DataError(f"{path} is damaged or no checkpoint ({problem}): set --checkpoint to another one")
 
 
 def _load_weights(model: Classifier, weights: dict[str, Tensor]) -> None:

@@ -116,14 +116,24 @@ class Classifier(StepsModule):
         """Drop what was not added up."""
         self.training_sums.forget()
 
-    def on_train_start(self) -> None:
+    def setup(self, stage: str) -> None:
         """Make the sums, which stay where they are: captured steps add to them."""
-        self.training_sums = TrainingSums(self.device)
+        if stage == "fit":
+            self.training_sums = TrainingSums(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums, and note the rate that it starts with."""
         self.training_sums.reset()
         self._learning_rate = self.optimizer().param_groups[0]["lr"]
+
+    def epoch_so_far(self) -> dict[str, Any]:
+        """What this process has added up of the running epoch."""
+        return {"sums": self.training_sums.totals().cpu(), "learning_rate": self._learning_rate}
+
+    def resume_epoch(self, so_far: dict[str, Any]) -> None:
+        """Go on with what epoch_so_far() gave."""
+        self.training_sums.resume(so_far["sums"])
+        self._learning_rate = so_far["learning_rate"]
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training metrics and learning rate."""

@@ -30,6 +30,11 @@ class TrainingSums:
         self.forget()
         self._sums.zero_()
 
+    def resume(self, totals: Tensor) -> None:
+        """Go on with what totals() gave."""
+        self.reset()
+        self._sums.copy_(totals)
+
     def add(self, logits: Tensor, targets: Tensor, data_loss: Tensor, penalty: Tensor | None) -> None:
         """Add a batch: logits (B, outputs), targets (B,), its mean data loss and the penalty, if there is one."""
         if self._pending and len(self._pending[0][1]) != len(targets):

@@ -21,7 +21,8 @@ Value = str | int | float | None
 Row = dict[str, Value]
 
 # They decide where a run stands, what is seen of it and what it is compared with, not what comes out.
-WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference"}
+WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference",
+                  "callbacks.resume", "callbacks.every_n_train_steps"}  # fmt: skip
 _TESTED = ("test/accuracy", "test/loss")
 CHOOSES = "val/accuracy"
 

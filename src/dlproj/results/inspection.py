@@ -68,12 +68,13 @@ def read_inspection(folder: Path) -> Inspection:
         return Inspection()
     content = read_json(folder / NAME)
     try:
-        return _inspection(content)
+        return inspection_of(content)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / NAME} is damaged: delete it, or take it from another copy") from error
 
 
-def _inspection(content: dict[str, Any]) -> Inspection:
+def inspection_of(content: dict[str, Any]) -> Inspection:
+    """What asdict() made of one, numbers of epochs as text or not. Raises what a damaged one is good for."""
     histograms = {
         name: {int(epoch): Histogram(**one) for epoch, one in epochs.items()}
         for name, epochs in content["histograms"].items()
@@ -88,5 +89,5 @@ def _inspection(content: dict[str, Any]) -> Inspection:
     )
 
 
-def _by_epoch(values: dict[str, dict[str, float]]) -> dict[str, ByEpoch]:
+def _by_epoch(values: dict[str, dict[Any, float]]) -> dict[str, ByEpoch]:
     return {name: {int(epoch): value for epoch, value in epochs.items()} for name, epochs in values.items()}

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import asdict, fields
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from dlproj.data.base import DataModule
@@ -17,7 +19,7 @@ from dlproj.models.classifier import Classifier
 from dlproj.models.losses import class_probabilities
 from dlproj.models.metrics import gathered
 from dlproj.results.figures_config import FiguresConfig
-from dlproj.results.inspection import Histogram, Inspection, Sample
+from dlproj.results.inspection import Histogram, Inspection, Sample, inspection_of
 from dlproj.results.loggers import EpochTensorBoard
 
 _MOST_BINS = 512  # a few values far out leave the others few of them
@@ -33,6 +35,8 @@ def inspectors(config: FiguresConfig, inspection: Inspection, tensorboard: Epoch
         Gradients: config.gradients,
     }
     callbacks: list[Callback] = [cls(inspection, tensorboard) for cls, asked_for in wanted.items() if asked_for]
+    if callbacks:
+        callbacks.insert(0, KeepInspection(inspection, tensorboard))
     if config.gallery or config.most_wrong:
         callbacks.append(TestSamples(inspection, tensorboard, config))
     return callbacks
@@ -44,12 +48,28 @@ class _Inspector(Callback):
         self.tensorboard = tensorboard
 
 
+class KeepInspection(_Inspector):
+    """Has each checkpoint hold what was noted so far, for a run that goes on from there."""
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep it."""
+        checkpoint["inspection"] = asdict(self.inspection)
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with it, where training goes on: a test of the best weights loads a checkpoint, too."""
+        if trainer.state.fn is TrainerFn.FITTING:
+            kept = inspection_of(checkpoint["inspection"])
+            for one in fields(kept):
+                setattr(self.inspection, one.name, getattr(kept, one.name))
+
+
 class WeightHistograms(_Inspector):
     """Histograms of each trained parameter: by epoch in TensorBoard, of the start and the last epoch kept."""
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Before the first step."""
-        self._note(trainer, model, trainer.current_epoch)
+        if not self.inspection.histograms:  # of a run that goes on
+            self._note(trainer, model, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """After each epoch."""
@@ -128,6 +148,15 @@ class Gradients(_Inspector):
         self._before: dict[str, Tensor] = {}
         self._norms: dict[str, list[float]] = {}
         self._ratios: dict[str, list[float]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch so far."""
+        return {"steps": self._steps, "norms": self._norms, "ratios": self._ratios}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with it."""
+        self._steps, self._norms, self._ratios = state_dict["steps"], state_dict["norms"], state_dict["ratios"]
+        self._before = {}
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
         """Note the gradients, and the weights before the step."""

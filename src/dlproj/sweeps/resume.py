@@ -18,7 +18,9 @@ def command_of(sweep: Path) -> list[str]:
         overrides = [*hydra["overrides"]["hydra"], *hydra["overrides"]["task"]]
         sources = [one["path"] for one in hydra["runtime"]["config_sources"] if one["provider"] == "command-line"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{sweep} holds no whole multirun.yaml: name a folder of logs/sweeps") from error
+        raise ConfigurationError(
+            f"{sweep} holds no run and no sweep: name a folder of logs/runs or logs/sweeps"
+        ) from error
     kept = [str(one) for one in overrides if not str(one).startswith("sweep.resume=")]
     own_files = [part for folder in sources for part in ("--config-dir", folder)]
     quoted = QuotedString(str(sweep), Quote.single).with_quotes()  # a comma would make two of it

@@ -1,4 +1,4 @@
-"""Early stopping and checkpoints: their settings, and Lightning's callbacks."""
+"""Early stopping, checkpoints and resuming: their settings, and Lightning's callbacks."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -7,6 +7,7 @@ from pathlib import Path
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from dlproj.settings import VALIDATION_METRICS, better, one_of, within
+from dlproj.training.resuming import RankStates, StepCheckpoints
 
 
 class Mode(Enum):
@@ -15,6 +16,13 @@ class Mode(Enum):
     auto = "auto"  # min for a loss, max for anything else
     min = "min"
     max = "max"
+
+
+class Resume(Enum):
+    """What a run does in a folder that holds one of the same settings."""
+
+    never = "never"  # begin
+    auto = "auto"  # go on from its last checkpoint; leave it as it is where it has ended
 
 
 @dataclass(slots=True)
@@ -45,11 +53,22 @@ class CallbacksConfig:
     """What happens beside training."""
 
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    every_n_train_steps: int | None = None  # write last.ckpt within epochs, too, after each so many optimizer steps
+    resume: Resume = Resume.never
+
+    def __post_init__(self) -> None:
+        within("callbacks.every_n_train_steps", self.every_n_train_steps, "[1, inf)")
 
     def build(self, folder: Path) -> list[Callback]:
         """Lightning's callbacks; checkpoints go to folder/checkpoints/{best,last}.ckpt."""
         stopping = self.early_stopping
-        callbacks: list[Callback] = [_checkpoint(folder, "best", stopping), _checkpoint(folder, "last", None)]
+        callbacks: list[Callback] = [
+            _checkpoint(folder, "best", stopping),
+            _checkpoint(folder, "last", None),
+            RankStates(),
+        ]
+        if self.every_n_train_steps is not None:
+            callbacks.append(StepCheckpoints(checkpoint_path(folder, "last"), self.every_n_train_steps))
         if stopping.patience is not None:
             # A loss that is not finite counts as no improvement, as in Keras, rather than ending the run at once.
             callbacks.append(

@@ -10,9 +10,6 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
-
 from dlproj.settings import UserError
 
 T = TypeVar("T")
@@ -60,21 +57,6 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
             raise _cause(error) from None
         except SignalException as error:
             sys.exit(128 + error.sigval)
-
-
-class NoteSigterm(Callback):
-    """In one of several processes: SIGTERM is noted, and Lightning ends the process after the batch it is in.
-
-    A process that was not signalled learns of it in Lightning's exchange before its next batch, and ends there.
-    Lightning's own handler (2.6) broadcasts from within the signal's handler, amid whatever exchange each process has
-    reached; they may then wait for each other until they are killed, and leave no record.
-    """
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the place of Lightning's handler, which Lightning itself puts back to the one before."""
-        signal.signal(signal.SIGTERM, lambda *_: setattr(trainer._signal_connector, "received_sigterm", True))
-
-    on_test_start = on_train_start
 
 
 @contextmanager

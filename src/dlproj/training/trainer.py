@@ -18,6 +18,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from dlproj.machine import share_of_cores
 from dlproj.settings import one_of, require, within
 from dlproj.training.blocks import StepsPerExecution, needs_single_batches
+from dlproj.training.checkpoints import WholeCheckpoints
 from dlproj.training.progress import ProgressBar, Summary
 from dlproj.training.stopwatch import Stopwatch
 
@@ -164,6 +165,7 @@ class TrainerConfig:
             num_sanity_val_steps=0,
             log_every_n_steps=1,  # nothing is logged by the step; a longer interval only warns of short epochs
             use_distributed_sampler=False,  # the data modules shard by themselves
+            plugins=[WholeCheckpoints()],
             **self._named_alike(),
         )
 

@@ -1,0 +1,77 @@
+"""Checkpoint files: written whole or not at all, and read as data that cannot run code."""
+
+import os
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io import TorchCheckpointIO
+
+from dlproj.data.files import brief
+from dlproj.settings import DataError, UserError
+
+FORMAT = 1  # of what a checkpoint holds beside Lightning's own; a later version that reads others counts on
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes beside the target, syncs and renames; Lightning moves from a temporary folder, and not always whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Raise UserError where the disk is full or the folder read-only; what stood at `path` is left as it was."""
+        path = Path(path)
+        beside = _beside(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with beside.open("wb") as file:
+                torch.save(checkpoint | {"format": FORMAT}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+            _sync(path.parent)
+        except (OSError, RuntimeError) as error:  # torch's writer raises the latter
+            with suppress(OSError):
+                beside.unlink()
+            reason = error.strerror if isinstance(error, OSError) else brief(error)
+            advice = "the earlier checkpoints are whole: make room or change the folder's rights, then `dlproj resume`"
+            raise UserError(f"{path} cannot be written ({reason}); {advice} the run") from error
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Raise DataError where it is no whole checkpoint."""
+        return read_checkpoint(Path(path), "delete it to begin anew")
+
+
+def read_checkpoint(path: Path, advice: str) -> dict[str, Any]:
+    """What the file holds, on the CPU: plain containers and tensors. Raises DataError, which ends with the advice."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, on files that are none of its own
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        problem = "" if isinstance(content, dict) and "state_dict" in content else "no state_dict in it"
+    except Exception as error:  # torch.load raises nearly anything on a damaged file
+        problem = brief(error).partition(". ")[0]
+    if problem:
+        raise DataError(f"{path} is damaged or no checkpoint ({problem}): {advice}")
+    if content.get("format", FORMAT) != FORMAT:
+        raise DataError(f"{path} is of a newer version of dlproj: update dlproj, or {advice}")
+    return content
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a kill has left of a checkpoint that was being written."""
+    for file in folder.glob(".*.ckpt.tmp"):
+        file.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def _sync(folder: Path) -> None:
+    """Have the new name survive a power cut, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

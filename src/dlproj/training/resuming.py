@@ -1,0 +1,118 @@
+"""What a killed run goes on from: checkpoints within an epoch, and what Lightning leaves out of its own."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.states import TrainerFn
+
+from dlproj.data.batches import TrainingBatches
+from dlproj.models.classifier import Classifier
+from dlproj.settings import require
+
+
+class RankStates(Callback):
+    """Keeps, for every process, its random generators, and what its epoch has read and added up so far.
+
+    With these, training that goes on from a checkpoint ends with the bits of one that never stopped, dropout included.
+    """
+
+    def __init__(self) -> None:
+        self._resumed: dict[str, Any] | None = None
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Called on all ranks, of which the first writes."""
+        assert isinstance(model, Classifier)
+        mine = {
+            "random": _random_state(model.device),
+            "epoch": model.epoch_so_far(),
+            "loader": _loader(trainer).state_dict(),
+        }
+        checkpoint["ranks"] = _of_all_ranks(mine, trainer.world_size)
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take this rank's, where training goes on: a test of the best weights loads a checkpoint, too."""
+        if trainer.state.fn is TrainerFn.FITTING:
+            ranks = checkpoint["ranks"]
+            message = f"the run was begun by {len(ranks)} processes, not {trainer.world_size}: set as many devices"
+            require(len(ranks) == trainer.world_size, message)
+            self._resumed = ranks[trainer.global_rank]
+
+    def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Go on from there."""
+        if self._resumed:
+            assert isinstance(model, Classifier)
+            _set_random_state(self._resumed["random"], model.device)
+            model.resume_epoch(self._resumed["epoch"])
+            # Lightning (2.6) does so only where no schedule has asked for the number of steps before.
+            _loader(trainer).load_state_dict(self._resumed["loader"])
+            self._resumed = None
+
+
+def _loader(trainer: pl.Trainer) -> TrainingBatches:
+    loader = trainer.train_dataloader
+    assert isinstance(loader, TrainingBatches)
+    return loader
+
+
+def _of_all_ranks(mine: dict[str, Any], world_size: int) -> list[dict[str, Any]]:
+    if world_size == 1:
+        return [mine]
+    everyones: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(everyones, mine)
+    return everyones
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    """Of all generators that anybody may draw from, as plain containers and tensors."""
+    numpy: Any = np.random.get_state(legacy=True)
+    name, keys, *rest = numpy
+    state = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": (name, keys.tolist(), *rest)}
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["torch"])
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+class StepCheckpoints(Callback):
+    """Writes a checkpoint within epochs, too, each time that so many more optimizer steps are done."""
+
+    def __init__(self, path: Path, every_n_train_steps: int) -> None:
+        self.path = path
+        self.every_n_train_steps = every_n_train_steps
+        self._last = 0
+
+    def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Count from where training goes on."""
+        self._last = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
+        """A call may do many steps, and so pass a multiple without meeting it."""
+        passed = trainer.global_step // self.every_n_train_steps > self._last // self.every_n_train_steps
+        self._last = trainer.global_step
+        if passed and can_resume_here(trainer):
+            trainer.save_checkpoint(self.path)
+
+
+def can_resume_here(trainer: pl.Trainer) -> bool:
+    """Whether a checkpoint written now, after a batch, would lead on: Lightning would skip a validation that is due."""
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    inside = epochs.ready > epochs.processed and trainer.fit_loop.epoch_loop.batch_idx >= 0
+    return inside and not _validation_is_due(trainer)
+
+
+def _validation_is_due(trainer: pl.Trainer) -> bool:
+    loop = trainer.fit_loop.epoch_loop
+    interval = trainer.val_check_batch
+    by_interval = isinstance(interval, int) and (loop.batch_idx + 1) % interval == 0
+    return loop.batch_progress.is_last_batch or by_interval

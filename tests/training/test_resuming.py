@@ -1,0 +1,164 @@
+"""A run that was stopped anywhere and goes on ends with the bits of one that never was."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import ctrl_c
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback
+from waiting import until
+
+from dlproj import run as run_module
+from dlproj.results.record import read_epochs, read_result
+from dlproj.run import run
+from dlproj.settings import DataError
+from dlproj.training.callbacks import checkpoint_path
+
+DIGITS = ["data=digits", "model.hidden=[16]", "model.dropout=0.3", "trainer.max_epochs=4", "trainer.progress_bar=false",
+          "trainer.accelerator=cpu", "trainer.threads=1", "data.batch_size=32"]  # fmt: skip
+
+
+class Killed(BaseException):
+    """As SIGKILL: nobody records it."""
+
+
+class KillAfter(Callback):
+    """Ends the process's work in the moment after a batch, like a kill: what was written before is what there is."""
+
+    def __init__(self, calls):
+        self.calls = calls
+
+    def on_train_batch_end(self, *args):
+        self.calls -= 1
+        if self.calls == 0:
+            raise Killed
+
+    on_train_batch_end.__module__ = "dlproj.training.test"  # content with blocks
+
+
+def killed_after(calls, monkeypatch, config, folder):
+    """Train until so many calls of training_step are done; nothing of what Python would tidy up happens."""
+    build = type(config.trainer).build
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            type(config.trainer),
+            "build",
+            lambda self, callbacks, *rest: build(self, [*callbacks, KillAfter(calls)], *rest),
+        )
+        patch.setattr(run_module.RecordEarlyEnd, "on_exception", lambda *_: None)
+        with pytest.raises(Killed):
+            run(config, folder)
+
+
+def outcome(folder):
+    """What must be the same: weights, metrics by epoch, and the summary but for time, memory and the folder."""
+    checkpoint = torch.load(checkpoint_path(folder, "last"), weights_only=True)
+    result = replace(read_result(folder), folder="", seconds=0, samples_per_second=0, peak_memory_bytes=0)
+    inspection = (folder / "inspection.json").read_text() if (folder / "inspection.json").exists() else ""
+    return checkpoint["state_dict"], read_epochs(folder), result, inspection
+
+
+def assert_same(folder, other):
+    mine, theirs = outcome(folder), outcome(other)
+    assert mine[1:] == theirs[1:]
+    assert all(torch.equal(value, theirs[0][name]) for name, value in mine[0].items())
+
+
+# 41 batches an epoch: a call each, or six of seven batches at most
+@pytest.mark.parametrize("steps", [1, 7])
+@pytest.mark.parametrize("scheduler", ["cosine", "plateau"])
+@pytest.mark.parametrize("share", [0.2, 0.45, 0.6, 0.99])
+def test_a_killed_run_ends_as_one_that_never_was(steps, scheduler, share, composed, tmp_path, monkeypatch):
+    more = [f"trainer.steps_per_execution={steps}", f"scheduler={scheduler}", "optim=momentum", "figures=none",
+            "callbacks.every_n_train_steps=14", "callbacks.early_stopping.patience=3"]  # fmt: skip
+    config = composed(*DIGITS, *more)
+    run(config, tmp_path / "whole")
+    killed_after(int(share * 4 * -(-41 // steps)), monkeypatch, config, tmp_path / "killed")
+    before = torch.load(checkpoint_path(tmp_path / "killed", "last"), weights_only=True)
+    assert run(config, tmp_path / "killed", resume=True).status == "completed"
+    assert before["global_step"] > 0
+    assert_same(tmp_path / "killed", tmp_path / "whole")
+
+
+class SignalAfter(Callback):
+    """Sends this process a signal while it is in the batch after so many."""
+
+    def __init__(self, calls, sent):
+        self.calls = calls
+        self.sent = sent
+
+    def on_train_batch_start(self, *args):
+        if self.calls == 0:
+            os.kill(os.getpid(), self.sent)
+        self.calls -= 1
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_training_after_its_batch_and_nothing_is_trained_again(
+    sent, code, composed, tmp_path, monkeypatch, capsys
+):
+    config = composed(*DIGITS, "figures=all", "figures.gradients=true", "callbacks.early_stopping.restore_best=true")
+    run(config, tmp_path / "whole")
+    build = type(config.trainer).build
+    with monkeypatch.context() as patch, ctrl_c.heeded():
+        sending = lambda self, callbacks, *rest: build(self, [*callbacks, SignalAfter(60, sent)], *rest)  # noqa: E731
+        patch.setattr(type(config.trainer), "build", sending)
+        with pytest.raises(SystemExit) as ended:
+            run(config, tmp_path / "stopped")
+    assert ended.value.code == code
+    assert f"interrupted: dlproj resume {os.path.relpath(tmp_path / 'stopped')} goes on" in capsys.readouterr().err
+    result = read_result(tmp_path / "stopped")
+    assert (result.status, result.stop_reason) == ("interrupted", sent.name)
+    assert torch.load(checkpoint_path(tmp_path / "stopped", "last"), weights_only=True)["global_step"] == 61
+    run(config, tmp_path / "stopped", resume=True)
+    assert_same(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_a_run_that_has_ended_is_left_as_it_is(composed, tmp_path):
+    config = composed(*DIGITS, "trainer.max_epochs=1", "figures=none", "callbacks.resume=auto")
+    first = run(config, tmp_path)  # in an empty folder it begins
+    written = (tmp_path / "summary.json").stat().st_mtime_ns
+    assert run(config, tmp_path).metrics["test/loss"] == first.metrics["test/loss"]
+    assert (tmp_path / "summary.json").stat().st_mtime_ns == written
+
+
+def test_what_a_kill_left_of_a_checkpoint_is_removed(composed, tmp_path):
+    config = composed(*DIGITS, "trainer.max_epochs=1", "figures=none")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/.best.ckpt.tmp").write_bytes(b"half")
+    run(config, tmp_path, resume=True)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_damaged_checkpoint_is_named_with_what_to_do(composed, tmp_path):
+    config = composed(*DIGITS, "figures=none")
+    last = checkpoint_path(tmp_path, "last")
+    last.parent.mkdir()
+    last.write_bytes(b"half")
+    with pytest.raises(DataError, match=r"last\.ckpt is damaged or no checkpoint .*: delete it to begin anew"):
+        run(config, tmp_path, resume=True)
+
+
+COMMAND = Path(sys.executable).with_name("dlproj")
+
+
+@pytest.mark.parametrize("processes", [[], ["trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1"]])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_dlproj_resume_goes_on_after_a_kill(processes, sent, tmp_path):
+    train = [sys.executable, str(Path(__file__).parents[2] / "train.py"), *DIGITS, *processes, "figures=none",
+             "trainer.max_epochs=60", "callbacks.every_n_train_steps=10", "trainer.steps_per_execution=5"]  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*train, f"hydra.run.dir={whole}"], check=True, capture_output=True)
+    process = subprocess.Popen([*train, f"hydra.run.dir={killed}"], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=ctrl_c.heed)  # fmt: skip
+    until(lambda: len(read_epochs(killed)) >= 5)
+    os.killpg(process.pid, sent) if sent == signal.SIGKILL else process.send_signal(sent)
+    process.wait(timeout=60)
+    assert read_result(killed).status == ("running" if sent == signal.SIGKILL else "interrupted")
+    subprocess.run([COMMAND, "resume", str(killed)], check=True, capture_output=True)
+    assert_same(killed, whole)
