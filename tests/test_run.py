@@ -145,9 +145,27 @@ def test_early_stopping_stops_and_the_last_weights_are_tested_unless_the_best_ar
     assert all(torch.equal(same[key], value) for key, value in weights(tmp_path / "false", "best").items())
 
 
+DIVERGING = ["optim=sgd", "optim.learning_rate=1e30"]
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_a_run_whose_loss_is_not_finite_ends_with_that_epoch_and_names_the_step(steps, composed, tmp_path):
+    result = train(composed(*QUICK, *DIVERGING, f"trainer.steps_per_execution={steps}"), tmp_path)
+    assert (result.status, result.last_epoch) == ("diverged", 1)
+    assert result.stop_reason.startswith("the loss was not finite in step 2 of epoch 1: set optim.learning_rate lower")
+    assert summary(tmp_path)["status"] == "diverged"
+    assert result.metrics["test/accuracy"] > 0  # tested as any other
+
+
+def test_a_run_whose_loss_is_not_finite_goes_on_where_that_is_asked_for(composed, tmp_path):
+    quiet = ["callbacks.terminate_on_nan=false", "trainer.max_epochs=2"]
+    result = train(composed(*QUICK, *DIVERGING, *quiet), tmp_path)
+    assert (result.status, result.last_epoch) == ("completed", 2)
+
+
 def test_a_first_epoch_without_improvement_can_stop_a_run(composed, tmp_path):
-    diverging = ["optim=sgd", "optim.learning_rate=1e30", "callbacks.early_stopping.patience=1"]
-    result = train(composed(*QUICK, *diverging), tmp_path)
+    stopping = ["callbacks.early_stopping.patience=1", "callbacks.terminate_on_nan=false"]
+    result = train(composed(*QUICK, *DIVERGING, *stopping), tmp_path)
     assert result.stop_reason == "early stopping: val/loss no better for 1 epochs"
     assert (result.last_epoch, result.best_epoch) == (1, None)
     assert summary(tmp_path)["val/loss"] is None

@@ -23,7 +23,7 @@ from dlproj.results.record import read_result
 from dlproj.results.summary import RunResult
 from dlproj.settings import require
 from dlproj.sweeps.records import alone_in, earlier_run
-from dlproj.training.callbacks import Resume, checkpoint_path
+from dlproj.training.callbacks import Resume, checkpoint_path, diverged_at
 from dlproj.training.checkpoints import remove_leftovers
 from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
 from dlproj.training.pruning import Prune, pruned_after
@@ -187,7 +187,7 @@ def _complete(
     result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, data: DataModule, table: EpochTable
 ) -> None:
     watch = next(one for one in trainer.callbacks if isinstance(one, Stopwatch))  # type: ignore[attr-defined]
-    result.status = "pruned" if pruned_after(trainer) else "completed"
+    result.status = "pruned" if pruned_after(trainer) else "diverged" if diverged_at(trainer) else "completed"
     result.stop_reason = stop_reason(trainer, config.trainer.max_time)
     _record_epochs(config, result, table)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
@@ -216,6 +216,8 @@ def stop_reason(trainer: pl.Trainer, max_time: str | None) -> str:
     """Why training ended, in words."""
     if epoch := pruned_after(trainer):
         return f"pruned after epoch {epoch}"
+    if place := diverged_at(trainer):
+        return f"the loss was not finite in {place}: set optim.learning_rate lower, or callbacks.terminate_on_nan=false"
     for callback in trainer.early_stopping_callbacks:
         assert isinstance(callback, EarlyStopping)
         if callback.wait_count >= callback.patience:

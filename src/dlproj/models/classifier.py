@@ -128,7 +128,7 @@ class Classifier(StepsModule):
 
     def epoch_so_far(self) -> dict[str, Any]:
         """What this process has added up of the running epoch."""
-        return {"sums": self.training_sums.totals().cpu(), "learning_rate": self._learning_rate}
+        return {"sums": self.training_sums.state(), "learning_rate": self._learning_rate}
 
     def resume_epoch(self, so_far: dict[str, Any]) -> None:
         """Go on with what epoch_so_far() gave."""

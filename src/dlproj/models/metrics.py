@@ -1,5 +1,6 @@
 """What one epoch adds up to: sums in tensors for training, torchmetrics for evaluation."""
 
+import math
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ class TrainingSums:
 
     def __init__(self, device: torch.device) -> None:
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # data loss, penalty, hits, samples
+        self._steps = torch.tensor(
+            [0, math.inf], dtype=torch.float64, device=device
+        )  # so far, before the first bad one
         self._on_host = torch.zeros(4, dtype=torch.float64, pin_memory=device.type == "cuda")
         self._pending: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
 
@@ -29,11 +33,18 @@ class TrainingSums:
         """Start an epoch."""
         self.forget()
         self._sums.zero_()
+        self._steps[0], self._steps[1] = 0, math.inf
 
-    def resume(self, totals: Tensor) -> None:
-        """Go on with what totals() gave."""
+    def state(self) -> list[Tensor]:
+        """All there is, on the CPU."""
+        self.flush()
+        return [self._sums.cpu().clone(), self._steps.cpu().clone()]
+
+    def resume(self, state: list[Tensor]) -> None:
+        """Go on with what state() gave."""
         self.reset()
-        self._sums.copy_(totals)
+        self._sums.copy_(state[0])
+        self._steps.copy_(state[1])
 
     def add(self, logits: Tensor, targets: Tensor, data_loss: Tensor, penalty: Tensor | None) -> None:
         """Add a batch: logits (B, outputs), targets (B,), its mean data loss and the penalty, if there is one."""
@@ -55,9 +66,22 @@ class TrainingSums:
         self._sums[0].add_(torch.stack(losses).double().sum(), alpha=size)
         if penalties[0] is not None:
             self._sums[1].add_(torch.stack(penalties).double().sum(), alpha=size)
+        self._note_steps(torch.stack(losses))
         self._sums[2].add_((scores(torch.cat(logits)).argmax(1) == torch.cat(targets)).sum())
         self._sums[3].add_(size * len(targets))
         self.forget()
+
+    def _note_steps(self, losses: Tensor) -> None:
+        numbers = self._steps[0] + torch.arange(len(losses), dtype=torch.float64, device=losses.device)
+        first = torch.where(losses.isfinite(), math.inf, numbers).min()
+        self._steps[1].copy_(torch.minimum(self._steps[1], first))
+        self._steps[0].add_(len(losses))
+
+    def first_not_finite(self) -> int | None:
+        """The epoch's first step, from 1, whose data loss was NaN or infinite in some process; None: there is none."""
+        self.flush()
+        first = float(gathered(self._steps[1:]).min())
+        return None if math.isinf(first) else int(first) + 1
 
     def forget(self) -> None:
         """Drop what is pending."""

@@ -14,7 +14,7 @@ class RunResult:
 
     folder: str
     name: str
-    status: str  # running, completed, pruned, interrupted or failed
+    status: str  # running, completed, pruned, diverged, interrupted or failed
     stop_reason: str  # why training ended, in words
     seed: int
     overrides: list[str] = field(default_factory=list)  # as typed on the command line
@@ -41,7 +41,7 @@ class RunResult:
 
     def has_ended(self) -> bool:
         """Whether it came to what it could come to: a search may prune a run before its last epoch and its test."""
-        return self.status in ("completed", "pruned")
+        return self.status in ("completed", "pruned", "diverged")
 
     def write(self) -> None:
         """Write summary.json, metrics beside the other entries under their own names (`test/accuracy`)."""

@@ -33,7 +33,7 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
         ("test loss", f"{metrics['test/loss']:.4f}"),
     ]
     return [
-        *(tested if result.status == "completed" else []),
+        *(tested if "test/accuracy" in metrics else []),
         ("best epoch", best),
         ("last epoch", f"{result.last_epoch}"),
         ("stopped", result.stop_reason),

@@ -102,12 +102,13 @@ class Search:
         return [trial.number for trial in running if trial.user_attrs.get(_PLACE) == self.place]
 
     def tell(self, trial: "Trial", run: Run | None) -> None:
-        """What came of a trial: its run, or None if it failed. A value that is not finite is a failure, too."""
+        """What came of a trial: its run, or None if it failed. So has one that diverged, or has no finite value."""
         from optuna.trial import TrialState
 
         if run:
             trial.set_user_attr(_RUN, run.folder.name)
-        values = [objective(run, name) for name in self.config.objectives] if run else []
+        whole = run is not None and run.result.status != "diverged"
+        values = [objective(run, name) for name in self.config.objectives] if run and whole else []
         if run and run.result.status == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
         elif values and all(map(math.isfinite, values)):

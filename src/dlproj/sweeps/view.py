@@ -78,6 +78,8 @@ def _outcome(job: SweepJob) -> str:
     if result.status == "pruned":
         value = best_value(job.run, _METRIC)
         return f"{result.stop_reason}, {_METRIC} {formats.metric(_METRIC, value)}"
+    if result.status == "diverged":
+        return result.stop_reason.partition(":")[0]
     kept = ", done before" if job.kept else ""
     accuracy = formats.metric("test/accuracy", result.metrics.get("test/accuracy"))
     return f"test accuracy {accuracy} in {formats.duration(result.seconds)}{kept}"

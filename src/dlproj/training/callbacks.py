@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
+from dlproj.models.classifier import Classifier
 from dlproj.settings import VALIDATION_METRICS, better, one_of, within
 from dlproj.training.resuming import RankStates, StepCheckpoints
 
@@ -54,6 +56,7 @@ class CallbacksConfig:
 
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     every_n_train_steps: int | None = None  # write last.ckpt within epochs, too, after each so many optimizer steps
+    terminate_on_nan: bool = True  # end the run after an epoch in which a loss was NaN or infinite
     resume: Resume = Resume.never
 
     def __post_init__(self) -> None:
@@ -67,6 +70,8 @@ class CallbacksConfig:
             _checkpoint(folder, "last", None),
             RankStates(),
         ]
+        if self.terminate_on_nan:
+            callbacks.append(TerminateOnNaN())
         if self.every_n_train_steps is not None:
             callbacks.append(StepCheckpoints(checkpoint_path(folder, "last"), self.every_n_train_steps))
         if stopping.patience is not None:
@@ -81,6 +86,28 @@ class CallbacksConfig:
                 )
             )
         return callbacks
+
+
+class TerminateOnNaN(Callback):
+    """Ends training after an epoch in which a loss was NaN or infinite: the weights seldom come back from there.
+
+    Keras's callback of this name looks at each batch, for which a GPU would have to wait.
+    """
+
+    def __init__(self) -> None:
+        self.where = ""  # in words, once it has happened
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Look at the epoch's steps."""
+        assert isinstance(model, Classifier)
+        if step := model.training_sums.first_not_finite():
+            self.where = f"step {step} of epoch {trainer.current_epoch + 1}"
+            trainer.should_stop = True
+
+
+def diverged_at(trainer: pl.Trainer) -> str:
+    """Where TerminateOnNaN ended training; "" if it did not."""
+    return next((one.where for one in trainer.callbacks if isinstance(one, TerminateOnNaN)), "")  # type: ignore[attr-defined]
 
 
 def checkpoint_path(folder: Path, which: str) -> Path:
