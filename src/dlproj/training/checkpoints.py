@@ -30,12 +30,13 @@ class WholeCheckpoints(TorchCheckpointIO):
                 os.fsync(file.fileno())
             os.replace(beside, path)
             _sync(path.parent)
-        except (OSError, RuntimeError) as error:  # torch's writer raises the latter
+        except (OSError, RuntimeError) as error:
             with suppress(OSError):
                 beside.unlink()
-            reason = error.strerror if isinstance(error, OSError) else brief(error)
-            advice = "the earlier checkpoints are whole: make room or change the folder's rights, then `dlproj resume`"
-            raise UserError(f"{path} cannot be written ({reason}); {advice} the run") from error
+            advice = (
+                "the earlier checkpoints are whole: make room or change the folder's rights, then dlproj resume the run"
+            )
+            raise UserError(f"{path} cannot be written ({_reason(error)}); {advice}") from error
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Raise DataError where it is no whole checkpoint."""
@@ -62,6 +63,14 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what a kill has left of a checkpoint that was being written."""
     for file in folder.glob(".*.ckpt.tmp"):
         file.unlink(missing_ok=True)
+
+
+def _reason(error: BaseException) -> str:
+    """What the system says: torch's writer speaks of something else then."""
+    first: BaseException | None = error
+    while first is not None and not isinstance(first, OSError):
+        first = first.__context__
+    return (first and first.strerror) or brief(error)
 
 
 def _beside(path: Path) -> Path:
