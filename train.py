@@ -23,7 +23,7 @@ gc.disable()  # a seventh of the imports' time would go into searching for garba
 
 from dlproj.results.pictures import start_ahead
 
-if __name__ == "__main__" and not {"-m", "--multirun"} & set(sys.argv):
+if __name__ == "__main__" and not {"-m", "--multirun"} & set(sys.argv) and os.environ.get("RANK", "0") == "0":
     start_ahead()  # matplotlib is imported by the one process while torch is by the other
 
 import hydra
@@ -34,6 +34,7 @@ from dlproj.command import job_errors, one_line_errors, stamp
 from dlproj.config import checked, register
 from dlproj.results.table import show
 from dlproj.run import run
+from dlproj.training.processes import rank
 
 register()
 stamp()
@@ -47,7 +48,9 @@ def main(composed: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     with job_errors(hydra_config, folder):
-        show(run(checked(composed), folder, list(hydra_config.overrides.task)))
+        result = run(checked(composed), folder, list(hydra_config.overrides.task))
+        if rank() == 0:
+            show(result)
 
 
 if __name__ == "__main__":

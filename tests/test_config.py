@@ -153,7 +153,7 @@ REFUSED = {
     "callbacks.early_stopping.patience=0": "callbacks.early_stopping.patience=0 is impossible: set a value in",
     "callbacks.early_stopping.monitor=loss": "callbacks.early_stopping.monitor=loss is no choice: set one of val",
     "trainer.max_epochs=0": "trainer.max_epochs=0 is impossible: set a value in [1, inf)",
-    "trainer.devices=2": "trainer.devices=2 needs a strategy that shares the work: set trainer=ddp",
+    "trainer.devices=2": "2 devices need a strategy that shares the work: set trainer=ddp",
     "trainer.precision=8": "trainer.precision=8 is no choice: set one of 32-true, 64-true, 16-mixed, bf16-mixed",
     "trainer.max_time=00:00:00:00": "trainer.max_time=00:00:00:00 is no time: set DD:HH:MM:SS, such as 00:01:30:00",
     "trainer.max_time=90": "trainer.max_time=90 is no time: set DD:HH:MM:SS, such as 00:01:30:00",

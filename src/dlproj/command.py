@@ -17,11 +17,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.experiments import names, no_experiment
 from dlproj.settings import UserError, explain, require
+from dlproj.training.processes import agree_on, started_by_torchrun
 
 
 def stamp() -> None:
-    """Register `${stamp:}`: date, time and a random part, so that no two runs share it; and `${either:}` of two."""
+    """Register `${stamp:}`: date, time and a random part, so that no two runs share it; and `${either:}` of two.
+
+    Processes that torchrun has started have one stamp, and so one folder.
+    """
     text = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    if started_by_torchrun():
+        text = agree_on(text, "stamp")
     OmegaConf.register_new_resolver("stamp", lambda: text, replace=True)
     OmegaConf.register_new_resolver("either", lambda set_, otherwise: set_ or otherwise, replace=True)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -21,11 +22,10 @@ from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
 from dlproj.results.pictures import Pictures
 from dlproj.results.record import read_result
 from dlproj.results.summary import RunResult
-from dlproj.settings import require
 from dlproj.sweeps.records import alone_in, earlier_run
 from dlproj.training.callbacks import Resume, checkpoint_path, diverged_at
 from dlproj.training.checkpoints import remove_leftovers
-from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
+from dlproj.training.processes import rank, run_in_processes, started_by_torchrun
 from dlproj.training.pruning import Prune, pruned_after
 from dlproj.training.signals import StopBySignal
 from dlproj.training.stopwatch import Stopwatch
@@ -38,12 +38,12 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
     left as it is, and an interrupted one goes on from its last checkpoint. Raises ConfigurationError or DataError,
     whatever the process in which it happens.
     """
+    config.trainer.check_launch(started_by_torchrun())
     config.trainer.check_machine()
-    require(not launched_by_torchrun(), "torchrun is not supported: set trainer=ddp trainer.devices=… without it")
     if not (resume or config.sweep.resume or config.callbacks.resume is Resume.auto):
         return _run(config, folder, overrides, None)
     folder.mkdir(parents=True, exist_ok=True)
-    with alone_in(folder):
+    with alone_in(folder) if rank() == 0 else nullcontext():
         if earlier := earlier_run(folder, config):
             return earlier.result
         last = checkpoint_path(folder, "last")
@@ -59,11 +59,11 @@ def resume_run(folder: Path) -> RunResult:
 def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path | None) -> RunResult:
     arguments = (config, folder, overrides, resumed)
     try:
-        if config.trainer.devices == 1:
+        if config.trainer.devices == 1 or started_by_torchrun():
             return train(*arguments)
         return run_in_processes(config.trainer.devices, train, *arguments)
     except SystemExit as exit:
-        if exit.code in (130, 143):
+        if exit.code in (130, 143) and rank() == 0:
             print(f"interrupted: dlproj resume {os.path.relpath(folder)} goes on", file=sys.stderr)  # noqa: T201
         raise
 

@@ -11,14 +11,14 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dlproj.settings import DataError, UserError
-from dlproj.training.processes import launched_by_torchrun, rank, run_in_processes
+from dlproj.training.processes import rank, run_in_processes, started_by_torchrun
 from dlproj.training.signals import StopBySignal
 
 
 def all_ranks(offset):
     torch.distributed.init_process_group("gloo")
     ranks = [None, None]
-    torch.distributed.all_gather_object(ranks, (rank() + offset, launched_by_torchrun()))
+    torch.distributed.all_gather_object(ranks, (rank() + offset, started_by_torchrun()))
     torch.distributed.destroy_process_group()
     return ranks
 
@@ -34,9 +34,9 @@ def fail_in_one(how):
 
 
 def test_the_result_of_rank_0_comes_back_and_each_process_knows_its_rank():
-    assert not launched_by_torchrun()
-    assert run_in_processes(2, all_ranks, 10) == [(10, True), (11, True)]
-    assert not launched_by_torchrun()
+    assert not started_by_torchrun()
+    assert run_in_processes(2, all_ranks, 10) == [(10, 2), (11, 2)]
+    assert not started_by_torchrun()
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,24 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import torch.distributed
+
 from dlproj.settings import UserError
 
 T = TypeVar("T")
 
 
-def launched_by_torchrun() -> bool:
-    """Whether this process is one of several already."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+def started_by_torchrun() -> int | None:
+    """How many processes torchrun has started, of which this is one; None: it has not."""
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
+
+
+def agree_on(text: str, key: str) -> str:
+    """The text that the first of torchrun's processes to come here has brought, also after a restart."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = torch.distributed.TCPStore(address, port, is_master=False)  # type: ignore[attr-defined]
+    agreed: bytes = store.compare_set(f"dlproj/{key}", "", text)
+    return agreed.decode()
 
 
 def rank() -> int:

@@ -61,7 +61,8 @@ class TrainerConfig:
 
     accelerator: Accelerator = Accelerator.auto
     strategy: StrategyName = StrategyName.single
-    devices: int = 1  # processes, one device each; data.batch_size is for each of them
+    devices: int = 1  # processes a machine, one device each; data.batch_size is for each of them
+    num_nodes: int = 1  # machines, on each of which torchrun has started as many processes
     max_epochs: int = 10  # 1 or more
     max_time: str | None = None  # DD:HH:MM:SS after which training ends
     precision: str = "32-true"
@@ -79,7 +80,7 @@ class TrainerConfig:
     progress_bar: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("devices", "max_epochs", "accumulate_grad_batches", "threads"):
+        for name in ("devices", "num_nodes", "max_epochs", "accumulate_grad_batches", "threads"):
             within(f"trainer.{name}", getattr(self, name), "[1, inf)")
         for split in ("train", "val", "test"):
             within(f"trainer.limit_{split}_batches", getattr(self, f"limit_{split}_batches"), "[1, inf)")
@@ -91,8 +92,8 @@ class TrainerConfig:
         require(bool(well_formed), f"trainer.max_time={self.max_time} is no time: set DD:HH:MM:SS, such as 00:01:30:00")
         many = self.strategy is not StrategyName.single
         require(
-            many or self.devices == 1,
-            f"trainer.devices={self.devices} needs a strategy that shares the work: set trainer=ddp",
+            many or self.processes() == 1,
+            f"{self.processes()} devices need a strategy that shares the work: set trainer=ddp",
         )
         scaled_clip = self.precision == "16-mixed" and self.gradient_clip_val is not None
         require(
@@ -111,6 +112,21 @@ class TrainerConfig:
             steps == 1 or obstacle is None,
             f"trainer.{obstacle} does not go with trainer.steps_per_execution={steps}: set that to 1 or auto",
         )
+
+    def processes(self) -> int:
+        """Those that train together, on all machines."""
+        return self.devices * self.num_nodes
+
+    def check_launch(self, started: int | None) -> None:
+        """Raise ConfigurationError if torchrun has started another number of processes; None: it has started none."""
+        if started is None:
+            message = f"trainer.num_nodes={self.num_nodes} is for torchrun, begun on each machine: see the README"
+            require(self.num_nodes == 1, message)
+            return
+        have = f"trainer.devices={self.devices} on trainer.num_nodes={self.num_nodes} machines are {self.processes()}"
+        advice = "set trainer=ddp, as many devices as torchrun's --nproc-per-node, and as many nodes as its --nnodes"
+        message = f"torchrun has started {started} processes, {have}: {advice}"
+        require(started == self.processes(), message)
 
     def uses_gpu(self) -> bool:
         """Whether this machine's GPU computes."""
@@ -157,6 +173,7 @@ class TrainerConfig:
         return pl.Trainer(
             accelerator="gpu" if self.uses_gpu() else "cpu",
             devices=self.devices,
+            num_nodes=self.num_nodes,
             strategy=self._strategy(),
             callbacks=callbacks + extra,
             logger=loggers,

@@ -1,0 +1,75 @@
+"""Runs whose processes torchrun has started, on one machine or several."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dlproj.results.record import read_epochs, read_result
+from dlproj.run import run
+from dlproj.settings import ConfigurationError
+from dlproj.training.callbacks import checkpoint_path
+
+ROOT = Path(__file__).parents[2]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+DIGITS = ["data=digits", "model.hidden=[16]", "trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1",
+          "trainer.max_epochs=2", "trainer.progress_bar=false", "figures=none"]  # fmt: skip
+
+
+def begin(folder, launcher, *overrides):
+    return subprocess.Popen([*launcher, str(ROOT / "train.py"), *DIGITS, *overrides], cwd=folder, text=True,
+                            env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)  # fmt: skip
+
+
+@pytest.fixture
+def spawned(tmp_path):
+    """The folder of the same run as two processes that train.py spawns."""
+    process = begin(tmp_path, [sys.executable], "hydra.run.dir=spawned")
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    return tmp_path / "spawned"
+
+
+def weights(folder):
+    return torch.load(checkpoint_path(folder, "last"), weights_only=True)["state_dict"]
+
+
+def test_two_machines_share_one_folder_and_train_as_two_processes_of_one(spawned, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    rendezvous = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}"]
+    machines = [begin(tmp_path, [*TORCHRUN, *rendezvous], "trainer.devices=1", "trainer.num_nodes=2") for _ in range(2)]
+    said = [machine.communicate() for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    (folder,) = tmp_path.glob("logs/runs/*")
+    assert read_result(folder).status == "completed"
+    assert read_epochs(folder) == read_epochs(spawned)
+    theirs = weights(spawned)
+    assert all(torch.equal(value, theirs[name]) for name, value in weights(folder).items())
+    assert sum("test accuracy" in out for out, _ in said) == 1
+
+
+@pytest.mark.parametrize(
+    ("started", "devices", "message"),
+    [
+        (None, "trainer.num_nodes=2", "trainer.num_nodes=2 is for torchrun, begun on each machine"),
+        (
+            "4",
+            "trainer.devices=2",
+            "torchrun has started 4 processes, trainer.devices=2 on trainer.num_nodes=1 machines",
+        ),
+    ],
+)
+def test_another_number_of_processes_is_refused(started, devices, message, composed, monkeypatch):
+    if started:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+        monkeypatch.setenv("WORLD_SIZE", started)
+    with pytest.raises(ConfigurationError, match=message):
+        run(composed(*DIGITS, devices), Path("nowhere"))
+    assert not Path("nowhere").exists()
