@@ -41,7 +41,7 @@ from dlproj.results.reference import ReferenceConfig
 from dlproj.settings import ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
 from dlproj.training.callbacks import CallbacksConfig
 from dlproj.training.sweep_config import SweepConfig
-from dlproj.training.trainer import TrainerConfig
+from dlproj.training.trainer import StrategyName, TrainerConfig
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "data": {
@@ -91,6 +91,7 @@ class Config:
     def __post_init__(self) -> None:
         within("seed", self.seed, "[0, 4294967295]")
         require(bool(self.name), "name is empty: set a word for the folder's name")
+        self._check_processes()
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)
         bucketed = isinstance(self.data, IMDBConfig) and self.data.bucket_by_length
         reads_padding = isinstance(self.model, RNNConfig) and not self.model.masking
@@ -106,6 +107,14 @@ class Config:
         require(not scaled, message)
         message = "figures.gradients=true looks at each batch by itself: set trainer.steps_per_execution=1 or auto"
         require(not (self.figures.gradients and in_blocks), message)
+
+    def _check_processes(self) -> None:
+        normalised = isinstance(self.model, MLPConfig) and any(one.batch_norm for one in self.model.hidden_layers())
+        synchronised = self.trainer.strategy is StrategyName.ddp and self.trainer.uses_gpu()
+        message = "model.batch_norm would see a part of each batch in each process: leave it out, or use one process"
+        require(self.trainer.processes() == 1 or synchronised or not normalised, message)
+        if self.trainer.tensor_parallel_size > 1:
+            self.model.check_tensor_parallel(self.trainer.tensor_parallel_size)
 
     def settings(self) -> dict[str, Any]:
         """All settings of the run as plain containers, with the class of each group under `schema`."""

@@ -1,16 +1,19 @@
 """The LightningModule that MLPClassifier and RNNClassifier share: loss, penalties and metrics."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.distributed.tensor.parallel import ParallelStyle
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Batch
 from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
 from dlproj.models.losses import Loss, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
+from dlproj.models.parallel import split
 from dlproj.models.penalties import Penalties, Penalty
 from dlproj.models.steps import StepsModule
 from dlproj.optim import OptimConfig, SchedulerConfig
@@ -61,6 +64,12 @@ class ModelConfig(LayerSettings):
         message = f"model.outputs=1 is for two classes, the data has {len(spec.classes)}: leave model.outputs unset"
         require(self.outputs is None or len(spec.classes) == 2, message)
 
+    def check_tensor_parallel(self, size: int) -> None:
+        """Raise ConfigurationError unless so many processes can split each layer and compute what one would."""
+        drops = [getattr(one, name, 0.0) for one in self.hidden_layers() for name in ("dropout", "input_dropout")]
+        message = f"dropout does not go with trainer.tensor_parallel_size={size}, whose processes would drop different"
+        require(not any([*drops, getattr(self, "embedding_dropout", 0.0)]), f"{message} units: set it to 0")
+
     def outputs_for(self, spec: DataSpec) -> int:
         """Units of the output layer."""
         return self.outputs or len(spec.classes)
@@ -82,6 +91,7 @@ class Classifier(StepsModule):
         self.classes = spec.classes
         self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
         self.loss = loss_function(config.loss, self.activation)
+        self._is_split = False
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
 
@@ -94,6 +104,30 @@ class Classifier(StepsModule):
         layer = describe_output(config.output, config.outputs_for(spec), config)
         self.output = linear(width, layer)
         return linear_penalties(self.output, layer)
+
+    @abstractmethod
+    def blocks(self) -> list[nn.Module]:
+        """The parts that FSDP2 gathers one after the other; together they hold all parameters."""
+
+    @abstractmethod
+    def tensor_parallel_plan(self) -> Mapping[str, ParallelStyle]:
+        """How tensor parallelism splits the modules of these names."""
+
+    def configure_model(self) -> None:
+        """Split the weights, once, where the strategy has a mesh of processes for it."""
+        if self.device_mesh is not None and not self._is_split:
+            split(self, self.blocks(), self.tensor_parallel_plan(), self.device_mesh)
+            self._is_split = True
+
+    @property
+    def is_tensor_parallel(self) -> bool:
+        """Whether several processes split each layer."""
+        return self.device_mesh is not None and self.device_mesh["tensor_parallel"].size() > 1
+
+    @property
+    def data_group(self) -> Any:
+        """The processes that read other samples than this one, and it: None for all that there are."""
+        return self.device_mesh["data_parallel"].get_group() if self.device_mesh is not None else None
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:
@@ -137,7 +171,7 @@ class Classifier(StepsModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training metrics and learning rate."""
-        totals = self.trainer.strategy.reduce(self.training_sums.totals(), reduce_op="sum")
+        totals = self.trainer.strategy.reduce(self.training_sums.totals(), self.data_group, "sum")
         self.samples_trained += int(totals[-1])
         self._log("train", training_means(totals, bool(self.penalties)))
         self.log("learning_rate", self._learning_rate, sync_dist=self.trainer.world_size > 1)
@@ -149,7 +183,7 @@ class Classifier(StepsModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start a pass."""
-        self.evaluation = Evaluation(len(self.classes), self.device)
+        self.evaluation = Evaluation(len(self.classes), self.device, self.data_group)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the pass."""

@@ -116,8 +116,9 @@ def _with_loss(data_loss: float, penalty: float, penalized: bool) -> dict[str, f
 class Evaluation:
     """Loss and classification metrics over one pass through a split, exact over any number of processes."""
 
-    def __init__(self, classes: int, device: torch.device) -> None:
-        fresh = {"compute_with_cache": False}  # merge() may follow a first look
+    def __init__(self, classes: int, device: torch.device, group: Any = None) -> None:
+        """group: the processes whose samples are counted; None: all."""
+        fresh = {"compute_with_cache": False, "process_group": group}  # merge() may follow a first look
         # A batch's NaN stays one: by default it is left out of the mean, and nan_strategy="disable" ignores weights.
         self._loss = MeanMetric(nan_strategy=float("nan"), **fresh).to(device)
         options: dict[str, Any] = {"num_classes": classes, "validate_args": False} | fresh
@@ -155,8 +156,8 @@ class Evaluation:
         return self._confusion.compute().tolist()
 
 
-def gathered(values: Tensor) -> Tensor:
-    """Values (n, …) of every process, one after another: (N, …), the same on all; n may differ."""
+def gathered(values: Tensor, group: Any = None) -> Tensor:
+    """Values (n, …) of every process of the group, one after another: (N, …), the same on all; n may differ."""
     if not torch.distributed.is_initialized():
         return values
-    return torch.cat(gather_all_tensors(values))
+    return torch.cat(gather_all_tensors(values, group))

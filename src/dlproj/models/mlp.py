@@ -2,18 +2,21 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.distributed.tensor.parallel import ParallelStyle
 
 from dlproj.data.base import DataSpec, Kind
 from dlproj.models.activations import activation_module
 from dlproj.models.classifier import Classifier, ModelConfig
 from dlproj.models.layers import DenseConfig, describe, linear, linear_penalties
+from dlproj.models.parallel import in_pairs
 from dlproj.models.penalties import Penalties
 from dlproj.optim import OptimConfig, SchedulerConfig
-from dlproj.settings import ConfigurationError
+from dlproj.settings import ConfigurationError, require
 
 
 @dataclass(slots=True)
@@ -26,6 +29,13 @@ class MLPConfig(ModelConfig):
     def hidden_layers(self) -> list[DenseConfig]:
         """The description of each hidden layer. Raises ConfigurationError."""
         return describe(DenseConfig, self.hidden, self)
+
+    def check_tensor_parallel(self, size: int) -> None:
+        """As above, and that each first layer of a pair has as many units for each process."""
+        ModelConfig.check_tensor_parallel(self, size)
+        for place, layer in enumerate(self.hidden_layers()[::2]):
+            message = f"model.hidden[{2 * place}] has {layer.units} units for trainer.tensor_parallel_size={size}"
+            require(layer.units % size == 0, f"{message} processes: set a multiple")
 
     def inputs_of(self, spec: DataSpec) -> int:
         """All numbers of a sample in one row."""
@@ -58,6 +68,14 @@ class MLPClassifier(Classifier):
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, outputs)."""
         return self.output(self.hidden(inputs.flatten(1)))
+
+    def blocks(self) -> list[nn.Module]:
+        """Each hidden layer, and the output."""
+        return [*self.hidden, self.output]
+
+    def tensor_parallel_plan(self) -> Mapping[str, ParallelStyle]:
+        """Pairs of layers, by columns and rows."""
+        return in_pairs([*(f"hidden.{place}.linear" for place in range(len(self.hidden))), "output"])
 
     def layers_of_units(self) -> dict[str, nn.Module]:
         """Each block's activation."""

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dlproj.models.parallel import whole
+
 
 class Penalty(NamedTuple):
     """`l1 · Σ|w| + l2 · Σw²` (no ½) of one parameter, found by name so that a strategy may replace the tensor."""
@@ -16,7 +18,7 @@ class Penalty(NamedTuple):
 
     def __call__(self) -> Tensor:
         """A scalar that gradients flow through."""
-        weights: Tensor = getattr(self.module, self.parameter)
+        weights = whole(getattr(self.module, self.parameter))
         total = weights.new_zeros(())
         if self.l1:
             total = total + self.l1 * weights.abs().sum()

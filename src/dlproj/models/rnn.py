@@ -1,17 +1,20 @@
 """The recurrent classifier: simple, LSTM or GRU layers over word ids, raw numbers or an image's rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor.parallel import ParallelStyle
 
 from dlproj.data.base import DataSpec, Kind
 from dlproj.models.activations import Activation
 from dlproj.models.classifier import Classifier, ModelConfig
 from dlproj.models.initializers import InitializerConfig, initialize
 from dlproj.models.layers import describe
+from dlproj.models.parallel import by_columns
 from dlproj.models.penalties import Penalties
 from dlproj.models.recurrent import Cell, RecurrentConfig, RecurrentLayer, recurrent_penalties
 from dlproj.optim import OptimConfig, SchedulerConfig
@@ -148,6 +151,14 @@ class RNNClassifier(Classifier):
         for layer in earlier:
             sequence = layer(sequence, lengths)
         return self.output(last.final(sequence, lengths))
+
+    def blocks(self) -> list[nn.Module]:
+        """The embedding, each direction of each layer, the output."""
+        return [*([] if self.embedding is None else [self.embedding]), *self.layers_of_units().values(), self.output]
+
+    def tensor_parallel_plan(self) -> Mapping[str, ParallelStyle]:
+        """The embedding's numbers and the output's units; each process computes the recurrence itself."""
+        return {"output": by_columns()} | ({} if self.embedding is None else {"embedding.0": by_columns()})
 
     def layers_of_units(self) -> dict[str, nn.Module]:
         """Each direction of each layer: its units are watched over all time steps."""

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from dlproj.data.batches import Batch, Block, TrainingBatches
 from dlproj.models.captured import CapturedSteps
+from dlproj.models.parallel import step_one_by_one
 from dlproj.optim import OptimConfig, SchedulerConfig
 
 
@@ -152,6 +153,7 @@ class StepsModule(pl.LightningModule):
         """The optimizer and, unless the rate is constant, its schedule."""
         self._trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = self.optim.build(self._trained)
+        step_one_by_one(optimizer)
         schedule = self.scheduler.build(optimizer, self.trainer.max_epochs or 1, self._total_steps())
         self._plateau_monitor = schedule.get("monitor", "")
         if not self.automatic_optimization:  # Lightning, which would not step a plateau then, wants no monitor

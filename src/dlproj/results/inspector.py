@@ -18,6 +18,7 @@ from dlproj.data.batches import generator
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import class_probabilities
 from dlproj.models.metrics import gathered
+from dlproj.models.parallel import whole
 from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.inspection import Histogram, Inspection, Sample, inspection_of
 from dlproj.results.loggers import EpochTensorBoard
@@ -76,11 +77,9 @@ class WeightHistograms(_Inspector):
         self._note(trainer, model, trainer.current_epoch + 1)
 
     def _note(self, trainer: pl.Trainer, model: pl.LightningModule, epoch: int) -> None:
-        if not trainer.is_global_zero:
-            return
         for name, parameter in trained_parameters(model).items():
-            values = parameter.detach().cpu().float().flatten()
-            histogram = histogram_of(values[values.isfinite()])
+            values = whole(parameter.detach()).cpu().float().flatten()
+            histogram = histogram_of(values[values.isfinite()]) if trainer.is_global_zero else None
             if histogram is not None:
                 self.tensorboard.log_histogram(name, histogram, values, epoch)
                 start = dict(list(self.inspection.histograms.get(name, {}).items())[:1])
@@ -115,8 +114,8 @@ class DeadUnits(_Inspector):
         """Watch what each unit puts out."""
         assert isinstance(model, Classifier)
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
-        layers = model.layers_of_units().items()
-        self._hooks = [module.register_forward_hook(partial(self._watch, name)) for name, module in layers]
+        layers = {} if model.is_tensor_parallel else model.layers_of_units()  # of which each process has a part
+        self._hooks = [module.register_forward_hook(partial(self._watch, name)) for name, module in layers.items()]
 
     def _watch(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         outputs = (output[0] if isinstance(output, tuple) else output).detach().flatten(0, -2)
@@ -164,8 +163,8 @@ class Gradients(_Inspector):
         if self._steps % every == 0:
             for name, parameter in trained_parameters(model).items():
                 if parameter.grad is not None:
-                    self._norms.setdefault(name, []).append(float(parameter.grad.norm()))
-                    self._before[name] = parameter.detach().clone()
+                    self._norms.setdefault(name, []).append(float(whole(parameter.grad).norm()))
+                    self._before[name] = whole(parameter.detach()).clone()
         self._steps += 1
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
@@ -173,7 +172,9 @@ class Gradients(_Inspector):
         parameters = trained_parameters(model)
         for name, before in self._before.items():
             if norm := float(before.norm()):  # biases that start at zero have no ratio yet
-                self._ratios.setdefault(name, []).append(float((parameters[name].detach() - before).norm()) / norm)
+                self._ratios.setdefault(name, []).append(
+                    float((whole(parameters[name].detach()) - before).norm()) / norm
+                )
         self._before.clear()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
@@ -209,7 +210,9 @@ class TestSamples(_Inspector):
         """Choose among the samples of all processes, which stand in the order of the test set."""
         assert isinstance(model, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        logits, targets = (gathered(torch.cat(parts)).cpu() for parts in zip(*self._parts, strict=True))
+        logits, targets = (
+            gathered(torch.cat(parts), model.data_group).cpu() for parts in zip(*self._parts, strict=True)
+        )
         self._parts.clear()
         if trainer.world_size > 1 and len(targets) < len(data.test):
             return  # with a limit each process has seen the beginning of its part: a place tells no sample

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from dlproj.machine import share_of_cores
 from dlproj.settings import one_of, require, within
@@ -46,6 +46,7 @@ class StrategyName(Enum):
 
     single = "single"  # one device
     ddp = "ddp"  # a process a device, each with its part of every batch; gradients are averaged
+    model_parallel = "model_parallel"  # the weights are split over the processes: FSDP2, tensor parallelism or both
 
 
 class ClipAlgorithm(Enum):
@@ -63,6 +64,7 @@ class TrainerConfig:
     strategy: StrategyName = StrategyName.single
     devices: int = 1  # processes a machine, one device each; data.batch_size is for each of them
     num_nodes: int = 1  # machines, on each of which torchrun has started as many processes
+    tensor_parallel_size: int = 1  # model_parallel: processes that split each layer; over the others it is sharded
     max_epochs: int = 10  # 1 or more
     max_time: str | None = None  # DD:HH:MM:SS after which training ends
     precision: str = "32-true"
@@ -80,7 +82,14 @@ class TrainerConfig:
     progress_bar: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("devices", "num_nodes", "max_epochs", "accumulate_grad_batches", "threads"):
+        for name in (
+            "devices",
+            "num_nodes",
+            "tensor_parallel_size",
+            "max_epochs",
+            "accumulate_grad_batches",
+            "threads",
+        ):
             within(f"trainer.{name}", getattr(self, name), "[1, inf)")
         for split in ("train", "val", "test"):
             within(f"trainer.limit_{split}_batches", getattr(self, f"limit_{split}_batches"), "[1, inf)")
@@ -95,10 +104,20 @@ class TrainerConfig:
             many or self.processes() == 1,
             f"{self.processes()} devices need a strategy that shares the work: set trainer=ddp",
         )
+        self._check_split()
         scaled_clip = self.precision == "16-mixed" and self.gradient_clip_val is not None
         require(
             not scaled_clip, "trainer.gradient_clip_val does not go with 16-mixed: set trainer.precision=bf16-mixed"
         )
+
+    def _check_split(self) -> None:
+        size, splits = self.tensor_parallel_size, self.strategy is StrategyName.model_parallel
+        require(splits or size == 1, f"trainer.tensor_parallel_size={size} needs trainer.strategy=model_parallel")
+        whole = self.processes() % size == 0
+        message = f"trainer.tensor_parallel_size={size} does not divide the {self.processes()} processes: set it lower"
+        require(whole, message)
+        message = f"trainer.precision={self.precision} does not go with model_parallel: set 32-true or bf16-mixed"
+        require(not splits or self.precision in ("32-true", "bf16-mixed"), message)
 
     def _check_steps_per_execution(self) -> None:
         steps = self.steps_per_execution
@@ -181,6 +200,7 @@ class TrainerConfig:
             enable_progress_bar=self.progress_bar,
             num_sanity_val_steps=0,
             log_every_n_steps=1,  # nothing is logged by the step; a longer interval only warns of short epochs
+            sync_batchnorm=self.strategy is StrategyName.ddp and self.uses_gpu(),
             use_distributed_sampler=False,  # the data modules shard by themselves
             plugins=[WholeCheckpoints()],
             **self._named_alike(),
@@ -196,4 +216,12 @@ class TrainerConfig:
     def _strategy(self) -> Strategy | str:
         if self.strategy is StrategyName.single:
             return "auto"
-        return DDPStrategy(process_group_backend="nccl" if self.uses_gpu() else "gloo")
+        backend = "nccl" if self.uses_gpu() else "gloo"
+        if self.strategy is StrategyName.ddp:
+            return DDPStrategy(process_group_backend=backend)
+        return ModelParallelStrategy(
+            data_parallel_size=self.processes() // self.tensor_parallel_size,
+            tensor_parallel_size=self.tensor_parallel_size,
+            save_distributed_checkpoint=False,  # one file, as every other run writes
+            process_group_backend=backend,
+        )

@@ -1,0 +1,104 @@
+"""Weights split over processes: FSDP2, tensor parallelism and both, against one process."""
+
+import json
+
+import pytest
+import torch
+
+from dlproj.inference.trained import open_run
+from dlproj.run import run
+from dlproj.settings import ConfigurationError
+from dlproj.training.callbacks import checkpoint_path
+
+SHARED = ["trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "trainer.max_epochs=2",
+          "trainer.limit_train_batches=12", "data.drop_last=true"]  # fmt: skip
+MLP = ["data=digits", "model.hidden=[32,16,8]", "model.weight_l2=0.01", "trainer.gradient_clip_val=0.5",
+       "optim=momentum"]  # fmt: skip
+GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8]"]
+MODELS = {"mlp": MLP, "gru": GRU}
+STRATEGIES = {"fsdp": (2, 1), "tensor_parallel": (2, 2), "fsdp_tensor_parallel": (4, 2)}
+
+
+def checkpoint(folder):
+    return torch.load(checkpoint_path(folder, "last"), weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def trained(composed, tmp_path_factory):
+    """Call with a model and a strategy: its folder; global batches are the same for all."""
+    folders = {}
+
+    def train(model, strategy):
+        if (model, strategy) not in folders:
+            folder = folders[model, strategy] = tmp_path_factory.mktemp(strategy)
+            processes, tensor_parallel = STRATEGIES.get(strategy, (1, 1))
+            batch = f"data.batch_size={64 * tensor_parallel // processes}"
+            run(composed(*SHARED, *MODELS[model], f"trainer={strategy}", *SHARED[:1], batch), folder)
+        return folders[model, strategy]
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("model", "strategy"),
+    [
+        ("mlp", "fsdp"),
+        ("mlp", "tensor_parallel"),
+        pytest.param("mlp", "fsdp_tensor_parallel", marks=pytest.mark.slow),
+        *(pytest.param("gru", strategy, marks=pytest.mark.slow) for strategy in STRATEGIES),
+    ],
+)
+def test_processes_that_share_a_model_end_with_the_weights_and_metrics_of_one(model, strategy, trained):
+    one, many = trained(model, "cpu"), trained(model, strategy)
+    first, second = checkpoint(one)["state_dict"], checkpoint(many)["state_dict"]
+    assert first.keys() == second.keys()
+    assert all((first[name] - second[name]).abs().max() <= 1e-6 for name in first)
+    ours, theirs = (json.loads((folder / "summary.json").read_text()) for folder in (many, one))
+    assert {key: ours[key] for key in ours if "/" in key} == pytest.approx(
+        {key: theirs[key] for key in theirs if "/" in key}, abs=1e-6
+    )
+    assert ours["confusion_matrix"] == theirs["confusion_matrix"]
+    assert (ours["parameters"], ours["steps"]) == (theirs["parameters"], theirs["steps"])
+    inspected, alone = (json.loads((folder / "inspection.json").read_text()) for folder in (many, one))
+    assert inspected["histograms"].keys() == alone["histograms"].keys()
+    assert [sample["index"] for sample in inspected["gallery"]] == [sample["index"] for sample in alone["gallery"]]
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "tensor_parallel"])
+def test_their_checkpoint_is_one_file_that_one_process_opens(strategy, trained):
+    folder = trained("mlp", strategy)
+    assert checkpoint_path(folder, "last").is_file()
+    opened = open_run(folder)
+    assert sum(parameter.numel() for parameter in opened.model.parameters()) == 64 * 32 + 32 * 16 + 16 * 8 + 8 * 10 + 66
+
+
+def test_a_resumed_run_that_is_split_ends_as_one_that_never_stopped(composed, tmp_path):
+    config = composed(*SHARED, *MLP, "trainer=fsdp", *SHARED[:1], "figures=none", "callbacks.resume=auto",
+                      "scheduler=constant")  # fmt: skip
+    run(config, tmp_path / "whole")
+    config.trainer.max_epochs = 1
+    run(config, tmp_path / "part")
+    (tmp_path / "part/summary.json").unlink()
+    (tmp_path / "part/config.yaml").unlink()
+    config.trainer.max_epochs = 2
+    run(config, tmp_path / "part")
+    first, second = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "part")
+    assert all(torch.equal(first["state_dict"][name], value) for name, value in second["state_dict"].items())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.dropout=0.1"], "dropout does not go with trainer.tensor_parallel_size=2"),
+        (["model=lstm", "data=imdb", "model.embedding_dim=8", "model.embedding_dropout=0.1"], "dropout does not go"),
+        (["model.hidden=[32,16,7]"], r"model\.hidden\[2\] has 7 units for trainer\.tensor_parallel_size=2 processes"),
+        (["model.batch_norm=true"], r"model\.batch_norm would see a part of each batch in each process"),
+        (["trainer=ddp", "model.batch_norm=true"], r"model\.batch_norm would see a part of each batch"),
+        (["trainer.devices=3"], r"tensor_parallel_size=2 does not divide the 3 processes: set it lower"),
+        (["trainer=ddp", "trainer.tensor_parallel_size=2"], "needs trainer.strategy=model_parallel"),
+        (["trainer.precision=16-mixed"], "does not go with model_parallel: set 32-true or bf16-mixed"),
+    ],
+)
+def test_what_cannot_be_split_is_refused_before_processes_start(overrides, message, composed):
+    with pytest.raises(ConfigurationError, match=message):
+        composed("data=digits", "trainer=tensor_parallel", "trainer.accelerator=cpu", *overrides)
