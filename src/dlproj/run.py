@@ -18,7 +18,7 @@ from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gp
 from dlproj.models.classifier import Classifier
 from dlproj.results.inspection import Inspection
 from dlproj.results.inspector import inspectors
-from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
+from dlproj.results.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
 from dlproj.results.pictures import Pictures
 from dlproj.results.record import read_result
 from dlproj.results.summary import RunResult
@@ -77,8 +77,6 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = (), resumed: 
     torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
-    if resumed:
-        table.restore()
     if config.figures.samples and rank() == 0:
         _write_samples(config, folder)
     result = _begin(config, folder, overrides, model)
@@ -86,6 +84,7 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = (), resumed: 
     callbacks = [
         *config.callbacks.build(folder),
         *inspectors(config.figures, inspection, tensorboard),
+        KeepTable(table),
         RecordEarlyEnd(config, result, table),
         StopBySignal(checkpoint_path(folder, "last")),
         *([Prune(config.sweep.trial)] if config.sweep.trial.number >= 0 else []),

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 from waiting import until
 
 from dlproj import run as run_module
+from dlproj.results.loggers import EpochTable
 from dlproj.results.record import read_epochs, read_result
 from dlproj.run import run
 from dlproj.settings import DataError
@@ -82,6 +83,27 @@ def test_a_killed_run_ends_as_one_that_never_was(steps, scheduler, share, compos
     before = torch.load(checkpoint_path(tmp_path / "killed", "last"), weights_only=True)
     assert run(config, tmp_path / "killed", resume=True).status == "completed"
     assert before["global_step"] > 0
+    assert_same(tmp_path / "killed", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("epoch", [2, 4])
+def test_a_kill_between_an_epochs_checkpoint_and_its_record_loses_neither(epoch, composed, tmp_path, monkeypatch):
+    config = composed(*DIGITS, "figures=none")
+    run(config, tmp_path / "whole")
+    log = EpochTable.log_metrics
+
+    def die(self, metrics, step=None):
+        if "train/loss" in metrics and metrics["epoch"] + 1 == epoch:
+            raise Killed
+        log(self, metrics, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochTable, "log_metrics", die)
+        patch.setattr(run_module.RecordEarlyEnd, "on_exception", lambda *_: None)
+        with pytest.raises(Killed):
+            run(config, tmp_path / "killed")
+    assert "train/loss" not in read_epochs(tmp_path / "killed")[epoch]
+    run(config, tmp_path / "killed", resume=True)
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from dlproj.results.files import write_whole
 from dlproj.results.inspection import Histogram
-from dlproj.results.record import read_epochs
 
 
 def shortest(value: float) -> float:
@@ -43,29 +45,49 @@ class EpochTable(Logger):
         """There is one."""
         return ""
 
-    def restore(self) -> None:
-        """Go on with the rows that the file holds."""
-        self.rows = read_epochs(self.path.parent)
-
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Add metrics to their epoch's row; the test belongs to no epoch."""
         values = {key: shortest(value) for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
         if values:
             self.rows.setdefault(int(metrics["epoch"]) + 1, {}).update(values)
-            self._write()
+            self.write()
 
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Settings are in config.yaml."""
 
-    def _write(self) -> None:
+    @rank_zero_only
+    def write(self) -> None:
+        """Write the file anew."""
         columns = sorted({key for row in self.rows.values() for key in row})
         text = io.StringIO()
         writer = csv.DictWriter(text, ["epoch", *columns], lineterminator="\n")
         writer.writeheader()
         writer.writerows({"epoch": epoch, **row} for epoch, row in sorted(self.rows.items()))
         write_whole(self.path, text.getvalue())
+
+
+class KeepTable(Callback):
+    """Has each checkpoint hold the table: Lightning logs an epoch after its checkpoint, and a kill may come between."""
+
+    def __init__(self, table: EpochTable) -> None:
+        self.table = table
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep it, at an epoch's end with what Lightning is about to log."""
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        rows = {epoch: dict(row) for epoch, row in self.table.rows.items()}
+        if progress.processed == progress.ready:
+            metrics = {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
+            rows.setdefault(trainer.current_epoch + 1, {}).update(metrics)
+        checkpoint["epochs"] = rows
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with it, where training goes on: a test of the best weights loads a checkpoint, too."""
+        if trainer.state.fn is TrainerFn.FITTING:
+            self.table.rows = checkpoint["epochs"]
+            self.table.write()
 
 
 class EpochTensorBoard(TensorBoardLogger):
