@@ -113,6 +113,9 @@ class Config:
         synchronised = self.trainer.strategy is StrategyName.ddp and self.trainer.uses_gpu()
         message = "model.batch_norm would see a part of each batch in each process: leave it out, or use one process"
         require(self.trainer.processes() == 1 or synchronised or not normalised, message)
+        devices, blocks = len(self.trainer.layer_devices or []), len(self.model.hidden_layers()) + 1
+        message = f"trainer.layer_devices names {devices} devices for {blocks} layers, the output among them"
+        require(devices <= blocks, f"{message}: name fewer")
         if self.trainer.tensor_parallel_size > 1:
             self.model.check_tensor_parallel(self.trainer.tensor_parallel_size)
 

@@ -82,13 +82,14 @@ def last_of(outputs: Tensor, lengths: Tensor | None) -> Tensor:
     """Outputs (B, T, F) at each sequence's last real step: (B, F)."""
     if lengths is None:
         return outputs[:, -1]
-    return outputs[torch.arange(outputs.shape[0], device=outputs.device), lengths - 1]
+    return outputs[torch.arange(outputs.shape[0], device=outputs.device), lengths.to(outputs.device) - 1]
 
 
 def reverse(sequence: Tensor, lengths: Tensor | None) -> Tensor:
     """Sequences (B, T, F) with their real steps back to front and the padding left where it is."""
     if lengths is None:
         return sequence.flip(1)
+    lengths = lengths.to(sequence.device)
     time = torch.arange(sequence.shape[1], device=sequence.device)[None, :]
     source = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)
     return sequence.gather(1, source[:, :, None].expand_as(sequence))

@@ -11,6 +11,7 @@ from dlproj.data.base import DataModule
 from dlproj.models.captured import CapturedSteps, why_not_capturable
 from dlproj.models.steps import StepsModule
 from dlproj.settings import require
+from dlproj.training.layer_split import LayerSplit
 
 _log = logging.getLogger(__name__)
 STEPS = 50  # Lightning takes 0.7 ms for a call: less than a hundredth of 50 steps of 2 ms
@@ -104,6 +105,8 @@ class StepsPerExecution(Callback):
             )
         if trainer.world_size > 1:
             return "several processes train together"
+        if isinstance(trainer.strategy, LayerSplit):
+            return "the layers are on several devices"
         if trainer.precision == "16-mixed":
             return "16-mixed looks at each step's gradients on the host: bf16-mixed does not"
         return why_not_capturable(trainer.optimizers[0])

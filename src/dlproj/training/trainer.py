@@ -19,6 +19,7 @@ from dlproj.machine import share_of_cores
 from dlproj.settings import one_of, require, within
 from dlproj.training.blocks import StepsPerExecution, needs_single_batches
 from dlproj.training.checkpoints import WholeCheckpoints
+from dlproj.training.layer_split import LayerSplit
 from dlproj.training.progress import ProgressBar, Summary
 from dlproj.training.stopwatch import Stopwatch
 
@@ -46,6 +47,7 @@ class StrategyName(Enum):
 
     single = "single"  # one device
     ddp = "ddp"  # a process a device, each with its part of every batch; gradients are averaged
+    layer_split = "layer_split"  # one process, the layers on layer_devices one after another
     model_parallel = "model_parallel"  # the weights are split over the processes: FSDP2, tensor parallelism or both
 
 
@@ -64,6 +66,7 @@ class TrainerConfig:
     strategy: StrategyName = StrategyName.single
     devices: int = 1  # processes a machine, one device each; data.batch_size is for each of them
     num_nodes: int = 1  # machines, on each of which torchrun has started as many processes
+    layer_devices: list[str] | None = None  # layer_split: such as [cuda:0,cuda:1]; unset: all GPUs, or the CPU
     tensor_parallel_size: int = 1  # model_parallel: processes that split each layer; over the others it is sharded
     max_epochs: int = 10  # 1 or more
     max_time: str | None = None  # DD:HH:MM:SS after which training ends
@@ -105,6 +108,7 @@ class TrainerConfig:
             f"{self.processes()} devices need a strategy that shares the work: set trainer=ddp",
         )
         self._check_split()
+        self._check_layer_devices()
         scaled_clip = self.precision == "16-mixed" and self.gradient_clip_val is not None
         require(
             not scaled_clip, "trainer.gradient_clip_val does not go with 16-mixed: set trainer.precision=bf16-mixed"
@@ -118,6 +122,23 @@ class TrainerConfig:
         require(whole, message)
         message = f"trainer.precision={self.precision} does not go with model_parallel: set 32-true or bf16-mixed"
         require(not splits or self.precision in ("32-true", "bf16-mixed"), message)
+
+    def _check_layer_devices(self) -> None:
+        splits = self.strategy is StrategyName.layer_split
+        require(splits or self.layer_devices is None, "trainer.layer_devices needs trainer=layer_split")
+        require(not splits or self.processes() == 1, "trainer=layer_split is one process: set trainer.devices=1")
+        for name in self.layer_devices or []:
+            well_formed = re.fullmatch(r"cpu|meta|cuda:\d+", name)
+            require(bool(well_formed), f"trainer.layer_devices: {name} is no device: set cpu, cuda:0, cuda:1 …")
+
+    def placed_on(self) -> list[str]:
+        """The devices of layer_split. Raises ConfigurationError if this machine lacks one."""
+        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        devices = self.layer_devices or gpus or ["cpu"]
+        missing = [name for name in devices if name.startswith("cuda") and name not in gpus]
+        message = f"trainer.layer_devices: this machine has no {', '.join(missing)}, but {len(gpus)} GPUs"
+        require(not missing, message)
+        return devices
 
     def _check_steps_per_execution(self) -> None:
         steps = self.steps_per_execution
@@ -149,10 +170,15 @@ class TrainerConfig:
 
     def uses_gpu(self) -> bool:
         """Whether this machine's GPU computes."""
+        if self.layer_devices:
+            return any(name.startswith("cuda") for name in self.layer_devices)
         return self.accelerator is not Accelerator.cpu and torch.cuda.is_available()
 
     def check_machine(self) -> None:
         """Raise ConfigurationError if this machine lacks the devices that the settings ask for."""
+        if self.strategy is StrategyName.layer_split:
+            self.placed_on()
+            return
         gpus = torch.cuda.device_count()
         wanted = self.devices if self.accelerator is Accelerator.gpu or self.uses_gpu() else 0
         require(
@@ -216,6 +242,8 @@ class TrainerConfig:
     def _strategy(self) -> Strategy | str:
         if self.strategy is StrategyName.single:
             return "auto"
+        if self.strategy is StrategyName.layer_split:
+            return LayerSplit(self.placed_on())
         backend = "nccl" if self.uses_gpu() else "gloo"
         if self.strategy is StrategyName.ddp:
             return DDPStrategy(process_group_backend=backend)

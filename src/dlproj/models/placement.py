@@ -1,0 +1,33 @@
+"""A model's layers on several devices of one process, one after another."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def place(blocks: Sequence[nn.Module], devices: Sequence[torch.device]) -> None:
+    """Put the blocks on the devices, in order, about as many on each."""
+    for block, device in zip(blocks, _spread(devices, len(blocks)), strict=True):
+        block.to(device)
+
+
+def connect(blocks: Sequence[nn.Module], devices: Sequence[torch.device]) -> None:
+    """Have each block's inputs come to its device, and what the last one gives to the first, where the targets are."""
+    for block, device in zip(blocks, _spread(devices, len(blocks)), strict=True):
+        block.register_forward_pre_hook(partial(_bring, device))
+    blocks[-1].register_forward_hook(lambda module, inputs, output: _moved(output, devices[0]))
+
+
+def _spread(devices: Sequence[torch.device], count: int) -> list[torch.device]:
+    return [devices[number * len(devices) // count] for number in range(count)]
+
+
+def _bring(device: torch.device, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(_moved(one, device) for one in inputs)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
