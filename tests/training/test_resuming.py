@@ -169,7 +169,10 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(composed, tmp_path):
 COMMAND = Path(sys.executable).with_name("dlproj")
 
 
-@pytest.mark.parametrize("processes", [[], ["trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1"]])
+TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1"]
+
+
+@pytest.mark.parametrize("processes", [[], pytest.param(TWO, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_dlproj_resume_goes_on_after_a_kill(processes, sent, tmp_path):
     train = [sys.executable, str(Path(__file__).parents[2] / "train.py"), *DIGITS, *processes, "figures=none",
