@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.experiments import names, no_experiment
-from dlproj.settings import UserError, explain, require
+from dlproj.settings import UserError, explain, one_line, require
 
 
 def stamp() -> None:
@@ -92,6 +92,10 @@ def _show(error: Exception, prefix: str = "") -> None:
 
 def in_one_line(error: BaseException) -> str:
     """What went wrong and what to set instead."""
+    return one_line(_in_words(error))
+
+
+def _in_words(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         if group.split("/")[0] == "experiment":
@@ -107,5 +111,5 @@ def in_one_line(error: BaseException) -> str:
         return f"the command line cannot be read ({' '.join(str(error).split())}): {quoting}"
     cause = error.__cause__ or error.__context__
     if isinstance(error, HydraException) and cause is not None:
-        return in_one_line(cause)
+        return _in_words(cause)
     return " ".join(str(error).split())

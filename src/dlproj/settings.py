@@ -1,6 +1,7 @@
 """What every settings class uses to check itself, and the errors that a user can mend."""
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -15,8 +16,21 @@ T = TypeVar("T")
 VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
 
 
+def one_line(text: str) -> str:
+    """The text with line ends, control characters and halves of characters as escapes: file names can have any."""
+    if text.isprintable():
+        return text
+    return "".join(repr(one)[1:-1] if unicodedata.category(one) in _ESCAPED else one for one in text)
+
+
+_ESCAPED = ("Cc", "Cs", "Zl", "Zp")
+
+
 class UserError(Exception):
     """Something the user can mend. Its text is one line that says what is wrong and what to do instead."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(one_line(text))
 
 
 class ConfigurationError(UserError):
