@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from traceback import walk_tb
 
 import yaml
 from hydra.conf import HydraConf
@@ -26,6 +27,7 @@ def stamp() -> None:
     OmegaConf.register_new_resolver("either", lambda set_, otherwise: set_ or otherwise, replace=True)
 
 
+_TOLD = (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # which say what is wrong
 _SHOW_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -81,9 +83,13 @@ def _shown_as(job: str) -> Iterator[None]:
 
 def can_be_mended(error: Exception) -> bool:
     """Whether in_one_line() says of it what to do."""
-    # Hydra raises a ValueError of its own on `data=null`.
-    of_hydra = isinstance(error, ValueError) and str(error).startswith("Config group override")
-    return of_hydra or isinstance(error, UserError | HydraException | OmegaConfBaseException | yaml.YAMLError)
+    return isinstance(error, _TOLD) or _failed_in_hydra(error)
+
+
+def _failed_in_hydra(error: Exception) -> bool:
+    """Whether Hydra's own code met what it did not think of, as it does on `data=null` and `+x=[{a: 1}]`."""
+    places = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return bool(places) and places[-1].startswith(("hydra._internal.", "hydra.core.", "omegaconf."))
 
 
 def _show(error: Exception, prefix: str = "") -> None:
@@ -92,7 +98,11 @@ def _show(error: Exception, prefix: str = "") -> None:
 
 def in_one_line(error: BaseException) -> str:
     """What went wrong and what to set instead."""
-    return one_line(_in_words(error))
+    words = _in_words(error)
+    if not isinstance(error, _TOLD) and not str(error).startswith("Config group override"):
+        words = (f"the command line cannot be used ({type(error).__name__}: {words}): a group of settings takes the "
+                 "name of one of its files, such as data=digits")  # fmt: skip
+    return one_line(words)
 
 
 def _in_words(error: BaseException) -> str:
@@ -104,7 +114,7 @@ def _in_words(error: BaseException) -> str:
         return f"{group}={choice} is no choice: {known}"
     if isinstance(error, OmegaConfBaseException):
         return explain(error)
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         return "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits"
     if isinstance(error, OverrideParseException) or type(error).__name__.startswith("Lexer"):
         quoting = "write setting=value, and put quotes around what is not plain: 'data.root=\"~/data\"'"

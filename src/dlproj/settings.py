@@ -54,6 +54,8 @@ def within(key: str, value: float | None, interval: str) -> None:
     """
     if value is None:
         return
+    fits = isinstance(value, float) or -(2**63) <= value < 2**63
+    require(fits, f"{key} is impossible: set a value in {interval} that fits 64 bits")
     low, high = (float(bound) for bound in interval[1:-1].split(","))
     above = value >= low if interval[0] == "[" else value > low
     below = value <= high if interval[-1] == "]" else value < high
