@@ -159,7 +159,7 @@ REFUSED = {
     "trainer.max_time=00:00:00:00": "trainer.max_time=00:00:00:00 is no time: set DD:HH:MM:SS, such as 00:01:30:00",
     "trainer.max_time=90": "trainer.max_time=90 is no time: set DD:HH:MM:SS, such as 00:01:30:00",
     "trainer.precision=16-mixed trainer.gradient_clip_val=1": "trainer.gradient_clip_val does not go with 16-mixed",
-    f"trainer.max_epochs={'9' * 400}": "trainer.max_epochs is impossible: set a value in [1, inf) that fits 64 bits",
+    f"trainer.max_epochs={'9' * 20}": "trainer.max_epochs is impossible: set a value in [1, inf) that fits 64 bits",
     "seed=-1": "seed=-1 is impossible: set a value in [0, 4294967295]",
     "data=image_folder data.root=/nowhere": "/nowhere/train cannot be read",
 }
