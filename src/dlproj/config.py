@@ -129,7 +129,7 @@ def load(path: Path) -> Config:
         for group, name in content.pop("schema").items():
             base[group] = OmegaConf.structured(SCHEMAS[group][name])
         return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
-    except (OSError, ValueError, *YAML_ERRORS, OmegaConfBaseException) as error:
+    except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
 
 
@@ -182,5 +182,7 @@ def typed_config(composed: DictConfig) -> Config:
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise ConfigurationError(explain(error)) from error
+    except OverflowError as error:  # of a whole number as a float
+        raise ConfigurationError("a number among the settings is too large: set a smaller one") from error
     assert isinstance(config, Config)
     return config

@@ -127,3 +127,5 @@ def typed(cls: type[T], values: Mapping[str, Any], key: str) -> T:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(values)))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigurationError(explain(error, f"{key}.")) from error
+    except OverflowError as error:  # of a whole number as a float
+        raise ConfigurationError(f"{key}: a number is too large: set a smaller one") from error
