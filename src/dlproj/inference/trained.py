@@ -16,6 +16,8 @@ from dlproj.torch_files import is_whole
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.checkpoints import read_checkpoint
 
+# What data and models raise on a checkpoint that holds other things than theirs.
+_UNFIT = (ArithmeticError, AttributeError, DataError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
 _LISTED = 5  # of the runs or checkpoints that are there, in a message
 
 
@@ -61,7 +63,7 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
     content = read_checkpoint(path, "set --checkpoint to another one")
     data = config.data.build(config.seed)
     state = content.get(type(data).__qualname__)
-    if state is None:
+    if not isinstance(state, dict):
         raise DataError(f"{path} lacks what the run's data has taught, as older versions wrote it: train again")
     try:
         data.load_state_dict(state)
@@ -70,7 +72,7 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
         model = config.model.build(data.spec, config.optim, config.scheduler)
         _load_weights(model, content["state_dict"])
         epoch = content["epoch"] + 1
-    except (AttributeError, DataError, KeyError, RuntimeError, StopIteration, TypeError) as error:
+    except _UNFIT as error:
         raise DataError(f"{path} does not fit {folder / 'config.yaml'}: it is of another run or another version of "
                         "dlproj; set --checkpoint to one of this run") from error  # fmt: skip
     return Trained(folder, config, summary, weights, epoch, model.eval(), data, state)
