@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
-from dlproj.command import in_one_line
+from dlproj.command import can_be_mended, in_one_line
 from dlproj.config import SCHEMAS, data_config, load
 from dlproj.optim import CosineConfig
 from dlproj.settings import ConfigurationError, UserError
@@ -124,6 +124,7 @@ REFUSED = {
     "name=": "name is empty: set a word for the folder's name",
     "trainer.progress_bar=maybe": "trainer.progress_bar: Value 'maybe' is not a valid bool (type str): set true",
     "~optim": "optim: Structured config of type `Config` has missing mandatory value: optim: set",
+    "+hydra=[{a: 1}]": 'the command line cannot be used (TypeError: can only concatenate str (not "dict") to str): a',
     "data=null": "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits",
     "scheduler=constant scheduler.gamma=0.5": "scheduler.gamma is no setting: this choice has no settings",
     "scheduler=plateau scheduler.min_learning_rate=5": "scheduler.min_learning_rate=5.0 is above optim",
@@ -158,6 +159,7 @@ REFUSED = {
     "trainer.max_time=00:00:00:00": "trainer.max_time=00:00:00:00 is no time: set DD:HH:MM:SS, such as 00:01:30:00",
     "trainer.max_time=90": "trainer.max_time=90 is no time: set DD:HH:MM:SS, such as 00:01:30:00",
     "trainer.precision=16-mixed trainer.gradient_clip_val=1": "trainer.gradient_clip_val does not go with 16-mixed",
+    f"trainer.max_epochs={'9' * 20}": "trainer.max_epochs is impossible: set a value in [1, inf) that fits 64 bits",
     "seed=-1": "seed=-1 is impossible: set a value in [0, 4294967295]",
     "data=image_folder data.root=/nowhere": "/nowhere/train cannot be read",
 }
@@ -166,8 +168,9 @@ REFUSED = {
 @pytest.mark.parametrize("overrides", REFUSED)
 def test_a_setting_that_cannot_work_is_refused_in_one_line(overrides, composed):
     arguments = [overrides] if "{" in overrides else overrides.split()
-    with pytest.raises((UserError, HydraException, OmegaConfBaseException, ValueError)) as refused:
+    with pytest.raises((UserError, HydraException, OmegaConfBaseException, ValueError, TypeError)) as refused:
         composed(*arguments)
+    assert can_be_mended(refused.value)
     message = in_one_line(refused.value)
     assert message.startswith(REFUSED[overrides])
     assert "\n" not in message

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from traceback import walk_tb
 
 import yaml
 from hydra.conf import HydraConf
@@ -16,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.experiments import names, no_experiment
-from dlproj.settings import UserError, explain, require
+from dlproj.settings import UserError, explain, one_line, require
 from dlproj.training.processes import agree_on, started_by_torchrun
 
 
@@ -32,6 +33,7 @@ def stamp() -> None:
     OmegaConf.register_new_resolver("either", lambda set_, otherwise: set_ or otherwise, replace=True)
 
 
+_TOLD = (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # which say what is wrong
 _SHOW_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -87,9 +89,13 @@ def _shown_as(job: str) -> Iterator[None]:
 
 def can_be_mended(error: Exception) -> bool:
     """Whether in_one_line() says of it what to do."""
-    # Hydra raises a ValueError of its own on `data=null`.
-    of_hydra = isinstance(error, ValueError) and str(error).startswith("Config group override")
-    return of_hydra or isinstance(error, UserError | HydraException | OmegaConfBaseException | yaml.YAMLError)
+    return isinstance(error, _TOLD) or _failed_in_hydra(error)
+
+
+def _failed_in_hydra(error: Exception) -> bool:
+    """Whether Hydra's own code met what it did not think of, as it does on `data=null` and `+x=[{a: 1}]`."""
+    places = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return bool(places) and places[-1].startswith(("hydra._internal.", "hydra.core.", "omegaconf."))
 
 
 def _show(error: Exception, prefix: str = "") -> None:
@@ -98,6 +104,14 @@ def _show(error: Exception, prefix: str = "") -> None:
 
 def in_one_line(error: BaseException) -> str:
     """What went wrong and what to set instead."""
+    words = _in_words(error)
+    if not isinstance(error, _TOLD) and not str(error).startswith("Config group override"):
+        words = (f"the command line cannot be used ({type(error).__name__}: {words}): a group of settings takes the "
+                 "name of one of its files, such as data=digits")  # fmt: skip
+    return one_line(words)
+
+
+def _in_words(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         if group.split("/")[0] == "experiment":
@@ -106,12 +120,12 @@ def in_one_line(error: BaseException) -> str:
         return f"{group}={choice} is no choice: {known}"
     if isinstance(error, OmegaConfBaseException):
         return explain(error)
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         return "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits"
     if isinstance(error, OverrideParseException) or type(error).__name__.startswith("Lexer"):
         quoting = "write setting=value, and put quotes around what is not plain: 'data.root=\"~/data\"'"
         return f"the command line cannot be read ({' '.join(str(error).split())}): {quoting}"
     cause = error.__cause__ or error.__context__
     if isinstance(error, HydraException) and cause is not None:
-        return in_one_line(cause)
+        return _in_words(cause)
     return " ".join(str(error).split())

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
@@ -37,6 +36,7 @@ from dlproj.optim import (
     StepConfig,
 )
 from dlproj.results.figures_config import FiguresConfig
+from dlproj.results.files import YAML_ERRORS, read_yaml_text
 from dlproj.results.reference import ReferenceConfig
 from dlproj.settings import ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
 from dlproj.training.callbacks import CallbacksConfig
@@ -133,12 +133,15 @@ class Config:
 def load(path: Path) -> Config:
     """Read the settings that Config.save() wrote; the data need not be there. Raises ConfigurationError if damaged."""
     try:
-        content = cast(DictConfig, OmegaConf.load(path))
+        text = read_yaml_text(path)
+        if "${" in text:  # save() leaves none, and one can read the environment
+            raise ValueError("an interpolation")
+        content = cast(DictConfig, OmegaConf.create(text))
         base = OmegaConf.structured(Config)
         for group, name in content.pop("schema").items():
             base[group] = OmegaConf.structured(SCHEMAS[group][name])
         return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
-    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
 
 
@@ -191,5 +194,7 @@ def typed_config(composed: DictConfig) -> Config:
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise ConfigurationError(explain(error)) from error
+    except OverflowError as error:  # of a whole number as a float
+        raise ConfigurationError("a number among the settings is too large: set a smaller one") from error
     assert isinstance(config, Config)
     return config

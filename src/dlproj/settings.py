@@ -1,6 +1,7 @@
 """What every settings class uses to check itself, and the errors that a user can mend."""
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -15,8 +16,21 @@ T = TypeVar("T")
 VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
 
 
+def one_line(text: str) -> str:
+    """The text with line ends, control characters and halves of characters as escapes: file names can have any."""
+    if text.isprintable():
+        return text
+    return "".join(repr(one)[1:-1] if unicodedata.category(one) in _ESCAPED else one for one in text)
+
+
+_ESCAPED = ("Cc", "Cs", "Zl", "Zp")
+
+
 class UserError(Exception):
     """Something the user can mend. Its text is one line that says what is wrong and what to do instead."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(one_line(text))
 
 
 class ConfigurationError(UserError):
@@ -40,6 +54,8 @@ def within(key: str, value: float | None, interval: str) -> None:
     """
     if value is None:
         return
+    fits = isinstance(value, float) or -(2**63) <= value < 2**63
+    require(fits, f"{key} is impossible: set a value in {interval} that fits 64 bits")
     low, high = (float(bound) for bound in interval[1:-1].split(","))
     above = value >= low if interval[0] == "[" else value > low
     below = value <= high if interval[-1] == "]" else value < high
@@ -111,3 +127,5 @@ def typed(cls: type[T], values: Mapping[str, Any], key: str) -> T:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(values)))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigurationError(explain(error, f"{key}.")) from error
+    except OverflowError as error:  # of a whole number as a float
+        raise ConfigurationError(f"{key}: a number is too large: set a smaller one") from error

@@ -171,6 +171,8 @@ class DataModule(pl.LightningDataModule):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore it. After setup(), which has learnt the same from the same data, there is nothing to do."""
         if not hasattr(self, "train"):
+            if not isinstance(state["spec"], dict):
+                raise DataError("what the data was like is not in the checkpoint: choose another")
             self.spec = DataSpec(**state["spec"] | {"kind": Kind[state["spec"]["kind"]]})
             self.restored = True
             self.restore(state)

@@ -1,8 +1,10 @@
 """Image files of any size and mode as 8-bit pixels of one shape."""
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
+# What is read whatever a file's name: Pillow would hand PostScript to another program, and reads forty more.
+_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels of 8 bits
 _FILES_A_TASK = 256  # one task a file would cost more than the decoding of a small image
 _ORIENTATION = 0x0112  # the EXIF entry that says how a camera was held; 1 is upright
@@ -46,10 +50,21 @@ def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255)
     pixels = np.empty((len(paths), height, width, channels), np.uint8)
     conversions = [""] * len(paths)
     starts = range(0, len(paths), _FILES_A_TASK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with _only_errors(), ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(partial(_decode_some, paths, background, pixels, conversions), starts):
             pass
     return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))), conversions)
+
+
+@contextmanager
+def _only_errors() -> Iterator[None]:
+    """Silence Pillow's warnings about what it reads all the same, but for images too large to be meant."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def form(size: tuple[int, int], mode: str) -> str:
@@ -75,12 +90,15 @@ def _decode_one(path: Path, background: int, pixels: np.ndarray) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({brief(error)}): replace or delete it") from error
     try:
-        with Image.open(BytesIO(content)) as image:
+        with Image.open(BytesIO(content), formats=_FORMATS) as image:
             found = form(image.size, image.mode) + _peculiarities(image)
             # Pillow's bilinear filter is antialiased where it shrinks.
             fitted = _converted(image, MODES[channels], background).resize((width, height), Image.Resampling.BILINEAR)
     except DataError as error:
         raise DataError(f"{path} {error}") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        most = f"{Image.MAX_IMAGE_PIXELS:,}"
+        raise DataError(f"{path} has more than {most} pixels: make it smaller or delete it") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
         raise DataError(f"{path} is damaged or no image: replace or delete it") from error
     pixels[:] = np.asarray(fitted).reshape(pixels.shape)

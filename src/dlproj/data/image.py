@@ -16,6 +16,7 @@ from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
 from dlproj.data.batches import Shard, generator
 from dlproj.data.decoding import Decoded, decode
 from dlproj.settings import DataError, within
+from dlproj.torch_files import is_whole
 
 
 class Scaling(Enum):
@@ -80,6 +81,10 @@ class ImageDataModule(DataModule):
             if state[name] != value:
                 raise DataError(f"the model was trained with {name}={state[name]}, this data has {value}: "
                                 "choose data with the same")  # fmt: skip
+        for name in ("shift", "scale"):
+            value = state[name]
+            if not is_whole(value) or value.shape not in ((), (self.spec.shape[0], 1, 1)) or value.is_complex():
+                raise DataError(f"{name} does not go with images {self.spec.shape}: choose a checkpoint of this data")
         self.shift, self.scale = state["shift"], state["scale"]
 
     def _pixels(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from dlproj.data.files import brief, damaged, extract, fixed_order, ways_out
 from dlproj.data.shared import shared
 from dlproj.data.vocabulary import Texts, rank
 from dlproj.settings import DataError
+from dlproj.torch_files import is_whole, load_plain
 
 NAME = "aclImdb"
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
@@ -50,12 +51,25 @@ class Reviews:
         return [self.train.ranks, self.train.offsets, self.train_targets,
                 self.test.ranks, self.test.offsets, self.test_targets]  # fmt: skip
 
+    def fits(self) -> bool:
+        """Whether the parts go together, whatever file they come from."""
+        whole = all(map(is_whole, self.tensors())) and all(one.ndim == 1 for one in self.tensors())
+        return whole and all(
+            texts.fit(len(self.words)) and _targets_fit(targets, len(texts.offsets) - 1)
+            for texts, targets in ((self.train, self.train_targets), (self.test, self.test_targets))
+        )
+
     def checksum(self) -> int:
         """CRC-32 of everything: torch.load does not notice a flipped byte."""
         total = zlib.crc32("\n".join(self.words).encode())
         for tensor in self.tensors():
             total = zlib.crc32(tensor.numpy().data, total)
         return total
+
+
+def _targets_fit(targets: Tensor, count: int) -> bool:
+    known = (targets >= 0) & (targets < len(FOLDERS))
+    return targets.dtype == torch.int64 and len(targets) == count and bool(known.all())
 
 
 def download(folder: Path) -> None:
@@ -134,12 +148,12 @@ def _load(cache: Path) -> Reviews | None:
     if not cache.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(cache, weights_only=True)
+        state = load_plain(cache)
         tensors = state["tensors"]
         reviews = Reviews(state["words"].split("\n"), Texts(*tensors[:2]), tensors[2], Texts(*tensors[3:5]), tensors[5])
-        if reviews.checksum() == state["checksum"]:
+        if reviews.fits() and reviews.checksum() == state["checksum"]:
             return reviews
-    except Exception as error:  # torch.load raises nearly anything on a damaged file
+    except Exception as error:  # nearly anything, on a damaged file
         _log.info("%s", brief(error))
     _log.warning("%s is damaged: the reviews are tokenised again", cache)
     return None

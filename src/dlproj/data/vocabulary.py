@@ -35,6 +35,14 @@ class Texts:
     ranks: Tensor  # int32 (words,): 1 for the most frequent word of the training texts, 0 for a word not in them
     offsets: Tensor  # int64 (N + 1,), rising from 0 to the number of words
 
+    def fit(self, words: int) -> bool:
+        """Whether they are as above, of so many words that have ranks."""
+        ranks, offsets = self.ranks, self.offsets
+        typed = ranks.dtype == torch.int32 and offsets.dtype == torch.int64 and len(offsets) > 1
+        inside = bool(((ranks >= 0) & (ranks <= words)).all())
+        rising = typed and int(offsets[0]) == 0 and int(offsets[-1]) == len(ranks)
+        return rising and inside and bool((offsets[1:] >= offsets[:-1]).all())
+
 
 def tokenize(text: str) -> list[str]:
     """The words in lower case, parted by punctuation and ASCII white space; apostrophes stay, `<br />` becomes br."""

@@ -12,9 +12,12 @@ from dlproj.data.base import DataModule
 from dlproj.models.classifier import Classifier
 from dlproj.results.files import read_json
 from dlproj.settings import DataError, UserError
+from dlproj.torch_files import is_whole
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.checkpoints import read_checkpoint
 
+# What data and models raise on a checkpoint that holds other things than theirs.
+_UNFIT = (ArithmeticError, AttributeError, DataError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
 _LISTED = 5  # of the runs or checkpoints that are there, in a message
 
 
@@ -60,14 +63,16 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
     content = read_checkpoint(path, "set --checkpoint to another one")
     data = config.data.build(config.seed)
     state = content.get(type(data).__qualname__)
-    if state is None:
+    if not isinstance(state, dict):
         raise DataError(f"{path} lacks what the run's data has taught, as older versions wrote it: train again")
     try:
         data.load_state_dict(state)
+        with torch.device("meta"):  # without memory, of which damaged files may ask for any amount
+            _check_shapes(config.model.build(data.spec, config.optim, config.scheduler), content["state_dict"])
         model = config.model.build(data.spec, config.optim, config.scheduler)
         _load_weights(model, content["state_dict"])
         epoch = content["epoch"] + 1
-    except (AttributeError, DataError, KeyError, RuntimeError, StopIteration, TypeError) as error:
+    except _UNFIT as error:
         raise DataError(f"{path} does not fit {folder / 'config.yaml'}: it is of another run or another version of "
                         "dlproj; set --checkpoint to one of this run") from error  # fmt: skip
     return Trained(folder, config, summary, weights, epoch, model.eval(), data, state)
@@ -99,6 +104,13 @@ def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Pat
     status = f" (its status: {summary['status']})" if "status" in summary else ""
     raise UserError(f"{path} is no file and the run has no checkpoint{status}: train again, or set --checkpoint "
                     "to a checkpoint file")  # fmt: skip
+
+
+def _check_shapes(model: Classifier, weights: dict[str, Tensor]) -> None:
+    """Raise DataError unless the weights are the model's, each with memory of its own size."""
+    wanted = {name: value.shape for name, value in model.state_dict().items()}
+    if wanted != {name: value.shape for name, value in weights.items() if is_whole(value)}:
+        raise DataError("the weights have other names or shapes")
 
 
 def _load_weights(model: Classifier, weights: dict[str, Tensor]) -> None:

@@ -5,7 +5,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from dlproj.settings import DataError
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, and not in every build
+# The last four are of the YAML library, on `!!bool x`, `!!int ""`, `!!timestamp x` and `? []: x`.
+YAML_ERRORS = (yaml.YAMLError, KeyError, IndexError, AttributeError, TypeError)
+_DEEPEST = 32  # containers within containers of a YAML file
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -21,6 +28,32 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is missing or damaged: take it from another copy") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is damaged: take it from another copy")
+    return content
+
+
+def read_yaml_text(path: Path) -> str:
+    """A YAML file that takes no more time and memory than it is long.
+
+    Raises OSError, ValueError and yaml.YAMLError where there is none. Aliases, which no file of ours has, can make one
+    line stand for a billion, and the C loader ends the process on what is nested too deep.
+    """
+    text = path.read_text(encoding="utf-8")
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST:
+            raise ValueError("an alias, or nested too deep")
+    return text
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises DataError, naming the file, where there is none or it is damaged."""
+    try:
+        content = yaml.load(read_yaml_text(path), _Loader)
+    except (OSError, ValueError, *YAML_ERRORS) as error:
         raise DataError(f"{path} is missing or damaged: take it from another copy") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} is damaged: take it from another copy")

@@ -12,15 +12,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
-import yaml
-
-from dlproj.results.files import read_json
+from dlproj.results.files import read_json, read_yaml
 from dlproj.results.inspection import Inspection, read_inspection
 from dlproj.results.summary import RunResult
 from dlproj.settings import DataError
 
 T = TypeVar("T")
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, and not in every build
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +169,9 @@ def _natural(folder: Path) -> list[tuple[int, str]]:
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """What config.yaml holds, nested. Raises DataError if damaged."""
-    path = folder / "config.yaml"
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise _damaged(path) from error
-    if not isinstance(content, dict) or not isinstance(content.get("schema"), dict):
-        raise _damaged(path)
+    content = read_yaml(folder / "config.yaml")
+    if not isinstance(content.get("schema"), dict):
+        raise _damaged(folder / "config.yaml")
     return content
 
 

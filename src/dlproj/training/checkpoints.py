@@ -1,7 +1,6 @@
 """Checkpoint files: written whole or not at all, and read as data that cannot run code."""
 
 import os
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from lightning_fabric.plugins.io import TorchCheckpointIO
 
 from dlproj.data.files import brief
 from dlproj.settings import DataError, UserError
+from dlproj.torch_files import load_plain
 
 FORMAT = 1  # of what a checkpoint holds beside Lightning's own; a later version that reads others counts on
 
@@ -46,15 +46,14 @@ class WholeCheckpoints(TorchCheckpointIO):
 def read_checkpoint(path: Path, advice: str) -> dict[str, Any]:
     """What the file holds, on the CPU: plain containers and tensors. Raises DataError, which ends with the advice."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, on files that are none of its own
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_plain(path)
         problem = "" if isinstance(content, dict) and "state_dict" in content else "no state_dict in it"
-    except Exception as error:  # torch.load raises nearly anything on a damaged file
+    except Exception as error:  # nearly anything, on a damaged file
         problem = brief(error).partition(". ")[0]
     if problem:
         raise DataError(f"{path} is damaged or no checkpoint ({problem}): {advice}")
-    if content.get("format", FORMAT) != FORMAT:
+    found = content.get("format", FORMAT)
+    if not isinstance(found, int) or found != FORMAT:
         raise DataError(f"{path} is of a newer version of dlproj: update dlproj, or {advice}")
     return content
 
