@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,8 +73,8 @@ def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
             with _shown_as(f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"):
                 yield
     finally:
-        if folder.exists() and not any(folder.iterdir()):
-            folder.rmdir()
+        if folder.exists() and all(path.name == ".lock" for path in folder.iterdir()):
+            shutil.rmtree(folder)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from dlproj.optim import (
     StepConfig,
 )
 from dlproj.results.figures_config import FiguresConfig
-from dlproj.results.files import YAML_ERRORS, read_yaml_text
+from dlproj.results.files import YAML_ERRORS, read_yaml_text, write_whole
 from dlproj.results.reference import ReferenceConfig
 from dlproj.settings import ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
 from dlproj.training.callbacks import CallbacksConfig
@@ -127,7 +127,7 @@ class Config:
 
     def save(self, path: Path) -> None:
         """Write all settings as YAML, for load()."""
-        path.write_text(OmegaConf.to_yaml(OmegaConf.create(self.settings())), encoding="utf-8")
+        write_whole(path, OmegaConf.to_yaml(OmegaConf.create(self.settings())))
 
 
 def load(path: Path) -> Config:

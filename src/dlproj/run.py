@@ -1,6 +1,7 @@
 """One run: seed → data → model → trainer → fit → test → record."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -40,15 +41,23 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
     """
     config.trainer.check_launch(started_by_torchrun())
     config.trainer.check_machine()
-    if not (resume or config.sweep.resume or config.callbacks.resume is Resume.auto):
-        return _run(config, folder, overrides, None)
+    resume = resume or config.sweep.resume is not None or config.callbacks.resume is Resume.auto
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder) if rank() == 0 else nullcontext():
-        if earlier := earlier_run(folder, config):
+        if resume and (earlier := earlier_run(folder, config)):
             return earlier.result
-        last = checkpoint_path(folder, "last")
-        remove_leftovers(last.parent)
-        return _run(config, folder, overrides, last if last.exists() else None)
+        return _run(config, folder, overrides, _last_checkpoint(folder, resume))
+
+
+def _last_checkpoint(folder: Path, resume: bool) -> Path | None:
+    """What the run goes on from. What is there otherwise is of another run, from which none must go on."""
+    path = checkpoint_path(folder, "last")
+    if resume and path.exists():
+        remove_leftovers(path.parent)
+        return path
+    if rank() == 0:
+        shutil.rmtree(path.parent, ignore_errors=True)
+    return None
 
 
 def resume_run(folder: Path) -> RunResult:

@@ -112,9 +112,13 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(steps, sche
         trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
         return state(folder)
 
-    stop = LambdaCallback(on_train_epoch_end=lambda trainer, _: setattr(trainer, "should_stop", trainer.current_epoch))
+    def stop(trainer, model):
+        if trainer.current_epoch == 2:
+            raise KeyboardInterrupt
+
     whole = fit(tmp_path / "whole")
-    fit(tmp_path / "part", stop)
+    with pytest.raises(SystemExit):
+        fit(tmp_path / "part", LambdaCallback(on_train_epoch_start=stop))
     assert checkpoint(tmp_path / "part")["epoch"] == 1
     resumed = fit(tmp_path / "part", resume=tmp_path / "part" / "checkpoints" / "last.ckpt")
     assert equal(whole, resumed)

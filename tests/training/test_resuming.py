@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 from waiting import until
 
 from dlproj import run as run_module
+from dlproj.models.classifier import Classifier
 from dlproj.results.loggers import EpochTable
 from dlproj.results.record import read_epochs, read_result
 from dlproj.run import run
@@ -66,8 +67,8 @@ def outcome(folder):
 
 def assert_same(folder, other):
     mine, theirs = outcome(folder), outcome(other)
-    assert mine[1:] == theirs[1:]
-    assert all(torch.equal(value, theirs[0][name]) for name, value in mine[0].items())
+    assert str(mine[1:]) == str(theirs[1:])  # NaN is the same as NaN here
+    assert all(value.numpy().tobytes() == theirs[0][name].numpy().tobytes() for name, value in mine[0].items())
 
 
 # 41 batches an epoch: a call each, or six of seven batches at most
@@ -139,6 +140,75 @@ def test_a_signal_ends_training_after_its_batch_and_nothing_is_trained_again(
     assert torch.load(checkpoint_path(tmp_path / "stopped", "last"), weights_only=True)["global_step"] == 61
     run(config, tmp_path / "stopped", resume=True)
     assert_same(tmp_path / "stopped", tmp_path / "whole")
+
+
+def stopped_by_signal(calls, monkeypatch, config, folder):
+    build = type(config.trainer).build
+    with monkeypatch.context() as patch, ctrl_c.heeded():
+        sending = lambda self, callbacks, *rest: build(  # noqa: E731
+            self, [*callbacks, SignalAfter(calls, signal.SIGINT)], *rest
+        )
+        patch.setattr(type(config.trainer), "build", sending)
+        with pytest.raises(SystemExit):
+            run(config, folder)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["trainer.accumulate_grad_batches=4"],  # a signal within a step waits for its end
+        ["trainer.val_check_interval=12", "scheduler=plateau"],  # whose metric was logged before
+    ],
+)
+def test_steps_of_several_batches_and_metrics_logged_before_are_kept(overrides, composed, tmp_path, monkeypatch):
+    config = composed(*DIGITS, "figures=none", *overrides)
+    run(config, tmp_path / "whole")
+    stopped_by_signal(17, monkeypatch, config, tmp_path / "stopped")
+    assert checkpoint_path(tmp_path / "stopped", "last").exists()
+    run(config, tmp_path / "stopped", resume=True)
+    assert_same(tmp_path / "stopped", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100"],
+        ["optim=sgd", "optim.learning_rate=1e30"],
+    ],
+)
+def test_a_run_that_had_stopped_and_was_killed_in_its_test_stops_again(overrides, composed, tmp_path, monkeypatch):
+    config = composed(*DIGITS, "figures=none", *overrides)
+    whole = run(config, tmp_path / "whole")
+    assert whole.last_epoch < 4
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "test_step", lambda *_: (_ for _ in ()).throw(Killed))
+        patch.setattr(run_module.RecordEarlyEnd, "on_exception", lambda *_: None)
+        with pytest.raises(Killed):
+            run(config, tmp_path / "killed")
+    result = run(config, tmp_path / "killed", resume=True)
+    assert (result.status, result.stop_reason) == (whole.status, whole.stop_reason)
+    assert_same(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_moved_run_remembers_which_weights_were_best(composed, tmp_path, monkeypatch):
+    config = composed(*DIGITS, "figures=none", "callbacks.early_stopping.restore_best=true", "optim.learning_rate=1",
+                      "trainer.max_epochs=6")  # fmt: skip
+    whole = run(config, tmp_path / "whole")
+    assert whole.best_epoch < 5
+    killed_after(5 * 41 + 3, monkeypatch, composed(*DIGITS, "trainer.steps_per_execution=1", "figures=none",
+                 "callbacks.early_stopping.restore_best=true", "optim.learning_rate=1", "trainer.max_epochs=6"),
+                 tmp_path / "killed")  # fmt: skip
+    (tmp_path / "killed").rename(tmp_path / "moved")
+    config.trainer.steps_per_execution = 1
+    result = run(config, tmp_path / "moved", resume=True)
+    assert result.metrics["test/loss"] == whole.metrics["test/loss"]
+
+
+def test_what_another_run_left_is_not_gone_on_from(composed, tmp_path, monkeypatch):
+    run(composed(*DIGITS, "figures=none", "trainer.max_epochs=1"), tmp_path)
+    config = composed(*DIGITS, "figures=none", "seed=1", "trainer.steps_per_execution=1")
+    killed_after(3, monkeypatch, config, tmp_path)
+    assert not checkpoint_path(tmp_path, "last").exists()
 
 
 def test_a_run_that_has_ended_is_left_as_it_is(composed, tmp_path):

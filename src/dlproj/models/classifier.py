@@ -161,13 +161,15 @@ class Classifier(StepsModule):
         self._learning_rate = self.optimizer().param_groups[0]["lr"]
 
     def epoch_so_far(self) -> dict[str, Any]:
-        """What this process has added up of the running epoch."""
-        return {"sums": self.training_sums.state(), "learning_rate": self._learning_rate}
+        """What this process has added up of the running epoch, and the metrics that there are."""
+        so_far = {"sums": self.training_sums.state(), "learning_rate": self._learning_rate}
+        return so_far | {"metrics": self.latest_metrics()}
 
     def resume_epoch(self, so_far: dict[str, Any]) -> None:
         """Go on with what epoch_so_far() gave."""
         self.training_sums.resume(so_far["sums"])
         self._learning_rate = so_far["learning_rate"]
+        self.metrics_before = so_far["metrics"]
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training metrics and learning rate."""

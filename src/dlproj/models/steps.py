@@ -34,6 +34,7 @@ class StepsModule(pl.LightningModule):
         super().__init__()
         self.optim = optim
         self.scheduler = scheduler
+        self.metrics_before: dict[str, float] = {}  # what a resumed run had logged
         self.captured_steps: CapturedSteps | None = None  # of a GPU: set by StepsPerExecution
 
     @abstractmethod
@@ -182,7 +183,11 @@ class StepsModule(pl.LightningModule):
         """Tell a plateau schedule how the epoch went, whose metrics are logged."""
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, ReduceLROnPlateau):
-                config.scheduler.step(self.trainer.callback_metrics[self._plateau_monitor])
+                config.scheduler.step(self.latest_metrics()[self._plateau_monitor])
+
+    def latest_metrics(self) -> dict[str, float]:
+        """Each metric as it was logged last, before a resumed run was stopped, too."""
+        return self.metrics_before | {key: float(value) for key, value in self.trainer.callback_metrics.items()}
 
 
 def _alone(trainer: pl.Trainer) -> bool:

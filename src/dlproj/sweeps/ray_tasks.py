@@ -94,7 +94,7 @@ def _in_one_line(setting: str) -> Iterator[None]:
 def _room(there: Mapping[str, float], options: Mapping[str, Any]) -> int:
     """How many runs the cluster has room for."""
     needs = {"CPU": options["num_cpus"], "GPU": options["num_gpus"], **options.get("resources", {})}
-    room = min(int(there.get(name, 0) / need) for name, need in needs.items() if need)
+    room = min((int(there.get(name, 0) / need) for name, need in needs.items() if need), default=1)
     words = ", ".join(f"{need} {name}" for name, need in needs.items() if need)
     has = ", ".join(f"{there.get(name, 0):g} {name}" for name in needs)
     advice = "set hydra.launcher.num_cpus and num_gpus, or sweep.jobs where the cluster grows"

@@ -76,6 +76,16 @@ class StepsPerExecution(Callback):
         self.steps = 1
         self.cuda_graph = cuda_graph
 
+    def state_dict(self) -> dict[str, Any]:
+        """Lightning counts calls: with other blocks a checkpoint would lead elsewhere."""
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raise ConfigurationError where they are others here."""
+        began = state_dict["steps"]
+        message = f"the run began with {began} batches a call, here there are {self.steps}: go on where it began"
+        require(began == self.steps, message)
+
     def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
         """Before Lightning reads the loader's length and the optimizers. Raises ConfigurationError."""
         if stage == "fit":

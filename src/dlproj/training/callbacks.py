@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
@@ -97,6 +98,14 @@ class TerminateOnNaN(Callback):
     def __init__(self) -> None:
         self.where = ""  # in words, once it has happened
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where, for a run that is killed after it."""
+        return {"where": self.where}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The same."""
+        self.where = state_dict["where"]
+
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Look at the epoch's steps."""
         assert isinstance(model, Classifier)
@@ -115,10 +124,25 @@ def checkpoint_path(folder: Path, which: str) -> Path:
     return folder / "checkpoints" / f"{which}.ckpt"
 
 
+class _MovableCheckpoint(ModelCheckpoint):
+    """Remembers its best score in a folder that was moved or renamed, too."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning forgets the score where the paths are others."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: here(state_dict[name]) for name in paths if name in state_dict}
+        models = {here(path): score for path, score in state_dict.get("best_k_models", {}).items()}
+        super().load_state_dict(state_dict | moved | {"best_k_models": models, "dirpath": self.dirpath})
+
+
 def _checkpoint(folder: Path, which: str, best: EarlyStoppingConfig | None) -> ModelCheckpoint:
     # Two callbacks: save_last of a monitored one writes last.ckpt only when the best one improves.
     path = checkpoint_path(folder, which)
-    return ModelCheckpoint(
+    return _MovableCheckpoint(
         dirpath=path.parent,
         filename=path.stem,
         monitor=best.monitor if best else None,

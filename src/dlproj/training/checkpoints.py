@@ -12,7 +12,7 @@ from dlproj.data.files import brief
 from dlproj.settings import DataError, UserError
 from dlproj.torch_files import load_plain
 
-FORMAT = 1  # of what a checkpoint holds beside Lightning's own; a later version that reads others counts on
+FORMAT = 2  # of what a checkpoint holds beside Lightning's own; before, without a number, it was too little to go on
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -39,8 +39,11 @@ class WholeCheckpoints(TorchCheckpointIO):
             raise UserError(f"{path} cannot be written ({_reason(error)}); {advice}") from error
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Raise DataError where it is no whole checkpoint."""
-        return read_checkpoint(Path(path), "delete it to begin anew")
+        """Raise DataError where it is no whole checkpoint that training can go on from."""
+        content = read_checkpoint(Path(path), "delete it to begin anew")
+        if "format" not in content:
+            raise DataError(f"{path} is of an older version of dlproj, which kept too little: delete it to begin anew")
+        return content
 
 
 def read_checkpoint(path: Path, advice: str) -> dict[str, Any]:

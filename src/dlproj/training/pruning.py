@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from dlproj.models.classifier import Classifier
 from dlproj.settings import ConfigurationError, UserError
 from dlproj.training.sweep_config import TrialConfig
 
@@ -29,11 +30,19 @@ class Prune(Callback):
         self.pruned_after = 0  # the epoch, from 1; 0: not pruned
         self._trial: Trial | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Whether it did, for a run that is killed after it."""
+        return {"pruned_after": self.pruned_after}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The same."""
+        self.pruned_after = state_dict["pruned_after"]
+
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Of several processes the first one asks, and all do what it is told."""
         epoch = trainer.current_epoch + 1
         if trainer.strategy.reduce_boolean_decision(
-            trainer.is_global_zero and self._has_no_hope(epoch, float(trainer.callback_metrics[self.config.monitor])),
+            trainer.is_global_zero and self._has_no_hope(epoch, _latest(model)[self.config.monitor]),
             all=False,
         ):
             trainer.should_stop = True
@@ -44,6 +53,11 @@ class Prune(Callback):
         if value == value:  # with NaN no comparison is possible
             self._trial.report(value, epoch)
         return self._trial.should_prune()
+
+
+def _latest(model: pl.LightningModule) -> dict[str, float]:
+    assert isinstance(model, Classifier)
+    return model.latest_metrics()
 
 
 def pruned_after(trainer: pl.Trainer) -> int:

@@ -13,6 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from dlproj.data.batches import TrainingBatches
 from dlproj.models.classifier import Classifier
 from dlproj.settings import require
+from dlproj.training.layer_split import LayerSplit
 
 
 class RankStates(Callback):
@@ -28,11 +29,12 @@ class RankStates(Callback):
         """Called on all ranks, of which the first writes."""
         assert isinstance(model, Classifier)
         mine = {
-            "random": _random_state(model.device),
+            "random": _random_state(_devices(trainer)),
             "epoch": model.epoch_so_far(),
             "loader": _loader(trainer).state_dict(),
         }
         checkpoint["ranks"] = _of_all_ranks(mine, trainer.world_size)
+        checkpoint["should_stop"] = trainer.should_stop
 
     def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take this rank's, where training goes on: a test of the best weights loads a checkpoint, too."""
@@ -41,12 +43,13 @@ class RankStates(Callback):
             message = f"the run was begun by {len(ranks)} processes, not {trainer.world_size}: set as many devices"
             require(len(ranks) == trainer.world_size, message)
             self._resumed = ranks[trainer.global_rank]
+            trainer.should_stop = checkpoint["should_stop"]  # else a run killed in its test would train on
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Go on from there."""
         if self._resumed:
             assert isinstance(model, Classifier)
-            _set_random_state(self._resumed["random"], model.device)
+            _set_random_state(self._resumed["random"], _devices(trainer))
             model.resume_epoch(self._resumed["epoch"])
             # Lightning (2.6) does so only where no schedule has asked for the number of steps before.
             _loader(trainer).load_state_dict(self._resumed["loader"])
@@ -67,21 +70,28 @@ def _of_all_ranks(mine: dict[str, Any], world_size: int) -> list[dict[str, Any]]
     return everyones
 
 
-def _random_state(device: torch.device) -> dict[str, Any]:
+def _devices(trainer: pl.Trainer) -> list[torch.device]:
+    strategy = trainer.strategy
+    return strategy.devices if isinstance(strategy, LayerSplit) else [strategy.root_device]
+
+
+def _random_state(devices: list[torch.device]) -> dict[str, Any]:
     """Of all generators that anybody may draw from, as plain containers and tensors."""
     numpy: Any = np.random.get_state(legacy=True)
     name, keys, *rest = numpy
     state = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": (name, keys.tolist(), *rest)}
-    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+    gpus = [device for device in devices if device.type == "cuda"]
+    return state | {"cuda": {str(device): torch.cuda.get_rng_state(device) for device in gpus}}
 
 
-def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+def _set_random_state(state: dict[str, Any], devices: list[torch.device]) -> None:
     torch.set_rng_state(state["torch"])
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     np.random.set_state(tuple(state["numpy"]))
-    if "cuda" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
+    for device in devices:
+        if str(device) in state["cuda"]:
+            torch.cuda.set_rng_state(state["cuda"][str(device)], device)
 
 
 class StepCheckpoints(Callback):
@@ -108,7 +118,12 @@ def can_resume_here(trainer: pl.Trainer) -> bool:
     """Whether a checkpoint written now, after a batch, would lead on: Lightning would skip a validation that is due."""
     epochs: Any = trainer.fit_loop.epoch_progress.current
     inside = epochs.ready > epochs.processed and trainer.fit_loop.epoch_loop.batch_idx >= 0
-    return inside and not _validation_is_due(trainer)
+    return inside and not _validation_is_due(trainer) and not accumulates(trainer)
+
+
+def accumulates(trainer: pl.Trainer) -> bool:
+    """Whether gradients wait for those of further batches: no checkpoint has them."""
+    return trainer.fit_loop.epoch_loop._should_accumulate()
 
 
 def _validation_is_due(trainer: pl.Trainer) -> bool:

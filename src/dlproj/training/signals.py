@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from dlproj.training.resuming import can_resume_here
+from dlproj.training.resuming import accumulates, can_resume_here
 
 
 class StopBySignal(Callback):
@@ -43,7 +43,8 @@ class StopBySignal(Callback):
             alone = trainer.world_size == 1
             if not alone or self.came is signal.SIGTERM:
                 trainer._signal_connector.received_sigterm = True
-            if alone and (not trainer.training or (again and number == signal.SIGINT)):
+            impatient = again and number == signal.SIGINT
+            if alone and (impatient or not (again or trainer.training)):
                 raise self._error()
 
         return note
@@ -53,7 +54,7 @@ class StopBySignal(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
         """End here, if this process is the only one."""
-        if self.came and trainer.world_size == 1:
+        if self.came and trainer.world_size == 1 and not accumulates(trainer):
             if can_resume_here(trainer):
                 trainer.save_checkpoint(self.path)
             raise self._error()

@@ -134,7 +134,7 @@ class TrainerConfig:
     def placed_on(self) -> list[str]:
         """The devices of layer_split. Raises ConfigurationError if this machine lacks one."""
         gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-        devices = self.layer_devices or gpus or ["cpu"]
+        devices = self.layer_devices or (gpus if self.uses_gpu() else ["cpu"])
         missing = [name for name in devices if name.startswith("cuda") and name not in gpus]
         message = f"trainer.layer_devices: this machine has no {', '.join(missing)}, but {len(gpus)} GPUs"
         require(not missing, message)
@@ -171,7 +171,7 @@ class TrainerConfig:
     def uses_gpu(self) -> bool:
         """Whether this machine's GPU computes."""
         if self.layer_devices:
-            return any(name.startswith("cuda") for name in self.layer_devices)
+            return self.layer_devices[0].startswith("cuda")
         return self.accelerator is not Accelerator.cpu and torch.cuda.is_available()
 
     def check_machine(self) -> None:
