@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from dlproj.models.classifier import Classifier
 from dlproj.settings import ConfigurationError, UserError
 from dlproj.training.sweep_config import TrialConfig
 
@@ -42,7 +41,7 @@ class Prune(Callback):
         """Of several processes the first one asks, and all do what it is told."""
         epoch = trainer.current_epoch + 1
         if trainer.strategy.reduce_boolean_decision(
-            trainer.is_global_zero and self._has_no_hope(epoch, _latest(model)[self.config.monitor]),
+            trainer.is_global_zero and self._has_no_hope(epoch, float(trainer.callback_metrics[self.config.monitor])),
             all=False,
         ):
             trainer.should_stop = True
@@ -53,11 +52,6 @@ class Prune(Callback):
         if value == value:  # with NaN no comparison is possible
             self._trial.report(value, epoch)
         return self._trial.should_prune()
-
-
-def _latest(model: pl.LightningModule) -> dict[str, float]:
-    assert isinstance(model, Classifier)
-    return model.latest_metrics()
 
 
 def pruned_after(trainer: pl.Trainer) -> int:
