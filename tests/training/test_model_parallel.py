@@ -33,7 +33,7 @@ def trained(composed, tmp_path_factory):
             folder = folders[model, strategy] = tmp_path_factory.mktemp(strategy)
             processes, tensor_parallel = STRATEGIES.get(strategy, (1, 1))
             batch = f"data.batch_size={64 * tensor_parallel // processes}"
-            run(composed(*SHARED, *MODELS[model], f"trainer={strategy}", *SHARED[:1], batch), folder)
+            run(composed(*SHARED, *MODELS[model], f"trainer={strategy}", batch), folder)
         return folders[model, strategy]
 
     return train
@@ -73,7 +73,7 @@ def test_their_checkpoint_is_one_file_that_one_process_opens(strategy, trained):
 
 
 def test_a_resumed_run_that_is_split_ends_as_one_that_never_stopped(composed, tmp_path):
-    config = composed(*SHARED, *MLP, "trainer=fsdp", *SHARED[:1], "figures=none", "callbacks.resume=auto",
+    config = composed(*SHARED, *MLP, "trainer=fsdp", "figures=none", "callbacks.resume=auto",
                       "scheduler=constant")  # fmt: skip
     run(config, tmp_path / "whole")
     config.trainer.max_epochs = 1

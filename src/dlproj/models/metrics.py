@@ -63,10 +63,11 @@ class TrainingSums:
             return
         logits, targets, losses, penalties = zip(*self._pending, strict=True)
         size = len(targets[0])
-        self._sums[0].add_(torch.stack(losses).double().sum(), alpha=size)
+        stacked = torch.stack(losses)
+        self._sums[0].add_(stacked.double().sum(), alpha=size)
         if penalties[0] is not None:
             self._sums[1].add_(torch.stack(penalties).double().sum(), alpha=size)
-        self._note_steps(torch.stack(losses))
+        self._note_steps(stacked)
         self._sums[2].add_((scores(torch.cat(logits)).argmax(1) == torch.cat(targets)).sum())
         self._sums[3].add_(size * len(targets))
         self.forget()
