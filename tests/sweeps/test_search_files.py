@@ -28,7 +28,7 @@ def sweeper(composed):
 @pytest.mark.parametrize("name", [str(file) for file in FILES])
 def test_every_search_has_a_space_and_sweeps_without_being_asked(name, sweeper):
     settings = sweeper(name)
-    assert settings["_target_"] == "hydra_plugins.dlproj_sweeps.OptunaSweeper"
+    assert settings["_target_"] == "hydra_plugins.dlproj_sweepers.OptunaSweeper"
     assert Space(settings["params"], []).settings
 
 

@@ -1,39 +1,27 @@
-"""Hydra's plugins of the project: what runs the jobs of `python train.py -m`, and what chooses their settings.
+"""What runs the jobs of `python train.py -m`: Hydra's launchers of the project.
 
 Hydra imports them whenever it starts, so what is heavy is imported where it is used.
 """
 
 import copy
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from dlproj.sweeps.search_config import SearchConfig
-
 if TYPE_CHECKING:
-    from dlproj.results.record import Run
     from dlproj.sweeps.jobs import SweepJob
     from dlproj.sweeps.pool import Workers
-    from dlproj.sweeps.search import Search
     from dlproj.sweeps.sweep import Sweep
     from dlproj.training.trainer import TrainerConfig
 
@@ -42,39 +30,22 @@ if TYPE_CHECKING:
 class ParallelLauncherConfig:
     """hydra/launcher=parallel; its settings are the group `sweep`."""
 
-    _target_: str = "hydra_plugins.dlproj_sweeps.ParallelLauncher"
+    _target_: str = "hydra_plugins.dlproj_launchers.ParallelLauncher"
 
 
 @dataclass
 class RayLauncherConfig:
     """hydra/launcher=ray."""
 
-    _target_: str = "hydra_plugins.dlproj_sweeps.RayLauncher"
+    _target_: str = "hydra_plugins.dlproj_launchers.RayLauncher"
     address: str | None = None  # of a cluster; auto: the one that this machine is in; unset: a new one on this machine
     num_cpus: float | None = None  # of a run; unset: one for each of its processes
     num_gpus: float | None = None  # of a run; unset: one for each of its processes where this machine has GPUs
     options: Any = None  # further ones of ray.remote by name
 
 
-@dataclass
-class GridSweeperConfig(BasicSweeperConf):
-    """hydra/sweeper=basic, in the place of Hydra's own and with its settings: all combinations."""
-
-    _target_: str = "hydra_plugins.dlproj_sweeps.GridSweeper"
-
-
-@dataclass
-class OptunaSweeperConfig(SearchConfig):
-    """hydra/sweeper=optuna."""
-
-    _target_: str = "hydra_plugins.dlproj_sweeps.OptunaSweeper"
-
-
 ConfigStore.instance().store("parallel", ParallelLauncherConfig, "hydra/launcher", provider="dlproj")
 ConfigStore.instance().store("ray", RayLauncherConfig, "hydra/launcher", provider="dlproj")
-# Chosen in config.yaml, it could not be overridden by a file of conf/search.
-ConfigStore.instance().store("basic", GridSweeperConfig, "hydra/sweeper", provider="dlproj")
-ConfigStore.instance().store("optuna", OptunaSweeperConfig, "hydra/sweeper", provider="dlproj")
 
 
 class Wanted(NamedTuple):
@@ -206,135 +177,6 @@ class RayLauncher(ParallelLauncher):
         Singleton.set_state(hydra_state)
         setup_globals()
         self._train(composed)
-
-
-class GridSweeper(BasicSweeper):
-    """Hydra's own, and after it the comparison, whatever launcher has run the jobs."""
-
-    config: DictConfig
-    begun = False
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what sweep() needs. Raises ConfigurationError."""
-        _check_launcher(config)
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-
-    @staticmethod
-    def split_arguments(overrides: list[Override], max_batch_size: int | None) -> Any:
-        """All combinations. Raises ConfigurationError where there is no end of them."""
-        from dlproj.settings import require
-
-        for one in overrides:
-            message = f"{one.input_line} has no end of values: add hydra/sweeper=optuna to search among them"
-            require(not one.is_interval_sweep(), message)
-        return BasicSweeper.split_arguments(overrides, max_batch_size)
-
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Compose the first job: a misspelt setting is in all of them, an impossible value is its job's own.
-
-        Hydra's composes every job before the first begins, at 0.15 s each, and the launcher does it again.
-        """
-        super().validate_batch_is_legal(batch[:1])
-        self.begun = True
-
-    def sweep(self, arguments: list[str]) -> Any:
-        """Try all combinations, and compare what came of them. Raises what the first failed job returns."""
-        from dlproj.sweeps.conclusion import conclude
-
-        try:
-            return super().sweep(arguments)
-        finally:
-            if self.begun and not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):
-                conclude(Path(self.config.hydra.sweep.dir))
-
-
-class OptunaSweeper(Sweeper):
-    """Searches instead of trying everything; by ParallelLauncher a trial begins as soon as a place is free."""
-
-    config: DictConfig
-    launcher: Launcher
-    parse: Callable[[list[str]], list[Override]]
-
-    def __init__(self, **settings: Any) -> None:
-        self.settings = settings
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what sweep() needs. Raises ConfigurationError."""
-        _check_launcher(config)
-        self.config = config
-        self.parse = OverridesParser.create(config_loader=hydra_context.config_loader).parse_overrides
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
-    def sweep(self, arguments: list[str]) -> None:
-        """Search. Raises ConfigurationError before anything runs, UserError if no trial came to a value."""
-        from dlproj.settings import typed
-        from dlproj.sweeps.conclusion import conclude, tell_front
-        from dlproj.sweeps.search import Search
-        from dlproj.sweeps.space import Space
-
-        parsed = self.parse(arguments)
-        fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
-        settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-                    for key, value in self.settings.items()}  # fmt: skip
-        search_config = typed(SearchConfig, settings, "hydra.sweeper")
-        swept = [str(one.input_line).partition("=") for one in parsed if one.is_sweep_override()]
-        typed_in = {key: values for key, _, values in swept}
-        folder = Path(self.config.hydra.sweep.dir)
-        space = Space(search_config.params | typed_in, fixed)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
-        search = Search(search_config, space, folder)
-        self._run(search, fixed)
-        conclude(folder)
-        tell_front(search)
-
-    def _run(self, search: "Search", fixed: Sequence[str]) -> None:
-        wanted = (
-            Wanted([*fixed, *chosen, *search.reporting(trial)], " ".join(map(_short, chosen)), trial)
-            for chosen, trial in search.trials()
-        )
-        if isinstance(self.launcher, ParallelLauncher):
-            self.launcher.run(wanted, search.expected(), lambda job: search.tell(job.trial, job.run))
-            return
-        done = 0
-        while batch := list(islice(wanted, self.config.sweep.jobs or 1)):
-            returned = self.launcher.launch([one.overrides for one in batch], done)
-            for one, job in zip(batch, returned, strict=True):
-                search.tell(one.trial, _run_of(job))
-            done += len(batch)
-
-
-def _check_launcher(config: DictConfig) -> None:
-    from dlproj.settings import require
-
-    slurm = "Slurm" in config.hydra.launcher._target_
-    message = "hydra/launcher=submitit_slurm needs Slurm's srun, which is not here: start it on a node of the cluster"
-    require(not slurm or which("srun") is not None, message)
-
-
-def _short(override: str) -> str:
-    """With no more digits than people read."""
-    from dlproj.results.formats import rounded
-
-    key, _, value = override.partition("=")
-    try:
-        return f"{key}={rounded(float(value))}"
-    except ValueError:
-        return override
-
-
-def _run_of(job: JobReturn) -> "Run | None":
-    """What another launcher's job left, in a folder that this machine sees, too."""
-    from dlproj.results.record import read_run
-    from dlproj.settings import UserError
-
-    try:
-        run = read_run(Path(job.hydra_cfg.hydra.runtime.output_dir))  # type: ignore[union-attr]
-    except UserError:
-        return None
-    return run if job.status is JobStatus.COMPLETED and run.result.has_ended() else None
 
 
 class _FailedJob(JobReturn):
