@@ -118,6 +118,10 @@ class Config:
         require(devices <= blocks, f"{message}: name fewer")
         if self.trainer.tensor_parallel_size > 1:
             self.model.check_tensor_parallel(self.trainer.tensor_parallel_size)
+        if self.trainer.strategy is StrategyName.pipeline:
+            self.model.check_pipeline(self.data.batch_size, self.trainer.processes(), self.trainer.micro_batches)
+            message = "figures.gradients=true looks at layers that a pipeline has in other processes: set it to false"
+            require(not self.figures.gradients, message)
 
     def settings(self) -> dict[str, Any]:
         """All settings of the run as plain containers, with the class of each group under `schema`."""

@@ -1,4 +1,4 @@
-"""Weights split over processes: FSDP2, tensor parallelism and both, against one process."""
+"""A model over several processes: FSDP2, tensor parallelism, both, and a pipeline, against one process."""
 
 import json
 
@@ -16,7 +16,7 @@ MLP = ["data=digits", "model.hidden=[32,16,8]", "model.weight_l2=0.01", "trainer
        "optim=momentum"]  # fmt: skip
 GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8]"]
 MODELS = {"mlp": MLP, "gru": GRU}
-STRATEGIES = {"fsdp": (2, 1), "tensor_parallel": (2, 2), "fsdp_tensor_parallel": (4, 2)}
+STRATEGIES = {"fsdp": (2, 1), "tensor_parallel": (2, 2), "fsdp_tensor_parallel": (4, 2), "pipeline": (2, 2)}
 
 
 def checkpoint(folder):
@@ -31,8 +31,8 @@ def trained(composed, tmp_path_factory):
     def train(model, strategy):
         if (model, strategy) not in folders:
             folder = folders[model, strategy] = tmp_path_factory.mktemp(strategy)
-            processes, tensor_parallel = STRATEGIES.get(strategy, (1, 1))
-            batch = f"data.batch_size={64 * tensor_parallel // processes}"
+            processes, alike = STRATEGIES.get(strategy, (1, 1))  # of which so many read the same batches
+            batch = f"data.batch_size={64 * alike // processes}"
             run(composed(*SHARED, *MODELS[model], f"trainer={strategy}", batch), folder)
         return folders[model, strategy]
 
@@ -44,6 +44,7 @@ def trained(composed, tmp_path_factory):
     [
         ("mlp", "fsdp"),
         ("mlp", "tensor_parallel"),
+        ("mlp", "pipeline"),
         pytest.param("mlp", "fsdp_tensor_parallel", marks=pytest.mark.slow),
         *(pytest.param("gru", strategy, marks=pytest.mark.slow) for strategy in STRATEGIES),
     ],
@@ -64,7 +65,7 @@ def test_processes_that_share_a_model_end_with_the_weights_and_metrics_of_one(mo
     assert [sample["index"] for sample in inspected["gallery"]] == [sample["index"] for sample in alone["gallery"]]
 
 
-@pytest.mark.parametrize("strategy", ["fsdp", "tensor_parallel"])
+@pytest.mark.parametrize("strategy", ["fsdp", "tensor_parallel", "pipeline"])
 def test_their_checkpoint_is_one_file_that_one_process_opens(strategy, trained):
     folder = trained("mlp", strategy)
     assert checkpoint_path(folder, "last").is_file()
@@ -72,8 +73,9 @@ def test_their_checkpoint_is_one_file_that_one_process_opens(strategy, trained):
     assert sum(parameter.numel() for parameter in opened.model.parameters()) == 64 * 32 + 32 * 16 + 16 * 8 + 8 * 10 + 66
 
 
-def test_a_resumed_run_that_is_split_ends_as_one_that_never_stopped(composed, tmp_path):
-    config = composed(*SHARED, *MLP, "trainer=fsdp", "figures=none", "callbacks.resume=auto",
+@pytest.mark.parametrize("strategy", ["fsdp", "pipeline"])
+def test_a_resumed_run_that_is_split_ends_as_one_that_never_stopped(strategy, composed, tmp_path):
+    config = composed(*SHARED, *MLP, f"trainer={strategy}", "figures=none", "callbacks.resume=auto", "model.dropout=0.1",
                       "scheduler=constant")  # fmt: skip
     run(config, tmp_path / "whole")
     config.trainer.max_epochs = 1
@@ -84,6 +86,49 @@ def test_a_resumed_run_that_is_split_ends_as_one_that_never_stopped(composed, tm
     run(config, tmp_path / "part")
     first, second = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "part")
     assert all(torch.equal(first["state_dict"][name], value) for name, value in second["state_dict"].items())
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "tensor_parallel", "pipeline"])
+def test_their_checkpoint_holds_the_optimizer_of_one_process(strategy, trained):
+    (one,), (many,) = (checkpoint(trained("mlp", name))["optimizer_states"] for name in ("cpu", strategy))
+    assert one["param_groups"] == many["param_groups"]
+    assert one["state"].keys() == many["state"].keys()
+    for number, state in one["state"].items():
+        assert torch.allclose(state["momentum_buffer"], many["state"][number]["momentum_buffer"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+def test_a_pipeline_of_four_trains_as_one_process_where_the_last_batch_does_not_divide(schedule, composed, tmp_path):
+    layers = ["data=digits", "data.batch_size=60", "model.hidden=[32,16,8]", "trainer.max_epochs=1", "figures=none",
+              "trainer.progress_bar=false", "trainer.threads=1"]  # fmt: skip
+    one = run(composed(*layers, "trainer=cpu"), tmp_path / "one")
+    assert one.samples["train"] % 60 % 5
+    four = ["trainer.devices=4", "trainer.micro_batches=5", "trainer.accelerator=cpu"]
+    run(composed(*layers, "trainer=pipeline", *four, f"trainer.pipeline_schedule={schedule}"), tmp_path / "four")
+    first, second = (checkpoint(tmp_path / name)["state_dict"] for name in ("one", "four"))
+    assert all((first[name] - second[name]).abs().max() <= 1e-6 for name in first)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.devices=3", "trainer.micro_batches=1"], r"micro_batches=1 leaves some of the 3 processes without"),
+        (["trainer.devices=4", "model.hidden=[8,8]"], "has 3 layers for 4 processes, the output among them"),
+        (["data.batch_size=30"], r"trainer\.micro_batches=4 does not divide data\.batch_size=30"),
+        (["trainer=ddp", "trainer.micro_batches=4"], r"trainer\.micro_batches=4 needs trainer=pipeline"),
+        (["trainer.pipeline_schedule=zigzag"], "zigzag is no choice: set one of gpipe, 1f1b"),
+        (["trainer.precision=bf16-mixed"], "bf16-mixed does not go with pipeline: set 32-true or 64-true"),
+        (["trainer.accumulate_grad_batches=2"], "does not go with pipeline, whose micro-batches do so"),
+        (["figures.gradients=true"], r"figures\.gradients=true looks at layers that a pipeline has in other"),
+        (["model.batch_norm=true"], r"model\.batch_norm would see a part of each batch"),
+        (["model=lstm", "data=imdb", "data.padding=post", "model.embedding_dim=8", "model.masking=true"],
+         r"model\.masking=true does not go with trainer=pipeline"),
+    ],
+)  # fmt: skip
+def test_what_a_pipeline_cannot_do_is_refused_before_processes_start(overrides, message, composed):
+    with pytest.raises(ConfigurationError, match=message):
+        composed("data=digits", "trainer=pipeline", "trainer.accelerator=cpu", *overrides)
 
 
 @pytest.mark.parametrize(

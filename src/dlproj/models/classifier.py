@@ -13,8 +13,9 @@ from dlproj.data.batches import Batch
 from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
 from dlproj.models.losses import Loss, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
-from dlproj.models.parallel import split
+from dlproj.models.parallel import split, whole
 from dlproj.models.penalties import Penalties, Penalty
+from dlproj.models.pipeline import of_all_stages
 from dlproj.models.steps import StepsModule
 from dlproj.optim import OptimConfig, SchedulerConfig
 from dlproj.settings import require, within
@@ -70,6 +71,14 @@ class ModelConfig(LayerSettings):
         message = f"dropout does not go with trainer.tensor_parallel_size={size}, whose processes would drop different"
         require(not any([*drops, getattr(self, "embedding_dropout", 0.0)]), f"{message} units: set it to 0")
 
+    def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
+        """Raise ConfigurationError unless each process gets a layer, and each batch so many equal micro-batches."""
+        layers = len(self.hidden_layers()) + 1
+        message = f"trainer=pipeline has {layers} layers for {stages} processes, the output among them"
+        require(stages <= layers, f"{message}: set trainer.devices lower")
+        message = f"trainer.micro_batches={micro_batches} does not divide data.batch_size={batch_size}"
+        require(batch_size % micro_batches == 0, f"{message}: set either so that it does")
+
     def outputs_for(self, spec: DataSpec) -> int:
         """Units of the output layer."""
         return self.outputs or len(spec.classes)
@@ -110,6 +119,10 @@ class Classifier(StepsModule):
         """The parts that FSDP2 gathers one after the other; together they hold all parameters."""
 
     @abstractmethod
+    def parts(self) -> list[nn.Module]:
+        """What forward() does without masking, one after another, for a pipeline to cut between: a layer each."""
+
+    @abstractmethod
     def tensor_parallel_plan(self) -> Mapping[str, ParallelStyle]:
         """How tensor parallelism splits the modules of these names."""
 
@@ -120,14 +133,24 @@ class Classifier(StepsModule):
             self._is_split = True
 
     @property
-    def is_tensor_parallel(self) -> bool:
-        """Whether several processes split each layer."""
-        return self.device_mesh is not None and self.device_mesh["tensor_parallel"].size() > 1
+    def has_all_units(self) -> bool:
+        """Whether this process computes all units of each layer."""
+        shared = self.device_mesh is not None and self.device_mesh["tensor_parallel"].size() > 1
+        return not shared and self.pipeline is None
 
     @property
     def data_group(self) -> Any:
         """The processes that read other samples than this one, and it: None for all that there are."""
+        if self.pipeline is not None:
+            return self.pipeline.alone
         return self.device_mesh["data_parallel"].get_group() if self.device_mesh is not None else None
+
+    def whole_parameters(self) -> dict[str, Tensor]:
+        """What is trained, with what other processes hold of it: all must ask, and the first gets it."""
+        trained = {name: value.detach() for name, value in self.named_parameters() if value.requires_grad}
+        if self.pipeline is not None:
+            return of_all_stages({name: value.cpu() for name, value in trained.items() if not value.is_meta})
+        return {name: whole(value) for name, value in trained.items()}
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:
@@ -136,11 +159,17 @@ class Classifier(StepsModule):
     def training_loss(self, batch: Batch) -> Tensor:
         """The loss of one batch, penalties included. Logging here would cost more than the arithmetic."""
         inputs, targets = batch
-        logits = self(inputs)
-        data_loss = self.loss(logits, targets)
-        penalty = self.penalties() if self.penalties else None
+        if self.pipeline is None:
+            logits = self(inputs)
+            data_loss = self.loss(logits, targets)
+        else:
+            logits, data_loss = self.pipeline.backward(inputs, targets, self.output.out_features, self.loss)
+        penalty = self._penalty() if self.penalties else None
         self.training_sums.add(logits, targets, data_loss, penalty)
         return data_loss if penalty is None else data_loss + penalty
+
+    def _penalty(self) -> Tensor:
+        return self.penalties() if self.pipeline is None else self.pipeline.total(self.penalties.here())
 
     def add_up(self) -> None:
         """Add up the epoch's loss and hits."""
@@ -193,7 +222,7 @@ class Classifier(StepsModule):
 
     def _evaluate(self, batch: Batch) -> Tensor:
         inputs, targets = batch
-        logits = self(inputs)
+        logits = self(inputs) if self.pipeline is None else self.pipeline.logits(inputs, self.output.out_features)
         self.evaluation.add(logits, targets, self.loss(logits, targets))
         return logits
 
@@ -216,7 +245,7 @@ class Classifier(StepsModule):
 
     def evaluation_means(self) -> dict[str, float]:
         """The metrics of the last pass, by name."""
-        penalty = float(self.penalties()) if self.penalties else 0.0
+        penalty = float(self._penalty()) if self.penalties else 0.0
         return self.evaluation.means(penalty, bool(self.penalties))
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:

@@ -73,6 +73,11 @@ class MLPClassifier(Classifier):
         """Each hidden layer, and the output."""
         return [*self.hidden, self.output]
 
+    def parts(self) -> list[nn.Module]:
+        """The same, the first of which reads inputs of any shape."""
+        first, *others = self.blocks()
+        return [nn.Sequential(nn.Flatten(), first), *others]
+
     def tensor_parallel_plan(self) -> Mapping[str, ParallelStyle]:
         """Pairs of layers, by columns and rows."""
         return in_pairs([*(f"hidden.{place}.linear" for place in range(len(self.hidden))), "output"])

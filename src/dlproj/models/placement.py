@@ -2,26 +2,29 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+T = TypeVar("T")
+
 
 def place(blocks: Sequence[nn.Module], devices: Sequence[torch.device]) -> None:
     """Put the blocks on the devices, in order, about as many on each."""
-    for block, device in zip(blocks, _spread(devices, len(blocks)), strict=True):
+    for block, device in zip(blocks, spread(devices, len(blocks)), strict=True):
         block.to(device)
 
 
 def connect(blocks: Sequence[nn.Module], devices: Sequence[torch.device]) -> None:
     """Have each block's inputs come to its device, and what the last one gives to the first, where the targets are."""
-    for block, device in zip(blocks, _spread(devices, len(blocks)), strict=True):
+    for block, device in zip(blocks, spread(devices, len(blocks)), strict=True):
         block.register_forward_pre_hook(partial(_bring, device))
     blocks[-1].register_forward_hook(lambda module, inputs, output: _moved(output, devices[0]))
 
 
-def _spread(devices: Sequence[torch.device], count: int) -> list[torch.device]:
+def spread(devices: Sequence[T], count: int) -> list[T]:
+    """For each of so many layers one of the devices, in order, about as often each."""
     return [devices[number * len(devices) // count] for number in range(count)]
 
 

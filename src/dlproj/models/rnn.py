@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -16,6 +17,7 @@ from dlproj.models.initializers import InitializerConfig, initialize
 from dlproj.models.layers import describe
 from dlproj.models.parallel import by_columns
 from dlproj.models.penalties import Penalties
+from dlproj.models.pipeline import Part
 from dlproj.models.recurrent import Cell, RecurrentConfig, RecurrentLayer, recurrent_penalties
 from dlproj.optim import OptimConfig, SchedulerConfig
 from dlproj.settings import ConfigurationError, require, within
@@ -68,6 +70,11 @@ class RNNConfig(ModelConfig):
         within("model.embedding_rows", self.embedding_rows, "[1, inf)")
         needless = self.embedding_dim is None and self._details_of_embedding()
         require(not needless, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
+
+    def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
+        """As above, and that each sequence ends where its padding does."""
+        ModelConfig.check_pipeline(self, batch_size, stages, micro_batches)
+        require(not self.masking, "model.masking=true does not go with trainer=pipeline, which hands on no lengths")
 
     def _details_of_embedding(self) -> bool:
         chosen = (self.embedding_rows, self.embedding_dropout, self.embedding_initializer)
@@ -155,6 +162,14 @@ class RNNClassifier(Classifier):
     def blocks(self) -> list[nn.Module]:
         """The embedding, each direction of each layer, the output."""
         return [*([] if self.embedding is None else [self.embedding]), *self.layers_of_units().values(), self.output]
+
+    def parts(self) -> list[nn.Module]:
+        """The layers, the first of which reads inputs of any kind, and the output."""
+        *earlier, last = cast(list[RecurrentLayer], list(self.layers))
+        layers = [Part([layer], partial(layer, lengths=None)) for layer in earlier]
+        layers.append(Part([last], partial(last.final, lengths=None)))
+        reading = Part([] if self.embedding is None else [self.embedding], self._read)
+        return [nn.Sequential(reading, layers[0]), *layers[1:], self.output]
 
     def tensor_parallel_plan(self) -> Mapping[str, ParallelStyle]:
         """The embedding's numbers and the output's units; each process computes the recurrence itself."""

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from dlproj.data.batches import Batch, Block, TrainingBatches
 from dlproj.models.captured import CapturedSteps
 from dlproj.models.parallel import step_one_by_one
+from dlproj.models.pipeline import Pipeline
 from dlproj.optim import OptimConfig, SchedulerConfig
 
 
@@ -36,6 +37,7 @@ class StepsModule(pl.LightningModule):
         self.scheduler = scheduler
         self.metrics_before: dict[str, float] = {}  # what a resumed run had logged
         self.captured_steps: CapturedSteps | None = None  # of a GPU: set by StepsPerExecution
+        self.pipeline: Pipeline | None = None  # where the layers are in several processes: set by PipelineStrategy
 
     @abstractmethod
     def training_loss(self, batch: Batch) -> Tensor:
@@ -148,11 +150,14 @@ class StepsModule(pl.LightningModule):
         They are in 16-mixed alone, for which TrainerConfig refuses clipping.
         """
         algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
-        Precision.clip_gradients(self.trainer.precision_plugin, optimizer, gradient_clip_val or 0.0, algorithm)
+        if self.pipeline is not None and algorithm is GradClipAlgorithmType.NORM:
+            self.pipeline.clip_norm(self._trained, gradient_clip_val or 0.0)
+        else:
+            Precision.clip_gradients(self.trainer.precision_plugin, optimizer, gradient_clip_val or 0.0, algorithm)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, unless the rate is constant, its schedule."""
-        self._trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        self._trained = [one for one in self.parameters() if one.requires_grad and not one.is_meta]
         optimizer = self.optim.build(self._trained)
         step_one_by_one(optimizer)
         schedule = self.scheduler.build(optimizer, self.trainer.max_epochs or 1, self._total_steps())

@@ -77,8 +77,9 @@ class WeightHistograms(_Inspector):
         self._note(trainer, model, trainer.current_epoch + 1)
 
     def _note(self, trainer: pl.Trainer, model: pl.LightningModule, epoch: int) -> None:
-        for name, parameter in trained_parameters(model).items():
-            values = whole(parameter.detach()).cpu().float().flatten()
+        assert isinstance(model, Classifier)
+        for name, parameter in model.whole_parameters().items():
+            values = parameter.cpu().float().flatten()
             histogram = histogram_of(values[values.isfinite()]) if trainer.is_global_zero else None
             if histogram is not None:
                 self.tensorboard.log_histogram(name, histogram, values, epoch)
@@ -114,7 +115,7 @@ class DeadUnits(_Inspector):
         """Watch what each unit puts out."""
         assert isinstance(model, Classifier)
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
-        layers = {} if model.is_tensor_parallel else model.layers_of_units()  # of which each process has a part
+        layers = model.layers_of_units() if model.has_all_units else {}
         self._hooks = [module.register_forward_hook(partial(self._watch, name)) for name, module in layers.items()]
 
     def _watch(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:

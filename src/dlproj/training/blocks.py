@@ -12,6 +12,7 @@ from dlproj.models.captured import CapturedSteps, why_not_capturable
 from dlproj.models.steps import StepsModule
 from dlproj.settings import require
 from dlproj.training.layer_split import LayerSplit
+from dlproj.training.pipeline import PipelineStrategy
 
 _log = logging.getLogger(__name__)
 STEPS = 50  # Lightning takes 0.7 ms for a call: less than a hundredth of 50 steps of 2 ms
@@ -92,7 +93,8 @@ class StepsPerExecution(Callback):
             _check_interval(trainer)
             self.steps = self._choose(trainer, model)
             # It stays so after the fit: Lightning's global_step is that of the one or the other way.
-            model.automatic_optimization = self.steps == 1
+            pipes = isinstance(trainer.strategy, PipelineStrategy)  # whose gradients come with the loss
+            model.automatic_optimization = self.steps == 1 and not pipes
             _hand_out(trainer, self.steps)
             _scale_limits(trainer, lambda batches: batches // self.steps)
 

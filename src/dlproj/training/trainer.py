@@ -16,10 +16,12 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from dlproj.machine import share_of_cores
+from dlproj.models.pipeline import SCHEDULES
 from dlproj.settings import one_of, require, within
 from dlproj.training.blocks import StepsPerExecution, needs_single_batches
 from dlproj.training.checkpoints import WholeCheckpoints
 from dlproj.training.layer_split import LayerSplit
+from dlproj.training.pipeline import PipelineStrategy
 from dlproj.training.progress import ProgressBar, Summary
 from dlproj.training.stopwatch import Stopwatch
 
@@ -48,6 +50,7 @@ class StrategyName(Enum):
     single = "single"  # one device
     ddp = "ddp"  # a process a device, each with its part of every batch; gradients are averaged
     layer_split = "layer_split"  # one process, the layers on layer_devices one after another
+    pipeline = "pipeline"  # the layers over the processes one after another, through which micro-batches go
     model_parallel = "model_parallel"  # the weights are split over the processes: FSDP2, tensor parallelism or both
 
 
@@ -68,6 +71,8 @@ class TrainerConfig:
     num_nodes: int = 1  # machines, on each of which torchrun has started as many processes
     layer_devices: list[str] | None = None  # layer_split: such as [cuda:0,cuda:1]; unset: all GPUs, or the CPU
     tensor_parallel_size: int = 1  # model_parallel: processes that split each layer; over the others it is sharded
+    micro_batches: int = 1  # pipeline: parts of each batch that are under way at once, 1 or more
+    pipeline_schedule: str = "1f1b"  # or gpipe: 1f1b keeps fewer activations
     max_epochs: int = 10  # 1 or more
     max_time: str | None = None  # DD:HH:MM:SS after which training ends
     precision: str = "32-true"
@@ -89,6 +94,7 @@ class TrainerConfig:
             "devices",
             "num_nodes",
             "tensor_parallel_size",
+            "micro_batches",
             "max_epochs",
             "accumulate_grad_batches",
             "threads",
@@ -108,6 +114,7 @@ class TrainerConfig:
             f"{self.processes()} devices need a strategy that shares the work: set trainer=ddp",
         )
         self._check_split()
+        self._check_pipeline()
         self._check_layer_devices()
         scaled_clip = self.precision == "16-mixed" and self.gradient_clip_val is not None
         require(
@@ -122,6 +129,18 @@ class TrainerConfig:
         require(whole, message)
         message = f"trainer.precision={self.precision} does not go with model_parallel: set 32-true or bf16-mixed"
         require(not splits or self.precision in ("32-true", "bf16-mixed"), message)
+
+    def _check_pipeline(self) -> None:
+        pipes, parts = self.strategy is StrategyName.pipeline, self.micro_batches
+        one_of("trainer.pipeline_schedule", self.pipeline_schedule, tuple(SCHEDULES))
+        require(pipes or parts == 1, f"trainer.micro_batches={parts} needs trainer=pipeline")
+        enough = not pipes or self.pipeline_schedule != "1f1b" or parts >= self.processes()
+        message = f"trainer.micro_batches={parts} leaves some of the {self.processes()} processes without any"
+        require(enough, f"{message}: set it higher, or trainer.pipeline_schedule=gpipe")
+        message = f"trainer.precision={self.precision} does not go with pipeline: set 32-true or 64-true"
+        require(not pipes or self.precision in ("32-true", "64-true"), message)
+        message = "trainer.accumulate_grad_batches does not go with pipeline, whose micro-batches do so: set those"
+        require(not pipes or self.accumulate_grad_batches == 1, message)
 
     def _check_layer_devices(self) -> None:
         splits = self.strategy is StrategyName.layer_split
@@ -247,6 +266,8 @@ class TrainerConfig:
         backend = "nccl" if self.uses_gpu() else "gloo"
         if self.strategy is StrategyName.ddp:
             return DDPStrategy(process_group_backend=backend)
+        if self.strategy is StrategyName.pipeline:
+            return PipelineStrategy(self.micro_batches, self.pipeline_schedule, process_group_backend=backend)
         return ModelParallelStrategy(
             data_parallel_size=self.processes() // self.tensor_parallel_size,
             tensor_parallel_size=self.tensor_parallel_size,

@@ -1,0 +1,106 @@
+"""A model's layers in several processes, one after another, through which each batch goes in micro-batches."""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import gcd
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from dlproj.models.losses import LossFunction
+from dlproj.models.placement import spread
+
+SCHEDULES = {
+    "gpipe": ScheduleGPipe,  # all micro-batches forward, then all backward (Huang et al. 2019)
+    "1f1b": Schedule1F1B,  # backward as soon as can be, so that fewer activations wait (Narayanan et al. 2019)
+}
+
+
+class Part(nn.Module):
+    """What a pipeline may cut before and after: modules, and what is computed with them."""
+
+    def __init__(self, modules: Iterable[nn.Module], compute: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.modules_used = nn.ModuleList(modules)
+        self.compute = compute
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """A batch, of whatever shape."""
+        return self.compute(inputs)
+
+
+class Pipeline:
+    """Keeps this process's stage of consecutive parts; all processes give each batch to it and get what it came to.
+
+    The other parts' parameters stay as names and shapes only, on torch's meta device. A batch that micro_batches does
+    not divide, as an epoch's last one may be, goes through in as many as do.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module], device: torch.device, micro_batches: int, schedule: str) -> None:
+        self.rank, self.size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        stages = spread(range(self.size), len(parts))
+        for part, stage in zip(parts, stages, strict=True):
+            part.to(device if stage == self.rank else "meta")
+        self.stage = nn.Sequential(*(part for part, stage in zip(parts, stages, strict=True) if stage == self.rank))
+        self.device, self.micro_batches, self.schedule = device, micro_batches, SCHEDULES[schedule]
+        self.alone, _ = torch.distributed.new_subgroups(1)  # no other process reads other samples than this one
+        self._runs: dict[Any, Any] = {}
+
+    def logits(self, inputs: Tensor, outputs: int) -> Tensor:
+        """Logits (B, outputs) of a batch, without gradients."""
+        logits = self._run(inputs, None).step(*self._fed(inputs))
+        return self._from_last(logits, (len(inputs), outputs))
+
+    def backward(self, inputs: Tensor, targets: Tensor, outputs: int, loss: LossFunction) -> tuple[Tensor, Tensor]:
+        """Logits (B, outputs) of a batch and its mean loss, whose gradients are added to those of the parameters."""
+        losses: list[Tensor] = []
+        logits = self._run(inputs, loss).step(*self._fed(inputs), target=targets, losses=losses)
+        if logits is not None:
+            logits = torch.cat([logits.flatten(), torch.stack(losses).mean()[None]])
+        values = self._from_last(logits, (len(inputs) * outputs + 1,))  # one message for both
+        return values[:-1].view(len(inputs), outputs), values[-1]
+
+    def _run(self, inputs: Tensor, loss: LossFunction | None) -> Any:
+        """A schedule for such batches: what it exchanges has one shape."""
+        key = (inputs.shape, loss is None)
+        if key not in self._runs:
+            count = gcd(self.micro_batches, len(inputs))
+            # 1F1B has at least a micro-batch for each stage, and without gradients there is no backward to be early.
+            schedule = self.schedule if loss is not None and count >= self.size else ScheduleGPipe
+            stage = PipelineStage(self.stage, self.rank, self.size, self.device)
+            self._runs[key] = schedule(stage, count, loss_fn=loss)
+        return self._runs[key]
+
+    def _fed(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        return (inputs,) if self.rank == 0 else ()
+
+    def _from_last(self, values: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+        empty = torch.empty(shape, dtype=self._dtype(), device=self.device) if values is None else values.detach()
+        torch.distributed.broadcast(empty, self.size - 1)
+        return empty
+
+    def _dtype(self) -> torch.dtype:
+        return next(self.stage.parameters()).dtype
+
+    def total(self, own: Sequence[Tensor]) -> Tensor:
+        """The sum of the scalars of all stages; the gradients of this one's flow through."""
+        mine = torch.stack([*own]).sum() if own else torch.zeros((), dtype=self._dtype(), device=self.device)
+        everyones = mine.detach().clone()
+        torch.distributed.all_reduce(everyones)
+        return mine + (everyones - mine.detach())
+
+    def clip_norm(self, parameters: Sequence[nn.Parameter], largest: float) -> None:
+        """Scale the gradients down where the norm of those of all stages together is above `largest`."""
+        squared = get_total_norm([one.grad for one in parameters if one.grad is not None]).square()
+        torch.distributed.all_reduce(squared)
+        clip_grads_with_norm_(parameters, largest, squared.sqrt())
+
+
+def of_all_stages(own: dict[Any, Any]) -> dict[Any, Any]:
+    """What all processes have under different keys: in the first one, nothing in the others. All must ask."""
+    is_first, size = torch.distributed.get_rank() == 0, torch.distributed.get_world_size()
+    everyones: list[Any] | None = [None] * size if is_first else None
+    torch.distributed.gather_object(own, everyones)
+    return {key: value for one in everyones or [] for key, value in one.items()}
