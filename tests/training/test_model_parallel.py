@@ -75,8 +75,8 @@ def test_their_checkpoint_is_one_file_that_one_process_opens(strategy, trained):
 
 @pytest.mark.parametrize("strategy", ["fsdp", "pipeline"])
 def test_a_resumed_run_that_is_split_ends_as_one_that_never_stopped(strategy, composed, tmp_path):
-    config = composed(*SHARED, *MLP, f"trainer={strategy}", "figures=none", "callbacks.resume=auto", "model.dropout=0.1",
-                      "scheduler=constant")  # fmt: skip
+    settings = ["figures=none", "callbacks.resume=auto", "model.dropout=0.1", "scheduler=constant"]
+    config = composed(*SHARED, *MLP, f"trainer={strategy}", *settings)
     run(config, tmp_path / "whole")
     config.trainer.max_epochs = 1
     run(config, tmp_path / "part")
