@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from dlproj.cli import app
 
-COMMANDS = [["report"], ["runs"], ["evaluate"], ["predict"], ["export"], ["data", "survey"], ["reproduce"]]
+COMMANDS = [["report"], ["runs"], ["evaluate"], ["predict"], ["export"], ["data", "survey"], ["reproduce"],
+            ["bench", "scaling"]]  # fmt: skip
 RUN = ["-c", "from dlproj.cli import main; main()"]
 PROGRAM = [sys.executable, "-W", "error", *RUN]
 

@@ -317,6 +317,63 @@ def reproduce(
         sys.exit(1)
 
 
+bench = typer.Typer(no_args_is_help=True, help="Measure what training costs.\n\nExample: `dlproj bench scaling`")
+app.add_typer(bench, name="bench")
+
+
+@bench.callback()
+def _bench() -> None:
+    """With a callback, typer keeps the only command's name."""
+
+
+@bench.command()
+def scaling(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SETTING=VALUE", help="as for train.py, such as model.hidden=[2048,2048] optim=sgd"),
+    ] = None,
+    processes: Annotated[str, typer.Option(metavar="N,N…", help="how many at once; 1 always is among them")] = "1,2,4",
+    strategies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategy", help="ddp, fsdp, tensor_parallel, …; repeatable, without any, all", show_default=False
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=2, help="timed of each case")] = 20,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="for the page, its figures and tables")] = Path(
+        "logs/scaling"
+    ),
+) -> None:
+    """Time a step of an MLP by every strategy over several processes, beside what formulas predict.
+
+    The batch is shared, however many processes there are. The page goes on to 8 and 64 GPUs on paper.
+
+    Example: `dlproj bench scaling model.hidden=[2048,2048,2048] data.batch_size=512 --processes 1,2`
+    """
+    import shlex
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from dlproj.results.article import write_article
+    from dlproj.results.table import print_table
+    from dlproj.scaling.bench import Scaling, measured, plan
+    from dlproj.scaling.cases import numbers_of
+    from dlproj.scaling.report import article, measured_table
+
+    planned, outcomes = plan(settings or [], numbers_of(processes), strategies or []), []
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task("cases", total=len(planned.outcomes))
+        for some in measured(planned, steps):
+            outcomes += some
+            progress.advance(task, len(some))
+    found = Scaling(planned.job, outcomes)
+    table = measured_table(found)
+    print_table(table.columns, table.cells)
+    for path in write_article(article(found, shlex.join(["dlproj", *sys.argv[1:]])), output):
+        print(path)  # noqa: T201
+
+
 def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
     """Name what is left out on standard error. Raises DataError where nothing is left."""
     for one in damaged:
@@ -331,4 +388,11 @@ def main() -> None:
         app()  # typer sees to Ctrl-C, and to a reader that ends early: `dlproj runs | head`
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except Exception as error:
+        from dlproj.command import can_be_mended, in_one_line  # which import Hydra
+
+        if not can_be_mended(error):
+            raise
+        print(f"error: {in_one_line(error)}", file=sys.stderr)  # noqa: T201
         sys.exit(1)

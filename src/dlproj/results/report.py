@@ -32,7 +32,7 @@ def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path) 
 
 def run_report(run: Run) -> str:
     """The page of one run."""
-    return _template("report_run.html").render(title=run.result.name, page=run_page(run))
+    return template("report_run.html").render(title=run.result.name, page=run_page(run))
 
 
 def folder_report(folder: Path) -> str:
@@ -42,11 +42,12 @@ def folder_report(folder: Path) -> str:
 
 def comparison_report(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
     """The page of several runs."""
-    return _template("report_comparison.html").render(comparison_page(runs, damaged))
+    return template("report_comparison.html").render(comparison_page(runs, damaged))
 
 
 @cache
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """A page's template, beside this file."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

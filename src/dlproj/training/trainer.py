@@ -30,6 +30,8 @@ _NOBODYS_FAULT = (
     r".*isinstance\(treespec, LeafSpec\)",
     # Its summary table counts every parameter as 4 bytes, whatever the precision.
     r"Precision .* is not supported by the model summary",
+    # A linear layer of FSDP2 inside tensor parallelism; nothing of ours changes its output in place.
+    r"FSDP2-wrapped module .* returned a view tensor",
     # A resumed run goes on in its own folder.
     r"Checkpoint directory .* exists and is not empty",
 )
@@ -221,6 +223,8 @@ class TrainerConfig:
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         logging.getLogger("pytorch_lightning.callbacks.model_summary").setLevel(logging.INFO)
+        # Putting a checkpoint together of columns and shards takes two messages where one would do, it says.
+        logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
         for message in _NOBODYS_FAULT:
             warnings.filterwarnings("ignore", message=message)
 

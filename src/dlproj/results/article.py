@@ -1,0 +1,74 @@
+"""A page of text, figures and tables that is about no single run: one HTML file that needs nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from dlproj.data.files import brief
+from dlproj.results.comparison import as_csv
+from dlproj.results.files import write_whole
+from dlproj.results.report import template
+from dlproj.results.style import png, svg
+from dlproj.settings import ConfigurationError
+
+Row = Mapping[str, str | float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as people read them, and the same for programs; without a name they are in no file of their own."""
+
+    columns: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    name: str = ""  # of the CSV file, without its ending
+    rows: Sequence[Row] = ()  # numbers unrounded, units in the keys
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, a paragraph, then figures by the names of their PNG files, then a table."""
+
+    heading: str
+    text: str = ""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    table: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """What a page says."""
+
+    name: str  # of the HTML file, without its ending
+    title: str
+    subtitle: str
+    sections: Sequence[Section]
+
+
+def write_article(article: Article, folder: Path) -> list[Path]:
+    """Write the page, each figure as PNG and each table as CSV. Raises ConfigurationError where that cannot be."""
+    files: dict[str, str | bytes] = {}
+    for section in article.sections:
+        files |= {f"{name}.png": png(figure) for name, figure in section.figures.items()}
+        if section.table and section.table.name:
+            files[f"{section.table.name}.csv"] = as_csv([dict(row) for row in section.table.rows])
+    files[f"{article.name}.html"] = as_html(article)  # last: drawn as SVG, a figure loses its background
+    try:
+        for name, content in files.items():
+            write_whole(folder / name, content)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be written to ({brief(error)}): choose another folder") from error
+    return [folder / name for name in files]
+
+
+def as_html(article: Article) -> str:
+    """The page."""
+    drawn = [
+        [Markup(svg(figure, f"{section.heading}: {name}")) for name, figure in section.figures.items()]
+        for section in article.sections
+    ]
+    return template("article.html").render(
+        title=article.title, article=article, sections=list(zip(article.sections, drawn, strict=True))
+    )

@@ -1,0 +1,76 @@
+"""`dlproj bench scaling`: measures every strategy, and puts it beside its formula."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import torch
+
+from dlproj.config import Config
+from dlproj.experiments import composing
+from dlproj.scaling.cases import Case, cases, job_of, settings
+from dlproj.scaling.cost import Cost, Job, Layout, Rates, cost, seconds
+from dlproj.scaling.measure import Measured, measure
+from dlproj.settings import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A case as predicted and as measured; one that cannot be has a reason instead."""
+
+    case: Case
+    config: Config | None = None
+    cost: Cost | None = None
+    rates: Rates | None = None
+    measured: Measured | None = None
+    why_not: str = ""
+
+    def predicted_seconds(self) -> float | None:
+        """A step by the formula, at the rates measured beside it."""
+        return seconds(self.cost, self.rates) if self.cost and self.rates else None
+
+    def efficiency(self, alone: float) -> float | None:
+        """The part of the processes' time that a single one, at `alone` seconds a step, needs."""
+        return alone / self.measured.seconds / self.case.processes if self.measured else None
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """All cases of one job, the single process first."""
+
+    job: Job
+    outcomes: list[Outcome]
+
+    def alone(self) -> float:
+        """Seconds a step of the single process."""
+        first = self.outcomes[0].measured
+        assert first is not None
+        return first.seconds
+
+
+def plan(overrides: Sequence[str], processes: Sequence[int], strategies: Sequence[str]) -> Scaling:
+    """The cases with their costs, nothing measured yet. Raises ConfigurationError where the job itself cannot be."""
+    wanted = sorted({1, *processes})
+    with composing():
+        job = job_of(settings(overrides))
+        settings(overrides, Case(Layout("single"), 1), job.batch).trainer.check_machine()
+        return Scaling(job, [_planned(overrides, case, job) for case in cases(wanted, strategies)])
+
+
+def _planned(overrides: Sequence[str], case: Case, job: Job) -> Outcome:
+    try:
+        predicted = cost(job, case.layout, scatter_by_reduce=not torch.cuda.is_available())
+        config = settings(overrides, case, job.batch)
+        config.trainer.check_machine()
+    except ConfigurationError as error:
+        return Outcome(case, why_not=str(error))
+    return Outcome(case, config, predicted)
+
+
+def measured(planned: Scaling, steps: int) -> Iterator[list[Outcome]]:
+    """The same with their measurements, all of one number of processes after the other."""
+    for processes, some in groupby(planned.outcomes, lambda one: one.case.processes):
+        outcomes = list(some)
+        rates, found = measure([one.config for one in outcomes if one.config], planned.job, processes, steps)
+        results = iter(found)
+        yield [replace(one, rates=rates, measured=next(results)) if one.config else one for one in outcomes]

@@ -1,0 +1,113 @@
+"""Which strategies on how many processes are measured, and the settings of each."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from hydra import compose
+
+from dlproj.config import Config, typed_config
+from dlproj.data.base import DataSpec
+from dlproj.models.mlp import MLPConfig
+from dlproj.optim import OptimConfig
+from dlproj.scaling.cost import STRATEGIES, Job, Layout
+from dlproj.settings import require
+
+_MADE = ("data=feature_sum", "data.features=784")  # data that needs no download
+# One thread, so that each process has a core.
+_SETTINGS = ("model.hidden=[1024,1024,1024]", "data.batch_size=256", "trainer.threads=1", "name=scaling")
+_MEASURED = ("figures=none", "trainer.steps_per_execution=1", "trainer.progress_bar=false", "trainer.max_epochs=1000",
+             "scheduler=constant", "trainer.limit_val_batches=1")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A strategy on so many processes."""
+
+    layout: Layout
+    processes: int
+
+    @property
+    def name(self) -> str:
+        """For people: ddp × 2."""
+        return self.layout.strategy if self.processes == 1 else f"{self.layout.strategy} × {self.processes}"
+
+    def overrides(self, batch_size: int) -> list[str]:
+        """On top of the job's, whose batch all processes share."""
+        layout = self.layout
+        trainer = "auto" if layout.strategy == "single" else layout.strategy
+        chosen = [f"trainer={trainer}", f"data.batch_size={batch_size // layout.data_parallel}"]
+        if self.processes > 1:
+            chosen.append(f"trainer.devices={self.processes}")
+        if layout.tensor_parallel > 1:
+            chosen.append(f"trainer.tensor_parallel_size={layout.tensor_parallel}")
+        if layout.micro_batches > 1:
+            chosen.append(f"trainer.micro_batches={layout.micro_batches}")
+        return chosen
+
+
+def numbers_of(text: str) -> list[int]:
+    """Of processes: "1,2,4". Raises ConfigurationError."""
+    well_formed = re.fullmatch(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*", text)
+    require(bool(well_formed), f"--processes {text} names no numbers of processes: set such as 1,2,4")
+    return [int(number) for number in text.split(",")]
+
+
+def layouts(processes: int, tensor_parallel: int = 2) -> list[Layout]:
+    """Every strategy that shares a step over so many processes; over one, those that need no other.
+
+    tensor_parallel: the processes that split a layer where the rest shard it.
+    """
+    n, t = processes, tensor_parallel
+    if n == 1:
+        return [Layout("single")]
+    shared = [
+        Layout("ddp", data_parallel=n),
+        Layout("fsdp", data_parallel=n),
+        Layout("tensor_parallel", tensor_parallel=n),
+        Layout("pipeline", stages=n, micro_batches=max(4, n)),
+    ]
+    both = [Layout("fsdp_tensor_parallel", data_parallel=n // t, tensor_parallel=t)] if n > t and n % t == 0 else []
+    return [*shared[:3], *both, *shared[3:]]
+
+
+def cases(processes: Sequence[int], strategies: Sequence[str]) -> list[Case]:
+    """Those of these strategies, or of all without any, on these numbers of processes, of which the first is 1.
+
+    Raises ConfigurationError.
+    """
+    for name in strategies:
+        require(name in STRATEGIES, f"{name} is no strategy: choose from {', '.join(STRATEGIES)}")
+    found = [Case(layout, n) for n in processes for layout in layouts(n)]
+    devices = max(1, torch.cuda.device_count())
+    found[1:1] = [Case(Layout("layer_split", stages=devices), 1)]  # it is one process on all there are
+    asked = ("single", *strategies)  # beside which the others are judged
+    return [case for case in found if not strategies or case.layout.strategy in asked]
+
+
+def settings(overrides: Sequence[str], case: Case | None = None, batch_size: int = 0) -> Config:
+    """Those of the job, or of a case of it. Raises ConfigurationError, and what Hydra raises."""
+    chosen = [*_MEASURED, *case.overrides(batch_size)] if case else []
+    data = () if any(one.startswith("data=") for one in overrides) else _MADE
+    return typed_config(compose("config", [*data, *_SETTINGS, *overrides, *chosen]))
+
+
+def job_of(config: Config) -> Job:
+    """The step that the settings describe. Raises ConfigurationError where it is not of an MLP."""
+    model = config.model
+    require(isinstance(model, MLPConfig), "the cost of a step is known for model=mlp: set that")
+    assert isinstance(model, MLPConfig)
+    spec: DataSpec = config.data.spec()
+    units = [layer.units for layer in model.hidden_layers()]
+    widths = (model.inputs_of(spec), *units, model.outputs_for(spec))
+    return Job(widths, config.data.batch_size, states_of(config.optim))
+
+
+def states_of(optim: OptimConfig) -> int:
+    """Numbers that the optimizer keeps for each weight."""
+    weights = torch.nn.Parameter(torch.zeros(2, 2))
+    weights.grad = torch.zeros(2, 2)
+    optimizer = optim.build([weights])
+    optimizer.step()
+    return sum(value.shape == weights.shape for value in optimizer.state[weights].values())

@@ -1,0 +1,192 @@
+"""A training step as it is: its time, what a process keeps and sends, and what the machine can do."""
+
+import gc
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch.profiler import ProfilerActivity, profile
+
+from dlproj.config import Config
+from dlproj.scaling.cost import Job, Rates
+from dlproj.training.processes import rank, run_in_processes
+
+_WARM_UP = 5  # batches before steps are timed; the first two are watched for their memory
+_WATCHED = 2
+_PROBED = 2**24  # numbers: more than caches hold
+_REPETITIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Of one case."""
+
+    seconds: float  # a step, the median
+    lowest: float
+    highest: float
+    kept_bytes: int  # the most that torch held at once in the fullest process: no library, no data set
+    sent_bytes: float | None  # a step and process, through this machine's own network; None where it goes elsewhere
+
+
+def measure(configs: Sequence[Config], job: Job, processes: int, steps: int) -> tuple[Rates, list[Measured]]:
+    """What so many processes can do at once in products of the job's size, and each of the cases, for so many steps."""
+    if processes == 1:
+        return _measure_all(configs, job, steps)
+    return run_in_processes(processes, _measure_all, configs, job, steps)
+
+
+def _measure_all(configs: Sequence[Config], job: Job, steps: int) -> tuple[Rates, list[Measured]]:
+    configs[0].trainer.prepare_process()
+    logging.getLogger("pytorch_lightning.callbacks.model_summary").setLevel(logging.WARNING)
+    rates = _probe(job, "cuda" if configs[0].trainer.uses_gpu() else "cpu")
+    return rates, [_measure(config, steps) for config in configs]
+
+
+def _measure(config: Config, steps: int) -> Measured:
+    gc.collect()  # the case before this one
+    pl.seed_everything(config.seed, verbose=False)
+    data = config.data.build(config.seed)
+    data.setup()
+    watch = _Watch(steps)
+    watch.memory.start()
+    model = config.model.build(data.spec, config.optim, config.scheduler)
+    with TemporaryDirectory() as folder:
+        config.trainer.build([watch], [], Path(folder)).fit(model, datamodule=data)
+    times = watch.times
+    return Measured(median(times), min(times), max(times), watch.kept_bytes, watch.sent_bytes)
+
+
+class _Watch(Callback):
+    """Counts what the first steps keep, and then what each of the others takes, all within their epochs."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.memory = _PeakMemory()
+        self.times: list[float] = []
+        self._sent: list[int] = []
+        self._seen = 0
+        self._last: tuple[float, int | None] | None = None
+
+    def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
+        """Have the data where it is in a run, before memory is counted."""
+        trainer.datamodule.place(trainer.strategy.root_device)  # type: ignore[attr-defined]
+        self.memory.forget_the_past()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Between epochs there is more than steps."""
+        self._last = None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
+        """Note what has passed since the last one."""
+        self._seen += 1
+        if self._seen == _WATCHED:
+            self.kept_bytes = _most(self.memory.stop(), trainer)
+        if trainer.strategy.root_device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter(), bytes_sent()
+        if self._last and self._seen > _WARM_UP:
+            self.times.append(now[0] - self._last[0])
+            self._sent.append((now[1] or 0) - (self._last[1] or 0))
+        self._last = now
+        trainer.should_stop = len(self.times) >= self.steps
+
+    @property
+    def sent_bytes(self) -> float | None:
+        """A step and process."""
+        through_here = bytes_sent() is not None and not torch.cuda.is_available()
+        return sum(self._sent) / len(self._sent) / int(os.environ.get("WORLD_SIZE", "1")) if through_here else None
+
+
+def _most(value: int, trainer: pl.Trainer) -> int:
+    return int(trainer.strategy.reduce(torch.tensor(float(value)), reduce_op="max"))
+
+
+def bytes_sent() -> int | None:
+    """Through this machine's own network by all its processes so far, as Linux counts them; None elsewhere."""
+    try:
+        lines = Path("/proc/net/dev").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[9]) for line in lines if line.split()[0] == "lo:"), None)
+
+
+class _PeakMemory:
+    """The most bytes of tensors since start(); on a GPU torch counts them, on the CPU its profiler lists them."""
+
+    def __init__(self) -> None:
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # of the profiler, which would speak of a GPU that is not there
+        self._profile = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        self._before = 0
+
+    def start(self) -> None:
+        """Count from now on."""
+        self._profile.start()
+
+    def forget_the_past(self) -> None:
+        """On a GPU count from now on."""
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+            self._before = torch.cuda.memory_allocated()
+
+    def stop(self) -> int:
+        """End, and return the most there was."""
+        self._profile.stop()
+        if torch.cuda.is_available():
+            return torch.cuda.max_memory_allocated() - self._before
+        held = most = 0
+        events: Any = self._profile.profiler.kineto_results.events()  # type: ignore[union-attr]
+        for event in events:
+            if event.name() == "[memory]":
+                held += event.nbytes()
+                most = max(most, held)
+        return most
+
+
+def _probe(job: Job, kind: str) -> Rates:
+    device, processes = torch.device(kind, rank() if kind == "cuda" else 0), int(os.environ.get("WORLD_SIZE", "1"))
+    flops_per_s, memory_bytes_per_s = _flops_per_s(job, processes, device), _memory_bytes_per_s(device)
+    if processes == 1:
+        return Rates(flops_per_s, memory_bytes_per_s, math.inf, 0.0)
+    torch.distributed.init_process_group("nccl" if kind == "cuda" else "gloo")  # which Lightning finds and uses
+    rounds, numbers = 2 * (processes - 1), torch.rand(_PROBED // 4, device=device)
+    message_s = _time(lambda: torch.distributed.all_reduce(numbers[:1]), device) / rounds
+    sending = _time(lambda: torch.distributed.all_reduce(numbers), device) - rounds * message_s
+    return Rates(flops_per_s, memory_bytes_per_s, rounds / processes * numbers.nbytes / max(sending, 1e-9), message_s)
+
+
+def _flops_per_s(job: Job, processes: int, device: torch.device) -> float:
+    """Of the three products of a layer's step."""
+    width, rows = max(job.widths), max(1, job.batch // processes)
+    inputs, gradients = (torch.rand(rows, width, device=device) for _ in range(2))
+    weights = torch.rand(width, width, device=device)
+    took = _time(lambda: (inputs @ weights.T, gradients @ weights, gradients.T @ inputs), device)
+    return 6 * rows * width * width / took
+
+
+def _memory_bytes_per_s(device: torch.device) -> float:
+    """Read and written."""
+    numbers = torch.rand(_PROBED, device=device)
+    return 2 * numbers.nbytes / _time(lambda: numbers.mul_(1.0), device)
+
+
+def _time(work: Callable[[], Any], device: torch.device) -> float:
+    """Seconds of one of several in a row, the median."""
+    times = []
+    for _ in range(_REPETITIONS + 1):
+        began = time.perf_counter()
+        for _ in range(_REPETITIONS):
+            work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append((time.perf_counter() - began) / _REPETITIONS)
+    return median(times[1:])

@@ -1,0 +1,59 @@
+"""The formulas carried on to more GPUs than are at hand."""
+
+from dataclasses import dataclass
+
+from dlproj.scaling.cases import layouts
+from dlproj.scaling.cost import Cost, Job, Layout, Rates, cost, seconds
+from dlproj.settings import ConfigurationError
+
+# NVIDIA H100 SXM5, data sheet of 2023: 67 TFLOP/s in float32, 3.35 TB/s, NVLink 900 GB/s to both sides together;
+# between machines of eight, 400 Gb/s a GPU (ConnectX-7). The time of a message is assumed.
+_FLOPS_PER_S, _MEMORY_BYTES_PER_S, _MESSAGE_S = 67e12, 3.35e12, 10e-6
+_NVLINK_BYTES_PER_S, _NETWORK_BYTES_PER_S = 450e9, 50e9
+_A_MACHINE = 8
+ASSUMED = (
+    "H100 SXM5 by its data sheet: 67 TFLOP/s in float32, 3.35 TB/s of memory, 450 GB/s to the others of a machine of "
+    "eight, 50 GB/s between machines; 10 µs a message (assumed). All at their peak and nothing overlaps, so the "
+    "figures rank the strategies rather than promise a time."
+)
+LARGE = Job((16384,) * 9, 16384)  # a model that is worth 64 GPUs: 2.1 billion parameters, in eight layers
+GPUS = (1, 8, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A strategy on so many GPUs."""
+
+    job: Job
+    layout: Layout
+    cost: Cost | None  # None: it cannot be
+    why_not: str = ""
+
+    def seconds(self) -> float | None:
+        """A step."""
+        return None if self.cost is None else seconds(self.cost, rates(self.layout.ways()))
+
+    def efficiency(self) -> float | None:
+        """The part of the GPUs' time that one GPU with all the work would have needed."""
+        mine, alone = self.seconds(), Carried(self.job, Layout("single"), cost(self.job, Layout("single"))).seconds()
+        return alone / mine / self.layout.ways() if mine and alone else None
+
+
+def rates(gpus: int) -> Rates:
+    """What each of so many can do."""
+    link = _NVLINK_BYTES_PER_S if gpus <= _A_MACHINE else _NETWORK_BYTES_PER_S
+    return Rates(_FLOPS_PER_S, _MEMORY_BYTES_PER_S, link, _MESSAGE_S)
+
+
+def carried(job: Job) -> list[Carried]:
+    """Every strategy on 1, 8 and 64 GPUs; layers split over devices within one machine alone."""
+    split = [Layout("layer_split", stages=_A_MACHINE)]
+    shared = [layout for gpus in GPUS for layout in layouts(gpus, tensor_parallel=_A_MACHINE)]
+    return [_carried(job, layout) for layout in sorted(shared + split, key=Layout.ways)]
+
+
+def _carried(job: Job, layout: Layout) -> Carried:
+    try:
+        return Carried(job, layout, cost(job, layout))
+    except ConfigurationError as error:
+        return Carried(job, layout, None, str(error).partition(":")[0])
