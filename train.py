@@ -6,15 +6,15 @@ import os
 import sys
 from pathlib import Path
 
-succeeded = False
+exit_code: int | None = None  # unset: a traceback ends it
 
 
 def leave() -> None:
     """The last thing at the end: what is imported is not freed piece by piece, which takes Python 1.5 seconds."""
-    if succeeded:
+    if exit_code is not None:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(exit_code)
     gc.unfreeze()  # or Triton's libraries report a leak
 
 
@@ -54,6 +54,10 @@ def main(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        main()
-    succeeded = True
+    try:
+        with one_line_errors():
+            main()
+        exit_code = 0
+    except SystemExit as ended:
+        exit_code = ended.code if isinstance(ended.code, int) else None
+        raise
