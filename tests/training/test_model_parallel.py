@@ -16,7 +16,20 @@ MLP = ["data=digits", "model.hidden=[32,16,8]", "model.weight_l2=0.01", "trainer
        "optim=momentum"]  # fmt: skip
 GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8]"]
 MODELS = {"mlp": MLP, "gru": GRU}
-STRATEGIES = {"fsdp": (2, 1), "tensor_parallel": (2, 2), "fsdp_tensor_parallel": (4, 2), "pipeline": (2, 2)}
+FOUR = "trainer.devices=4"
+STRATEGIES = {  # the settings of each, and over how many processes it shares a batch
+    "cpu": (["trainer=cpu"], 1),
+    "fsdp": (["trainer=fsdp"], 2),
+    "tensor_parallel": (["trainer=tensor_parallel"], 1),
+    "pipeline": (["trainer=pipeline"], 1),
+    "fsdp_tensor_parallel": (["trainer=fsdp_tensor_parallel"], 2),
+    "ddp-4": (["trainer=ddp", FOUR], 4),
+    "fsdp-4": (["trainer=fsdp", FOUR], 4),
+    "tensor_parallel-4": (["trainer=tensor_parallel", FOUR, "trainer.tensor_parallel_size=4"], 1),
+    "pipeline-4": (["trainer=pipeline", FOUR], 1),
+}
+QUICK = ("fsdp", "tensor_parallel", "pipeline")
+OTHERS = [name for name in STRATEGIES if name not in ("cpu", *QUICK)]
 
 
 def checkpoint(folder):
@@ -31,9 +44,8 @@ def trained(composed, tmp_path_factory):
     def train(model, strategy):
         if (model, strategy) not in folders:
             folder = folders[model, strategy] = tmp_path_factory.mktemp(strategy)
-            processes, alike = STRATEGIES.get(strategy, (1, 1))  # of which so many read the same batches
-            batch = f"data.batch_size={64 * alike // processes}"
-            run(composed(*SHARED, *MODELS[model], f"trainer={strategy}", batch), folder)
+            settings, ways = STRATEGIES[strategy]
+            run(composed(*SHARED, *MODELS[model], *settings, f"data.batch_size={64 // ways}"), folder)
         return folders[model, strategy]
 
     return train
@@ -42,11 +54,9 @@ def trained(composed, tmp_path_factory):
 @pytest.mark.parametrize(
     ("model", "strategy"),
     [
-        ("mlp", "fsdp"),
-        ("mlp", "tensor_parallel"),
-        ("mlp", "pipeline"),
-        pytest.param("mlp", "fsdp_tensor_parallel", marks=pytest.mark.slow),
-        *(pytest.param("gru", strategy, marks=pytest.mark.slow) for strategy in STRATEGIES),
+        *(("mlp", strategy) for strategy in QUICK),
+        *(pytest.param("mlp", strategy, marks=pytest.mark.slow) for strategy in OTHERS),
+        *(pytest.param("gru", strategy, marks=pytest.mark.slow) for strategy in (*QUICK, OTHERS[0])),
     ],
 )
 def test_processes_that_share_a_model_end_with_the_weights_and_metrics_of_one(model, strategy, trained):
@@ -65,7 +75,7 @@ def test_processes_that_share_a_model_end_with_the_weights_and_metrics_of_one(mo
     assert [sample["index"] for sample in inspected["gallery"]] == [sample["index"] for sample in alone["gallery"]]
 
 
-@pytest.mark.parametrize("strategy", ["fsdp", "tensor_parallel", "pipeline"])
+@pytest.mark.parametrize("strategy", QUICK)
 def test_their_checkpoint_is_one_file_that_one_process_opens(strategy, trained):
     folder = trained("mlp", strategy)
     assert checkpoint_path(folder, "last").is_file()
@@ -88,7 +98,7 @@ def test_a_resumed_run_that_is_split_ends_as_one_that_never_stopped(strategy, co
     assert all(torch.equal(first["state_dict"][name], value) for name, value in second["state_dict"].items())
 
 
-@pytest.mark.parametrize("strategy", ["fsdp", "tensor_parallel", "pipeline"])
+@pytest.mark.parametrize("strategy", QUICK)
 def test_their_checkpoint_holds_the_optimizer_of_one_process(strategy, trained):
     (one,), (many,) = (checkpoint(trained("mlp", name))["optimizer_states"] for name in ("cpu", strategy))
     assert one["param_groups"] == many["param_groups"]

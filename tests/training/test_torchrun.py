@@ -1,6 +1,7 @@
 """Runs whose processes torchrun has started, on one machine or several."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from waiting import until
 
 from dlproj.results.record import read_epochs, read_result
 from dlproj.run import run
@@ -53,6 +55,36 @@ def test_two_machines_share_one_folder_and_train_as_two_processes_of_one(spawned
     theirs = weights(spawned)
     assert all(torch.equal(value, theirs[name]) for name, value in weights(folder).items())
     assert sum("test accuracy" in out for out, _ in said) == 1
+
+
+def ranks(launcher):
+    """The processes that train, children of the one that has begun them."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    lines = {int(one): Path(f"/proc/{one}/cmdline").read_text() for one in children}
+    return [one for one, line in lines.items() if "spawn_main" in line or "train.py" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+@pytest.mark.parametrize(
+    ("launcher", "strategy", "cause"),
+    [
+        ([], "ddp", "process 1 failed: Signal 9 (SIGKILL)"),
+        ([], "fsdp", "process 1 failed: Signal 9 (SIGKILL)"),
+        ([], "pipeline", "process 1 failed: Signal 9 (SIGKILL)"),
+        ([*TORCHRUN[1:], "--standalone", "--nproc-per-node=2"], "ddp", "failed (exitcode: -9) local_rank: 1"),
+    ],
+)
+def test_a_rank_that_dies_takes_the_others_down_within_a_minute(launcher, strategy, cause, tmp_path):
+    long = ["trainer.max_epochs=100000", f"trainer={strategy}", "trainer.devices=2", "hydra.run.dir=killed"]
+    process = begin(tmp_path, [sys.executable, *launcher], *long)
+    until(lambda: len(read_epochs(tmp_path / "killed")) >= 3)
+    first, second = sorted(ranks(process.pid))
+    os.kill(second, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert cause in err
+    until(lambda: not Path(f"/proc/{first}").exists())
 
 
 @pytest.mark.parametrize(
