@@ -352,22 +352,14 @@ def scaling(
     """
     import shlex
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from dlproj.results.article import write_article
     from dlproj.results.table import print_table
-    from dlproj.scaling.bench import Scaling, measured, plan
+    from dlproj.scaling.bench import measured, plan
     from dlproj.scaling.cases import numbers_of
     from dlproj.scaling.report import article, measured_table
 
-    planned, outcomes = plan(settings or [], numbers_of(processes), strategies or []), []
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task("cases", total=len(planned.outcomes))
-        for some in measured(planned, steps):
-            outcomes += some
-            progress.advance(task, len(some))
-    found = Scaling(planned.job, outcomes)
+    planned = plan(settings or [], numbers_of(processes), strategies or [])
+    found = measured(planned, steps, progress=sys.stderr.isatty())
     table = measured_table(found)
     print_table(table.columns, table.cells)
     for path in write_article(article(found, shlex.join(["dlproj", *sys.argv[1:]])), output):

@@ -94,9 +94,13 @@ def can_be_mended(error: Exception) -> bool:
 
 
 def _failed_in_hydra(error: Exception) -> bool:
-    """Whether Hydra's own code met what it did not think of, as it does on `data=null` and `+x=[{a: 1}]`."""
+    """Whether Hydra's own code, or Python's below it, met what it did not think of.
+
+    So it does on `data=null`, on `+x=[{a: 1}]` and on a name that is too long for a file.
+    """
     places = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
-    return bool(places) and places[-1].startswith(("hydra._internal.", "hydra.core.", "omegaconf."))
+    known = [place for place in places if place.partition(".")[0] not in sys.stdlib_module_names]
+    return bool(known) and known[-1].startswith(("hydra._internal.", "hydra.core.", "omegaconf."))
 
 
 def _show(error: Exception, prefix: str = "") -> None:
@@ -126,6 +130,8 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, OverrideParseException) or type(error).__name__.startswith("Lexer"):
         quoting = "write setting=value, and put quotes around what is not plain: 'data.root=\"~/data\"'"
         return f"the command line cannot be read ({' '.join(str(error).split())}): {quoting}"
+    if isinstance(error, OSError):  # of a file whose name may be what is too long
+        return str(error.strerror)
     cause = error.__cause__ or error.__context__
     if isinstance(error, HydraException) and cause is not None:
         return _in_words(cause)

@@ -49,6 +49,10 @@ class DataSpec:
     vocabulary_size: int | None = None  # sequences: ids lie in [0, vocabulary_size)
     padding: str | None = None  # sequences: "pre" or "post"
 
+    def __post_init__(self) -> None:
+        if min(self.shape) <= 0:  # in a damaged checkpoint
+            raise DataError(f"samples of shape {tuple(self.shape)} hold nothing: take other data")
+
 
 def _default_root() -> str:
     return os.environ.get("DLPROJ_DATA_DIR") or "data"

@@ -1,10 +1,12 @@
 """`dlproj bench scaling`: measures every strategy, and puts it beside its formula."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
+from rich.console import Console
+from rich.progress import Progress
 
 from dlproj.config import Config
 from dlproj.experiments import composing
@@ -67,10 +69,18 @@ def _planned(overrides: Sequence[str], case: Case, job: Job) -> Outcome:
     return Outcome(case, config, predicted)
 
 
-def measured(planned: Scaling, steps: int) -> Iterator[list[Outcome]]:
-    """The same with their measurements, all of one number of processes after the other."""
-    for processes, some in groupby(planned.outcomes, lambda one: one.case.processes):
-        outcomes = list(some)
-        rates, found = measure([one.config for one in outcomes if one.config], planned.job, processes, steps)
-        results = iter(found)
-        yield [replace(one, rates=rates, measured=next(results)) if one.config else one for one in outcomes]
+def measured(planned: Scaling, steps: int, progress: bool = False) -> Scaling:
+    """The same with its measurements, all of one number of processes after the other."""
+    outcomes: list[Outcome] = []
+    with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
+        task = bar.add_task("cases", total=len(planned.outcomes))
+        for processes, some in groupby(planned.outcomes, lambda one: one.case.processes):
+            outcomes += _measured(list(some), planned.job, processes, steps)
+            bar.update(task, completed=len(outcomes))
+    return replace(planned, outcomes=outcomes)
+
+
+def _measured(planned: Sequence[Outcome], job: Job, processes: int, steps: int) -> list[Outcome]:
+    rates, found = measure([one.config for one in planned if one.config], job, processes, steps)
+    results = iter(found)
+    return [replace(one, rates=rates, measured=next(results)) if one.config else one for one in planned]
