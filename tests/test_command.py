@@ -60,7 +60,7 @@ def test_one_command_trains_tests_and_records(type_in, tmp_path):
     [
         (["model.dropout=1.5", "data=digits"], "error: model.dropout=1.5 is impossible: set a value in [0, 1)\n"),
         (["+experiment=lab4/lsmt"], "error: lab4/lsmt is no experiment: did you mean lab4/lstm"),
-        ([f"data={'x' * 300}"], "error: the command line cannot be used (OSError: File name too long): a group of"),
+        ([f"data={'x' * 5000}"], "error: the command line cannot be used (OSError: File name too long): a group of"),
         (["model=foo"], "error: model=foo is no choice: set one of gru, lstm, mlp, simple_rnn\n"),
         (["data=cifar10", "data.root=/dev/null"], "error: data.root=/dev/null cannot be used for cifar-10-batches-py"),
     ],

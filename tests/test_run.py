@@ -137,7 +137,7 @@ def test_early_stopping_stops_and_the_last_weights_are_tested_unless_the_best_ar
         config = composed(*QUICK, *worsening, f"callbacks.early_stopping.restore_best={restore}")
         results[restore] = train(config, tmp_path / restore)
     last, best = results["false"], results["true"]
-    assert last.stop_reason == "early stopping: val/loss no better for 2 epochs"
+    assert last.stop_reason == best.stop_reason == "early stopping: val/loss no better for 2 epochs"
     assert last.last_epoch == last.best_epoch + 2 < 30
     assert (last.tested_weights, best.tested_weights) == ("last", "best")
     assert best.metrics["test/loss"] != last.metrics["test/loss"]

@@ -111,8 +111,9 @@ class Config:
     def _check_processes(self) -> None:
         normalised = isinstance(self.model, MLPConfig) and any(one.batch_norm for one in self.model.hidden_layers())
         synchronised = self.trainer.strategy is StrategyName.ddp and self.trainer.uses_gpu()
-        message = "model.batch_norm would see a part of each batch in each process: leave it out, or use one process"
-        require(self.trainer.processes() == 1 or synchronised or not normalised, message)
+        message = "model.batch_norm would see a part of each batch at a time: leave it out, or use one process"
+        whole = self.trainer.processes() == self.trainer.micro_batches == 1
+        require(whole or synchronised or not normalised, message)
         devices, blocks = len(self.trainer.layer_devices or []), len(self.model.hidden_layers()) + 1
         message = f"trainer.layer_devices names {devices} devices for {blocks} layers, the output among them"
         require(devices <= blocks, f"{message}: name fewer")

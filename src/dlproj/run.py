@@ -102,6 +102,8 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = (), resumed: 
     with Pictures(config.figures, folder, wanted=trainer.is_global_zero) as pictures:
         try:
             trainer.fit(model, datamodule=data, ckpt_path=resumed)
+            # Before the test, for which the callbacks go back to the checkpoint, too.
+            end = outcome(trainer), stop_reason(trainer, config.trainer.max_time)
             pictures.of_training(table.rows, _best_epoch(config, table), inspection)
             if not pruned_after(trainer):
                 best = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
@@ -109,6 +111,7 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = (), resumed: 
                 trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
         except (KeyboardInterrupt, SystemExit) as error:
             sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
+        result.status, result.stop_reason = end
         _complete(result, config, trainer, model, data, table)
         if trainer.is_global_zero:
             _leave(result, config, inspection, tensorboard, pictures)
@@ -195,8 +198,6 @@ def _complete(
     result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, data: DataModule, table: EpochTable
 ) -> None:
     watch = next(one for one in trainer.callbacks if isinstance(one, Stopwatch))  # type: ignore[attr-defined]
-    result.status = "pruned" if pruned_after(trainer) else "diverged" if diverged_at(trainer) else "completed"
-    result.stop_reason = stop_reason(trainer, config.trainer.max_time)
     _record_epochs(config, result, table)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.steps = trainer.global_step
@@ -218,6 +219,11 @@ def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None
 def _best_epoch(config: Config, table: EpochTable) -> int | None:
     stopping = config.callbacks.early_stopping
     return best_epoch(table.rows, stopping.monitor, stopping.direction())
+
+
+def outcome(trainer: pl.Trainer) -> str:
+    """The status of a run whose training has ended."""
+    return "pruned" if pruned_after(trainer) else "diverged" if diverged_at(trainer) else "completed"
 
 
 def stop_reason(trainer: pl.Trainer, max_time: str | None) -> str:

@@ -1,11 +1,13 @@
 """What a step costs: against torch's own count of operations, and worked by hand."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dlproj.scaling.cost import STRATEGIES, Job, Layout, Rates, cost, seconds
+from dlproj.scaling.cost import STRATEGIES, Job, Layout, Rates, buckets, cost, seconds
 from dlproj.scaling.paper import LARGE, carried
 from dlproj.settings import ConfigurationError
 
@@ -14,7 +16,7 @@ PARAMETERS = 6 * 8 + 8 + 8 * 4 + 4 + 4 * 2 + 2
 
 
 def test_arithmetic_is_what_torch_counts_of_a_step():
-    layers = [nn.Linear(inputs, outputs) for inputs, outputs in zip(JOB.widths, JOB.widths[1:], strict=False)]
+    layers = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(JOB.widths)]
     model = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
     with FlopCounterMode(display=False) as counted:
         model(torch.rand(JOB.batch, 6)).sum().backward()
@@ -64,10 +66,22 @@ def test_a_pipeline_waits_while_it_fills_and_empties():
 
 
 def test_a_step_takes_the_sum_of_its_parts():
-    rates = Rates(flops_per_s=100.0, memory_bytes_per_s=10.0, link_bytes_per_s=5.0, message_s=0.5)
+    rates = Rates(100.0, 10.0, link_bytes_per_s=5.0, inside_bytes_per_s=8.0, message_s=0.5)
     found = cost(JOB, Layout("ddp", data_parallel=2))
     expected = found.flops / 100 + found.updated_bytes / 10 + found.sent_bytes / 5 + 2 * 0.5
     assert seconds(found, rates) == pytest.approx(expected)
+    both = cost(JOB, Layout("fsdp_tensor_parallel", data_parallel=2, tensor_parallel=2))
+    expected = both.flops / 100 + both.updated_bytes / 10 + both.inside_bytes / 8 + both.messages * 0.5
+    assert seconds(both, rates) == pytest.approx(expected + (both.sent_bytes - both.inside_bytes) / 5)
+    assert both.inside_bytes == cost(Job(JOB.widths, 6), Layout("tensor_parallel", tensor_parallel=2)).sent_bytes
+
+
+@pytest.mark.parametrize("widths", [JOB.widths, (784, 1024, 1024, 1024, 2), (4096, 4096, 4096, 4096), (784, 20000, 10)])
+def test_ddp_sends_as_many_messages_as_torch_makes_buckets(widths):
+    sizes = [size for inputs, outputs in pairwise(widths) for size in (inputs * outputs, outputs)]
+    gradients = [torch.empty(size, device="meta") for size in reversed(sizes)]
+    assigned, _ = torch.distributed._compute_bucket_assignment_by_size(gradients, [2**20, 25 * 2**20])
+    assert buckets(Job(widths, 8)) == len(assigned)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from dlproj.cli import app
 from dlproj.experiments import composing
 from dlproj.optim import AdagradConfig, AdamConfig, SGDConfig
-from dlproj.scaling.bench import plan
+from dlproj.scaling.bench import measured, plan
 from dlproj.scaling.cases import states_of
+from dlproj.scaling.report import measured_table
 from dlproj.settings import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
@@ -71,11 +72,28 @@ def test_what_cannot_be_measured_has_its_reason_and_the_rest_is_planned():
     assert reasons["tensor_parallel × 4"] == ""
 
 
+def test_where_no_case_of_a_number_of_processes_can_be_the_others_are_measured():
+    found = measured(plan([*SMALL, "trainer.accelerator=cpu"], [3], ["ddp"]), 2)
+    assert [(one.case.name, bool(one.measured), bool(one.why_not)) for one in found.outcomes] == [
+        ("single", True, False), ("ddp × 3", False, True)
+    ]  # fmt: skip
+    assert measured_table(found).cells[1][1].startswith("a batch of 32 samples does not divide by 3 processes")
+
+
+def test_an_epoch_of_one_batch_is_timed_and_one_that_is_not_whole_left_out():
+    found = measured(plan([*SMALL, "data.train_samples=40", "trainer.accelerator=cpu"], [1], ["single"]), 3)
+    assert found.outcomes[0].measured.seconds > 0
+    assert found.outcomes[0].config.data.drop_last
+
+
 @pytest.mark.parametrize(
     ("overrides", "processes", "strategies", "message"),
     [
         (["model=gru", "model.image_reading=rows", "data=digits"], [1], [], "known for model=mlp: set that"),
         ([], [1], ["dpp"], "dpp is no strategy: choose from single, ddp"),
+        (["trainer=cpu"], [1], [], "trainer=cpu is chosen here: set --strategy, or trainer.accelerator=cpu"),
+        (["trainer.precision=64-true"], [1], [], "known for trainer.precision=32-true and no accumulation"),
+        (["trainer.pipeline_schedule=gpipe"], [1], [], "known for trainer.pipeline_schedule=1f1b"),
     ],
 )
 def test_what_is_no_job_is_refused(overrides, processes, strategies, message):

@@ -14,7 +14,7 @@ SHARED = ["trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=
           "trainer.limit_train_batches=12", "data.drop_last=true"]  # fmt: skip
 MLP = ["data=digits", "model.hidden=[32,16,8]", "model.weight_l2=0.01", "trainer.gradient_clip_val=0.5",
        "optim=momentum"]  # fmt: skip
-GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8]"]
+GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8,8,8]"]
 MODELS = {"mlp": MLP, "gru": GRU}
 FOUR = "trainer.devices=4"
 STRATEGIES = {  # the settings of each, and over how many processes it shares a batch
@@ -132,6 +132,7 @@ def test_a_pipeline_of_four_trains_as_one_process_where_the_last_batch_does_not_
         (["trainer.accumulate_grad_batches=2"], "does not go with pipeline, whose micro-batches do so"),
         (["figures.gradients=true"], r"figures\.gradients=true looks at layers that a pipeline has in other"),
         (["model.batch_norm=true"], r"model\.batch_norm would see a part of each batch"),
+        (["model.batch_norm=true", "trainer.devices=1"], r"model\.batch_norm would see a part of each batch"),
         (["model=lstm", "data=imdb", "data.padding=post", "model.embedding_dim=8", "model.masking=true"],
          r"model\.masking=true does not go with trainer=pipeline"),
     ],
@@ -147,7 +148,7 @@ def test_what_a_pipeline_cannot_do_is_refused_before_processes_start(overrides, 
         (["model.dropout=0.1"], "dropout does not go with trainer.tensor_parallel_size=2"),
         (["model=lstm", "data=imdb", "model.embedding_dim=8", "model.embedding_dropout=0.1"], "dropout does not go"),
         (["model.hidden=[32,16,7]"], r"model\.hidden\[2\] has 7 units for trainer\.tensor_parallel_size=2 processes"),
-        (["model.batch_norm=true"], r"model\.batch_norm would see a part of each batch in each process"),
+        (["model.batch_norm=true"], r"model\.batch_norm would see a part of each batch at a time"),
         (["trainer=ddp", "model.batch_norm=true"], r"model\.batch_norm would see a part of each batch"),
         (["trainer.devices=3"], r"tensor_parallel_size=2 does not divide the 3 processes: set it lower"),
         (["trainer=ddp", "trainer.tensor_parallel_size=2"], "needs trainer.strategy=model_parallel"),

@@ -15,7 +15,6 @@ from dlproj.models.losses import Loss, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.parallel import split, whole
 from dlproj.models.penalties import Penalties, Penalty
-from dlproj.models.pipeline import of_all_stages
 from dlproj.models.steps import StepsModule
 from dlproj.optim import OptimConfig, SchedulerConfig
 from dlproj.settings import require, within
@@ -149,7 +148,7 @@ class Classifier(StepsModule):
         """What is trained, with what other processes hold of it: all must ask, and the first gets it."""
         trained = {name: value.detach() for name, value in self.named_parameters() if value.requires_grad}
         if self.pipeline is not None:
-            return of_all_stages({name: value.cpu() for name, value in trained.items() if not value.is_meta})
+            return self.pipeline.gathered({name: value.cpu() for name, value in trained.items() if not value.is_meta})
         return {name: whole(value) for name, value in trained.items()}
 
     @abstractmethod

@@ -28,6 +28,9 @@ class Part(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """A batch, of whatever shape."""
+        if inputs.requires_grad:
+            # torch gives buffers the strides of the first gradient, and a recurrent layer's is transposed.
+            inputs.register_hook(Tensor.contiguous)
         return self.compute(inputs)
 
 
@@ -46,6 +49,7 @@ class Pipeline:
         self.stage = nn.Sequential(*(part for part, stage in zip(parts, stages, strict=True) if stage == self.rank))
         self.device, self.micro_batches, self.schedule = device, micro_batches, SCHEDULES[schedule]
         self.alone, _ = torch.distributed.new_subgroups(1)  # no other process reads other samples than this one
+        self._on_host: Any = torch.distributed.new_group(backend="gloo")  # for what no GPU has room for
         self._runs: dict[Any, Any] = {}
 
     def logits(self, inputs: Tensor, outputs: int) -> Tensor:
@@ -97,10 +101,8 @@ class Pipeline:
         torch.distributed.all_reduce(squared)
         clip_grads_with_norm_(parameters, largest, squared.sqrt())
 
-
-def of_all_stages(own: dict[Any, Any]) -> dict[Any, Any]:
-    """What all processes have under different keys: in the first one, nothing in the others. All must ask."""
-    is_first, size = torch.distributed.get_rank() == 0, torch.distributed.get_world_size()
-    everyones: list[Any] | None = [None] * size if is_first else None
-    torch.distributed.gather_object(own, everyones)
-    return {key: value for one in everyones or [] for key, value in one.items()}
+    def gathered(self, own: dict[Any, Any]) -> dict[Any, Any]:
+        """What all stages have under different keys: in the first process, nothing in the others. All must ask."""
+        everyones: list[Any] | None = [None] * self.size if self.rank == 0 else None
+        torch.distributed.gather_object(own, everyones, group=self._on_host)
+        return {key: value for one in everyones or [] for key, value in one.items()}

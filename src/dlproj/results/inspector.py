@@ -215,7 +215,7 @@ class TestSamples(_Inspector):
             gathered(torch.cat(parts), model.data_group).cpu() for parts in zip(*self._parts, strict=True)
         )
         self._parts.clear()
-        if trainer.world_size > 1 and len(targets) < len(data.test):
+        if data.shard().world_size > 1 and len(targets) < len(data.test):
             return  # with a limit each process has seen the beginning of its part: a place tells no sample
         confidences = class_probabilities(logits, model.activation).nan_to_num()  # a diverged one is sure of nothing
         self._choose(data, confidences, targets)

@@ -11,9 +11,9 @@ from rich.progress import Progress
 from dlproj.config import Config
 from dlproj.experiments import composing
 from dlproj.scaling.cases import Case, cases, job_of, settings
-from dlproj.scaling.cost import Cost, Job, Layout, Rates, cost, seconds
+from dlproj.scaling.cost import Cost, Job, Rates, cost, seconds
 from dlproj.scaling.measure import Measured, measure
-from dlproj.settings import ConfigurationError
+from dlproj.settings import ConfigurationError, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,17 @@ def plan(overrides: Sequence[str], processes: Sequence[int], strategies: Sequenc
     """The cases with their costs, nothing measured yet. Raises ConfigurationError where the job itself cannot be."""
     wanted = sorted({1, *processes})
     with composing():
-        job = job_of(settings(overrides))
-        settings(overrides, Case(Layout("single"), 1), job.batch).trainer.check_machine()
-        return Scaling(job, [_planned(overrides, case, job) for case in cases(wanted, strategies)])
+        base = settings(overrides)
+        job, gpu = job_of(base), base.trainer.uses_gpu()
+        devices = torch.cuda.device_count() if gpu else 1
+        outcomes = [_planned(overrides, case, job, gpu) for case in cases(wanted, strategies, devices)]
+    require(outcomes[0].config is not None, outcomes[0].why_not)
+    return Scaling(job, outcomes)
 
 
-def _planned(overrides: Sequence[str], case: Case, job: Job) -> Outcome:
+def _planned(overrides: Sequence[str], case: Case, job: Job, gpu: bool) -> Outcome:
     try:
-        predicted = cost(job, case.layout, scatter_by_reduce=not torch.cuda.is_available())
+        predicted = cost(job, case.layout, scatter_by_reduce=not gpu)
         config = settings(overrides, case, job.batch)
         config.trainer.check_machine()
     except ConfigurationError as error:
@@ -81,6 +84,9 @@ def measured(planned: Scaling, steps: int, progress: bool = False) -> Scaling:
 
 
 def _measured(planned: Sequence[Outcome], job: Job, processes: int, steps: int) -> list[Outcome]:
-    rates, found = measure([one.config for one in planned if one.config], job, processes, steps)
+    possible = [one.config for one in planned if one.config]
+    if not possible:
+        return list(planned)
+    rates, found = measure(possible, job, processes, steps)
     results = iter(found)
     return [replace(one, rates=rates, measured=next(results)) if one.config else one for one in planned]

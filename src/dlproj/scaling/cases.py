@@ -18,7 +18,7 @@ _MADE = ("data=feature_sum", "data.features=784")  # data that needs no download
 # One thread, so that each process has a core.
 _SETTINGS = ("model.hidden=[1024,1024,1024]", "data.batch_size=256", "trainer.threads=1", "name=scaling")
 _MEASURED = ("figures=none", "trainer.steps_per_execution=1", "trainer.progress_bar=false", "trainer.max_epochs=1000",
-             "scheduler=constant", "trainer.limit_val_batches=1")  # fmt: skip
+             "scheduler=constant", "trainer.limit_val_batches=1", "data.drop_last=true")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +72,14 @@ def layouts(processes: int, tensor_parallel: int = 2) -> list[Layout]:
     return [*shared[:3], *both, *shared[3:]]
 
 
-def cases(processes: Sequence[int], strategies: Sequence[str]) -> list[Case]:
+def cases(processes: Sequence[int], strategies: Sequence[str], devices: int) -> list[Case]:
     """Those of these strategies, or of all without any, on these numbers of processes, of which the first is 1.
 
-    Raises ConfigurationError.
+    devices: what one process can split the layers over. Raises ConfigurationError.
     """
     for name in strategies:
         require(name in STRATEGIES, f"{name} is no strategy: choose from {', '.join(STRATEGIES)}")
     found = [Case(layout, n) for n in processes for layout in layouts(n)]
-    devices = max(1, torch.cuda.device_count())
     found[1:1] = [Case(Layout("layer_split", stages=devices), 1)]  # it is one process on all there are
     asked = ("single", *strategies)  # beside which the others are judged
     return [case for case in found if not strategies or case.layout.strategy in asked]
@@ -88,6 +87,8 @@ def cases(processes: Sequence[int], strategies: Sequence[str]) -> list[Case]:
 
 def settings(overrides: Sequence[str], case: Case | None = None, batch_size: int = 0) -> Config:
     """Those of the job, or of a case of it. Raises ConfigurationError, and what Hydra raises."""
+    chosen_here = [one for one in overrides if one.startswith("trainer=")]
+    require(not chosen_here, f"{' '.join(chosen_here)} is chosen here: set --strategy, or trainer.accelerator=cpu")
     chosen = [*_MEASURED, *case.overrides(batch_size)] if case else []
     data = () if any(one.startswith("data=") for one in overrides) else _MADE
     return typed_config(compose("config", [*data, *_SETTINGS, *overrides, *chosen]))
@@ -95,7 +96,10 @@ def settings(overrides: Sequence[str], case: Case | None = None, batch_size: int
 
 def job_of(config: Config) -> Job:
     """The step that the settings describe. Raises ConfigurationError where it is not of an MLP."""
-    model = config.model
+    model, trainer = config.model, config.trainer
+    plain = trainer.precision == "32-true" and trainer.accumulate_grad_batches == 1
+    require(plain, "the cost of a step is known for trainer.precision=32-true and no accumulation: leave them out")
+    require(trainer.pipeline_schedule == "1f1b", "the cost of a pipeline is known for trainer.pipeline_schedule=1f1b")
     require(isinstance(model, MLPConfig), "the cost of a step is known for model=mlp: set that")
     assert isinstance(model, MLPConfig)
     spec: DataSpec = config.data.spec()

@@ -58,6 +58,7 @@ class Cost:
 
     flops: float
     sent_bytes: float = 0
+    inside_bytes: float = 0  # of these, what goes to the processes that split a layer, beside others that shard it
     messages: float = 0  # one after another
     kept_bytes: float = 0  # weights, gradients, the optimizer's numbers, activations
     updated_bytes: float = 0  # that the optimizer reads and writes
@@ -71,6 +72,7 @@ class Rates:
     flops_per_s: float
     memory_bytes_per_s: float
     link_bytes_per_s: float  # that a process sends
+    inside_bytes_per_s: float  # to the processes that split a layer, beside others that shard it
     message_s: float  # before the first byte arrives
 
 
@@ -78,7 +80,9 @@ def seconds(cost: Cost, rates: Rates) -> float:
     """The time of a step in which nothing overlaps."""
     computing = cost.flops / rates.flops_per_s / cost.busy
     updating = cost.updated_bytes / rates.memory_bytes_per_s
-    return computing + updating + cost.sent_bytes / rates.link_bytes_per_s + cost.messages * rates.message_s
+    sending = (cost.sent_bytes - cost.inside_bytes) / rates.link_bytes_per_s
+    sending += cost.inside_bytes / rates.inside_bytes_per_s + cost.messages * rates.message_s
+    return computing + updating + sending
 
 
 def cost(job: Job, layout: Layout, scatter_by_reduce: bool = False) -> Cost:
@@ -109,11 +113,20 @@ def _alone(job: Job, parameters: float, flops: float, activations: float | None 
 
 
 def _ddp(job: Job, layout: Layout, scatter: int) -> Cost:
-    n, size = layout.data_parallel, NUMBER * job.parameters()
-    buckets = 1 + max(0, -(-(size - _FIRST_BUCKET) // _BUCKET))
-    alone = _single(job, layout, scatter)
+    n, size, alone = layout.data_parallel, NUMBER * job.parameters(), _single(job, layout, scatter)
     kept = alone.kept_bytes + size  # the buckets are a second copy of the gradients
-    return replace(alone, kept_bytes=kept, sent_bytes=2 * _others(n) * size, messages=buckets * 2 * (n - 1))
+    return replace(alone, kept_bytes=kept, sent_bytes=2 * _others(n) * size, messages=buckets(job) * 2 * (n - 1))
+
+
+def buckets(job: Job) -> int:
+    """All-reduces of DDP: gradients as they come, last layer first, until there is enough for a message."""
+    gradients = [size for inputs, outputs in pairwise(job.widths) for size in (inputs * outputs, outputs)]
+    count, held, enough = 0, 0, _FIRST_BUCKET
+    for size in reversed(gradients):
+        held += NUMBER * size
+        if held >= enough:
+            count, held, enough = count + 1, 0, _BUCKET
+    return count + (held > 0)
 
 
 def _fsdp(job: Job, layout: Layout, scatter: int) -> Cost:
@@ -128,7 +141,7 @@ def _sharded(job: Job, layout: Layout, scatter: int, alone: Cost, split: int) ->
     n, layers = layout.data_parallel, job.layers()
     sent = (2 + scatter) * _others(n) * NUMBER * sum(layers) / split
     gathered = 4 * NUMBER * max(layers) / split  # a layer's weights and gradients, and the buffers of their messages
-    messages = alone.messages + 3 * len(layers) * (n - 1)
+    messages = alone.messages + (2 + scatter) * len(layers) * (n - 1)
     return replace(alone, sent_bytes=alone.sent_bytes + sent, kept_bytes=alone.kept_bytes + gathered, messages=messages)
 
 
@@ -146,7 +159,8 @@ def _tensor_parallel(job: Job, layout: Layout, scatter: int) -> Cost:
     collectives = len(maps) // 2 + (len(maps) - 1) // 2
     gathered = job.widths[-1] if alone_at_end else 0
     sent = NUMBER * job.batch * _others(n) * (2 * reduced + gathered)
-    activations = sum(units if place % 2 == 0 else units / n for place, units in enumerate(job.widths))
+    whole = {place for place in range(len(job.widths)) if place % 2 == 0} | {len(maps)}
+    activations = sum(units if place in whole else units / n for place, units in enumerate(job.widths))
     alone = _alone(job, job.parameters() / n, sum(job.flops()) / n, activations)
     return replace(alone, sent_bytes=sent, messages=(n - 1) * (2 * collectives + alone_at_end))
 
@@ -158,6 +172,7 @@ def _both(job: Job, layout: Layout, scatter: int) -> Cost:
         split,
         kept_bytes=split.kept_bytes - kept * _others(layout.data_parallel),
         updated_bytes=split.updated_bytes / layout.data_parallel,
+        inside_bytes=split.sent_bytes,
     )
     return _sharded(job, layout, scatter, alone, layout.tensor_parallel)
 

@@ -21,8 +21,8 @@ from dlproj.config import Config
 from dlproj.scaling.cost import Job, Rates
 from dlproj.training.processes import rank, run_in_processes
 
-_WARM_UP = 5  # batches before steps are timed; the first two are watched for their memory
-_WATCHED = 2
+_WARM_UP = 8  # batches before steps are timed; the first ones are watched for their memory
+_WATCHED = 5
 _PROBED = 2**24  # numbers: more than caches hold
 _REPETITIONS = 5
 
@@ -34,7 +34,8 @@ class Measured:
     seconds: float  # a step, the median
     lowest: float
     highest: float
-    kept_bytes: int  # the most that torch held at once in the fullest process: no library, no data set
+    kept_bytes: int  # the most that torch held at once in the fullest process: no library, no data set; from run to run
+    # some MB apart, as threads free what they have sent when they come to it
     sent_bytes: float | None  # a step and process, through this machine's own network; None where it goes elsewhere
 
 
@@ -57,7 +58,7 @@ def _measure(config: Config, steps: int) -> Measured:
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     data.setup()
-    watch = _Watch(steps)
+    watch = _Watch(steps, gpu=config.trainer.uses_gpu())
     watch.memory.start()
     model = config.model.build(data.spec, config.optim, config.scheduler)
     with TemporaryDirectory() as folder:
@@ -69,9 +70,10 @@ def _measure(config: Config, steps: int) -> Measured:
 class _Watch(Callback):
     """Counts what the first steps keep, and then what each of the others takes, all within their epochs."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, gpu: bool) -> None:
         self.steps = steps
-        self.memory = _PeakMemory()
+        self.gpu = gpu
+        self.memory = _PeakMemory(gpu)
         self.times: list[float] = []
         self._sent: list[int] = []
         self._seen = 0
@@ -82,28 +84,35 @@ class _Watch(Callback):
         trainer.datamodule.place(trainer.strategy.root_device)  # type: ignore[attr-defined]
         self.memory.forget_the_past()
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Between epochs there is more than steps."""
         self._last = None
+
+    def on_train_batch_start(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
+        """Begin with the epoch's first one."""
+        self._last = self._last or self._now()
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
         """Note what has passed since the last one."""
         self._seen += 1
         if self._seen == _WATCHED:
             self.kept_bytes = _most(self.memory.stop(), trainer)
-        if trainer.strategy.root_device.type == "cuda":
-            torch.cuda.synchronize()
-        now = time.perf_counter(), bytes_sent()
+        now = self._now()
         if self._last and self._seen > _WARM_UP:
             self.times.append(now[0] - self._last[0])
             self._sent.append((now[1] or 0) - (self._last[1] or 0))
         self._last = now
         trainer.should_stop = len(self.times) >= self.steps
 
+    def _now(self) -> tuple[float, int | None]:
+        if self.gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter(), bytes_sent()
+
     @property
     def sent_bytes(self) -> float | None:
         """A step and process."""
-        through_here = bytes_sent() is not None and not torch.cuda.is_available()
+        through_here = bytes_sent() is not None and not self.gpu
         return sum(self._sent) / len(self._sent) / int(os.environ.get("WORLD_SIZE", "1")) if through_here else None
 
 
@@ -123,7 +132,8 @@ def bytes_sent() -> int | None:
 class _PeakMemory:
     """The most bytes of tensors since start(); on a GPU torch counts them, on the CPU its profiler lists them."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: bool) -> None:
+        self._gpu = gpu
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # of the profiler, which would speak of a GPU that is not there
         self._profile = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
         self._before = 0
@@ -134,14 +144,14 @@ class _PeakMemory:
 
     def forget_the_past(self) -> None:
         """On a GPU count from now on."""
-        if torch.cuda.is_available():
+        if self._gpu:
             torch.cuda.reset_peak_memory_stats()
             self._before = torch.cuda.memory_allocated()
 
     def stop(self) -> int:
         """End, and return the most there was."""
         self._profile.stop()
-        if torch.cuda.is_available():
+        if self._gpu:
             return torch.cuda.max_memory_allocated() - self._before
         held = most = 0
         events: Any = self._profile.profiler.kineto_results.events()  # type: ignore[union-attr]
@@ -156,12 +166,13 @@ def _probe(job: Job, kind: str) -> Rates:
     device, processes = torch.device(kind, rank() if kind == "cuda" else 0), int(os.environ.get("WORLD_SIZE", "1"))
     flops_per_s, memory_bytes_per_s = _flops_per_s(job, processes, device), _memory_bytes_per_s(device)
     if processes == 1:
-        return Rates(flops_per_s, memory_bytes_per_s, math.inf, 0.0)
+        return Rates(flops_per_s, memory_bytes_per_s, math.inf, math.inf, 0.0)
     torch.distributed.init_process_group("nccl" if kind == "cuda" else "gloo")  # which Lightning finds and uses
     rounds, numbers = 2 * (processes - 1), torch.rand(_PROBED // 4, device=device)
     message_s = _time(lambda: torch.distributed.all_reduce(numbers[:1]), device) / rounds
     sending = _time(lambda: torch.distributed.all_reduce(numbers), device) - rounds * message_s
-    return Rates(flops_per_s, memory_bytes_per_s, rounds / processes * numbers.nbytes / max(sending, 1e-9), message_s)
+    link = rounds / processes * numbers.nbytes / max(sending, 1e-9)
+    return Rates(flops_per_s, memory_bytes_per_s, link, link, message_s)
 
 
 def _flops_per_s(job: Job, processes: int, device: torch.device) -> float:

@@ -13,8 +13,9 @@ _NVLINK_BYTES_PER_S, _NETWORK_BYTES_PER_S = 450e9, 50e9
 _A_MACHINE = 8
 ASSUMED = (
     "H100 SXM5 by its data sheet: 67 TFLOP/s in float32, 3.35 TB/s of memory, 450 GB/s to the others of a machine of "
-    "eight, 50 GB/s between machines; 10 µs a message (assumed). All at their peak and nothing overlaps, so the "
-    "figures rank the strategies rather than promise a time."
+    "eight, 50 GB/s a GPU between machines; rings over whole machines use all eight of these links, 400 GB/s. 10 µs a "
+    "message (assumed). All at their peak, and nothing overlaps: no promise of a time. Eight split a layer where "
+    "others shard it; a pipeline has as many micro-batches as stages."
 )
 LARGE = Job((16384,) * 9, 16384)  # a model that is worth 64 GPUs: 2.1 billion parameters, in eight layers
 GPUS = (1, 8, 64)
@@ -31,7 +32,7 @@ class Carried:
 
     def seconds(self) -> float | None:
         """A step."""
-        return None if self.cost is None else seconds(self.cost, rates(self.layout.ways()))
+        return None if self.cost is None else seconds(self.cost, rates(self.layout))
 
     def efficiency(self) -> float | None:
         """The part of the GPUs' time that one GPU with all the work would have needed."""
@@ -39,10 +40,15 @@ class Carried:
         return alone / mine / self.layout.ways() if mine and alone else None
 
 
-def rates(gpus: int) -> Rates:
-    """What each of so many can do."""
-    link = _NVLINK_BYTES_PER_S if gpus <= _A_MACHINE else _NETWORK_BYTES_PER_S
-    return Rates(_FLOPS_PER_S, _MEMORY_BYTES_PER_S, link, _MESSAGE_S)
+def rates(layout: Layout) -> Rates:
+    """What each of the GPUs can do."""
+    if layout.ways() <= _A_MACHINE:
+        link = _NVLINK_BYTES_PER_S
+    elif layout.strategy in ("ddp", "fsdp", "tensor_parallel"):  # one ring over all
+        link = min(_NVLINK_BYTES_PER_S, _A_MACHINE * _NETWORK_BYTES_PER_S)
+    else:
+        link = _NETWORK_BYTES_PER_S
+    return Rates(_FLOPS_PER_S, _MEMORY_BYTES_PER_S, link, _NVLINK_BYTES_PER_S, _MESSAGE_S)
 
 
 def carried(job: Job) -> list[Carried]:

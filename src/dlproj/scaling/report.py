@@ -1,7 +1,6 @@
 """What scaling came to, as tables, figures and a page."""
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +10,7 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
 from dlproj.scaling.bench import Outcome, Scaling
-from dlproj.scaling.cost import Job
+from dlproj.scaling.cost import STRATEGIES, Job
 from dlproj.scaling.paper import ASSUMED, GPUS, LARGE, Carried, carried
 
 _COLUMNS = ("strategy", "ms a step", "predicted", "efficiency", "MB kept", "predicted", "MB sent", "predicted")
@@ -19,9 +18,10 @@ _PAPER_COLUMNS = ("strategy", "GPUs", "ms a step", "efficiency", "GB kept", "MB 
 _EXPLAINED = (
     "One step on the same batch, shared by all processes, each on a thread of its own. Efficiency is the part of the "
     "processes' time that one process alone needs. Kept is the most that torch held at once in the fullest process, "
-    "sent what a process hands to the network a step. Predicted are formulas at the rates measured beside: products "
-    "of matrices, the optimizer's traffic and messages, one after another and without what Python, copies and "
-    "elementwise functions add: a floor. Processes that wait leave their core to others where there are fewer cores."
+    "with the whole model, with which each begins; sent is what a process hands to the network a step. Predicted are "
+    "formulas at the rates measured beside: products of matrices, the optimizer's traffic and messages, one after "
+    "another. What overlaps is counted twice, what Python, copies and elementwise functions add not at all; and where "
+    "there are fewer cores than processes, those that wait leave theirs to others."
 )
 
 
@@ -93,7 +93,7 @@ def article(scaling: Scaling, command: str) -> Article:
     """The page."""
     job = scaling.job
     paper = [
-        Section(f"On paper: {_words(one)}", ASSUMED, {f"{name}": paper_figure(one)}, paper_table(name, one))
+        Section(f"On paper: {_words(one)}", ASSUMED, {name: paper_figure(one)}, paper_table(name, one))
         for name, one in (("scaling-gpus", job), ("scaling-gpus-large", LARGE))
     ]
     measured = Section("Measured and predicted", _EXPLAINED, {"scaling": figure(scaling)}, measured_table(scaling))
@@ -110,28 +110,37 @@ def _words(job: Job) -> str:
 
 def figure(scaling: Scaling) -> Figure:
     """Time, memory and bytes of each case: a bar as measured, a mark as predicted."""
-    found = [one for one in scaling.outcomes if one.measured and one.cost]
-    names = [one.case.name for one in found]
+    found = [one for one in scaling.outcomes if one.measured]
     with styled():
         drawn = new_figure(11, 0.34 * len(found) + 1.3)
         drawn.set_layout_engine("constrained")
         panels = drawn.subplots(1, 3, sharey=True)
-        _panel(panels[0], names, [_ms(one.measured.seconds) for one in found if one.measured],
-               [_ms(one.predicted_seconds() or 0) for one in found], "Time of a step (ms)")  # fmt: skip
-        _panel(panels[1], names, [one.measured.kept_bytes / 1e6 for one in found if one.measured],
-               [one.cost.kept_bytes / 1e6 for one in found if one.cost], "Kept by a process (MB)")  # fmt: skip
-        _panel(panels[2], names, [(one.measured.sent_bytes or 0) / 1e6 for one in found if one.measured],
-               [one.cost.sent_bytes / 1e6 for one in found if one.cost], "Sent by a process a step (MB)")  # fmt: skip
+        for axes, (label, pairs) in zip(panels, _pairs(found).items(), strict=True):
+            _panel(axes, [one.case.name for one in found], pairs, label)
         panels[0].invert_yaxis()
         panels[0].legend(loc="upper right")
         return drawn
 
 
-def _panel(axes: Axes, names: Sequence[str], measured: Sequence[float], predicted: Sequence[float], label: str) -> None:
-    places = range(len(names))
-    axes.barh(places, measured, 0.6, color=COLORS[5], label="measured")
-    axes.plot(predicted, places, "D", color=INK, markersize=5, label="predicted")
-    axes.set_yticks(places, names)
+def _pairs(found: Sequence[Outcome]) -> dict[str, list[tuple[float | None, float | None]]]:
+    """As measured and as predicted, by what it is."""
+    known = [(one, one.measured, one.cost) for one in found if one.measured and one.cost]
+    return {
+        "Time of a step (ms)": [(1e3 * real.seconds, 1e3 * (one.predicted_seconds() or 0)) for one, real, _ in known],
+        "Kept by a process (MB)": [(real.kept_bytes / 1e6, cost.kept_bytes / 1e6) for _, real, cost in known],
+        "Sent by a process a step (MB)": [
+            (None if real.sent_bytes is None else real.sent_bytes / 1e6, cost.sent_bytes / 1e6)
+            for _, real, cost in known
+        ],
+    }
+
+
+def _panel(axes: Axes, names: Sequence[str], pairs: Sequence[tuple[float | None, float | None]], label: str) -> None:
+    measured, predicted = zip(*pairs, strict=True)
+    bars = [(place, value) for place, value in enumerate(measured) if value is not None]
+    axes.barh([place for place, _ in bars], [value for _, value in bars], 0.6, color=COLORS[5], label="measured")
+    axes.plot(predicted, range(len(names)), "D", color=INK, markersize=5, label="predicted")
+    axes.set_yticks(range(len(names)), names)
     axes.set_xlabel(label)
     axes.set_xlim(left=0)
     axes.grid(axis="x")
@@ -144,20 +153,27 @@ def paper_figure(job: Job) -> Figure:
         drawn.set_layout_engine("constrained")
         axes = drawn.add_subplot()
         axes.plot(GPUS, GPUS, "--", color=INK, linewidth=1, label="ideal")
-        possible = [one for one in carried(job) if one.cost and one.layout.ways() > 1]
-        by_strategy = sorted(possible, key=lambda one: one.layout.strategy)
-        for number, (name, some) in enumerate(groupby(by_strategy, lambda one: one.layout.strategy)):
-            ways = [(one.layout.ways(), (one.efficiency() or 0) * one.layout.ways()) for one in some]
-            axes.plot(*zip((1, 1.0), *ways, strict=True), marker="osD^vPX"[number], color=COLORS[number], label=name)
+        for name, speeds in _speeds(job).items():
+            place = STRATEGIES.index(name) - 1  # its own on every figure; "single" has none
+            axes.plot(*zip(*speeds, strict=True), marker="osD^vP"[place], color=COLORS[place], label=name)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log", base=2)
         axes.set_xticks(GPUS, map(str, GPUS))
         axes.yaxis.set_major_formatter(lambda speed, _: f"{speed:g}×" if speed >= 1 else f"1/{1 / speed:g}×")
-        axes.set_xlabel("GPUs")
-        axes.set_ylabel("Speed beside one GPU")
+        axes.set(xlabel="GPUs", ylabel="Speed beside one GPU")
         axes.grid()
         axes.legend(fontsize=8)
         return drawn
+
+
+def _speeds(job: Job) -> dict[str, list[tuple[int, float]]]:
+    """GPUs and how many times as fast as one they are, by strategy."""
+    speeds: dict[str, list[tuple[int, float]]] = {}
+    for one in carried(job):
+        if (efficiency := one.efficiency()) and one.layout.ways() > 1:
+            ways = one.layout.ways()
+            speeds.setdefault(one.layout.strategy, [(1, 1.0)]).append((ways, ways * efficiency))
+    return speeds
 
 
 def _ms(seconds: float) -> float:

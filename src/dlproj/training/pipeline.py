@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from dlproj.models.classifier import Classifier
-from dlproj.models.pipeline import Pipeline, of_all_stages
+from dlproj.models.pipeline import Pipeline
 
 
 class PipelineStrategy(DDPStrategy):
@@ -51,7 +51,7 @@ class PipelineStrategy(DDPStrategy):
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """The weights of all stages, in the first process, by the names and in the order of the whole model."""
         names = self._classifier().state_dict()
-        whole = of_all_stages(_on_cpu(_own(names)))
+        whole = self._pipeline().gathered(_on_cpu(_own(names)))
         return {name: whole[name] for name in names if name in whole}
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
@@ -64,7 +64,7 @@ class PipelineStrategy(DDPStrategy):
         """The state of all stages, in the first process, numbered as one process numbers the parameters."""
         state = (optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer).state_dict()
         numbers = self._numbers()
-        whole = of_all_stages({numbers[place]: _on_cpu(values) for place, values in state["state"].items()})
+        whole = self._pipeline().gathered({numbers[place]: _on_cpu(values) for place, values in state["state"].items()})
         (group,) = state["param_groups"]
         count = sum(one.requires_grad for one in self._classifier().parameters())
         return {"state": dict(sorted(whole.items())), "param_groups": [group | {"params": list(range(count))}]}
@@ -92,6 +92,11 @@ class PipelineStrategy(DDPStrategy):
     def _classifier(self) -> Classifier:
         assert isinstance(self.lightning_module, Classifier)
         return self.lightning_module
+
+    def _pipeline(self) -> Pipeline:
+        pipeline = self._classifier().pipeline
+        assert pipeline is not None
+        return pipeline
 
 
 def _own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
