@@ -366,6 +366,17 @@ def scaling(
         print(path)  # noqa: T201
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def study(arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME | --all")] = None) -> None:
+    """Make the documents' figures and measurements again: `dlproj study --help` lists them.
+
+    Example: `dlproj study activation_functions`
+    """
+    from dlproj.studies.command import run  # which brings options of its own
+
+    run(arguments or [])
+
+
 def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
     """Name what is left out on standard error. Raises DataError where nothing is left."""
     for one in damaged:

@@ -25,6 +25,7 @@ class Table:
     cells: Sequence[Sequence[str]]
     name: str = ""  # of the CSV file, without its ending
     rows: Sequence[Row] = ()  # numbers unrounded, units in the keys
+    links: Sequence[str] = ()  # where each row's first cell leads to
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Figures and measurements that are not training runs: `dlproj study NAME`."""

@@ -1,0 +1,45 @@
+"""`dlproj study`: the page that it writes, and what all studies share."""
+
+import csv
+import inspect
+
+import pytest
+from typer.testing import CliRunner
+
+from dlproj.cli import app
+from dlproj.studies.command import STUDIES, study
+
+
+def test_a_study_prints_its_tables_and_writes_its_page_with_figures_and_tables(tmp_path):
+    arguments = ["study", "--output", str(tmp_path), "activation_functions", "--largest", "5"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    folder = tmp_path / "activation_functions"
+    page = (folder / "activation_functions.html").read_text()
+    assert "inputs from -5 to 5" in page
+    assert page.count("<svg ") == 1
+    assert "http://" not in page.replace("http://www.w3.org", "")  # of SVG's name space
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with (folder / "sigmoid.csv").open() as file:
+        assert [row["x"] for row in csv.DictReader(file)] == ["10.0", "5.0", "0.0"]
+    assert "x\treported\tmeasured" in result.stdout.splitlines()
+
+
+def test_without_a_name_it_lists_the_studies():
+    result = CliRunner().invoke(app, ["study"], env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in STUDIES)
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["activation_functions", "--largest", "many"], ["--fly"]])
+def test_wrong_usage_is_exit_code_2(arguments):
+    assert CliRunner().invoke(app, ["study", *arguments]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_states_its_mathematics_and_explains_each_option(name):
+    function = study(name)
+    assert len(inspect.getdoc(function) or "") > 200
+    shown = CliRunner().invoke(app, ["study", name, "--help"], env={"COLUMNS": "200"}, catch_exceptions=False).stdout
+    for option in inspect.signature(function).parameters:
+        assert f"--{option.replace('_', '-')}" in shown
