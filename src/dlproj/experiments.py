@@ -64,6 +64,11 @@ def composing() -> Iterator[None]:
         yield
 
 
+def one_run(overrides: Sequence[str]) -> Config:
+    """What `python train.py overrides` would run. Raises ConfigurationError, and what Hydra raises."""
+    return typed_config(compose("config", list(overrides)))
+
+
 def points(experiment: str, overrides: Sequence[str] = ()) -> list[Point]:
     """What `python train.py -m +experiment=… overrides` would run, in its order.
 

@@ -169,9 +169,7 @@ def test_other_reviews_are_read_with_the_words_of_training(reviews, reviews_root
         for path in (root / "aclImdb" / "train" / folder).iterdir():
             path.write_text("zebra zebra film2 quagga")
     trained = open_run(reviews)
-    data = evaluation._data(trained, [f"root={root}"])
-    data.prepare_data()
-    data.setup()
+    data = evaluation.data_of(trained, [f"root={root}"])
     places = {word: place for place, word in enumerate(trained.data.words, FIRST_WORD)}
     known = places.get("film2", UNKNOWN)
     assert data.train.inputs[0].tolist() == [1, UNKNOWN, UNKNOWN, known, UNKNOWN, 0, 0, 0]

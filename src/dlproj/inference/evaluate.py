@@ -52,9 +52,7 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
     learnt of its data stays. Raises UserError where the model cannot classify that data.
     """
     one_of("--split", split, SPLITS)
-    data = _data(trained, settings)
-    data.prepare_data()
-    data.setup()
+    data = data_of(trained, settings)
     evaluation = trained.model.evaluation = _evaluation(trained, data, split, progress)
     with torch.inference_mode():  # of the penalties
         metrics = {f"{split}/{name}": shortest(value) for name, value in trained.model.evaluation_means().items()}
@@ -114,13 +112,19 @@ def _recorded(trained: Trained, split: str) -> dict[str, float | None]:
     return {}
 
 
-def _data(trained: Trained, settings: Sequence[str]) -> DataModule:
+def data_of(trained: Trained, settings: Sequence[str] = ()) -> DataModule:
+    """The data that the settings name, the run's own without any, as the run's training has learnt to read it.
+
+    Raises UserError where it is not there or the model cannot classify it.
+    """
     config = other_data(trained.config.data, settings)
     if not settings:
         config = _where_it_is(config)
     _check_like_training(trained.data.spec, config)
     data = config.build(trained.config.seed)
     data.load_state_dict(trained.data_state)
+    data.prepare_data()
+    data.setup()
     return data
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from hydra import compose
 
-from dlproj.config import Config, typed_config
+from dlproj.config import Config
 from dlproj.data.base import DataSpec
+from dlproj.experiments import one_run
 from dlproj.models.mlp import MLPConfig
 from dlproj.optim import OptimConfig
 from dlproj.scaling.cost import STRATEGIES, Job, Layout
@@ -91,7 +91,7 @@ def settings(overrides: Sequence[str], case: Case | None = None, batch_size: int
     require(not chosen_here, f"{' '.join(chosen_here)} is chosen here: set --strategy, or trainer.accelerator=cpu")
     chosen = [*_MEASURED, *case.overrides(batch_size)] if case else []
     data = () if any(one.startswith("data=") for one in overrides) else _MADE
-    return typed_config(compose("config", [*data, *_SETTINGS, *overrides, *chosen]))
+    return one_run([*data, *_SETTINGS, *overrides, *chosen])
 
 
 def job_of(config: Config) -> Job:

@@ -19,7 +19,8 @@ from dlproj.results.table import print_table
 
 STUDIES = (
     "activation_functions",
-)  # fmt: skip
+    "loss_landscape",
+)
 Study = Callable[..., Article]
 
 
