@@ -45,9 +45,19 @@ class Scaling:
 
     def alone(self) -> float:
         """Seconds a step of the single process."""
+        return self._first().seconds
+
+    def difference(self, one: Outcome) -> float | None:
+        """The largest of its weights to those of the single process, after the same steps."""
+        if one.measured is None:
+            return None
+        theirs = self._first().weights
+        return max(float(abs(value - theirs[name]).max()) for name, value in one.measured.weights.items())
+
+    def _first(self) -> Measured:
         first = self.outcomes[0].measured
         assert first is not None
-        return first.seconds
+        return first
 
 
 def plan(overrides: Sequence[str], processes: Sequence[int], strategies: Sequence[str]) -> Scaling:

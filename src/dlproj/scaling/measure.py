@@ -6,12 +6,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -37,6 +38,7 @@ class Measured:
     kept_bytes: int  # the most that torch held at once in the fullest process: no library, no data set; from run to run
     # some MB apart, as threads free what they have sent when they come to it
     sent_bytes: float | None  # a step and process, through this machine's own network; None where it goes elsewhere
+    weights: dict[str, np.ndarray] = field(repr=False)  # after the last step, in the first process
 
 
 def measure(configs: Sequence[Config], job: Job, processes: int, steps: int) -> tuple[Rates, list[Measured]]:
@@ -62,9 +64,11 @@ def _measure(config: Config, steps: int) -> Measured:
     watch.memory.start()
     model = config.model.build(data.spec, config.optim, config.scheduler)
     with TemporaryDirectory() as folder:
-        config.trainer.build([watch], [], Path(folder)).fit(model, datamodule=data)
-    times = watch.times
-    return Measured(median(times), min(times), max(times), watch.kept_bytes, watch.sent_bytes)
+        trainer = config.trainer.build([watch], [], Path(folder))
+        trainer.fit(model, datamodule=data)
+        weights = trainer.strategy.lightning_module_state_dict()  # all must ask
+    times, first = watch.times, {name: value.cpu().numpy() for name, value in weights.items() if rank() == 0}
+    return Measured(median(times), min(times), max(times), watch.kept_bytes, watch.sent_bytes, first)
 
 
 class _Watch(Callback):

@@ -20,6 +20,7 @@ from dlproj.results.table import print_table
 STUDIES = (
     "activation_functions",
     "loss_landscape",
+    "parallelism",
 )
 Study = Callable[..., Article]
 
