@@ -13,7 +13,6 @@ import pytest
 from waiting import until
 
 from dlproj.settings import ConfigurationError, DataError
-from dlproj.sweeps import ray_tasks
 from dlproj.sweeps.pool import Job, run_jobs
 from dlproj.sweeps.ray_tasks import RayTasks
 
@@ -105,7 +104,6 @@ def begin_and_stop(cluster, folder):
         except KeyboardInterrupt:
             (folder / "interrupted").touch()
 
-    ray_tasks.GRACE = 60.0  # in this process alone: on a busy machine Ray's interruption may take more than 10 s
     tasks = RayTasks(cluster, ONE, 1)
     tasks.start(Job(work, (), folder / "log"))
     until((folder / "begun").exists)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -104,6 +105,8 @@ def _room(there: Mapping[str, float], options: Mapping[str, Any]) -> int:
 
 def _call(folder: str, job: Job, place: Place) -> int:
     """In a process of the cluster."""
+    # What Ray interrupts by; a sweep begun in a shell's background, and all that comes of it, ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     return call(job, place)
 
