@@ -19,8 +19,11 @@ from dlproj.results.table import print_table
 
 STUDIES = (
     "activation_functions",
-    "loss_landscape",
+    "linear_collapse",
+    "batch_norm_pitfalls",
+    "initialisation_signal",
     "parallelism",
+    "loss_landscape",
 )
 Study = Callable[..., Article]
 

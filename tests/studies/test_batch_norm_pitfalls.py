@@ -1,0 +1,88 @@
+"""Batch normalisation against torch's own, hand-worked batches and the normal distribution."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from dlproj.studies.batch_norm_pitfalls import (
+    batch_norm_pitfalls,
+    company,
+    evaluation_gaps,
+    normalised,
+    predicted_gap,
+    predicted_spread,
+    refusal,
+    running_statistics,
+    small_batches,
+    spread,
+)
+
+
+def generator():
+    return torch.Generator().manual_seed(2)
+
+
+def test_the_formula_is_torchs():
+    batch = 4 + 3 * torch.randn(9, 5, generator=generator(), dtype=torch.float64)
+    theirs = nn.BatchNorm1d(5, dtype=torch.float64)(batch).detach()
+    torch.testing.assert_close(normalised(batch), theirs, rtol=1e-13, atol=1e-14)
+
+
+def test_a_batch_of_one_gives_zeros_and_torch_refuses_it():
+    assert normalised(torch.tensor([[3.0, -8.0, 1e6]])).tolist() == [[0, 0, 0]]
+    assert {row["outputs"] for row in small_batches().rows if "," not in row["batch"]} == {"0"}
+    assert refusal() == "Expected more than 1 value per channel when training, got input size torch.Size([1, 1])"
+
+
+def test_the_same_sample_has_two_outputs_in_training_and_one_in_evaluation():
+    first, second = company().rows
+    # both batches have the variance 2/3; in 1, 2, 3 the sample 1 lies 1 below the mean, in 1, 0, -1 it lies 1 above
+    expected = 1 / math.sqrt(2 / 3 + 1e-5)
+    assert first["training"] == pytest.approx(-expected, rel=1e-12)
+    assert second["training"] == pytest.approx(expected, rel=1e-12)
+    assert [row["formula"] for row in (first, second)] == pytest.approx([-expected, expected], rel=1e-12)
+    # running mean 0.9 · (0.1 · 2) + 0.1 · 0 = 0.18; unbiased variances are 1, which the running one starts at
+    assert first["evaluation"] == second["evaluation"] == pytest.approx(0.82 / math.sqrt(1 + 1e-5), rel=1e-12)
+
+
+def test_running_variances_are_unbiased_and_normalising_ones_biased():
+    rows = {row["quantity"]: row for row in running_statistics().rows}
+    assert all(row["torch"] == pytest.approx(row["by_hand"], rel=1e-12) for row in rows.values())
+    # 1, 2, 3, 6: mean 3, squares 14, variances 14/4 and 14/3
+    assert rows["output for 1 in training"]["torch"] == pytest.approx(-2 / math.sqrt(3.5 + 1e-5), rel=1e-12)
+    assert rows["running mean, step 1"]["torch"] == pytest.approx(0.3, rel=1e-12)
+    assert rows["running variance, step 1"]["torch"] == pytest.approx(0.9 + 0.1 * 14 / 3, rel=1e-12)
+    assert rows["running variance, step 1"]["with_the_other_variance"] == pytest.approx(1.25, rel=1e-12)
+    assert rows["running mean, step 10"]["torch"] == pytest.approx(3 * (1 - 0.9**10), rel=1e-12)
+
+
+def test_of_two_samples_the_spread_is_that_of_a_coin():
+    # y is 1 where the other sample is below x = 1 and -1 otherwise: 2 √(p (1 - p)) with p = Φ(1) = 0.84134
+    draws = 40_000  # a standard error of about 0.003
+    assert spread(1.0, 2, draws, generator()) == pytest.approx(2 * math.sqrt(0.84134 * 0.15866), abs=0.012)
+
+
+@pytest.mark.parametrize("place", [0.0, 1.0, 2.0])
+def test_in_large_batches_the_spread_is_as_predicted(place):
+    draws = 4000  # a standard error of 1/√(2 draws) = 1.1 %
+    assert spread(place, 500, draws, generator()) == pytest.approx(predicted_spread(place, 500), rel=0.045)
+    assert predicted_spread(place, 500) == 2 * predicted_spread(place, 2000)
+
+
+def test_evaluation_differs_from_training_as_the_start_fades():
+    assert predicted_gap(0) == pytest.approx(math.sqrt(2**2 + 5**2))  # (x - 5)/3 against x, x from N(5, 3²)
+    # one step: mean 0.5, variance 0.9 + 0.1 · 9 = 1.8
+    assert predicted_gap(1) == pytest.approx(math.hypot(3 / math.sqrt(1.8) - 1, 4.5 / math.sqrt(1.8)))
+    measured = evaluation_gaps(12, generator())
+    assert measured == [pytest.approx(predicted_gap(step), rel=0.05) for step in range(13)]
+
+
+def test_the_article_is_the_same_for_the_same_seed():
+    one, same, other = (batch_norm_pitfalls(32, 50, 3, seed) for seed in (1, 1, 2))
+    tables = [[section.table.rows for section in article.sections] for article in (one, same, other)]
+    assert tables[0] == tables[1]
+    assert tables[0] != tables[2]
+    (figure,) = one.sections[2].figures.values()
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [2, 4, 8, 16, 32]
