@@ -21,8 +21,14 @@ from dlproj.results.table import print_table
 STUDIES = (
     "activation_functions",
     "linear_collapse",
+    "piecewise_linear",
     "batch_norm_pitfalls",
     "initialisation_signal",
+    "scratch_vs_framework",
+    "matmul_alignment",
+    "memory_footprint",
+    "hessian",
+    "batch_size_timing",
     "parallelism",
     "loss_landscape",
 )

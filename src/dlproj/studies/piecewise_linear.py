@@ -1,0 +1,559 @@
+"""The linear pieces of a trained ReLU network, along a line and in a plane through test images."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import cycle
+from math import comb, prod
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from dlproj.data.base import DataModule, Kind
+from dlproj.inference.evaluate import data_of
+from dlproj.inference.trained import Trained, open_run
+from dlproj.models.activations import Activation
+from dlproj.models.classifier import Classifier, ModelConfig
+from dlproj.models.mlp import MLPConfig
+from dlproj.optim import AdamConfig, SchedulerConfig
+from dlproj.results import formats
+from dlproj.results.article import Article, Row, Section, Table
+from dlproj.results.style import COLORS, GREY, GRID, INK, new_figure, short, styled
+from dlproj.settings import ConfigurationError, require
+from dlproj.studies.scratch import ScratchMLP
+from dlproj.studies.scratch_vs_framework import batches_of, prepared, scratch_copy, whole_numbers
+
+Curve = Callable[[np.ndarray], np.ndarray]  # of t (N,), the logits or their slopes (N, outputs) there
+_SAME_T = 1e-12  # zeros nearer to each other than this are one, parted by rounding
+_STEPS = 1000
+_DENSE = np.linspace(0, 1, _STEPS + 1)  # t, for curves and second differences
+_ROUNDING = 1e-12  # a second difference below this is none
+_INSIDE = np.linspace(0.1, 0.9, 5)  # where a piece is looked at, as shares of its length
+_MARGIN = 0.25  # around the images in the plane, as a share of what they span
+_LABELLED = 0.005  # share of the plane from which a class is named in it
+_CLEAR = 0.08  # of the plane's width, around the images, where no class is named
+_DARK = "#111111"  # on the plane's soft colours, on a dark page, too
+
+
+def piecewise_linear(
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="a trained run, an MLP with ReLU; without it, a small one is trained on the digits",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[str, typer.Option(help="three of the test set, from 0; the line is between the first two")] = (
+        "0,1,2"
+    ),
+    hidden: Annotated[str, typer.Option(help="units of each hidden layer; with --run, as the run has them")] = "32,32",
+    epochs: Annotated[int, typer.Option(min=1, help="of training; with --run, of the sigmoid network's")] = 20,
+    resolution: Annotated[int, typer.Option(min=8, help="points along each side of the plane")] = 500,
+    seed: Annotated[int, typer.Option(min=0, help="decides weights and batches")] = 0,
+) -> Article:
+    """A ReLU network is continuous and linear in pieces: they are counted along a line and in a plane, and drawn.
+
+    Where no hidden unit's sum z changes its sign, each max(z, 0) is z or 0 and the logits are affine in the input
+    (Montúfar, Pascanu, Cho & Bengio 2014). Such inputs are an intersection of half-spaces, so a piece is convex.
+
+    Along x(t) = A + t (B - A) the pieces are found exactly, layer by layer: inside a piece of the layers below, a
+    unit's sum is p + q t, and where t = -p/q lies inside, the piece breaks. In the plane the signs are taken on a grid,
+    which misses what is smaller than its cells: the number seen is a lower bound. A layer of n units parts d dimensions
+    into at most C(n,0) + … + C(n,d) pieces (Zaslavsky 1975), each of which the next layer can part again; the 2014
+    paper's theorem 4 says how many a network of such widths can have for sure. A sigmoid network bends everywhere.
+    """
+    numbers = whole_numbers("--images", images, least=0)
+    subject = of_run(run) if run else of_digits(whole_numbers("--hidden", hidden), epochs, seed)
+    corners = corners_of(subject.data, numbers)
+    sigmoid = trained(subject.data, subject.units(), Activation.sigmoid, epochs, seed)
+    names = [f"{subject.class_of(number)} (test:{number})" for number in numbers]
+    plane = plane_through(subject.network, corners, resolution)
+    line = Line(corners[0], corners[1])
+    pieces = line.pieces(subject.network)
+    return Article(
+        "piecewise_linear",
+        "The linear pieces of a ReLU network",
+        f"{subject.name}, hidden layers of {', '.join(map(str, subject.units()))} units; "
+        f"{', '.join(names)}; seed {seed}",
+        [
+            _line_section(subject, sigmoid, line, pieces, names),
+            _plane_section(subject, plane, numbers, names),
+            _bounds_section(subject.units(), len(pieces), plane.count()),
+            _sigmoid_section(subject, sigmoid, line, pieces),
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A trained ReLU network, in float64, and its data."""
+
+    name: str
+    data: DataModule
+    model: Classifier
+    network: ScratchMLP  # the same
+
+    def units(self) -> list[int]:
+        """Of each hidden layer."""
+        return [len(biases) for _, biases in self.network.layers[:-1]]
+
+    def class_of(self, number: int) -> str:
+        """What a test image shows, in words."""
+        return self.data.spec.classes[int(self.data.test.targets[number])]
+
+
+def of_run(folder: Path) -> Subject:
+    """What a run has trained. Raises UserError, as a ConfigurationError where it is no MLP with ReLU on images."""
+    opened = _opened(folder)
+    refuse_all_but_relu(opened.config.model)
+    require(opened.data.spec.kind is Kind.image, f"--run {folder} reads no images: name a run on images")
+    model = opened.model.double()
+    return Subject(str(folder), data_of(opened), model, scratch_copy(model, np.float64))
+
+
+def _opened(folder: Path) -> Trained:
+    """With this process's threads as they were."""
+    threads = torch.get_num_threads()
+    try:
+        return open_run(folder)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def refuse_all_but_relu(config: ModelConfig) -> None:
+    """Raise ConfigurationError unless the model is linear layers with ReLU between them, with an output a class."""
+    wanted = "set --run to an MLP with ReLU in all hidden layers"
+    if not isinstance(config, MLPConfig):
+        raise ConfigurationError(f"--run is no multilayer perceptron: {wanted}")
+    layers = config.hidden_layers()
+    others = sorted({layer.activation.name for layer in layers} - {Activation.relu.name})
+    require(not others, f"--run has the activation {' and '.join(others)}: {wanted}")
+    require(bool(layers), f"--run has no hidden layer, so that it is linear: {wanted}")
+    require(not any(layer.batch_norm for layer in layers), f"--run has batch norm: {wanted} and batch_norm=false")
+    require(config.outputs is None, f"--run has a single output: {wanted} and an output a class")
+
+
+def of_digits(hidden: Sequence[int], epochs: int, seed: int) -> Subject:
+    """A network trained here."""
+    data = prepared("digits", seed)
+    model = trained(data, hidden, Activation.relu, epochs, seed)
+    return Subject(f"digits, {epochs} epochs", data, model, scratch_copy(model, np.float64))
+
+
+def trained(data: DataModule, hidden: Sequence[int], activation: Activation, epochs: int, seed: int) -> Classifier:
+    """A network trained by Adam, in float64 from then on."""
+    torch.manual_seed(seed)
+    config = MLPConfig(hidden=list(hidden), activation=activation)
+    model = config.build(data.spec, AdamConfig(learning_rate=0.01), SchedulerConfig())
+    optimizer = model.optim.build(model.parameters())
+    for epoch in tqdm(range(epochs), delay=5, file=sys.stderr, disable=None):
+        for inputs, targets in batches_of(data, epoch):
+            optimizer.zero_grad()
+            model.loss(model(inputs), targets).backward()
+            optimizer.step()
+    return model.double().eval()
+
+
+def corners_of(data: DataModule, numbers: Sequence[int]) -> np.ndarray:
+    """The inputs (3, inputs) that the model reads of three test images. Raises ConfigurationError."""
+    require(len(set(numbers)) == len(numbers) == 3, "--images names other than three images: set such as 0,1,2")
+    count = len(data.test)
+    require(max(numbers) < count, f"--images {max(numbers)} is beyond the {count} test images: set less than {count}")
+    inputs = data.transform(data.test.inputs[torch.tensor(numbers)])
+    corners: np.ndarray = inputs.flatten(1).double().numpy()
+    flat = np.linalg.matrix_rank(corners[1:] - corners[0]) < 2
+    require(not flat, "--images names three that lie on one line: set others")
+    return corners
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """From one input (inputs,), where t is 0, to another, where it is 1."""
+
+    start: np.ndarray
+    end: np.ndarray
+
+    def pieces(self, network: ScratchMLP) -> "Pieces":
+        """Those of a ReLU network."""
+        return pieces_along(restricted(network, self.start, (self.end - self.start)[None]))
+
+    def at(self, t: np.ndarray) -> np.ndarray:
+        """Inputs (N, inputs)."""
+        return self.start + t[:, None] * (self.end - self.start)
+
+    def logits(self, model: Classifier) -> Curve:
+        """Of the model itself."""
+
+        @torch.inference_mode()
+        def logits(t: np.ndarray) -> np.ndarray:
+            return model(torch.from_numpy(self.at(t))).numpy()
+
+        return logits
+
+    def slopes(self, model: Classifier) -> Curve:
+        """The logits' derivatives by t, by autograd of the model itself."""
+
+        def slopes(t: np.ndarray) -> np.ndarray:
+            inputs = torch.from_numpy(self.at(t)).requires_grad_()
+            gradients = (torch.autograd.grad(one.sum(), inputs, retain_graph=True)[0] for one in model(inputs).T)
+            return np.stack([gradient.numpy() @ (self.end - self.start) for gradient in gradients], axis=1)
+
+        return slopes
+
+
+def restricted(network: ScratchMLP, origin: np.ndarray, directions: np.ndarray) -> ScratchMLP:
+    """The network of coordinates (B, d): its input is origin (inputs,) and so much of each direction (d, inputs)."""
+    (weights, biases), *others = network.layers
+    return ScratchMLP([(weights @ directions.T, weights @ origin + biases), *others], weights.dtype)
+
+
+def patterns_at(network: ScratchMLP, inputs: np.ndarray) -> np.ndarray:
+    """Which hidden units are above zero: (B, units of all layers)."""
+    _, *outputs, _ = network.forward(inputs)
+    return np.concatenate(outputs, axis=1) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """N pieces of a line: in piece n the logits are offsets[n] + t slopes[n], each of these (N, outputs)."""
+
+    ends: np.ndarray  # t (N + 1,), ascending from 0 to 1
+    layers: np.ndarray  # (N - 1,), of the unit whose sum is zero there, from 1
+    patterns: np.ndarray  # (N, units), which hidden units are above zero
+    offsets: np.ndarray
+    slopes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def inside(self, shares: np.ndarray) -> np.ndarray:
+        """t (N, S) at these shares (S,) of each piece."""
+        return self.ends[:-1, None] + shares * np.diff(self.ends)[:, None]
+
+    def bends(self) -> int:
+        """Break points at which the logits' slope changes: a unit that reaches no logit changes none."""
+        changes = np.abs(np.diff(self.slopes, axis=0)).max(1, initial=0)
+        return int((changes > _ROUNDING * np.abs(self.slopes).max()).sum())
+
+
+def pieces_along(network: ScratchMLP) -> Pieces:
+    """The pieces of a ReLU network of one input, t, from 0 to 1."""
+    ends, layers = np.array([0.0, 1.0]), np.zeros(0, int)
+    offsets, slopes = np.zeros((1, 1)), np.ones((1, 1))  # of what the next layer reads: t itself
+    patterns = np.zeros((1, 0), bool)
+    for number, (weights, biases) in enumerate(network.layers[:-1], 1):
+        offsets, slopes = offsets @ weights.T + biases, slopes @ weights.T
+        breaks = np.concatenate([ends[1:-1], found := zeros_inside(offsets, slopes, ends)])
+        order = np.argsort(breaks)
+        layers = np.concatenate([layers, np.full(len(found), number)])[order]
+        old_ends, ends = ends, np.array([0.0, *breaks[order], 1.0])
+        middles = (ends[:-1] + ends[1:]) / 2
+        parent = np.searchsorted(old_ends, middles) - 1
+        above = offsets[parent] + middles[:, None] * slopes[parent] > 0
+        offsets, slopes = offsets[parent] * above, slopes[parent] * above
+        patterns = np.concatenate([patterns[parent], above], axis=1)
+    weights, biases = network.layers[-1]
+    return Pieces(ends, layers, patterns, offsets @ weights.T + biases, slopes @ weights.T)
+
+
+def zeros_inside(offsets: np.ndarray, slopes: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Where a sum offsets + t slopes, (N, units) both, is zero inside its own piece: t (M,), ascending."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        zeros = -offsets / slopes
+    inside = (zeros > ends[:-1, None] + _SAME_T) & (zeros < ends[1:, None] - _SAME_T)
+    found = np.unique(zeros[inside])
+    return found[np.diff(found, prepend=-np.inf) > _SAME_T]
+
+
+def line_table(subject: Subject, line: Line, pieces: Pieces) -> Table:
+    """The pieces, and what speaks for their number: patterns and slopes by the models' own forward passes."""
+    middles = line.at(pieces.inside(np.array([0.5]))[:, 0])
+    patterns = patterns_at(subject.network, middles)
+    offset, change = deviations(subject.model, line, pieces)
+    counts = {f"break points of layer {layer}": int((pieces.layers == layer).sum())
+              for layer in range(1, len(subject.units()) + 1)}  # fmt: skip
+    counts |= {
+        "pieces": len(pieces),
+        "different activation patterns at their midpoints": len(np.unique(patterns, axis=0)),
+        "midpoints with the pattern that was worked out": int((patterns == pieces.patterns).all(1).sum()),
+        "break points at which the logits' slope changes": pieces.bends(),
+    }
+    errors = {"largest distance of a logit from its piece's line": offset,
+              "largest difference of slopes inside a piece": change}  # fmt: skip
+    rows: list[Row] = [{"quantity": name, "value": value} for name, value in (counts | errors).items()]
+    cells = [(name, formats.count(value)) for name, value in counts.items()]
+    cells += [(name, f"{value:.1e}") for name, value in errors.items()]
+    return Table(("along the line", ""), cells, "line", rows)
+
+
+def deviations(model: Classifier, line: Line, pieces: Pieces) -> tuple[float, float]:
+    """How far logits, and slopes by autograd, are from those of the pieces at most, at several places of each."""
+    t = pieces.inside(_INSIDE)
+    logits, slopes = (curve(t.ravel()).reshape(*t.shape, -1) for curve in (line.logits(model), line.slopes(model)))
+    expected = pieces.offsets[:, None] + t[..., None] * pieces.slopes[:, None]
+    return float(np.abs(logits - expected).max()), float(np.abs(slopes - pieces.slopes[:, None]).max())
+
+
+def _line_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: Pieces, names: Sequence[str]) -> Section:
+    text = (
+        f"From {names[0]} to {names[1]}. Top: the logits, coloured if they are the largest somewhere; "
+        "thin lines are break points. Middle: the layer of the unit that breaks there. Bottom: the slope of one logit, "
+        "a staircase with ReLU and a smooth curve for the network trained with sigmoid."
+    )
+    drawn = line_figure(subject, sigmoid, line, pieces, names)
+    return Section("Along a line", text, {"line": drawn}, line_table(subject, line, pieces))
+
+
+def line_figure(subject: Subject, sigmoid: Classifier, line: Line, pieces: Pieces, names: Sequence[str]) -> Figure:
+    """Logits, break points and slopes along the line."""
+    classes, layers = subject.data.spec.classes, len(subject.units())
+    logits = line.logits(subject.model)
+    with styled():
+        drawn = new_figure(10, 7.5)
+        drawn.set_layout_engine("constrained")
+        top, middle, bottom = drawn.subplots(3, 1, sharex=True, height_ratios=(4, 0.5 + 0.3 * layers, 3))
+        _draw_logits(top, logits, pieces, classes)
+        _draw_breaks(middle, pieces, layers)
+        _draw_slopes(bottom, line.slopes(sigmoid), pieces, int(logits(np.zeros(1)).argmax()), classes)
+        bottom.set(xlabel=f"t, from {names[0]} to {names[1]}", xlim=(0, 1))
+        drawn.align_ylabels()
+        return drawn
+
+
+def _draw_logits(axes: Axes, curve: Curve, pieces: Pieces, classes: Sequence[str]) -> None:
+    logits, winners = curve(pieces.ends), np.unique(curve(_DENSE).argmax(1))
+    axes.vlines(pieces.ends[1:-1], 0, 1, transform=axes.get_xaxis_transform(), color=GRID, linewidth=0.7)
+    axes.plot(pieces.ends, np.delete(logits, winners, axis=1), color=GREY, linewidth=0.8, alpha=0.7)
+    for place, color, line in zip(winners, cycle(COLORS[:-1]), cycle(["-", "--", "-.", ":"]), strict=False):
+        axes.plot(pieces.ends, logits[:, place], line, color=color, linewidth=2, label=classes[place])
+    axes.set_ylabel("logit")
+    axes.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _draw_breaks(axes: Axes, pieces: Pieces, layers: int) -> None:
+    for layer in range(1, layers + 1):
+        breaks = pieces.ends[1:-1][pieces.layers == layer]
+        axes.eventplot(breaks, lineoffsets=layer, linelengths=0.7, linewidths=1, color=INK)
+    axes.set_yticks(range(1, layers + 1))
+    axes.set(ylabel="layer", ylim=(layers + 0.5, 0.5))
+
+
+def _draw_slopes(axes: Axes, sigmoid: Curve, pieces: Pieces, place: int, classes: Sequence[str]) -> None:
+    axes.stairs(pieces.slopes[:, place], pieces.ends, baseline=None, color=COLORS[0], linewidth=1.5, label="ReLU")
+    axes.plot(_DENSE, sigmoid(_DENSE)[:, place], "--", color=COLORS[4], linewidth=1.5, label="sigmoid")
+    axes.set_ylabel(f"slope of {classes[place]}'s logit")
+    axes.grid(visible=True)
+    axes.legend(title="network", loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Activation patterns and predictions on a grid of R × R points in the plane through three inputs."""
+
+    along: np.ndarray  # (R,), from the first input towards the second
+    across: np.ndarray  # (R,), perpendicular to it
+    corners: np.ndarray  # (3, 2), the inputs there
+    regions: np.ndarray  # (R, R), a number for each pattern; rows across
+    classes: np.ndarray  # (R, R), predicted
+
+    def count(self, every: int = 1) -> int:
+        """Patterns seen on every so many of the grid's points."""
+        return len(np.unique(self.regions[::every, ::every]))
+
+
+def plane_through(network: ScratchMLP, corners: np.ndarray, resolution: int) -> Plane:
+    """The plane through three inputs (3, inputs), with what a ReLU network does in it."""
+    directions = orthonormal(corners[1] - corners[0], corners[2] - corners[0])
+    places = (corners - corners[0]) @ directions.T
+    margin = _MARGIN * np.ptp(places, axis=0).max()
+    along, across = np.linspace(places.min(0) - margin, places.max(0) + margin, resolution).T
+    patterns, classes = _on_grid(restricted(network, corners[0], directions), along, across)
+    _, regions = np.unique(patterns, axis=0, return_inverse=True)
+    return Plane(along, across, places, regions.reshape(classes.shape), classes)
+
+
+def orthonormal(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Two unit vectors (2, inputs) that span the same plane; the first keeps its direction."""
+    along = first / np.linalg.norm(first)
+    across = second - (second @ along) * along
+    return np.stack([along, across / np.linalg.norm(across)])
+
+
+def _on_grid(network: ScratchMLP, along: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Patterns (R · R, bytes), eight units a byte, and predicted classes (R, R) of a network of two inputs."""
+    patterns, classes = [], []
+    for height in tqdm(across, delay=5, file=sys.stderr, disable=None):
+        _, *outputs, logits = network.forward(np.stack([along, np.full_like(along, height)], axis=1))
+        patterns.append(np.packbits(np.concatenate(outputs, axis=1) > 0, axis=1))
+        classes.append(logits.argmax(1))
+    return np.concatenate(patterns), np.stack(classes)
+
+
+def _plane_section(subject: Subject, plane: Plane, numbers: Sequence[int], names: Sequence[str]) -> Section:
+    text = (
+        "Each colour is a piece, in which the network is linear; dark lines part what is predicted, dotted is the line "
+        "of the first figure. Distances are Euclidean, of the model's inputs. Pieces are convex, so that a pattern of "
+        "active units is one piece: as many as the grid's points show is a lower bound of the pieces in the window."
+    )
+    images = [subject.data.shown(subject.data.test.inputs[number]) for number in numbers]
+    pictures = [image for image in images if isinstance(image, np.ndarray)]
+    drawn = plane_figure(plane, pictures, names, subject.data.spec.classes)
+    return Section("In a plane", text, {"plane": drawn}, plane_table(plane))
+
+
+def plane_table(plane: Plane) -> Table:
+    """Pieces seen on ever finer grids: how far the last count is from the end."""
+    rows: list[Row] = [
+        {"points_a_side": -(-len(plane.along) // every), "pieces_seen": plane.count(every)} for every in (8, 4, 2, 1)
+    ]
+    cells = [(f"{row['points_a_side']}", f"{row['pieces_seen']:,}") for row in rows]
+    return Table(("points a side of the grid", "pieces seen"), cells, "plane", rows)
+
+
+def plane_figure(plane: Plane, images: Sequence[np.ndarray], names: Sequence[str], classes: Sequence[str]) -> Figure:
+    """Pieces, predictions and the three images."""
+    with styled():
+        drawn = new_figure(10, 7.5)
+        drawn.set_layout_engine("constrained")
+        grid = drawn.add_gridspec(3, 2, width_ratios=(5, 1))
+        axes = drawn.add_subplot(grid[:, 0])
+        _draw_regions(axes, plane)
+        _draw_predictions(axes, plane, classes)
+        _draw_corners(axes, plane)
+        for row, (image, name, letter) in enumerate(zip(images, names, "ABC", strict=True)):
+            _draw_image(drawn.add_subplot(grid[row, 1]), image, f"{letter}: {name}")
+        return drawn
+
+
+def _draw_regions(axes: Axes, plane: Plane) -> None:
+    extent = (plane.along[0], plane.along[-1], plane.across[0], plane.across[-1])
+    axes.imshow(soft_colors(plane.count())[plane.regions], origin="lower", extent=extent, interpolation="nearest")
+    axes.set(xlabel="distance from A towards B", ylabel="distance from the line through A and B")
+
+
+def soft_colors(count: int) -> np.ndarray:
+    """Pale colours (count, 3) of many hues, which differ in grey, too."""
+    numbers = np.random.default_rng(0).permutation(count)
+    hue, lightness = (numbers * 0.6180) % 1, (numbers * 0.7549) % 1
+    return hsv_to_rgb(np.stack([hue, np.full(count, 0.3), 0.78 + 0.22 * lightness], axis=1))
+
+
+def _draw_predictions(axes: Axes, plane: Plane, classes: Sequence[str]) -> None:
+    for place in np.unique(plane.classes):
+        rows, columns = np.nonzero(plane.classes == place)
+        if len(rows) < plane.classes.size:
+            axes.contour(plane.along, plane.across, plane.classes == place, [0.5], colors=_DARK, linewidths=1.2)
+        if len(rows) >= _LABELLED * plane.classes.size:
+            x, y = _label_place(plane, rows, columns)
+            _write(axes, x, y, classes[place], "normal")
+
+
+def _label_place(plane: Plane, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The coordinates (2,) of one of these grid points: near their mean, but not on an image."""
+    points = np.stack([plane.along[columns], plane.across[rows]], axis=1)
+    from_images = np.linalg.norm(points[:, None] - plane.corners, axis=2).min(1)
+    clear = from_images > _CLEAR * np.ptp(plane.along)
+    points = points[clear] if clear.any() else points
+    return points[np.linalg.norm(points - points.mean(0), axis=1).argmin()]
+
+
+def _draw_corners(axes: Axes, plane: Plane) -> None:
+    axes.plot(*plane.corners[:2].T, ":", color=_DARK, linewidth=1.5)
+    axes.plot(*plane.corners.T, "o", color="white", markeredgecolor=_DARK, markersize=8)
+    lift = 0.03 * (plane.across[-1] - plane.across[0])
+    for letter, (x, y) in zip("ABC", plane.corners, strict=True):
+        _write(axes, x, y + lift, letter, "bold")
+
+
+def _write(axes: Axes, x: float, y: float, text: str, weight: str) -> None:
+    halo = [withStroke(linewidth=3, foreground="white")]
+    axes.text(x, y, text, color=_DARK, ha="center", va="center", fontsize=12, weight=weight, path_effects=halo)
+
+
+def _draw_image(axes: Axes, image: np.ndarray, title: str) -> None:
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axes.set_title(short(title, 30), fontsize=9)
+    axes.set_axis_off()
+
+
+def _bounds_section(units: Sequence[int], on_line: int, in_plane: int) -> Section:
+    text = (
+        "Seen between the images and in the window. The bounds are for whole lines and planes, and for the best of all "
+        "weights."
+    )
+    rows: list[Row] = [
+        {"where": where, "pieces_seen": seen, "surely_possible": surely_possible(units, dimensions),
+         "at_most": at_most(units, dimensions)}
+        for where, seen, dimensions in (("line", on_line, 1), ("plane", in_plane, 2))
+    ]  # fmt: skip
+    columns = ("", "pieces seen", "possible for sure", "at most")
+    cells = [(str(row["where"]), *(_large(row[key]) for key in list(row)[1:])) for row in rows]
+    return Section("Beside what is possible", text, table=Table(columns, cells, "bounds", rows))
+
+
+def at_most(units: Sequence[int], dimensions: int) -> int:
+    """The product over the layers of C(n,0) + … + C(n,d)."""
+    return prod(sum(comb(count, chosen) for chosen in range(dimensions + 1)) for count in units)
+
+
+def surely_possible(units: Sequence[int], dimensions: int) -> int | None:
+    """Montúfar et al. 2014, theorem 4; None where a layer has fewer units than dimensions: it says nothing then."""
+    if min(units) < dimensions:
+        return None
+    folds = prod((count // dimensions) ** dimensions for count in units[:-1])
+    return folds * at_most(units[-1:], dimensions)
+
+
+def _large(value: str | float | None) -> str:
+    if value is None:
+        return formats.NONE
+    return f"{value:,}" if Decimal(value) < 1e12 else f"{Decimal(value):.1e}"
+
+
+def _sigmoid_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: Pieces) -> Section:
+    text = (
+        "The same layers trained with sigmoid, from the same seed on the same batches. Chord: from end to end of each "
+        "of the ReLU network's pieces, beside the logits at its midpoint. Second difference: the largest over the "
+        f"logits of |f(t - h) - 2 f(t) + f(t + h)| with h = 1/{_STEPS}."
+    )
+    models = {"ReLU": subject.model, "sigmoid": sigmoid}
+    rows: list[Row] = [{"network": name, "test_accuracy": accuracy(model, subject.data),
+                        **curvature(line.logits(model), pieces)} for name, model in models.items()]  # fmt: skip
+    cells = [
+        (str(row["network"]), f"{row['test_accuracy']:.2%}", f"{row['largest_distance_from_chord']:.1e}",
+         f"{row['smallest_second_difference']:.1e}", f"{row['share_bent']:.1%}")
+        for row in rows
+    ]  # fmt: skip
+    columns = ("network", "test accuracy", "largest distance from a chord", "smallest second difference",
+               f"second differences above {_ROUNDING:g}")  # fmt: skip
+    return Section("A sigmoid network has no pieces", text, table=Table(columns, cells, "sigmoid", rows))
+
+
+def curvature(logits: Curve, pieces: Pieces) -> dict[str, float]:
+    """How far the logits are from linear inside the pieces, and on equal steps of the whole line."""
+    middles = logits(pieces.inside(np.array([0.5]))[:, 0])
+    ends = logits(pieces.ends)
+    chord = np.abs(middles - (ends[:-1] + ends[1:]) / 2).max()
+    second = np.abs(np.diff(logits(_DENSE), 2, axis=0)).max(1)
+    return {
+        "largest_distance_from_chord": float(chord),
+        "smallest_second_difference": float(second.min()),
+        "share_bent": float((second > _ROUNDING).mean()),
+    }
+
+
+@torch.inference_mode()
+def accuracy(model: Classifier, data: DataModule) -> float:
+    """On the test set."""
+    predicted = model(data.transform(data.test.inputs).double()).argmax(1)
+    return float((predicted == data.test.targets).double().mean())

@@ -1,0 +1,113 @@
+"""Numbers that a network keeps: the document's sums, each part by hand, and what torch itself counts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dlproj.optim import AdamConfig, SGDConfig
+from dlproj.studies.live_bytes import LiveBytes
+from dlproj.studies.memory_footprint import (
+    NETWORKS,
+    OPTIMIZERS,
+    Shape,
+    build,
+    by_hand,
+    formula,
+    inference_bytes,
+    memory_footprint,
+    sums,
+    training_bytes,
+)
+
+DOCUMENT = Shape(inputs=100, hidden=50, outputs=10, batch=1)
+OTHER = Shape(inputs=7, hidden=5, outputs=3, batch=4)
+
+
+def test_the_documents_case_comes_to_its_sums():
+    rows = {row["kept"]: row for row in by_hand(DOCUMENT).rows}
+    assert (rows["inference"]["values"], rows["inference"]["bytes"]) == (5770, 23_080)
+    document = rows["training without the biases' gradients"]
+    assert (document["values"], document["bytes"]) == (11380, 45_520)
+    assert rows["training"]["values"] == 11440
+    assert [row["reported_values"] for row in list(rows.values())[-3:]] == [5770, 11380, None]
+    assert rows["weights"]["values"] + rows["biases"]["values"] == 5560
+
+
+def test_nothing_is_reported_of_another_case():
+    assert all(row["reported_values"] is None for row in by_hand(OTHER).rows)
+
+
+def test_a_batch_repeats_what_is_not_a_parameter():
+    # 8 · 5 + 6 · 3 = 58 parameters; 4 · (7 + 5 + 5 + 3) = 80 values; 4 · 13 of them have gradients
+    assert sums(OTHER) == {
+        "inference": 138,
+        "training without the biases' gradients": 138 + 50 + 52,
+        "training": 138 + 58 + 52,
+    }
+
+
+@pytest.mark.parametrize("shape", [DOCUMENT, OTHER])
+def test_both_ways_to_count_agree(shape):
+    assert formula("MLP", shape, training=False) == sums(shape)["inference"]
+    assert formula("MLP", shape, training=True) == sums(shape)["training"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_parameters_are_those_of_the_projects_network(name):
+    assert NETWORKS[name].parameters(OTHER) == build(name, OTHER, SGDConfig()).parameter_count()
+
+
+def test_the_live_bytes_of_an_mlp_by_hand():
+    # Parameters, x, z and h at once; o comes when z is gone.
+    assert inference_bytes("MLP", DOCUMENT) == 4 * (5560 + 100 + 50 + 50)
+    assert 4 * 2 * 5560 < training_bytes("MLP", DOCUMENT, SGDConfig())[0] < 4 * 11440
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_keeps_as_many_states_as_it_says(name):
+    config, states = OPTIMIZERS[name]
+    peak, kept = training_bytes("MLP", DOCUMENT, config)
+    assert kept == 4 * states * 5560
+    assert peak >= 4 * (2 + states) * 5560
+
+
+def test_every_optimizer_of_the_project_is_there():
+    folder = Path(__file__).parents[2] / "conf" / "optim"
+    assert set(OPTIMIZERS) == {file.stem for file in folder.glob("*.yaml")}
+
+
+def test_adam_keeps_two_numbers_more_a_weight_than_sgd():
+    plain, adam = (training_bytes("MLP", DOCUMENT, config)[0] for config in (SGDConfig(), AdamConfig()))
+    assert adam - plain == pytest.approx(4 * 2 * 5560, rel=0.01)
+
+
+def test_live_bytes_are_the_most_at_once():
+    with LiveBytes() as live:
+        first = torch.zeros(1000)
+        del first
+        second = torch.zeros(300)
+    assert live.peak == 4000
+    del second
+
+
+def test_a_forgotten_peak_does_not_count_but_what_is_held_does():
+    with LiveBytes() as live:
+        first = torch.zeros(1000)
+        kept = torch.zeros(10)
+        del first
+        live.forget_peak()
+        more = torch.zeros(20)
+    assert live.peak == 4 * 30
+    del kept, more
+
+
+def test_the_article_holds_both_networks_and_all_optimizers():
+    hand, counted, optimizers = memory_footprint(inputs=7, hidden=5, outputs=3, batch=2).sections
+    assert hand.table.name == "by_hand"
+    assert {(row["network"], row["use"]) for row in counted.table.rows} == {
+        (network, use) for network in NETWORKS for use in ("inference", "training")
+    }
+    assert [row["optimizer"] for row in optimizers.table.rows] == list(OPTIMIZERS)
+    assert set(counted.figures) | set(optimizers.figures) == {"batches", "optimizers"}
+    assert [axes.get_title(loc="left") for axes in counted.figures["batches"].axes] == list(NETWORKS)
