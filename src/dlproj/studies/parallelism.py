@@ -1,5 +1,6 @@
 """The same network by data parallelism and by model parallelism over two processes."""
 
+import sys
 from dataclasses import replace
 from typing import Annotated
 
@@ -30,7 +31,7 @@ def parallelism(
     """
     settings = [f"model.hidden=[{hidden}]", f"data.batch_size={batch}", "trainer.accelerator=cpu", "optim=sgd",
                 "optim.learning_rate=0.1"]  # fmt: skip
-    found = measured(plan(settings, [2], _SHOWN), steps)
+    found = measured(plan(settings, [2], _SHOWN), steps, progress=sys.stderr.isatty())
     text = "Reported: described, not measured. Plain SGD on made data, one thread a process; sent: a step and process."
     return Article(
         "parallelism",
