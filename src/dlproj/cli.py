@@ -355,10 +355,10 @@ def scaling(
     from dlproj.results.article import write_article
     from dlproj.results.table import print_table
     from dlproj.scaling.bench import measured, plan
-    from dlproj.scaling.cases import numbers_of
     from dlproj.scaling.report import article, measured_table
+    from dlproj.settings import whole_numbers
 
-    planned = plan(settings or [], numbers_of(processes), strategies or [])
+    planned = plan(settings or [], whole_numbers("--processes", processes, such_as="1,2,4"), strategies or [])
     found = measured(planned, steps, progress=sys.stderr.isatty())
     table = measured_table(found)
     print_table(table.columns, table.cells)

@@ -1,6 +1,7 @@
 """What every settings class uses to check itself, and the errors that a user can mend."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -129,3 +130,13 @@ def typed(cls: type[T], values: Mapping[str, Any], key: str) -> T:
         raise ConfigurationError(explain(error, f"{key}.")) from error
     except OverflowError as error:  # of a whole number as a float
         raise ConfigurationError(f"{key}: a number is too large: set a smaller one") from error
+
+
+def whole_numbers(option: str, text: str, least: int = 1, such_as: str = "16,32,64") -> list[int]:
+    """What "16,32,64" names, as an option's value. Raises ConfigurationError, naming the option."""
+    well_formed = re.fullmatch(r" *\d{1,6} *(, *\d{1,6} *)*", text)
+    numbers = [int(number) for number in text.split(",")] if well_formed else [-1]
+    require(
+        min(numbers) >= least, f"{option}={text} is no list of whole numbers from {least} on: set such as {such_as}"
+    )
+    return numbers

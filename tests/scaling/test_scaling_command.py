@@ -113,7 +113,7 @@ def test_a_misspelt_setting_is_one_line(tmp_path):
 def test_what_are_no_numbers_of_processes_is_refused(text):
     result = CliRunner().invoke(app, ["bench", "scaling", "--processes", text])
     assert isinstance(result.exception, ConfigurationError)
-    assert "names no numbers of processes: set such as 1,2,4" in str(result.exception)
+    assert "is no list of whole numbers from 1 on: set such as 1,2,4" in str(result.exception)
 
 
 def test_settings_compose_for_every_case():

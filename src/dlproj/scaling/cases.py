@@ -1,6 +1,5 @@
 """Which strategies on how many processes are measured, and the settings of each."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,13 +44,6 @@ class Case:
         if layout.micro_batches > 1:
             chosen.append(f"trainer.micro_batches={layout.micro_batches}")
         return chosen
-
-
-def numbers_of(text: str) -> list[int]:
-    """Of processes: "1,2,4". Raises ConfigurationError."""
-    well_formed = re.fullmatch(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*", text)
-    require(bool(well_formed), f"--processes {text} names no numbers of processes: set such as 1,2,4")
-    return [int(number) for number in text.split(",")]
 
 
 def layouts(processes: int, tensor_parallel: int = 2) -> list[Layout]:

@@ -26,8 +26,8 @@ from dlproj.models.losses import scores
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
-from dlproj.settings import require
-from dlproj.studies.timing import QUARTILES, Timings, error_bars, one_thread, parse_sizes
+from dlproj.settings import require, whole_numbers
+from dlproj.studies.timing import QUARTILES, Timings, error_bars, one_thread
 
 _EXPERIMENT = "mlp/batch_size"
 _SEARCH = "PYTORCH_NVML_BASED_CUDA_CHECK"
@@ -47,7 +47,7 @@ def batch_size_timing(
     b B outweighs a. An epoch has N / B steps, so that a larger batch ends it sooner, but moves the weights less often:
     at the same rate it learns less in as many epochs (Goodfellow, Bengio & Courville 2016, 8.1.3).
     """
-    chosen = parse_sizes("--sizes", sizes)
+    chosen = sorted(set(whole_numbers("--sizes", sizes)))
     require(max(chosen) <= samples, f"--sizes={sizes} has a batch above --samples={samples:,}: set smaller ones")
     with composing():
         overrides = [f"seed={seed}", f"trainer.max_epochs={epochs}", f"data.train_samples={samples}"]

@@ -18,8 +18,9 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
+from dlproj.settings import whole_numbers
 from dlproj.studies.live_bytes import LiveBytes
-from dlproj.studies.timing import QUARTILES, error_bars, one_thread, parse_sizes, timed
+from dlproj.studies.timing import QUARTILES, error_bars, one_thread, timed
 
 _REPORTED = {"gradient": 0.998e-3, "hessian": 27.0e-3}  # seconds, of 10 inputs and 10 outputs
 _REPORTED_UNITS = 10
@@ -41,7 +42,7 @@ def hessian(
     gives for the price of a few gradients (Pearlmutter 1994). Here H is known in closed form, too: the mean over the
     batch of (diag p - p pᵀ) ⊗ x xᵀ with p = softmax z (Böhning 1992), symmetric and with no eigenvalue below zero.
     """
-    units = sorted({*parse_sizes("--sizes", sizes), _REPORTED_UNITS})
+    units = sorted({*whole_numbers("--sizes", sizes), _REPORTED_UNITS})
     generator = torch.Generator().manual_seed(seed)
     with _forward_mode(), one_thread():
         exact = agreement(random_layer(_REPORTED_UNITS, batch, generator, torch.float64))

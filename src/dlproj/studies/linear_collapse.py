@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
-from dlproj.settings import ConfigurationError, require
+from dlproj.settings import require, whole_numbers
 
 Layer = tuple[Tensor, Tensor]  # weights (outputs, inputs) and biases (outputs,)
 _AT, _REPORTED_VALUE = 5.0, 37.0  # mlp document
@@ -69,12 +69,8 @@ def linear_collapse(
 
 def parse_widths(text: str) -> tuple[int, ...]:
     """Widths from "64,128,10". Raises ConfigurationError unless there are three or more, each 1 or more."""
-    try:
-        widths = tuple(map(int, text.split(",")))
-    except ValueError as error:
-        raise ConfigurationError(f"--widths={text} is no list of widths: set some such as 64,128,10") from error
+    widths = tuple(whole_numbers("--widths", text, such_as="64,128,10"))
     require(len(widths) > 2, f"--widths={text} is a single layer: set three widths or more, such as 64,128,10")
-    require(min(widths) > 0, f"--widths={text} has a width below 1: set 1 or more")
     return widths
 
 

@@ -19,7 +19,8 @@ from dlproj.machine import machine
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
-from dlproj.studies.timing import CPU, QUARTILES, Timings, error_bars, parse_sizes, seconds_of
+from dlproj.settings import whole_numbers
+from dlproj.studies.timing import CPU, QUARTILES, Timings, error_bars, seconds_of
 
 _REPORTED = {1024: 35.40e-3, 1025: 36.42e-3, 1026: 34.62e-3, 1028: 36.99e-3, 1032: 33.55e-3}  # seconds, on a CPU
 _TYPES = (torch.float32, torch.bfloat16)
@@ -53,7 +54,9 @@ def matmul_alignment(
     A product of N has 2N / (3 bytes a number) operations a byte. Where that is far above the processor's operations a
     second over its memory's bytes a second, memory is not what it waits for (Williams, Waterman & Patterson 2009).
     """
-    cases = measure(parse_sizes("--sizes", sizes), repetitions, seconds, torch.Generator().manual_seed(seed))
+    cases = measure(
+        sorted(set(whole_numbers("--sizes", sizes))), repetitions, seconds, torch.Generator().manual_seed(seed)
+    )
     rows = [case.row() for case in cases]
     memory = {device: memory_bytes_a_second(device) for device in devices()}
     kinds = groupby(cases, lambda case: (case.device, case.dtype))

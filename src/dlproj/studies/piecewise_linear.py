@@ -28,9 +28,9 @@ from dlproj.optim import AdamConfig, SchedulerConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, GRID, INK, new_figure, short, styled
-from dlproj.settings import ConfigurationError, require
+from dlproj.settings import ConfigurationError, require, whole_numbers
 from dlproj.studies.scratch import ScratchMLP
-from dlproj.studies.scratch_vs_framework import batches_of, prepared, scratch_copy, whole_numbers
+from dlproj.studies.scratch_vs_framework import batches_of, prepared, scratch_copy
 
 Curve = Callable[[np.ndarray], np.ndarray]  # of t (N,), the logits or their slopes (N, outputs) there
 _SAME_T = 1e-12  # zeros nearer to each other than this are one, parted by rounding

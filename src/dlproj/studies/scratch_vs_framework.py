@@ -1,6 +1,5 @@
 """A multilayer perceptron by hand in NumPy beside the project's: the same numbers, and each one's time."""
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, styled
-from dlproj.settings import one_of, require
+from dlproj.settings import one_of, whole_numbers
 from dlproj.studies.scratch import ScratchMLP
 
 _CHECKED_DEPTHS = range(4)
@@ -101,15 +100,6 @@ def _sections(checks: list[Table], timings: "Mapping[str, list[Timing]]", docume
             table=documented_table(documented),
         ),
     ]
-
-
-def whole_numbers(option: str, text: str, least: int = 1) -> list[int]:
-    """Of a list such as "64,256". Raises ConfigurationError, naming the option."""
-    well_formed = re.fullmatch(r"\d{1,5}(,\d{1,5})*", text)
-    numbers = [int(number) for number in text.split(",")] if well_formed else []
-    fits = bool(numbers) and min(numbers) >= least
-    require(fits, f"{option} {text!r} is no list of whole numbers from {least} to 99999: set such as 64,256")
-    return numbers
 
 
 def prepared(name: str, seed: int) -> DataModule:

@@ -1,6 +1,5 @@
-"""Repeated timings: at which sizes, on how many threads, their median and quartiles."""
+"""Repeated timings: on how many threads, their median and quartiles."""
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from dlproj.settings import require
 
 CPU = torch.device("cpu")
 QUARTILES = ("lower_quartile_seconds", "median_seconds", "upper_quartile_seconds")
@@ -61,10 +58,3 @@ def one_thread() -> Iterator[None]:
 def error_bars(lower: Sequence[float], middle: Sequence[float], upper: Sequence[float]) -> np.ndarray:
     """Lengths (2, N) of bars below and above the middles, as matplotlib takes them."""
     return np.abs(np.array([lower, upper]) - np.array(middle))
-
-
-def parse_sizes(option: str, text: str) -> list[int]:
-    """What "16,32,64" names, each once and by size. Raises ConfigurationError, naming the option."""
-    well_formed = re.fullmatch(r" *[1-9]\d{0,5} *(, *[1-9]\d{0,5} *)*", text)
-    require(bool(well_formed), f"{option}={text} is no list of sizes: set whole numbers from 1 on, such as 16,32,64")
-    return sorted({int(size) for size in text.split(",")})
