@@ -348,7 +348,7 @@ def scaling(
 
     The batch is shared, however many processes there are. The page goes on to 8 and 64 GPUs on paper.
 
-    Example: `dlproj bench scaling model.hidden=[2048,2048,2048] data.batch_size=512 --processes 1,2`
+    Example: `dlproj bench scaling 'model.hidden=[2048,2048,2048]' data.batch_size=512 --processes 1,2`
     """
     import shlex
 

@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from dlproj.cli import app
-from dlproj.experiments import composing
 from dlproj.optim import AdagradConfig, AdamConfig, SGDConfig
 from dlproj.scaling.bench import measured, plan
 from dlproj.scaling.cases import states_of
@@ -122,8 +121,6 @@ def test_settings_compose_for_every_case():
         "single", "layer_split", "ddp × 2", "fsdp × 2", "tensor_parallel × 2", "pipeline × 2", "ddp × 4", "fsdp × 4",
         "tensor_parallel × 4", "fsdp_tensor_parallel × 4", "pipeline × 4",
     ]  # fmt: skip
-    with composing():
-        for one in planned.outcomes:
-            layout = one.case.layout
-            assert one.config.data.batch_size * layout.data_parallel == 32
-            assert one.config.trainer.processes() == one.case.processes
+    for one in planned.outcomes:
+        assert one.config.data.batch_size * one.case.layout.data_parallel == 32
+        assert one.config.trainer.processes() == one.case.processes

@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from dlproj.cli import app
+from dlproj.studies import command
 from dlproj.studies.command import STUDIES, study
 
 
@@ -30,6 +31,16 @@ def test_without_a_name_it_lists_the_studies():
     result = CliRunner().invoke(app, ["study"], env={"COLUMNS": "200"}, catch_exceptions=False)
     assert result.exit_code == 0
     assert all(name in result.stdout for name in STUDIES)
+
+
+def test_all_of_them_leave_a_page_that_leads_to_theirs(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "STUDIES", ("activation_functions", "linear_collapse"))
+    result = CliRunner().invoke(app, ["study", "--output", str(tmp_path), "--all"], catch_exceptions=False)
+    assert result.exit_code == 0
+    index = (tmp_path / "index.html").read_text()
+    for name in command.STUDIES:
+        assert f'<a href="{name}/{name}.html">{name}</a>' in index
+        assert (tmp_path / name / f"{name}.html").exists()
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["activation_functions", "--largest", "many"], ["--fly"]])

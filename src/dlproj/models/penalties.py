@@ -38,8 +38,8 @@ class Penalties:
 
     def __call__(self) -> Tensor:
         """The sum, a scalar that gradients flow through."""
-        return torch.stack(self.here()).sum()
+        return torch.stack([penalty() for penalty in self.active]).sum()
 
     def here(self) -> list[Tensor]:
-        """Each one whose parameter is in this process: all but in a pipeline."""
+        """In a pipeline, each one whose parameter is in this process."""
         return [one() for one in self.active if not getattr(one.module, one.parameter).is_meta]

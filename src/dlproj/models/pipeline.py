@@ -81,9 +81,9 @@ class Pipeline:
         return (inputs,) if self.rank == 0 else ()
 
     def _from_last(self, values: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        empty = torch.empty(shape, dtype=self._dtype(), device=self.device) if values is None else values.detach()
-        torch.distributed.broadcast(empty, self.size - 1)
-        return empty
+        told = torch.empty(shape, dtype=self._dtype(), device=self.device) if values is None else values.detach()
+        torch.distributed.broadcast(told, self.size - 1)
+        return told
 
     def _dtype(self) -> torch.dtype:
         return next(self.stage.parameters()).dtype

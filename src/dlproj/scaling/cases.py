@@ -25,7 +25,11 @@ class Case:
     """A strategy on so many processes."""
 
     layout: Layout
-    processes: int
+
+    @property
+    def processes(self) -> int:
+        """One for each part of the work, but for layer_split, which has devices."""
+        return 1 if self.layout.strategy == "layer_split" else self.layout.ways()
 
     @property
     def name(self) -> str:
@@ -71,8 +75,8 @@ def cases(processes: Sequence[int], strategies: Sequence[str], devices: int) -> 
     """
     for name in strategies:
         require(name in STRATEGIES, f"{name} is no strategy: choose from {', '.join(STRATEGIES)}")
-    found = [Case(layout, n) for n in processes for layout in layouts(n)]
-    found[1:1] = [Case(Layout("layer_split", stages=devices), 1)]  # it is one process on all there are
+    found = [Case(layout) for n in processes for layout in layouts(n)]
+    found[1:1] = [Case(Layout("layer_split", stages=devices))]  # it is one process on all there are
     asked = ("single", *strategies)  # beside which the others are judged
     return [case for case in found if not strategies or case.layout.strategy in asked]
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -83,7 +84,7 @@ def _finish(article: Article | None, every: bool, output: Path) -> None:
 
 
 def _said_by(article: Article, command: str) -> Article:
-    return Article(article.name, article.title, f"{article.subtitle} · {command}", article.sections)
+    return replace(article, subtitle=f"{article.subtitle} · {command}")
 
 
 def _run_all(output: Path) -> None:
