@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dlproj.live_bytes import LiveBytes
 from dlproj.optim import AdamConfig, SGDConfig
-from dlproj.studies.live_bytes import LiveBytes
 from dlproj.studies.memory_footprint import (
     NETWORKS,
     OPTIMIZERS,

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -16,9 +17,9 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from torch.profiler import ProfilerActivity, profile
 
 from dlproj.config import Config
+from dlproj.live_bytes import LiveBytes
 from dlproj.scaling.cost import Job, Rates
 from dlproj.training.processes import rank, run_in_processes
 
@@ -60,10 +61,11 @@ def _measure(config: Config, steps: int) -> Measured:
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     data.setup()
-    watch = _Watch(steps, gpu=config.trainer.uses_gpu())
-    watch.memory.start()
-    model = config.model.build(data.spec, config.optim, config.scheduler)
-    with TemporaryDirectory() as folder:
+    live = LiveBytes()
+    watch = _Watch(steps, live, gpu=config.trainer.uses_gpu())
+    with TemporaryDirectory() as folder, ExitStack() as watch.counting:
+        watch.counting.enter_context(live)
+        model = config.model.build(data.spec, config.optim, config.scheduler)
         trainer = config.trainer.build([watch], [], Path(folder))
         trainer.fit(model, datamodule=data)
         weights = trainer.strategy.lightning_module_state_dict()  # all must ask
@@ -74,19 +76,23 @@ def _measure(config: Config, steps: int) -> Measured:
 class _Watch(Callback):
     """Counts what the first steps keep, and then what each of the others takes, all within their epochs."""
 
-    def __init__(self, steps: int, gpu: bool) -> None:
+    counting: ExitStack  # closed when memory is known
+
+    def __init__(self, steps: int, live: LiveBytes, gpu: bool) -> None:
         self.steps = steps
+        self.live = live
         self.gpu = gpu
-        self.memory = _PeakMemory(gpu)
         self.times: list[float] = []
         self._sent: list[int] = []
         self._seen = 0
         self._last: tuple[float, int | None] | None = None
 
     def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
-        """Have the data where it is in a run, before memory is counted."""
+        """Have the data where it is in a run, before a GPU's memory is counted."""
         trainer.datamodule.place(trainer.strategy.root_device)  # type: ignore[attr-defined]
-        self.memory.forget_the_past()
+        if self.gpu:
+            torch.cuda.reset_peak_memory_stats()
+            self._before = torch.cuda.memory_allocated()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Between epochs there is more than steps."""
@@ -100,7 +106,9 @@ class _Watch(Callback):
         """Note what has passed since the last one."""
         self._seen += 1
         if self._seen == _WATCHED:
-            self.kept_bytes = _most(self.memory.stop(), trainer)
+            self.counting.close()
+            kept = torch.cuda.max_memory_allocated() - self._before if self.gpu else self.live.peak
+            self.kept_bytes = _most(kept, trainer)
         now = self._now()
         if self._last and self._seen > _WARM_UP:
             self.times.append(now[0] - self._last[0])
@@ -131,39 +139,6 @@ def bytes_sent() -> int | None:
     except OSError:
         return None
     return next((int(line.split()[9]) for line in lines if line.split()[0] == "lo:"), None)
-
-
-class _PeakMemory:
-    """The most bytes of tensors since start(); on a GPU torch counts them, on the CPU its profiler lists them."""
-
-    def __init__(self, gpu: bool) -> None:
-        self._gpu = gpu
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # of the profiler, which would speak of a GPU that is not there
-        self._profile = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
-        self._before = 0
-
-    def start(self) -> None:
-        """Count from now on."""
-        self._profile.start()
-
-    def forget_the_past(self) -> None:
-        """On a GPU count from now on."""
-        if self._gpu:
-            torch.cuda.reset_peak_memory_stats()
-            self._before = torch.cuda.memory_allocated()
-
-    def stop(self) -> int:
-        """End, and return the most there was."""
-        self._profile.stop()
-        if self._gpu:
-            return torch.cuda.max_memory_allocated() - self._before
-        held = most = 0
-        events: Any = self._profile.profiler.kineto_results.events()  # type: ignore[union-attr]
-        for event in events:
-            if event.name() == "[memory]":
-                held += event.nbytes()
-                most = max(most, held)
-        return most
 
 
 def _probe(job: Job, kind: str) -> Rates:

@@ -27,7 +27,7 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.settings import require, whole_numbers
-from dlproj.studies.timing import QUARTILES, Timings, error_bars, one_thread
+from dlproj.studies.timing import QUARTILES, Timings, error_bars
 
 _EXPERIMENT = "mlp/batch_size"
 _SEARCH = "PYTORCH_NVML_BASED_CUDA_CHECK"
@@ -52,7 +52,7 @@ def batch_size_timing(
     with composing():
         overrides = [f"seed={seed}", f"trainer.max_epochs={epochs}", f"data.train_samples={samples}"]
         (point,) = points(_EXPERIMENT, [*overrides, "hydra.sweeper.params=null"])
-    with one_thread(), _no_search_for_gpus():
+    with _no_search_for_gpus():
         found = [
             measure(with_batch(point.config, size)) for size in tqdm(chosen, delay=5, file=sys.stderr, disable=None)
         ]

@@ -12,12 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table, write_article
 from dlproj.results.table import print_table
+from dlproj.studies.timing import one_thread
 
 STUDIES = (
     "activation_functions",
@@ -42,7 +42,8 @@ def run(arguments: Sequence[str]) -> None:
     app.callback(invoke_without_command=True, result_callback=_finish)(_begin)
     for name in STUDIES:
         app.command(name)(study(name))
-    typer.main.get_command(app)(list(arguments), prog_name="dlproj study")
+    with one_thread():
+        typer.main.get_command(app)(list(arguments), prog_name="dlproj study")
 
 
 def study(name: str) -> Study:
@@ -64,7 +65,6 @@ def _begin(
 
     Examples: `dlproj study activation_functions`, `dlproj study --all`
     """
-    torch.set_num_threads(1)  # small work: two threads that wait for busy cores made it ten times slower
     if every:
         _run_all(output)
     elif context.invoked_subcommand is None:

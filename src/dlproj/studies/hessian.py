@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from dlproj.live_bytes import LiveBytes
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
 from dlproj.settings import whole_numbers
-from dlproj.studies.live_bytes import LiveBytes
-from dlproj.studies.timing import QUARTILES, error_bars, one_thread, timed
+from dlproj.studies.timing import QUARTILES, error_bars, timed
 
 _REPORTED = {"gradient": 0.998e-3, "hessian": 27.0e-3}  # seconds, of 10 inputs and 10 outputs
 _REPORTED_UNITS = 10
@@ -44,7 +44,7 @@ def hessian(
     """
     units = sorted({*whole_numbers("--sizes", sizes), _REPORTED_UNITS})
     generator = torch.Generator().manual_seed(seed)
-    with _forward_mode(), one_thread():
+    with _forward_mode():
         exact = agreement(random_layer(_REPORTED_UNITS, batch, generator, torch.float64))
         row_by_row = timed(random_layer(_REPORTED_UNITS, batch, generator).hessian_by_rows, repetitions).median()
         rows = [

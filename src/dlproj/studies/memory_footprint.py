@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from dlproj.data.base import DataSpec, Kind
+from dlproj.live_bytes import LiveBytes
 from dlproj.models.classifier import Classifier, ModelConfig
 from dlproj.models.mlp import MLPConfig
 from dlproj.models.rnn import RNNConfig
@@ -27,8 +28,6 @@ from dlproj.optim import (
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
-from dlproj.studies.live_bytes import LiveBytes
-from dlproj.studies.timing import one_thread
 
 FLOAT32 = 4  # bytes
 _TIMES_THE_BATCH = (1, 4, 16, 64)
@@ -99,8 +98,7 @@ def memory_footprint(
     """
     shape = Shape(inputs, hidden, outputs, batch)
     subtitle = f"d = {inputs:,}, h = {hidden:,}, q = {outputs:,}, {batch:,} samples at once, float32"
-    with one_thread():
-        counted, optimizers = beside_torch(shape), optimizer_table(shape)
+    counted, optimizers = beside_torch(shape), optimizer_table(shape)
     return Article(
         "memory_footprint",
         "What a network keeps for inference and for training",

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -15,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from numpy.typing import DTypeLike
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -64,10 +62,9 @@ def scratch_vs_framework(
     }
     units = whole_numbers("--hidden", hidden)
     module = prepared(data, seed)
-    with one_thread():
-        timings = time_all(varied, steps, seed)
-        documented = time_steps(_DOCUMENTED_HIDDEN, _DOCUMENTED_BATCH, steps, seed, in_double=True)
-        checks = [gradient_table(module, seed), epoch_table(module, units, seed)]
+    timings = time_all(varied, steps, seed)
+    documented = time_steps(_DOCUMENTED_HIDDEN, _DOCUMENTED_BATCH, steps, seed, in_double=True)
+    checks = [gradient_table(module, seed), epoch_table(module, units, seed)]
     return Article(
         "scratch_vs_framework",
         "A network from scratch and by the framework",
@@ -205,18 +202,6 @@ def torch_steps(model: MLPClassifier) -> Callable[[Tensor, Tensor], None]:
         optimizer.step()
 
     return step
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch's and NumPy's arithmetic to one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 CPU = torch.device("cpu")
 QUARTILES = ("lower_quartile_seconds", "median_seconds", "upper_quartile_seconds")
@@ -46,11 +47,12 @@ def seconds_of(work: Callable[[], Any], device: torch.device, calls: int = 1) ->
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within it torch computes on one thread of the CPU: others would wait for each other in work this small."""
+    """Within it torch and NumPy compute on one thread of the CPU: two that wait for busy cores are ten times slower."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)
 
