@@ -14,24 +14,19 @@ from dlproj.models.rnn import RNNConfig
 from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.run import run
 from dlproj.settings import ConfigurationError
-from dlproj.studies.piecewise_linear import (
-    Line,
+from dlproj.studies.linear_pieces import (
     Pieces,
     at_most,
-    curvature,
-    deviations,
-    of_run,
     orthonormal,
     patterns_at,
     pieces_along,
-    piecewise_linear,
     plane_through,
-    refuse_all_but_relu,
     restricted,
     surely_possible,
 )
+from dlproj.studies.networks import scratch_copy
+from dlproj.studies.piecewise_linear import Line, curvature, deviations, of_run, piecewise_linear, refuse_all_but_relu
 from dlproj.studies.scratch import ScratchMLP
-from dlproj.studies.scratch_vs_framework import scratch_copy
 
 SPEC = DataSpec(Kind.features, (5,), ("a", "b", "c"))
 

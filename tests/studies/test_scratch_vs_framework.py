@@ -9,14 +9,9 @@ import torch
 
 from dlproj.data.base import DataSpec, Kind
 from dlproj.settings import ConfigurationError, whole_numbers
+from dlproj.studies.networks import batches_of, prepared
 from dlproj.studies.scratch import ScratchMLP, softmax_cross_entropy
-from dlproj.studies.scratch_vs_framework import (
-    batches_of,
-    gradient_difference,
-    prepared,
-    scratch_vs_framework,
-    train_both,
-)
+from dlproj.studies.scratch_vs_framework import gradient_difference, scratch_vs_framework, train_both
 
 SPEC = DataSpec(Kind.features, (6,), ("a", "b", "c"))
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import cycle
-from math import comb, prod
 from pathlib import Path
 from typing import Annotated
 
@@ -29,16 +28,24 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, GRID, INK, new_figure, short, styled
 from dlproj.settings import ConfigurationError, require, whole_numbers
+from dlproj.studies.linear_pieces import (
+    ROUNDING,
+    Pieces,
+    Plane,
+    at_most,
+    patterns_at,
+    pieces_along,
+    plane_through,
+    restricted,
+    surely_possible,
+)
+from dlproj.studies.networks import batches_of, prepared, scratch_copy
 from dlproj.studies.scratch import ScratchMLP
-from dlproj.studies.scratch_vs_framework import batches_of, prepared, scratch_copy
 
 Curve = Callable[[np.ndarray], np.ndarray]  # of t (N,), the logits or their slopes (N, outputs) there
-_SAME_T = 1e-12  # zeros nearer to each other than this are one, parted by rounding
 _STEPS = 1000
 _DENSE = np.linspace(0, 1, _STEPS + 1)  # t, for curves and second differences
-_ROUNDING = 1e-12  # a second difference below this is none
 _INSIDE = np.linspace(0.1, 0.9, 5)  # where a piece is looked at, as shares of its length
-_MARGIN = 0.25  # around the images in the plane, as a share of what they span
 _LABELLED = 0.005  # share of the plane from which a class is named in it
 _CLEAR = 0.08  # of the plane's width, around the images, where no class is named
 _DARK = "#111111"  # on the plane's soft colours, on a dark page, too
@@ -183,7 +190,7 @@ class Line:
     start: np.ndarray
     end: np.ndarray
 
-    def pieces(self, network: ScratchMLP) -> "Pieces":
+    def pieces(self, network: ScratchMLP) -> Pieces:
         """Those of a ReLU network."""
         return pieces_along(restricted(network, self.start, (self.end - self.start)[None]))
 
@@ -209,70 +216,6 @@ class Line:
             return np.stack([gradient.numpy() @ (self.end - self.start) for gradient in gradients], axis=1)
 
         return slopes
-
-
-def restricted(network: ScratchMLP, origin: np.ndarray, directions: np.ndarray) -> ScratchMLP:
-    """The network of coordinates (B, d): its input is origin (inputs,) and so much of each direction (d, inputs)."""
-    (weights, biases), *others = network.layers
-    return ScratchMLP([(weights @ directions.T, weights @ origin + biases), *others], weights.dtype)
-
-
-def patterns_at(network: ScratchMLP, inputs: np.ndarray) -> np.ndarray:
-    """Which hidden units are above zero: (B, units of all layers)."""
-    _, *outputs, _ = network.forward(inputs)
-    return np.concatenate(outputs, axis=1) > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pieces:
-    """N pieces of a line: in piece n the logits are offsets[n] + t slopes[n], each of these (N, outputs)."""
-
-    ends: np.ndarray  # t (N + 1,), ascending from 0 to 1
-    layers: np.ndarray  # (N - 1,), of the unit whose sum is zero there, from 1
-    patterns: np.ndarray  # (N, units), which hidden units are above zero
-    offsets: np.ndarray
-    slopes: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-    def inside(self, shares: np.ndarray) -> np.ndarray:
-        """t (N, S) at these shares (S,) of each piece."""
-        return self.ends[:-1, None] + shares * np.diff(self.ends)[:, None]
-
-    def bends(self) -> int:
-        """Break points at which the logits' slope changes: a unit that reaches no logit changes none."""
-        changes = np.abs(np.diff(self.slopes, axis=0)).max(1, initial=0)
-        return int((changes > _ROUNDING * np.abs(self.slopes).max()).sum())
-
-
-def pieces_along(network: ScratchMLP) -> Pieces:
-    """The pieces of a ReLU network of one input, t, from 0 to 1."""
-    ends, layers = np.array([0.0, 1.0]), np.zeros(0, int)
-    offsets, slopes = np.zeros((1, 1)), np.ones((1, 1))  # of what the next layer reads: t itself
-    patterns = np.zeros((1, 0), bool)
-    for number, (weights, biases) in enumerate(network.layers[:-1], 1):
-        offsets, slopes = offsets @ weights.T + biases, slopes @ weights.T
-        breaks = np.concatenate([ends[1:-1], found := zeros_inside(offsets, slopes, ends)])
-        order = np.argsort(breaks)
-        layers = np.concatenate([layers, np.full(len(found), number)])[order]
-        old_ends, ends = ends, np.array([0.0, *breaks[order], 1.0])
-        middles = (ends[:-1] + ends[1:]) / 2
-        parent = np.searchsorted(old_ends, middles) - 1
-        above = offsets[parent] + middles[:, None] * slopes[parent] > 0
-        offsets, slopes = offsets[parent] * above, slopes[parent] * above
-        patterns = np.concatenate([patterns[parent], above], axis=1)
-    weights, biases = network.layers[-1]
-    return Pieces(ends, layers, patterns, offsets @ weights.T + biases, slopes @ weights.T)
-
-
-def zeros_inside(offsets: np.ndarray, slopes: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Where a sum offsets + t slopes, (N, units) both, is zero inside its own piece: t (M,), ascending."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        zeros = -offsets / slopes
-    inside = (zeros > ends[:-1, None] + _SAME_T) & (zeros < ends[1:, None] - _SAME_T)
-    found = np.unique(zeros[inside])
-    return found[np.diff(found, prepend=-np.inf) > _SAME_T]
 
 
 def line_table(subject: Subject, line: Line, pieces: Pieces) -> Table:
@@ -354,49 +297,6 @@ def _draw_slopes(axes: Axes, sigmoid: Curve, pieces: Pieces, place: int, classes
     axes.set_ylabel(f"slope of {classes[place]}'s logit")
     axes.grid(visible=True)
     axes.legend(title="network", loc="center left", bbox_to_anchor=(1, 0.5))
-
-
-@dataclass(frozen=True, slots=True)
-class Plane:
-    """Activation patterns and predictions on a grid of R × R points in the plane through three inputs."""
-
-    along: np.ndarray  # (R,), from the first input towards the second
-    across: np.ndarray  # (R,), perpendicular to it
-    corners: np.ndarray  # (3, 2), the inputs there
-    regions: np.ndarray  # (R, R), a number for each pattern; rows across
-    classes: np.ndarray  # (R, R), predicted
-
-    def count(self, every: int = 1) -> int:
-        """Patterns seen on every so many of the grid's points."""
-        return len(np.unique(self.regions[::every, ::every]))
-
-
-def plane_through(network: ScratchMLP, corners: np.ndarray, resolution: int) -> Plane:
-    """The plane through three inputs (3, inputs), with what a ReLU network does in it."""
-    directions = orthonormal(corners[1] - corners[0], corners[2] - corners[0])
-    places = (corners - corners[0]) @ directions.T
-    margin = _MARGIN * np.ptp(places, axis=0).max()
-    along, across = np.linspace(places.min(0) - margin, places.max(0) + margin, resolution).T
-    patterns, classes = _on_grid(restricted(network, corners[0], directions), along, across)
-    _, regions = np.unique(patterns, axis=0, return_inverse=True)
-    return Plane(along, across, places, regions.reshape(classes.shape), classes)
-
-
-def orthonormal(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Two unit vectors (2, inputs) that span the same plane; the first keeps its direction."""
-    along = first / np.linalg.norm(first)
-    across = second - (second @ along) * along
-    return np.stack([along, across / np.linalg.norm(across)])
-
-
-def _on_grid(network: ScratchMLP, along: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Patterns (R · R, bytes), eight units a byte, and predicted classes (R, R) of a network of two inputs."""
-    patterns, classes = [], []
-    for height in tqdm(across, delay=5, file=sys.stderr, disable=None):
-        _, *outputs, logits = network.forward(np.stack([along, np.full_like(along, height)], axis=1))
-        patterns.append(np.packbits(np.concatenate(outputs, axis=1) > 0, axis=1))
-        classes.append(logits.argmax(1))
-    return np.concatenate(patterns), np.stack(classes)
 
 
 def _plane_section(subject: Subject, plane: Plane, numbers: Sequence[int], names: Sequence[str]) -> Section:
@@ -501,19 +401,6 @@ def _bounds_section(units: Sequence[int], on_line: int, in_plane: int) -> Sectio
     return Section("Beside what is possible", text, table=Table(columns, cells, "bounds", rows))
 
 
-def at_most(units: Sequence[int], dimensions: int) -> int:
-    """The product over the layers of C(n,0) + … + C(n,d)."""
-    return prod(sum(comb(count, chosen) for chosen in range(dimensions + 1)) for count in units)
-
-
-def surely_possible(units: Sequence[int], dimensions: int) -> int | None:
-    """Montúfar et al. 2014, theorem 4; None where a layer has fewer units than dimensions: it says nothing then."""
-    if min(units) < dimensions:
-        return None
-    folds = prod((count // dimensions) ** dimensions for count in units[:-1])
-    return folds * at_most(units[-1:], dimensions)
-
-
 def _large(value: str | float | None) -> str:
     if value is None:
         return formats.NONE
@@ -535,7 +422,7 @@ def _sigmoid_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: 
         for row in rows
     ]  # fmt: skip
     columns = ("network", "test accuracy", "largest distance from a chord", "smallest second difference",
-               f"second differences above {_ROUNDING:g}")  # fmt: skip
+               f"second differences above {ROUNDING:g}")  # fmt: skip
     return Section("A sigmoid network has no pieces", text, table=Table(columns, cells, "sigmoid", rows))
 
 
@@ -548,7 +435,7 @@ def curvature(logits: Curve, pieces: Pieces) -> dict[str, float]:
     return {
         "largest_distance_from_chord": float(chord),
         "smallest_second_difference": float(second.min()),
-        "share_bent": float((second > _ROUNDING).mean()),
+        "share_bent": float((second > ROUNDING).mean()),
     }
 
 

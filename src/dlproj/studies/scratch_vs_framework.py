@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -14,19 +14,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from numpy.typing import DTypeLike
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from dlproj.config import data_config
 from dlproj.data.base import DataModule, DataSpec, Kind
-from dlproj.data.batches import Batch, Block
+from dlproj.data.batches import Batch
 from dlproj.models.mlp import MLPClassifier, MLPConfig
 from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, styled
 from dlproj.settings import one_of, whole_numbers
-from dlproj.studies.scratch import ScratchMLP
+from dlproj.studies.networks import batches_of, prepared, scratch_copy
 
 _CHECKED_DEPTHS = range(4)
 _LEARNING_RATE = 0.1
@@ -99,39 +98,11 @@ def _sections(checks: list[Table], timings: "Mapping[str, list[Timing]]", docume
     ]
 
 
-def prepared(name: str, seed: int) -> DataModule:
-    """The data set in memory."""
-    module = data_config(name, ["batch_size=32"]).build(seed)
-    module.prepare_data()
-    module.setup()
-    return module
-
-
-def batches_of(module: DataModule, epoch: int) -> Iterator[Batch]:
-    """The training batches of an epoch, counted from 0."""
-    batches = module.train_dataloader()
-    batches.batch_sampler.sampler.set_epoch(epoch)
-    for batch in batches:
-        assert not isinstance(batch, Block)
-        yield batch
-
-
 def network(hidden: Sequence[int], spec: DataSpec, dtype: torch.dtype, seed: int) -> MLPClassifier:
     """The project's network, with ReLU and gradient descent."""
     torch.manual_seed(seed)
     model = MLPConfig(hidden=list(hidden)).build(spec, SGDConfig(learning_rate=_LEARNING_RATE), SchedulerConfig())
     return model.to(dtype)
-
-
-def linear_layers(model: nn.Module) -> list[nn.Linear]:
-    """From the inputs to the logits."""
-    return [module for module in model.modules() if isinstance(module, nn.Linear)]
-
-
-def scratch_copy(model: nn.Module, dtype: DTypeLike) -> ScratchMLP:
-    """The same network in NumPy, with a copy of the weights."""
-    layers = [(one.weight.detach().double(), one.bias.detach().double()) for one in linear_layers(model)]
-    return ScratchMLP([(weights.numpy(), biases.numpy()) for weights, biases in layers], dtype)
 
 
 def largest_difference(scratch: list[tuple[np.ndarray, np.ndarray]], theirs: list[Any]) -> float:

@@ -1,0 +1,39 @@
+"""The project's data and networks as the studies use them in plain loops."""
+
+from collections.abc import Iterator
+
+from numpy.typing import DTypeLike
+from torch import nn
+
+from dlproj.config import data_config
+from dlproj.data.base import DataModule
+from dlproj.data.batches import Batch, Block
+from dlproj.studies.scratch import ScratchMLP
+
+
+def prepared(name: str, seed: int) -> DataModule:
+    """The data set in memory."""
+    module = data_config(name, ["batch_size=32"]).build(seed)
+    module.prepare_data()
+    module.setup()
+    return module
+
+
+def batches_of(module: DataModule, epoch: int) -> Iterator[Batch]:
+    """The training batches of an epoch, counted from 0."""
+    batches = module.train_dataloader()
+    batches.batch_sampler.sampler.set_epoch(epoch)
+    for batch in batches:
+        assert not isinstance(batch, Block)
+        yield batch
+
+
+def linear_layers(model: nn.Module) -> list[nn.Linear]:
+    """From the inputs to the logits."""
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+
+
+def scratch_copy(model: nn.Module, dtype: DTypeLike) -> ScratchMLP:
+    """The same network in NumPy, with a copy of the weights."""
+    layers = [(one.weight.detach().double(), one.bias.detach().double()) for one in linear_layers(model)]
+    return ScratchMLP([(weights.numpy(), biases.numpy()) for weights, biases in layers], dtype)
