@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra.errors import HydraException
@@ -174,6 +175,22 @@ def test_a_setting_that_cannot_work_is_refused_in_one_line(overrides, composed):
     message = in_one_line(refused.value)
     assert message.startswith(REFUSED[overrides])
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("work", "asked"),
+    [
+        (lambda: torch.empty(10**14), " for 400000000000000 bytes more"),
+        (lambda: np.empty((10**7, 10**7)), " for 728. TiB more"),
+        (lambda: torch.empty(10**10, 10**10), ""),
+    ],
+)
+def test_too_little_memory_is_one_line(work, asked):
+    with pytest.raises((RuntimeError, MemoryError)) as refused:
+        work()
+    assert can_be_mended(refused.value)
+    assert in_one_line(refused.value).startswith(f"memory does not suffice{asked}: set something smaller")
+    assert not can_be_mended(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_half_precision_on_the_cpu_is_refused(composed):

@@ -1,6 +1,7 @@
 """What the command line needs beside Hydra: unique run folders, and errors in one line."""
 
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -35,6 +36,8 @@ def stamp() -> None:
 
 
 _TOLD = (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # which say what is wrong
+# What torch's RuntimeErrors say of memory: on the CPU, of a size beyond 64 bits, on Windows, on a GPU.
+_NO_MEMORY = ("can't allocate memory", "size calculation overflowed", "not enough memory", "out of memory")
 _SHOW_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -90,7 +93,13 @@ def _shown_as(job: str) -> Iterator[None]:
 
 def can_be_mended(error: Exception) -> bool:
     """Whether in_one_line() says of it what to do."""
-    return isinstance(error, _TOLD) or _failed_in_hydra(error)
+    return isinstance(error, _TOLD) or lacks_memory(error) or _failed_in_hydra(error)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether Python, NumPy or torch asked for more memory than there is."""
+    words = str(error) if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or any(sign in words for sign in _NO_MEMORY)
 
 
 def _failed_in_hydra(error: Exception) -> bool:
@@ -109,6 +118,10 @@ def _show(error: Exception, prefix: str = "") -> None:
 
 def in_one_line(error: BaseException) -> str:
     """What went wrong and what to set instead."""
+    if lacks_memory(error):
+        asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
+        much = f" for {asked[1]} more" if asked else ""
+        return f"memory does not suffice{much}: set something smaller, such as data.batch_size or the model's layers"
     words = _in_words(error)
     if not isinstance(error, _TOLD) and not str(error).startswith("Config group override"):
         words = (f"the command line cannot be used ({type(error).__name__}: {words}): a group of settings takes the "

@@ -38,7 +38,7 @@ from dlproj.optim import (
 from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.files import YAML_ERRORS, read_yaml_text, write_whole
 from dlproj.results.reference import ReferenceConfig
-from dlproj.settings import ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
+from dlproj.settings import LARGEST_SEED, ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
 from dlproj.training.callbacks import CallbacksConfig
 from dlproj.training.sweep_config import SweepConfig
 from dlproj.training.trainer import StrategyName, TrainerConfig
@@ -89,7 +89,7 @@ class Config:
     seed: int = 0  # of everything random, 0 or more
 
     def __post_init__(self) -> None:
-        within("seed", self.seed, "[0, 4294967295]")
+        within("seed", self.seed, f"[0, {LARGEST_SEED}]")
         require(bool(self.name), "name is empty: set a word for the folder's name")
         self._check_processes()
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)

@@ -14,6 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 T = TypeVar("T")
 
 
+LARGEST_SEED = 2**32 - 1
 VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
 
 

@@ -8,25 +8,9 @@ import torch
 
 from dlproj.models.activations import Activation
 from dlproj.models.initializers import Initializer
-from dlproj.studies.initialisation_signal import (
-    CONFIGS,
-    NET,
-    VARIANCES,
-    answers,
-    factors,
-    gradient_to_he,
-    gradients,
-    initialisation_signal,
-    measure,
-    predict,
-    random_layers,
-    start,
-)
-
-
-@pytest.fixture(scope="module")
-def starts():
-    return {name: start(CONFIGS[name], 40, 10, 0) for name in (Initializer.normal, Initializer.he_normal)}
+from dlproj.studies import chance
+from dlproj.studies.initial_weights import CONFIGS, VARIANCES, random_layers
+from dlproj.studies.initialisation_signal import across, ends, initialisation_signal, measure, predict, predicted
 
 
 def test_each_initialiser_is_there():
@@ -37,7 +21,7 @@ def test_each_initialiser_is_there():
 
 @pytest.mark.parametrize("name", VARIANCES)
 def test_the_drawn_weights_have_the_stated_variance(name):
-    (layer,) = random_layers(CONFIGS[name], (300, 200), 0)
+    (layer,) = random_layers(name, (300, 200), 0)
     # of 60,000 draws the mean square has a relative standard error of at most √(2/60,000) = 0.6 %
     assert float(layer.weight.detach().square().mean()) == pytest.approx(VARIANCES[name](300, 200), rel=0.025)
     assert not layer.bias.any()
@@ -48,7 +32,7 @@ def test_he_keeps_the_variance_through_relus_and_glorot_halves_it_by_the_layer()
     # a draw's variance has a relative variance of (1 + 5/width)^depth - 1 at most: 4 standard errors of the mean
     bound = 4 * math.sqrt(((1 + 5 / width) ** depth - 1) / seeds)
     for name, start_at, factor in ((Initializer.he_normal, 2, 1), (Initializer.glorot_uniform, 1, 0.5)):
-        drawn = [measure(CONFIGS[name], Activation.relu, depth, width, 32, seed) for seed in range(seeds)]
+        drawn = [measure(name, Activation.relu, depth, width, 32, seed) for seed in range(seeds)]
         forward = sum(signal.forward for signal in drawn) / seeds
         backward = sum(signal.backward for signal in drawn) / seeds
         expected = [factor**layer for layer in range(depth)]
@@ -86,7 +70,7 @@ def test_predictions_are_integrals_over_the_normal_distribution():
 
 @pytest.mark.parametrize("activation", [Activation.sigmoid, Activation.tanh])
 def test_wide_layers_do_as_predicted(activation):
-    signal = measure(CONFIGS[Initializer.glorot_normal], activation, 5, 400, 64, 0)
+    signal = measure(Initializer.glorot_normal, activation, 5, 400, 64, 0)
     forward, backward = predict(1.0, activation, 5)
     # each layer's mean square is over 400 units at least: √(2/400) = 7 % an error, which smooth functions dampen
     assert signal.forward.tolist() == pytest.approx(forward, rel=0.2)
@@ -94,52 +78,60 @@ def test_wide_layers_do_as_predicted(activation):
 
 
 def test_sigmoids_forget_their_inputs_and_zeros_pass_nothing():
-    signal = measure(CONFIGS[Initializer.glorot_normal], Activation.sigmoid, 6, 64, 16, 0)
+    signal = measure(Initializer.glorot_normal, Activation.sigmoid, 6, 64, 16, 0)
     assert signal.share[0] > 0.9
     assert signal.share[-1] < 1e-4
-    nothing = measure(CONFIGS[Initializer.zeros], Activation.relu, 3, 8, 4, 0)
+    nothing = measure(Initializer.zeros, Activation.relu, 3, 8, 4, 0)
     assert not nothing.forward.any()
     assert not nothing.backward.any()
 
 
-def test_the_factors_of_the_documents_net_by_hand(starts):
-    rows = [row for row in factors(starts).rows if row["initializer"] == "normal"]
-    # nσ² with σ² = 1e-4; behind a ReLU half of it
-    expected = [0.0784, 0.0256, 0.0128, 0.0064, 0.0032]
-    assert [row["factor_predicted"] for row in rows] == pytest.approx(expected, rel=1e-12)
-    assert rows[-1]["product_predicted"] == pytest.approx(5.2613e-10, rel=1e-4)
-    for row, inputs, outputs in zip(rows, NET[:-1], NET[1:], strict=True):
-        error = math.sqrt((2 / outputs + 5 / inputs) / 10)  # of 10 nets' mean
-        assert row["factor_measured"] == pytest.approx(row["factor_predicted"], rel=4 * error)
+@pytest.mark.parametrize("activation", [Activation.elu, Activation.swish, Activation.prelu, Activation.tanh])
+@pytest.mark.parametrize("variance", [1e-8, 1.0, 1e2])
+def test_predictions_are_integrals_by_a_finer_rule(activation, variance):
+    z = torch.linspace(-14, 14, 1_000_001, dtype=torch.float64)
+    density = (-z.square() / 2).exp() / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    x = math.sqrt(variance) * z
+    value, slope = {  # written out here, with torch's first slope of the parametric ReLU
+        Activation.elu: (x.expm1().where(x < 0, x), x.exp().clamp(max=1)),
+        Activation.swish: (x * x.sigmoid(), x.sigmoid() + x * x.sigmoid() * (-x).sigmoid()),
+        Activation.prelu: (x.where(x > 0, 0.25 * x), (x > 0).double() * 0.75 + 0.25),
+        Activation.tanh: (x.tanh(), 1 / x.clamp(-300, 300).cosh().square()),
+    }[activation]
+    forward, backward = predict(variance, activation, 2)
+    assert forward[1] == pytest.approx(variance * float((value.square() * density).sum()), rel=1e-5)
+    below = float((slope.square() * density).sum())
+    assert backward[0] / backward[1] == pytest.approx(variance * below, rel=1e-5)
 
 
-def test_weights_c_times_as_large_make_a_relu_nets_outputs_c_times_as_large_a_layer(starts):
-    # the same draws scaled: σ/σ(He) of each layer by hand
-    scale = [0.01 * math.sqrt(inputs / 2) for inputs in NET[:-1]]
-    small, he = (starts[name].squares.sqrt() for name in starts)
-    assert (small / he).tolist() == pytest.approx([1, *np.cumprod(scale)], rel=1e-4)
-    assert gradient_to_he(Initializer.normal, 0) == pytest.approx(math.prod(scale[1:]), rel=1e-12)
-    assert gradient_to_he(Initializer.normal, 0) == pytest.approx(8.192e-5, rel=1e-3)
-    assert gradient_to_he(Initializer.he_uniform, 3) == 1
+def test_the_ends_are_the_last_layers_sums_and_the_first_layers_gradients():
+    depth, width, name = 4, 50, Initializer.he_normal
+    signal = measure(name, Activation.sigmoid, depth, width, 16, 0)
+    (row,) = ends({(name, Activation.sigmoid): signal}, depth, width)
+    forward, backward = predict(width * 2 / width, Activation.sigmoid, depth)
+    assert (row["forward_predicted"], row["backward_predicted"]) == (forward[-1], backward[0])
+    assert (row["forward_measured"], row["backward_measured"]) == (signal.forward[-1], signal.backward[0])
+    assert row["forward_predicted"] == pytest.approx(2 * 0.2762, rel=0.01)  # E[σ(z)²] of z from N(0, 0.55)
+    assert row["backward_measured"] < signal.backward[-1] / 100
+    assert predicted(Initializer.ones, Activation.sigmoid, depth, width) == (None, None)
 
 
-def test_only_small_weights_leave_the_net_where_it_is(starts):
-    steps = {(row["initializer"], row["layer"]): row["steps_to_move"] for row in gradients(starts).rows}
-    assert steps["normal", "784 → 512"] > 100 * 2350
-    assert steps["he_normal", "784 → 512"] < 2350 / 10
-    first, he = answers(starts).rows
-    assert (first["reported_test_accuracy"], he["reported_test_accuracy"]) == (0.1095, None)
-    assert first["loss"] == pytest.approx(math.log(10), rel=1e-6)
-    assert first["farthest_from_a_tenth"] < 1e-4 < 0.01 < he["farthest_from_a_tenth"]
+def test_each_initialiser_and_activation_has_its_cell():
+    rows = [{"initializer": one, "of": value, "expected": 2 * value or None} for one in "ab" for value in range(8)]
+    table = across(rows, "of", "expected")
+    assert len(table.columns) == 10
+    assert table.cells[1] == ["b", *"01234567", "0.50 to 0.50"]
 
 
-def test_the_article_is_the_same_for_the_same_seed_and_leaves_torchs_generator_alone():
+def test_the_article_is_the_same_for_the_same_seed_and_leaves_torchs_generator_alone(monkeypatch):
+    monkeypatch.setattr(chance, "STEPS", 2)
     before = torch.random.get_rng_state()
     one, same, other = (initialisation_signal(3, 8, 4, 1, seed) for seed in (1, 1, 2))
     assert torch.equal(before, torch.random.get_rng_state())
     tables = [[section.table.rows for section in article.sections if section.table] for article in (one, same, other)]
     assert tables[0] == tables[1]
     assert tables[0] != tables[2]
+    assert len(tables[0][0]) == len(Initializer) * 8
     (figure,) = one.sections[0].figures.values()
     assert [axes.get_title(loc="left") for axes in figure.axes[:3]] == ["relu", "sigmoid", "tanh"]
     assert {len(axes.lines) for axes in figure.axes} == {len(Initializer) - 1}

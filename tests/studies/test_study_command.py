@@ -4,10 +4,12 @@ import csv
 import inspect
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
 from dlproj.cli import app
+from dlproj.settings import ConfigurationError
 from dlproj.studies import command
 from dlproj.studies.command import STUDIES, study
 
@@ -20,10 +22,11 @@ def test_a_study_prints_its_tables_and_writes_its_page_with_figures_and_tables(t
     page = (folder / "activation_functions.html").read_text()
     assert "inputs from -5 to 5" in page
     assert page.count("<svg ") == 1
+    assert '<p class="introduction">Derivatives come from torch&#39;s autograd in float64' in page
     assert "http://" not in page.replace("http://www.w3.org", "")  # of SVG's name space
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     with (folder / "sigmoid.csv").open() as file:
-        assert [row["x"] for row in csv.DictReader(file)] == ["10.0", "5.0", "0.0"]
+        assert [row["x"] for row in csv.DictReader(file)] == ["-10.0", "-5.0", "0.0", "5.0", "10.0"]
     assert "x\treported\tmeasured" in result.stdout.splitlines()
 
 
@@ -41,6 +44,31 @@ def test_all_of_them_leave_a_page_that_leads_to_theirs(tmp_path, monkeypatch):
     for name in command.STUDIES:
         assert f'<a href="{name}/{name}.html">{name}</a>' in index
         assert (tmp_path / name / f"{name}.html").exists()
+
+
+def test_the_folder_may_be_named_after_the_study_and_is_tried_before_it_runs(tmp_path, monkeypatch):
+    arguments = ["study", "linear_collapse", "--output", str(tmp_path / "new")]
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    assert (tmp_path / "new" / "linear_collapse" / "linear_collapse.html").exists()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(torch.linalg, "svdvals", None)
+    with pytest.raises(ConfigurationError, match=r"cannot be written to .*: choose another folder"):
+        CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "file")], catch_exceptions=False)
+
+
+def test_what_is_done_of_all_of_them_is_on_the_page_when_one_fails(tmp_path, monkeypatch):
+    def failing():
+        raise MemoryError
+
+    monkeypatch.setattr("dlproj.studies.hessian.hessian", failing)
+    monkeypatch.setattr(command, "STUDIES", ("linear_collapse", "hessian"))
+    assert CliRunner().invoke(app, ["study", "--output", str(tmp_path), "--all"]).exit_code == 1
+    assert "linear_collapse.html" in (tmp_path / "index.html").read_text()
+
+
+def test_all_of_them_and_one_are_too_many(tmp_path):
+    with pytest.raises(ConfigurationError, match="--all runs hessian, too: leave one of them out"):
+        CliRunner().invoke(app, ["study", "--output", str(tmp_path), "--all", "hessian"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["activation_functions", "--largest", "many"], ["--fly"]])

@@ -7,12 +7,10 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from dlproj.data.files import brief
 from dlproj.results.comparison import as_csv
-from dlproj.results.files import write_whole
+from dlproj.results.files import write_whole, writing_to
 from dlproj.results.report import template
 from dlproj.results.style import png, svg
-from dlproj.settings import ConfigurationError
 
 Row = Mapping[str, str | float | None]
 
@@ -46,6 +44,7 @@ class Article:
     title: str
     subtitle: str
     sections: Sequence[Section]
+    introduction: Sequence[str] = ()  # paragraphs
 
 
 def write_article(article: Article, folder: Path) -> list[Path]:
@@ -56,11 +55,9 @@ def write_article(article: Article, folder: Path) -> list[Path]:
         if section.table and section.table.name:
             files[f"{section.table.name}.csv"] = as_csv([dict(row) for row in section.table.rows])
     files[f"{article.name}.html"] = as_html(article)  # last: drawn as SVG, a figure loses its background
-    try:
+    with writing_to(folder):
         for name, content in files.items():
             write_whole(folder / name, content)
-    except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be written to ({brief(error)}): choose another folder") from error
     return [folder / name for name in files]
 
 

@@ -2,12 +2,16 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import yaml
 
-from dlproj.settings import DataError
+from dlproj.data.files import brief
+from dlproj.settings import ConfigurationError, DataError
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, and not in every build
 # The last four are of the YAML library, on `!!bool x`, `!!int ""`, `!!timestamp x` and `? []: x`.
@@ -21,6 +25,22 @@ def write_whole(path: Path, content: str | bytes) -> None:
     beside = path.with_name(path.name + ".tmp")
     beside.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(beside, path)
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Raise ConfigurationError for what cannot be written within."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be written to ({brief(error)}): choose another folder") from error
+
+
+def make_folder(folder: Path) -> None:
+    """For files to come. Raises ConfigurationError where none can be written, rather than after hours of work."""
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
 
 
 def read_json(path: Path) -> dict[str, Any]:

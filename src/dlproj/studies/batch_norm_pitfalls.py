@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
+from dlproj.settings import LARGEST_SEED
 
 _EPS, _MOMENTUM = 1e-5, 0.1  # torch's
 _BATCHES = ((1.0, 2.0, 3.0), (1.0, 0.0, -1.0))  # the sample 1 in two batches
@@ -27,7 +28,7 @@ def batch_norm_pitfalls(
     largest_batch: Annotated[int, typer.Option(min=32, help="batches of 2, 4, 8, … up to LARGEST_BATCH")] = 512,
     draws: Annotated[int, typer.Option(min=2, help="random batches of each size")] = 2000,
     steps: Annotated[int, typer.Option(min=1, help="training steps over which running statistics are followed")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="of the random batches")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the random batches")] = 0,
 ) -> Article:
     """Where batch normalisation does what one may not expect, each case by torch.nn.BatchNorm1d beside the formula.
 

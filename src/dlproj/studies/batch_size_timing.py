@@ -1,7 +1,6 @@
 """What the batch size does to the time of a step and to what ten epochs learn."""
 
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from dlproj.config import Config
 from dlproj.data.batches import Batch, TrainingBatches
@@ -26,7 +24,8 @@ from dlproj.models.losses import scores
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
-from dlproj.settings import require, whole_numbers
+from dlproj.settings import LARGEST_SEED, require, whole_numbers
+from dlproj.studies.progress import progress
 from dlproj.studies.timing import QUARTILES, Timings, error_bars
 
 _EXPERIMENT = "mlp/batch_size"
@@ -37,7 +36,7 @@ def batch_size_timing(
     sizes: Annotated[str, typer.Option(help="samples a batch")] = "16,32,64,128,256,512,1024",
     epochs: Annotated[int, typer.Option(min=1, help="of training")] = 10,
     samples: Annotated[int, typer.Option(min=1, help="to train on")] = 8000,
-    seed: Annotated[int, typer.Option(min=0, help="of the weights and the order of the samples")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the weights and the order of the samples")] = 0,
 ) -> Article:
     """Time a batch, a sample and an epoch, and test accuracy, as the batch grows.
 
@@ -53,9 +52,7 @@ def batch_size_timing(
         overrides = [f"seed={seed}", f"trainer.max_epochs={epochs}", f"data.train_samples={samples}"]
         (point,) = points(_EXPERIMENT, [*overrides, "hydra.sweeper.params=null"])
     with _no_search_for_gpus():
-        found = [
-            measure(with_batch(point.config, size)) for size in tqdm(chosen, delay=5, file=sys.stderr, disable=None)
-        ]
+        found = [measure(with_batch(point.config, size)) for size in progress(chosen, "batch sizes")]
     fits = fit_rows(found)
     return Article(
         "batch_size_timing",

@@ -3,6 +3,7 @@
 A study is a function of a module of its own name; what it returns is written as a page, figures and tables.
 """
 
+import inspect
 import shlex
 import sys
 import time
@@ -10,13 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table, write_article
+from dlproj.results.files import make_folder
 from dlproj.results.table import print_table
+from dlproj.settings import require
 from dlproj.studies.timing import one_thread
 
 STUDIES = (
@@ -39,9 +42,9 @@ Study = Callable[..., Article]
 def run(arguments: Sequence[str]) -> None:
     """Run what follows `dlproj study` on the command line."""
     app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-    app.callback(invoke_without_command=True, result_callback=_finish)(_begin)
+    app.callback(invoke_without_command=True)(_begin)
     for name in STUDIES:
-        app.command(name)(study(name))
+        app.command(name)(_written(study(name)))
     with one_thread():
         typer.main.get_command(app)(list(arguments), prog_name="dlproj study")
 
@@ -52,12 +55,14 @@ def study(name: str) -> Study:
     return found
 
 
+Output = Annotated[Path, typer.Option(metavar="FOLDER", help="for the pages; each study has a folder of its own in it")]
+_OUTPUT = Path("logs/studies")
+
+
 def _begin(
     context: typer.Context,
     every: Annotated[bool, typer.Option("--all", help="all of them, with their defaults")] = False,
-    output: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="for the pages; each study has a folder of its own in it")
-    ] = Path("logs/studies"),
+    output: Output = _OUTPUT,
 ) -> None:
     """Make the documents' figures and measurements again, what was reported beside what is measured.
 
@@ -65,39 +70,54 @@ def _begin(
 
     Examples: `dlproj study activation_functions`, `dlproj study --all`
     """
+    name = context.invoked_subcommand
+    require(not (every and name), f"--all runs {name}, too: leave one of them out")
     if every:
         _run_all(output)
-    elif context.invoked_subcommand is None:
+    elif name is None:
         print(context.get_help())  # noqa: T201
+    else:
+        context.default_map = {name: {"output": output}}
 
 
-def _finish(article: Article | None, every: bool, output: Path) -> None:
-    """Print the tables of the study that has run, and write its page."""
-    if article is None:
-        return
-    for section in article.sections:
-        if section.table:
-            print_table(section.table.columns, section.table.cells, section.heading)
-            print()  # noqa: T201
-    for path in write_article(_said_by(article, shlex.join(["dlproj", *sys.argv[1:]])), output / article.name):
-        print(path)  # noqa: T201
+def _written(function: Study) -> Callable[..., None]:
+    """The study as a command, which prints its tables and writes its page."""
+    option = inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, default=_OUTPUT, annotation=Output)
+    signature = inspect.signature(function)
+
+    def command(output: Path, **settings: Any) -> None:
+        folder = output / function.__name__
+        make_folder(folder)  # rather than fail once all is measured
+        article = function(**settings)
+        for section in article.sections:
+            if section.table:
+                print_table(section.table.columns, section.table.cells, section.heading)
+                print()  # noqa: T201
+        for path in write_article(_complete(article, shlex.join(["dlproj", *sys.argv[1:]])), folder):
+            print(path)  # noqa: T201
+
+    command.__doc__ = function.__doc__
+    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
+    return command
 
 
-def _said_by(article: Article, command: str) -> Article:
-    return replace(article, subtitle=f"{article.subtitle} · {command}")
+def _complete(article: Article, command: str) -> Article:
+    """With the command that makes it again, and with what the study's help says of the mathematics."""
+    explanation = inspect.getdoc(study(article.name)) or ""
+    return replace(article, subtitle=f"{article.subtitle} · {command}", introduction=explanation.split("\n\n"))
 
 
 def _run_all(output: Path) -> None:
-    """Run each with its defaults, and write a page that leads to theirs."""
-    rows = []
+    """Run each with its defaults, and keep a page that leads to those that are done."""
+    make_folder(output)
+    rows: list[tuple[str, str, str]] = []
     for name in STUDIES:
         began = time.perf_counter()
         article = study(name)()
-        write_article(_said_by(article, f"dlproj study {name}"), output / name)
+        write_article(_complete(article, f"dlproj study {name}"), output / name)
         rows.append((name, article.title, formats.duration(time.perf_counter() - began)))
         print(f"{output / name / name}.html", file=sys.stdout, flush=True)  # noqa: T201
-    table = Table(("study", "what it shows", "time"), rows, links=[f"{name}/{name}.html" for name in STUDIES])
-    page = Article("index", "Studies", "dlproj study --all", [Section("All studies", table=table)])
+        table = Table(("study", "what it shows", "time"), rows, links=[f"{row[0]}/{row[0]}.html" for row in rows])
+        index = write_article(Article("index", "Studies", "dlproj study --all", [Section("Done", table=table)]), output)
     print_table(table.columns, table.cells)
-    for path in write_article(page, output):
-        print(path)  # noqa: T201
+    print(*index)  # noqa: T201

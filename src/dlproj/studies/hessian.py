@@ -1,6 +1,5 @@
 """What second derivatives cost: the gradient, a product with the Hessian, and the whole Hessian of one layer."""
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from dlproj.live_bytes import LiveBytes
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
-from dlproj.settings import whole_numbers
+from dlproj.settings import LARGEST_SEED, whole_numbers
+from dlproj.studies.progress import progress
 from dlproj.studies.timing import QUARTILES, error_bars, timed
 
 _REPORTED = {"gradient": 0.998e-3, "hessian": 27.0e-3}  # seconds, of 10 inputs and 10 outputs
@@ -32,7 +31,7 @@ def hessian(
     largest: Annotated[int, typer.Option(min=1, help="the largest of them whose whole Hessian is computed")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="samples whose mean loss it is")] = 16,
     repetitions: Annotated[int, typer.Option(min=1, help="timed of each")] = 15,
-    seed: Annotated[int, typer.Option(min=0, help="of inputs, targets, weights and vector")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of inputs, targets, weights and vector")] = 0,
 ) -> Article:
     """Time and memory of a layer's gradient, of its whole Hessian, and of a Hessian-vector product.
 
@@ -49,7 +48,7 @@ def hessian(
         row_by_row = timed(random_layer(_REPORTED_UNITS, batch, generator).hessian_by_rows, repetitions).median()
         rows = [
             measure(random_layer(count, batch, generator), repetitions, whole=count <= max(largest, _REPORTED_UNITS))
-            for count in tqdm(units, delay=5, file=sys.stderr, disable=None)
+            for count in progress(units, "layers")
         ]
     (reported,) = [row for row in rows if row["units"] == _REPORTED_UNITS]
     return Article(

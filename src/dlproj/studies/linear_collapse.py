@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
-from dlproj.settings import require, whole_numbers
+from dlproj.settings import LARGEST_SEED, require, whole_numbers
 
 Layer = tuple[Tensor, Tensor]  # weights (outputs, inputs) and biases (outputs,)
 _AT, _REPORTED_VALUE = 5.0, 37.0  # mlp document
@@ -24,7 +24,7 @@ def linear_collapse(
     width: Annotated[int, typer.Option(min=2, help="inputs and outputs of the stack with a bottleneck")] = 64,
     bottleneck: Annotated[int, typer.Option(min=1, help="width between its two layers, below WIDTH")] = 8,
     samples: Annotated[int, typer.Option(min=1, help="random inputs on which the networks are compared")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="of the weights, biases and inputs")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the weights, biases and inputs")] = 0,
 ) -> Article:
     """Linear layers in a row equal one linear layer; a narrow one among them lowers the rank.
 

@@ -1,13 +1,12 @@
 """The linear pieces of a ReLU network: exactly along a line, on a grid in a plane, and how many there can be."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb, prod
 
 import numpy as np
-from tqdm import tqdm  # type: ignore[import-untyped]
 
+from dlproj.studies.progress import progress
 from dlproj.studies.scratch import ScratchMLP
 
 ROUNDING = 1e-12  # a second difference below this is none
@@ -115,7 +114,7 @@ def orthonormal(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def _on_grid(network: ScratchMLP, along: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Patterns (R · R, bytes), eight units a byte, and predicted classes (R, R) of a network of two inputs."""
     patterns, classes = [], []
-    for height in tqdm(across, delay=5, file=sys.stderr, disable=None):
+    for height in progress(across, "rows of the plane"):
         _, *outputs, logits = network.forward(np.stack([along, np.full_like(along, height)], axis=1))
         patterns.append(np.packbits(np.concatenate(outputs, axis=1) > 0, axis=1))
         classes.append(logits.argmax(1))

@@ -1,7 +1,6 @@
 """The loss between two trained networks, or around one."""
 
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.func import functional_call
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from dlproj.experiments import composing, one_run
 from dlproj.inference.evaluate import data_of
@@ -24,7 +22,8 @@ from dlproj.models.losses import scores
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, SCALE, new_figure, styled
 from dlproj.run import run
-from dlproj.settings import require
+from dlproj.settings import LARGEST_SEED, require
+from dlproj.studies.progress import progress
 
 Weights = dict[str, Tensor]
 Measure = Callable[[Weights], tuple[float, float]]  # loss and accuracy
@@ -46,7 +45,7 @@ def loss_landscape(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="of the test set, on which the loss is taken")] = 500,
     resolution: Annotated[int, typer.Option(min=2, help="points along each side of the plane")] = 31,
-    seed: Annotated[int, typer.Option(min=0, help="decides the random directions")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides the random directions")] = 0,
 ) -> Article:
     """The test loss along a line and in a plane of weight space: L(θ + a u + b v).
 
@@ -135,7 +134,7 @@ def moved(start: Weights, *steps: tuple[float, Weights]) -> Weights:
 def _plane(start: Weights, u: Weights, v: Weights, measure: Measure, resolution: int) -> np.ndarray:
     """The loss (b, a) over a along u, as the line, and b along v from -1 to 1."""
     along, across = torch.linspace(-0.5, 1.5, resolution).tolist(), torch.linspace(-1, 1, resolution).tolist()
-    rows = tqdm(across, desc="plane", delay=5, file=sys.stderr, disable=None)
+    rows = progress(across, "rows of the plane")
     return np.array([[measure(moved(start, (a, u), (b, v)))[0] for a in along] for b in rows])
 
 

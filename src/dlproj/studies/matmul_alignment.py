@@ -1,7 +1,6 @@
 """Products of matrices whose widths are multiples of a power of two, and of some that are not."""
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, product
@@ -13,13 +12,13 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from dlproj.machine import machine
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
-from dlproj.settings import whole_numbers
+from dlproj.settings import LARGEST_SEED, whole_numbers
+from dlproj.studies.progress import progress
 from dlproj.studies.timing import CPU, QUARTILES, Timings, error_bars, seconds_of
 
 _REPORTED = {1024: 35.40e-3, 1025: 36.42e-3, 1026: 34.62e-3, 1028: 36.99e-3, 1032: 33.55e-3}  # seconds, on a CPU
@@ -42,7 +41,7 @@ def matmul_alignment(
     seconds: Annotated[
         float, typer.Option(min=0, help="for the repetitions of a product; a slow one has fewer, but 3")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="of the matrices")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the matrices")] = 0,
 ) -> Article:
     """Time of N × N products where N is a multiple of a power of two, and where it is not.
 
@@ -142,10 +141,10 @@ def measure(sizes: Sequence[int], repetitions: int, seconds: float, generator: t
     for device, dtype, size in product(devices(), _TYPES, sizes):
         a, b, out = (matrix.to(device, dtype) for matrix in drawn[size])
         cases += [Case(device, dtype, layout, (a, b, out)) for layout in LAYOUTS]
-    for case in tqdm(cases, "first products", delay=5, file=sys.stderr, disable=None):
+    for case in progress(cases, "first products"):
         case.plan(repetitions, seconds)
     turns = [case for turn in range(repetitions) for case in cases if turn < case.repetitions]
-    for case in tqdm(turns, "products", delay=5, file=sys.stderr, disable=None):
+    for case in progress(turns, "products"):
         case.seconds.append(case.run())
     return cases
 

@@ -1,6 +1,5 @@
 """The linear pieces of a trained ReLU network, along a line and in a plane through test images."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from dlproj.data.base import DataModule, Kind
 from dlproj.inference.evaluate import data_of
@@ -27,7 +25,7 @@ from dlproj.optim import AdamConfig, SchedulerConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, GRID, INK, new_figure, short, styled
-from dlproj.settings import ConfigurationError, require, whole_numbers
+from dlproj.settings import LARGEST_SEED, ConfigurationError, require, whole_numbers
 from dlproj.studies.linear_pieces import (
     ROUNDING,
     Pieces,
@@ -40,6 +38,7 @@ from dlproj.studies.linear_pieces import (
     surely_possible,
 )
 from dlproj.studies.networks import batches_of, prepared, scratch_copy
+from dlproj.studies.progress import progress
 from dlproj.studies.scratch import ScratchMLP
 
 Curve = Callable[[np.ndarray], np.ndarray]  # of t (N,), the logits or their slopes (N, outputs) there
@@ -66,7 +65,7 @@ def piecewise_linear(
     hidden: Annotated[str, typer.Option(help="units of each hidden layer; with --run, as the run has them")] = "32,32",
     epochs: Annotated[int, typer.Option(min=1, help="of training; with --run, of the sigmoid network's")] = 20,
     resolution: Annotated[int, typer.Option(min=8, help="points along each side of the plane")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="decides weights and batches")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides weights and batches")] = 0,
 ) -> Article:
     """A ReLU network is continuous and linear in pieces: they are counted along a line and in a plane, and drawn.
 
@@ -163,7 +162,7 @@ def trained(data: DataModule, hidden: Sequence[int], activation: Activation, epo
     config = MLPConfig(hidden=list(hidden), activation=activation)
     model = config.build(data.spec, AdamConfig(learning_rate=0.01), SchedulerConfig())
     optimizer = model.optim.build(model.parameters())
-    for epoch in tqdm(range(epochs), delay=5, file=sys.stderr, disable=None):
+    for epoch in progress(range(epochs), "epochs"):
         for inputs, targets in batches_of(data, epoch):
             optimizer.zero_grad()
             model.loss(model(inputs), targets).backward()

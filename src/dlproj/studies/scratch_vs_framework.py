@@ -1,6 +1,5 @@
 """A multilayer perceptron by hand in NumPy beside the project's: the same numbers, and each one's time."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from numpy.typing import DTypeLike
 from torch import Tensor
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from dlproj.data.base import DataModule, DataSpec, Kind
 from dlproj.data.batches import Batch
@@ -24,8 +22,9 @@ from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, styled
-from dlproj.settings import one_of, whole_numbers
+from dlproj.settings import LARGEST_SEED, one_of, whole_numbers
 from dlproj.studies.networks import batches_of, prepared, scratch_copy
+from dlproj.studies.progress import progress
 
 _CHECKED_DEPTHS = range(4)
 _LEARNING_RATE = 0.1
@@ -43,7 +42,7 @@ def scratch_vs_framework(
     depths: Annotated[str, typer.Option(help="hidden layers, timed")] = "1,2,4,8,16",
     batches: Annotated[str, typer.Option(help="samples a batch, timed")] = "8,32,128,512,2048",
     steps: Annotated[int, typer.Option(min=1, help="timed in a row, four times over")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="decides weights and batches")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides weights and batches")] = 0,
 ) -> Article:
     """A multilayer perceptron in NumPy, its gradients and training checked against torch, and the time of both.
 
@@ -137,7 +136,7 @@ def train_both(module: DataModule, hidden: Sequence[int], dtype: torch.dtype, se
     scratch = scratch_copy(model, torch.empty(0, dtype=dtype).numpy().dtype)
     step = torch_steps(model)
     count = 0
-    for inputs, targets in tqdm(batches_of(module, 0), delay=5, file=sys.stderr, disable=None):
+    for inputs, targets in progress(batches_of(module, 0), "batches"):
         flat = inputs.flatten(1).to(dtype)
         step(flat, targets)
         scratch.step(flat.numpy(), targets.numpy(), _LEARNING_RATE)
@@ -200,7 +199,7 @@ def time_all(varied: Mapping[str, Sequence[int]], steps: int, seed: int) -> dict
         *(("batch", (_WIDTH,) * _DEPTH, batch) for batch in varied["batch"]),
     ]
     timings: dict[str, list[Timing]] = {name: [] for name in varied}
-    for name, hidden, batch in tqdm(cases, delay=5, file=sys.stderr, disable=None):
+    for name, hidden, batch in progress(cases, "networks"):
         timings[name].append(time_steps(hidden, batch, steps, seed))
     return timings
 

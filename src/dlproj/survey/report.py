@@ -8,13 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlproj.data.base import DataConfig
-from dlproj.data.files import brief
 from dlproj.data.image import ImageDataModule, pixel_counts
 from dlproj.data.imdb import IMDBConfig
-from dlproj.results.files import write_whole
+from dlproj.results.files import write_whole, writing_to
 from dlproj.results.style import png
 from dlproj.results.table import print_table
-from dlproj.settings import ConfigurationError
 from dlproj.survey import figures, tables
 from dlproj.survey.sets import (
     OfficialSets,
@@ -108,9 +106,7 @@ def _titled(sets: OfficialSets, place: Place) -> str:
 
 
 def _write(files: Mapping[str, Figure | str], folder: Path) -> list[Path]:
-    try:
+    with writing_to(folder):
         for name, content in files.items():
             write_whole(folder / name, content if isinstance(content, str) else png(content))
-    except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be written to ({brief(error)}): choose another folder") from error
     return [folder / name for name in files]
