@@ -14,6 +14,7 @@ from dlproj.models.rnn import RNNConfig
 from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.run import run
 from dlproj.settings import ConfigurationError
+from dlproj.studies import linear_pieces
 from dlproj.studies.linear_pieces import (
     Pieces,
     at_most,
@@ -21,11 +22,20 @@ from dlproj.studies.linear_pieces import (
     patterns_at,
     pieces_along,
     plane_through,
+    polygons_of,
     restricted,
     surely_possible,
 )
-from dlproj.studies.networks import scratch_copy
-from dlproj.studies.piecewise_linear import Line, curvature, deviations, of_run, piecewise_linear, refuse_all_but_relu
+from dlproj.studies.networks import prepared, scratch_copy
+from dlproj.studies.piecewise_linear import (
+    Line,
+    curvature,
+    deviations,
+    of_run,
+    piecewise_linear,
+    refuse_all_but_relu,
+    trained,
+)
 from dlproj.studies.scratch import ScratchMLP
 
 SPEC = DataSpec(Kind.features, (5,), ("a", "b", "c"))
@@ -88,6 +98,8 @@ def test_a_relu_model_is_linear_inside_the_pieces_and_a_sigmoid_model_nowhere():
     assert len(pieces) > 4
     assert max(deviations(relu, line, pieces)) < 1e-12
     found, other = (curvature(line.logits(model), pieces) for model in (relu, sigmoid))
+    large = curvature(lambda t: 1e6 * line.logits(relu)(t), pieces)
+    assert large["share_bent"] == found["share_bent"]
     assert found["largest_distance_from_chord"] < 1e-12
     assert found["share_bent"] <= 2 * (len(pieces) - 1) / 999  # each break is within two differences
     assert other["largest_distance_from_chord"] > 1e-4
@@ -120,12 +132,66 @@ def test_three_lines_part_a_plane_into_seven_pieces():
     """x = 0.3, y = 0.4 and x + y = 1 cross within the window, from -¼ to 1¼; class 1 wins above x + y = 1.11."""
     layers = [([[1, 0], [0, 1], [1, 1]], [-0.3, -0.4, -1]), ([[0, 0, 0], [0, 0, 1]], [0.11, 0])]
     plane = plane_through(ScratchMLP(layers, np.float64), np.array([[0, 0], [1, 0], [0, 1.0]]), 61)
-    assert plane.count() == at_most([3], 2) == 7
+    assert plane.count() == len(plane.polygons) == at_most([3], 2) == 7
     assert plane.along == pytest.approx(np.linspace(-0.25, 1.25, 61))
     assert plane.corners == pytest.approx(np.array([[0, 0], [1, 0], [0, 1]]))
     x, y = np.meshgrid(plane.along, plane.across)
     assert np.array_equal(plane.classes, x + y > 1.11)
     assert len(np.unique(plane.regions[(x < 0.29) & (y < 0.39)])) == 1
+
+
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
+
+
+def area(polygon):
+    x, y = polygon.T
+    return abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+
+
+def test_polygons_by_hand():
+    """x = ¼ parts the square; above it the second unit's sum is x - ¼ + y - 1, zero on y = 1¼ - x; below it y - 1."""
+    layers = [(np.array([[1, 0], [0, 1.0]]), np.array([-0.25, 0])), (np.array([[1, 1.0]]), np.array([-1]))]
+    found = sorted(polygons_of(layers, SQUARE), key=area)
+    assert [area(polygon) for polygon in found] == pytest.approx([0.25, 0.75**2 / 2, 1 - 0.25 - 0.75**2 / 2])
+    left, upper, lower = found
+    assert sorted(map(tuple, left)) == [(0, 0), (0, 1), (0.25, 0), (0.25, 1)]
+    assert sorted(map(tuple, upper)) == [(0.25, 1), (1, 0.25), (1, 1)]
+    assert sorted(map(tuple, lower)) == [(0.25, 0), (0.25, 1), (1, 0), (1, 0.25)]
+
+
+def test_lines_along_the_windows_edges_and_through_its_corners_cut_what_they_cross_only():
+    edges = [(np.array([[1, 0], [0, 1], [1, 0], [0, 0.0]]), np.array([0, -1, -1, 0]))]
+    assert len([*polygons_of(edges, SQUARE)]) == 1
+    diagonal = [(np.array([[1, -1.0]]), np.array([0]))]
+    assert [area(polygon) for polygon in polygons_of(diagonal, SQUARE)] == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize("widths", [(2, 14, 3), (2, 9, 8, 3), (2, 7, 7, 7, 3)])
+def test_the_polygons_are_the_patterns_of_a_fine_grid_and_fill_the_window(widths):
+    network = random_network(np.random.default_rng(5), *widths)
+    polygons = [*polygons_of(network.layers[:-1], SQUARE)]
+    assert sum(map(area, polygons)) == pytest.approx(1, abs=1e-12)
+    middles = np.array([polygon.mean(0) for polygon in polygons])
+    patterns = {pattern.tobytes() for pattern in patterns_at(network, middles)}
+    assert len(patterns) == len(polygons) > 10
+    x, y = np.meshgrid(*[np.linspace(0, 1, 701)[1:-1]] * 2)
+    seen = {pattern.tobytes() for pattern in patterns_at(network, np.stack([x.ravel(), y.ravel()], axis=1))}
+    assert seen <= patterns
+    unseen = [area(polygon) for polygon, pattern in zip(polygons, patterns_at(network, middles), strict=True)
+              if pattern.tobytes() not in seen]  # fmt: skip
+    assert max(unseen, default=0) < 4 * (1 / 700) ** 2 * 100  # slivers: thinner than the grid's cells
+
+
+def test_a_network_of_two_layers_in_a_plane(monkeypatch):
+    network = random_network(np.random.default_rng(3), 6, 10, 9, 4)
+    corners = np.random.default_rng(4).standard_normal((3, 6))
+    plane = plane_through(network, corners, 400)
+    sides = [np.ptp(places) for places in (plane.along, plane.across)]
+    assert sum(map(area, plane.polygons)) == pytest.approx(sides[0] * sides[1], rel=1e-12)
+    first = plane_through(ScratchMLP([network.layers[0], (np.ones((1, 10)), np.zeros(1))], np.float64), corners, 400)
+    assert len(plane.polygons) >= plane.count() > 2 * first.count()
+    monkeypatch.setattr(linear_pieces, "MOST", len(plane.polygons) - 1)
+    assert plane_through(network, corners, 20).polygons is None
 
 
 def test_the_planes_axes_are_perpendicular_and_span_the_images():
@@ -153,16 +219,37 @@ def test_the_study():
     assert line["different activation patterns at their midpoints"] == pieces
     assert line["midpoints with the pattern that was worked out"] == pieces
     assert line["largest distance of a logit from its piece's line"] < 1e-12
-    seen = [row["pieces_seen"] for row in tables["plane"].rows]
-    assert seen == sorted(seen)
-    assert [row["points_a_side"] for row in tables["plane"].rows] == [3, 6, 12, 24]
-    assert tables["bounds"].rows[0] == {"where": "line", "pieces_seen": pieces, "surely_possible": 36, "at_most": 42}
+    cut, *seen = [row["pieces"] for row in tables["plane"].rows]
+    assert [*seen, cut] == sorted([*seen, cut])
+    assert tables["plane"].cells[1][0] == "a grid of 3 × 3 points"
+    line, plane = tables["bounds"].rows
+    assert line == {"where": "line", "pieces_seen": pieces, "surely_possible": 36, "at_most": 42}
+    # 6 units fold to 3² and 5 part a plane into 1 + 5 + 10; at most (1 + 6 + 15) times those
+    assert plane == {"where": "plane", "pieces_seen": cut, "surely_possible": 144, "at_most": 352}
     relu, sigmoid = tables["sigmoid"].rows
+    assert relu["test_accuracy"] == accuracy(trained(prepared("digits", 0), [6, 5], Activation.relu, 1, 0))
     assert relu["largest_distance_from_chord"] < 1e-12 < sigmoid["smallest_second_difference"]
     top, middle, bottom = article.sections[0].figures["line"].axes
     assert bottom.get_xlabel() == "t, from 7 (test:0) to 6 (test:1)"
     assert sum(len(events.get_positions()) for events in middle.collections) == pieces - 1
     assert len(top.lines) == 10
+
+
+def accuracy(model):
+    data = prepared("digits", 0)
+    hits = [int(model(data.transform(image[None]).double()).argmax()) == int(target)
+            for image, target in zip(data.test.inputs, data.test.targets, strict=True)]  # fmt: skip
+    return sum(hits) / len(hits)
+
+
+def test_a_plane_of_too_many_pieces_is_drawn_from_its_grid(monkeypatch):
+    monkeypatch.setattr(linear_pieces, "MOST", 3)
+    monkeypatch.setattr("dlproj.studies.piecewise_linear.MOST", 3)
+    article = piecewise_linear(hidden="6,5", epochs=1, resolution=24)
+    plane, bounds = (section.table for section in article.sections[1:3])
+    assert plane.cells[0] == ("cutting", "more than 3")
+    assert bounds.rows[1]["pieces_seen"] == plane.rows[-1]["pieces"] > 3
+    assert len(article.sections[1].figures["plane"].axes[0].images) == 1
 
 
 def test_a_trained_run_is_opened(composed, tmp_path):

@@ -1,15 +1,20 @@
-"""The linear pieces of a ReLU network: exactly along a line, on a grid in a plane, and how many there can be."""
+"""The linear pieces of a ReLU network: along a line, in a plane, and how many there can be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import comb, prod
 
 import numpy as np
 
 from dlproj.studies.progress import progress
-from dlproj.studies.scratch import ScratchMLP
+from dlproj.studies.scratch import Layer, ScratchMLP
 
-ROUNDING = 1e-12  # a second difference below this is none
+Curve = Callable[[np.ndarray], np.ndarray]  # of t (N,), the logits or their slopes (N, outputs) there
+STEPS = 1000
+DENSE = np.linspace(0, 1, STEPS + 1)  # t, for curves and second differences
+ROUNDING = 1e-12  # of the largest value: what differs by less does not differ
+MOST = 100_000  # pieces of a plane that are cut out and drawn
 _SAME_T = 1e-12  # zeros nearer to each other than this are one, parted by rounding
 _MARGIN = 0.25  # around the images in the plane, as a share of what they span
 
@@ -80,13 +85,14 @@ def zeros_inside(offsets: np.ndarray, slopes: np.ndarray, ends: np.ndarray) -> n
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Activation patterns and predictions on a grid of R × R points in the plane through three inputs."""
+    """Pieces in a window of the plane through three inputs; patterns and predictions on a grid of R × R points."""
 
     along: np.ndarray  # (R,), from the first input towards the second
     across: np.ndarray  # (R,), perpendicular to it
     corners: np.ndarray  # (3, 2), the inputs there
     regions: np.ndarray  # (R, R), a number for each pattern; rows across
     classes: np.ndarray  # (R, R), predicted
+    polygons: Sequence[np.ndarray] | None  # (corners, 2) each, of all pieces; None: they are too many
 
     def count(self, every: int = 1) -> int:
         """Patterns seen on every so many of the grid's points."""
@@ -99,9 +105,57 @@ def plane_through(network: ScratchMLP, corners: np.ndarray, resolution: int) -> 
     places = (corners - corners[0]) @ directions.T
     margin = _MARGIN * np.ptp(places, axis=0).max()
     along, across = np.linspace(places.min(0) - margin, places.max(0) + margin, resolution).T
-    patterns, classes = _on_grid(restricted(network, corners[0], directions), along, across)
+    within = restricted(network, corners[0], directions)
+    patterns, classes = _on_grid(within, along, across)
     _, regions = np.unique(patterns, axis=0, return_inverse=True)
-    return Plane(along, across, places, regions.reshape(classes.shape), classes)
+    window = np.array([[x, y] for y, x in ((across[0], along[0]), (across[0], along[-1]),
+                                           (across[-1], along[-1]), (across[-1], along[0]))])  # fmt: skip
+    polygons = [*islice(progress(polygons_of(within.layers[:-1], window), "pieces"), MOST + 1)]
+    return Plane(along, across, places, regions.reshape(classes.shape), classes,
+                 polygons if len(polygons) <= MOST else None)  # fmt: skip
+
+
+def polygons_of(layers: Sequence[Layer], window: np.ndarray) -> Iterator[np.ndarray]:
+    """The pieces of hidden layers that read two coordinates, as convex polygons (corners, 2) within a convex window.
+
+    Inside a piece of the layers below, a layer's sums are affine, and each unit's line of zeros may cut it in two.
+    """
+    waiting = [(window, 0, np.zeros(2), np.eye(2))]
+    while waiting:
+        polygon, number, offsets, slopes = waiting.pop()
+        if number == len(layers):
+            yield polygon
+            continue
+        weights, biases = layers[number]
+        offsets, slopes = weights @ offsets + biases, weights @ slopes
+        for part in parts_of(polygon, offsets, slopes):
+            above = slopes @ part.mean(0) + offsets > 0
+            waiting.append((part, number + 1, offsets * above, slopes * above[:, None]))
+
+
+def parts_of(polygon: np.ndarray, offsets: np.ndarray, slopes: np.ndarray) -> Iterator[np.ndarray]:
+    """A convex polygon, cut along the lines on which sums offsets (units,) + slopes (units, 2) · place are zero."""
+    rounding = _SAME_T * np.linalg.norm(slopes, axis=1) * np.ptp(polygon, axis=0).max()
+    waiting = [(polygon, np.arange(len(offsets)))]
+    while waiting:
+        part, units = waiting.pop()
+        sums = part @ slopes[units].T + offsets[units]
+        cutting = (sums.min(0) < -rounding[units]) & (sums.max(0) > rounding[units])
+        if cutting.any():
+            others = units[cutting][1:]  # a line that misses the part misses both halves
+            waiting += [(half, others) for half in _halves(part, sums[:, cutting.argmax()])]
+        else:
+            yield part
+
+
+def _halves(polygon: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Above and below the line of zeros of a sum, given at the polygon's corners."""
+    next_corners, next_sums = np.roll(polygon, -1, axis=0), np.roll(sums, -1)
+    (crossed,) = np.nonzero(sums * next_sums < 0)
+    share = sums[crossed] / (sums - next_sums)[crossed]
+    zeros = polygon[crossed] + share[:, None] * (next_corners - polygon)[crossed]
+    corners, sums = np.insert(polygon, crossed + 1, zeros, axis=0), np.insert(sums, crossed + 1, 0)
+    return corners[sums >= 0], corners[sums <= 0]
 
 
 def orthonormal(first: np.ndarray, second: np.ndarray) -> np.ndarray:

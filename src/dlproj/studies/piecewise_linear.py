@@ -1,19 +1,14 @@
 """The linear pieces of a trained ReLU network, along a line and in a plane through test images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import cycle
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 import typer
-from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from dlproj.data.base import DataModule, Kind
 from dlproj.inference.evaluate import data_of
@@ -24,10 +19,13 @@ from dlproj.models.mlp import MLPConfig
 from dlproj.optim import AdamConfig, SchedulerConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
-from dlproj.results.style import COLORS, GREY, GRID, INK, new_figure, short, styled
 from dlproj.settings import LARGEST_SEED, ConfigurationError, require, whole_numbers
 from dlproj.studies.linear_pieces import (
+    DENSE,
+    MOST,
     ROUNDING,
+    STEPS,
+    Curve,
     Pieces,
     Plane,
     at_most,
@@ -38,16 +36,11 @@ from dlproj.studies.linear_pieces import (
     surely_possible,
 )
 from dlproj.studies.networks import batches_of, prepared, scratch_copy
+from dlproj.studies.pieces_figures import line_figure, plane_figure
 from dlproj.studies.progress import progress
 from dlproj.studies.scratch import ScratchMLP
 
-Curve = Callable[[np.ndarray], np.ndarray]  # of t (N,), the logits or their slopes (N, outputs) there
-_STEPS = 1000
-_DENSE = np.linspace(0, 1, _STEPS + 1)  # t, for curves and second differences
 _INSIDE = np.linspace(0.1, 0.9, 5)  # where a piece is looked at, as shares of its length
-_LABELLED = 0.005  # share of the plane from which a class is named in it
-_CLEAR = 0.08  # of the plane's width, around the images, where no class is named
-_DARK = "#111111"  # on the plane's soft colours, on a dark page, too
 
 
 def piecewise_linear(
@@ -64,7 +57,7 @@ def piecewise_linear(
     ),
     hidden: Annotated[str, typer.Option(help="units of each hidden layer; with --run, as the run has them")] = "32,32",
     epochs: Annotated[int, typer.Option(min=1, help="of training; with --run, of the sigmoid network's")] = 20,
-    resolution: Annotated[int, typer.Option(min=8, help="points along each side of the plane")] = 500,
+    resolution: Annotated[int, typer.Option(min=8, help="points along each side of the plane's grid")] = 500,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides weights and batches")] = 0,
 ) -> Article:
     """A ReLU network is continuous and linear in pieces: they are counted along a line and in a plane, and drawn.
@@ -73,9 +66,9 @@ def piecewise_linear(
     (Montúfar, Pascanu, Cho & Bengio 2014). Such inputs are an intersection of half-spaces, so a piece is convex.
 
     Along x(t) = A + t (B - A) the pieces are found exactly, layer by layer: inside a piece of the layers below, a
-    unit's sum is p + q t, and where t = -p/q lies inside, the piece breaks. In the plane the signs are taken on a grid,
-    which misses what is smaller than its cells: the number seen is a lower bound. A layer of n units parts d dimensions
-    into at most C(n,0) + … + C(n,d) pieces (Zaslavsky 1975), each of which the next layer can part again; the 2014
+    unit's sum is p + q t, and where t = -p/q lies inside, the piece breaks. In the plane a unit's line of zeros cuts
+    each piece of the layers below that it crosses, convex polygons, in two. A layer of n units parts d dimensions into
+    at most C(n,0) + … + C(n,d) pieces (Zaslavsky 1975), each of which the next layer can part again; the 2014
     paper's theorem 4 says how many a network of such widths can have for sure. A sigmoid network bends everywhere.
     """
     numbers = whole_numbers("--images", images, least=0)
@@ -94,7 +87,7 @@ def piecewise_linear(
         [
             _line_section(subject, sigmoid, line, pieces, names),
             _plane_section(subject, plane, numbers, names),
-            _bounds_section(subject.units(), len(pieces), plane.count()),
+            _bounds_section(subject.units(), len(pieces), pieces_of(plane) or plane.count()),
             _sigmoid_section(subject, sigmoid, line, pieces),
         ],
     )
@@ -249,60 +242,20 @@ def deviations(model: Classifier, line: Line, pieces: Pieces) -> tuple[float, fl
 def _line_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: Pieces, names: Sequence[str]) -> Section:
     text = (
         f"From {names[0]} to {names[1]}. Top: the logits, coloured if they are the largest somewhere; "
-        "thin lines are break points. Middle: the layer of the unit that breaks there. Bottom: the slope of one logit, "
-        "a staircase with ReLU and a smooth curve for the network trained with sigmoid."
+        "thin lines are break points. Middle: the layer of the unit that breaks there. Bottom: the slope of the logit "
+        "that is the largest at the start, a staircase with ReLU, a smooth curve for the network trained with sigmoid."
     )
-    drawn = line_figure(subject, sigmoid, line, pieces, names)
+    drawn = line_figure(line.logits(subject.model), line.slopes(sigmoid), pieces, len(subject.units()),
+                        subject.data.spec.classes, names)  # fmt: skip
     return Section("Along a line", text, {"line": drawn}, line_table(subject, line, pieces))
-
-
-def line_figure(subject: Subject, sigmoid: Classifier, line: Line, pieces: Pieces, names: Sequence[str]) -> Figure:
-    """Logits, break points and slopes along the line."""
-    classes, layers = subject.data.spec.classes, len(subject.units())
-    logits = line.logits(subject.model)
-    with styled():
-        drawn = new_figure(10, 7.5)
-        drawn.set_layout_engine("constrained")
-        top, middle, bottom = drawn.subplots(3, 1, sharex=True, height_ratios=(4, 0.5 + 0.3 * layers, 3))
-        _draw_logits(top, logits, pieces, classes)
-        _draw_breaks(middle, pieces, layers)
-        _draw_slopes(bottom, line.slopes(sigmoid), pieces, int(logits(np.zeros(1)).argmax()), classes)
-        bottom.set(xlabel=f"t, from {names[0]} to {names[1]}", xlim=(0, 1))
-        drawn.align_ylabels()
-        return drawn
-
-
-def _draw_logits(axes: Axes, curve: Curve, pieces: Pieces, classes: Sequence[str]) -> None:
-    logits, winners = curve(pieces.ends), np.unique(curve(_DENSE).argmax(1))
-    axes.vlines(pieces.ends[1:-1], 0, 1, transform=axes.get_xaxis_transform(), color=GRID, linewidth=0.7)
-    axes.plot(pieces.ends, np.delete(logits, winners, axis=1), color=GREY, linewidth=0.8, alpha=0.7)
-    for place, color, line in zip(winners, cycle(COLORS[:-1]), cycle(["-", "--", "-.", ":"]), strict=False):
-        axes.plot(pieces.ends, logits[:, place], line, color=color, linewidth=2, label=classes[place])
-    axes.set_ylabel("logit")
-    axes.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5))
-
-
-def _draw_breaks(axes: Axes, pieces: Pieces, layers: int) -> None:
-    for layer in range(1, layers + 1):
-        breaks = pieces.ends[1:-1][pieces.layers == layer]
-        axes.eventplot(breaks, lineoffsets=layer, linelengths=0.7, linewidths=1, color=INK)
-    axes.set_yticks(range(1, layers + 1))
-    axes.set(ylabel="layer", ylim=(layers + 0.5, 0.5))
-
-
-def _draw_slopes(axes: Axes, sigmoid: Curve, pieces: Pieces, place: int, classes: Sequence[str]) -> None:
-    axes.stairs(pieces.slopes[:, place], pieces.ends, baseline=None, color=COLORS[0], linewidth=1.5, label="ReLU")
-    axes.plot(_DENSE, sigmoid(_DENSE)[:, place], "--", color=COLORS[4], linewidth=1.5, label="sigmoid")
-    axes.set_ylabel(f"slope of {classes[place]}'s logit")
-    axes.grid(visible=True)
-    axes.legend(title="network", loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _plane_section(subject: Subject, plane: Plane, numbers: Sequence[int], names: Sequence[str]) -> Section:
     text = (
         "Each colour is a piece, in which the network is linear; dark lines part what is predicted, dotted is the line "
-        "of the first figure. Distances are Euclidean, of the model's inputs. Pieces are convex, so that a pattern of "
-        "active units is one piece: as many as the grid's points show is a lower bound of the pieces in the window."
+        "of the first figure. Distances are Euclidean, of the model's inputs. Cut out exactly, the window is parted by "
+        "each unit's line of zeros in each piece of the layers below. Pieces are convex, so that a pattern of active "
+        "units is one piece: as many as a grid's points show is a lower bound, which the exact count is to be above."
     )
     images = [subject.data.shown(subject.data.test.inputs[number]) for number in numbers]
     pictures = [image for image in images if isinstance(image, np.ndarray)]
@@ -311,78 +264,20 @@ def _plane_section(subject: Subject, plane: Plane, numbers: Sequence[int], names
 
 
 def plane_table(plane: Plane) -> Table:
-    """Pieces seen on ever finer grids: how far the last count is from the end."""
-    rows: list[Row] = [
-        {"points_a_side": -(-len(plane.along) // every), "pieces_seen": plane.count(every)} for every in (8, 4, 2, 1)
-    ]
-    cells = [(f"{row['points_a_side']}", f"{row['pieces_seen']:,}") for row in rows]
-    return Table(("points a side of the grid", "pieces seen"), cells, "plane", rows)
+    """The pieces, and those seen on ever finer grids."""
+    rows: list[Row] = [{"by": "cutting", "pieces": pieces_of(plane)}]
+    for every in (8, 4, 2, 1):
+        points = -(-len(plane.along) // every)
+        rows.append({"by": f"a grid of {points} × {points} points", "pieces": plane.count(every)})
+    cells = [(str(row["by"]), _large(row["pieces"])) for row in rows]
+    if plane.polygons is None:
+        cells[0] = ("cutting", f"more than {MOST:,}")
+    return Table(("by", "pieces"), cells, "plane", rows)
 
 
-def plane_figure(plane: Plane, images: Sequence[np.ndarray], names: Sequence[str], classes: Sequence[str]) -> Figure:
-    """Pieces, predictions and the three images."""
-    with styled():
-        drawn = new_figure(10, 7.5)
-        drawn.set_layout_engine("constrained")
-        grid = drawn.add_gridspec(3, 2, width_ratios=(5, 1))
-        axes = drawn.add_subplot(grid[:, 0])
-        _draw_regions(axes, plane)
-        _draw_predictions(axes, plane, classes)
-        _draw_corners(axes, plane)
-        for row, (image, name, letter) in enumerate(zip(images, names, "ABC", strict=True)):
-            _draw_image(drawn.add_subplot(grid[row, 1]), image, f"{letter}: {name}")
-        return drawn
-
-
-def _draw_regions(axes: Axes, plane: Plane) -> None:
-    extent = (plane.along[0], plane.along[-1], plane.across[0], plane.across[-1])
-    axes.imshow(soft_colors(plane.count())[plane.regions], origin="lower", extent=extent, interpolation="nearest")
-    axes.set(xlabel="distance from A towards B", ylabel="distance from the line through A and B")
-
-
-def soft_colors(count: int) -> np.ndarray:
-    """Pale colours (count, 3) of many hues, which differ in grey, too."""
-    numbers = np.random.default_rng(0).permutation(count)
-    hue, lightness = (numbers * 0.6180) % 1, (numbers * 0.7549) % 1
-    return hsv_to_rgb(np.stack([hue, np.full(count, 0.3), 0.78 + 0.22 * lightness], axis=1))
-
-
-def _draw_predictions(axes: Axes, plane: Plane, classes: Sequence[str]) -> None:
-    for place in np.unique(plane.classes):
-        rows, columns = np.nonzero(plane.classes == place)
-        if len(rows) < plane.classes.size:
-            axes.contour(plane.along, plane.across, plane.classes == place, [0.5], colors=_DARK, linewidths=1.2)
-        if len(rows) >= _LABELLED * plane.classes.size:
-            x, y = _label_place(plane, rows, columns)
-            _write(axes, x, y, classes[place], "normal")
-
-
-def _label_place(plane: Plane, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The coordinates (2,) of one of these grid points: near their mean, but not on an image."""
-    points = np.stack([plane.along[columns], plane.across[rows]], axis=1)
-    from_images = np.linalg.norm(points[:, None] - plane.corners, axis=2).min(1)
-    clear = from_images > _CLEAR * np.ptp(plane.along)
-    points = points[clear] if clear.any() else points
-    return points[np.linalg.norm(points - points.mean(0), axis=1).argmin()]
-
-
-def _draw_corners(axes: Axes, plane: Plane) -> None:
-    axes.plot(*plane.corners[:2].T, ":", color=_DARK, linewidth=1.5)
-    axes.plot(*plane.corners.T, "o", color="white", markeredgecolor=_DARK, markersize=8)
-    lift = 0.03 * (plane.across[-1] - plane.across[0])
-    for letter, (x, y) in zip("ABC", plane.corners, strict=True):
-        _write(axes, x, y + lift, letter, "bold")
-
-
-def _write(axes: Axes, x: float, y: float, text: str, weight: str) -> None:
-    halo = [withStroke(linewidth=3, foreground="white")]
-    axes.text(x, y, text, color=_DARK, ha="center", va="center", fontsize=12, weight=weight, path_effects=halo)
-
-
-def _draw_image(axes: Axes, image: np.ndarray, title: str) -> None:
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-    axes.set_title(short(title, 30), fontsize=9)
-    axes.set_axis_off()
+def pieces_of(plane: Plane) -> int | None:
+    """All of the window's; None: too many."""
+    return None if plane.polygons is None else len(plane.polygons)
 
 
 def _bounds_section(units: Sequence[int], on_line: int, in_plane: int) -> Section:
@@ -410,7 +305,7 @@ def _sigmoid_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: 
     text = (
         "The same layers trained with sigmoid, from the same seed on the same batches. Chord: from end to end of each "
         "of the ReLU network's pieces, beside the logits at its midpoint. Second difference: the largest over the "
-        f"logits of |f(t - h) - 2 f(t) + f(t + h)| with h = 1/{_STEPS}."
+        f"logits of |f(t - h) - 2 f(t) + f(t + h)| with h = 1/{STEPS}."
     )
     models = {"ReLU": subject.model, "sigmoid": sigmoid}
     rows: list[Row] = [{"network": name, "test_accuracy": accuracy(model, subject.data),
@@ -421,7 +316,7 @@ def _sigmoid_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: 
         for row in rows
     ]  # fmt: skip
     columns = ("network", "test accuracy", "largest distance from a chord", "smallest second difference",
-               f"second differences above {ROUNDING:g}")  # fmt: skip
+               f"above {ROUNDING:g} of the largest logit")  # fmt: skip
     return Section("A sigmoid network has no pieces", text, table=Table(columns, cells, "sigmoid", rows))
 
 
@@ -430,11 +325,12 @@ def curvature(logits: Curve, pieces: Pieces) -> dict[str, float]:
     middles = logits(pieces.inside(np.array([0.5]))[:, 0])
     ends = logits(pieces.ends)
     chord = np.abs(middles - (ends[:-1] + ends[1:]) / 2).max()
-    second = np.abs(np.diff(logits(_DENSE), 2, axis=0)).max(1)
+    values = logits(DENSE)
+    second = np.abs(np.diff(values, 2, axis=0)).max(1)
     return {
         "largest_distance_from_chord": float(chord),
         "smallest_second_difference": float(second.min()),
-        "share_bent": float((second > ROUNDING).mean()),
+        "share_bent": float((second > ROUNDING * np.abs(values).max()).mean()),
     }
 
 
