@@ -1,49 +1,105 @@
-"""The loss between two trained runs and around one."""
+"""The loss between two trained runs and around one, beside what the runs' own tests found."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dlproj.inference.trained import open_run
 from dlproj.run import run
 from dlproj.settings import ConfigurationError
-from dlproj.studies.loss_landscape import filter_normalised, loss_landscape, moved
+from dlproj.studies import loss_landscape as study
+from dlproj.studies.loss_landscape import loss_landscape
+from dlproj.studies.weight_space import (
+    across,
+    check_same_function,
+    directions,
+    dot,
+    filter_normalised,
+    landscape_of,
+    moved,
+    norm,
+    weights_of,
+)
 
-CONVEX = ["data=digits", "model.hidden=[]", "trainer.max_epochs=3", "trainer.accelerator=cpu", "trainer.threads=1",
+LINEAR = ["data=digits", "model.hidden=[]", "trainer.max_epochs=3", "trainer.accelerator=cpu", "trainer.threads=1",
           "trainer.progress_bar=false", "figures=none"]  # fmt: skip
+RUNS = {
+    "a": ["seed=1"],
+    "b": ["seed=2"],
+    "wide": ["model.hidden=[4]"],
+    "tanh": ["model.hidden=[4]", "model.activation=tanh"],
+    "norm-a": ["model.hidden=[16]", "model.batch_norm=true", "seed=1", "trainer.max_epochs=8"],
+    "norm-b": ["model.hidden=[16]", "model.batch_norm=true", "seed=2", "trainer.max_epochs=8"],
+    "rough": ["trainer.precision=bf16-true"],
+}
 
 
 @pytest.fixture(scope="module")
 def runs(composed, tmp_path_factory):
-    """Two runs without hidden layer, whose loss is convex in the weights, and one of another architecture."""
+    """Those without hidden layer have a loss that is convex in the weights."""
     folder = tmp_path_factory.mktemp("runs")
-    settings = {"a": ["seed=1"], "b": ["seed=2"], "wide": ["model.hidden=[4]"]}
-    return {name: run(composed(*CONVEX, *more), folder / name) for name, more in settings.items()}
+    return {name: run(composed(*LINEAR, *more), folder / name) for name, more in RUNS.items()}
 
 
 def _path(result):
     return Path(result.folder)
 
 
-def test_at_the_runs_the_loss_is_what_their_tests_found_and_between_them_it_is_convex(runs, tmp_path):
+def _line(article):
+    return {round(row["position"], 2): row for row in article.sections[0].table.rows}
+
+
+def test_at_the_runs_the_loss_is_what_their_tests_found_and_between_them_it_is_convex(runs):
     article = loss_landscape([_path(runs["a"]), _path(runs["b"])], samples=10_000, resolution=3)
-    line = {round(row["position"], 2): row for row in article.sections[0].table.rows}
+    line = _line(article)
     for position, name in ((0.0, "a"), (1.0, "b")):
         assert line[position]["loss"] == pytest.approx(runs[name].metrics["test/loss"], rel=1e-5)
         assert line[position]["accuracy"] == pytest.approx(runs[name].metrics["test/accuracy"])
     losses = np.array([row["loss"] for row in article.sections[0].table.rows])
     assert (np.diff(losses, 2) > -1e-6).all()
-    assert article.subtitle == "a and b"
+    assert article.subtitle == "a and b, 360 test samples"
 
 
-def test_around_one_run_the_line_goes_along_a_random_direction_that_the_seed_decides(runs):
-    lines = [
-        [row["loss"] for row in loss_landscape([_path(runs["a"])], 200, 2, seed).sections[0].table.rows]
-        for seed in (0, 0, 5)
-    ]
+def test_the_planes_rows_are_b_and_its_columns_a(runs):
+    paths = [_path(runs["a"]), _path(runs["b"])]
+    article = loss_landscape(paths, samples=300, resolution=5)
+    line, plane = _line(article), {(row["a"], row["b"]): row for row in article.sections[1].table.rows}
+    assert len(plane) == 25
+    for a in (-0.5, 0.0, 0.5, 1.0, 1.5):
+        assert plane[a, 0.0]["loss"] == pytest.approx(line[a]["loss"], rel=1e-5)
+    landscape, other = (landscape_of(open_run(path), 300) for path in paths)
+    u, v = directions([weights_of(landscape), weights_of(other)], 0)
+    there = landscape.at(moved(weights_of(landscape), (1.5, u), (-0.5, v)))
+    assert (plane[1.5, -0.5]["loss"], plane[1.5, -0.5]["accuracy"]) == pytest.approx(there, rel=1e-5)
+    losses = [row["loss"] for row in plane.values()]
+    assert [cell[3] for cell in article.sections[1].table.cells] == [f"{min(losses):.4f}", f"{max(losses):.4f}"]
+
+
+def test_around_one_run_the_seed_decides_the_direction_and_the_run_is_in_the_middle(runs):
+    articles = [loss_landscape([_path(runs["a"])], 200, 3, seed) for seed in (0, 0, 5)]
+    lines = [[row["loss"] for row in article.sections[0].table.rows] for article in articles]
     assert lines[0] == lines[1] != lines[2]
-    assert lines[0][10] == lines[2][10]  # at the run itself
+    assert lines[0][20] == lines[2][20] == pytest.approx(_line(articles[0])[0.0]["loss"])
+    assert min(_line(articles[0])) == -max(_line(articles[0])) == -1
+
+
+def test_fewer_samples_give_another_loss(runs):
+    few, many = (_line(loss_landscape([_path(runs["a"])], samples, 2))[0.0] for samples in (7, 360))
+    assert few["loss"] != many["loss"]
+    assert few["accuracy"] * 7 == pytest.approx(round(few["accuracy"] * 7))
+
+
+def test_batch_normalisation_takes_its_statistics_at_each_point(runs):
+    """With the first run's statistics the second one's loss is several times its own."""
+    names = ("norm-a", "norm-b")
+    line = _line(loss_landscape([_path(runs[name]) for name in names], samples=2000, resolution=2))
+    for position, name in ((0.0, names[0]), (1.0, names[1])):
+        # one batch of all training samples in place of the running statistics of the last ones
+        assert line[position]["loss"] == pytest.approx(runs[name].metrics["test/loss"], rel=0.1)
+        assert line[position]["accuracy"] == pytest.approx(runs[name].metrics["test/accuracy"], abs=0.03)
 
 
 def test_a_random_direction_has_the_norms_of_the_rows_and_leaves_biases():
@@ -55,14 +111,82 @@ def test_a_random_direction_has_the_norms_of_the_rows_and_leaves_biases():
     assert all(torch.allclose(there[name], value) for name, value in weights.items())
 
 
-def test_runs_that_do_not_belong_together_are_refused(runs):
-    with pytest.raises(ConfigurationError, match="the two runs have other weights: choose runs of one architecture"):
-        loss_landscape([_path(runs["a"]), _path(runs["wide"])])
-    with pytest.raises(ConfigurationError, match="3 runs are too many: give --run once or twice"):
-        loss_landscape([_path(runs["a"])] * 3)
+def test_a_direction_has_nothing_to_do_with_the_first_weights_of_a_run_of_the_same_seed():
+    torch.manual_seed(3)
+    first = {"weight": torch.randn(200, 300)}
+    cosine = dot(first, found := filter_normalised(first, 3)) / (norm(first) * norm(found))
+    assert abs(cosine) < 5 / 60_000**0.5
+
+
+def test_directions_are_perpendicular_and_between_runs_as_long():
+    torch.manual_seed(0)
+    one, other = ({"weight": torch.randn(4, 6), "bias": torch.randn(4)} for _ in range(2))
+    for given in ([one], [one, other]):
+        u, v = directions(given, 0)
+        assert abs(dot(u, v)) < 1e-5 * norm(u) * norm(v)
+    assert norm(v) == pytest.approx(norm(u))
+    assert all(torch.allclose(one[name] + u[name], other[name]) for name in one)
+    by_hand = across({"w": torch.tensor([2.0, 0])}, {"w": torch.tensor([3.0, 4])})
+    assert by_hand["w"].tolist() == [0, 4]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "wide"], "the two runs have other weights: choose runs of one architecture"),
+        (["wide", "tanh"], "the two runs compute otherwise from the same weights: choose runs that differ in training"),
+        (["a", "a"], "both runs have the same weights: name two that differ, or one"),
+        (["a", "a", "a"], "3 runs are too many: give --run once or twice"),
+    ],
+)
+def test_runs_that_do_not_belong_together_are_refused(names, message, runs):
+    with pytest.raises(ConfigurationError, match=f"^{message}"):
+        loss_landscape([_path(runs[name]) for name in names], 100, 2)
+
+
+def test_data_of_another_scale_or_order_is_refused(runs):
+    one = landscape_of(open_run(_path(runs["a"])), 50)
+    check_same_function(one, one)
+    for other in (replace(one, inputs=255 * one.inputs), replace(one, targets=one.targets.flip(0))):
+        with pytest.raises(ConfigurationError, match="the two runs read other data, or scale it otherwise: choose"):
+            check_same_function(one, other)
+
+
+def test_a_run_in_half_precision_is_seen_in_float32(runs):
+    line = _line(loss_landscape([_path(runs["rough"])], 360, 2))
+    assert line[0.0]["loss"] == pytest.approx(runs["rough"].metrics["test/loss"], rel=0.02)
+    assert line[0.05]["loss"] != line[0.0]["loss"]
+
+
+def test_the_barrier_is_the_highest_loss_between_the_runs_less_the_mean_of_theirs():
+    a = np.linspace(-0.5, 1.5, 5)
+    line = np.array([[9.0, 0], [1.0, 0], [4.0, 0], [2.0, 0], [9.0, 0]])
+    view = study.View(("first", "second"), (1, 1, 1), a, line, a, a, np.zeros((5, 5, 2)))
+    assert view.barrier() == 2.5
+
+
+@pytest.mark.parametrize(
+    "losses", [np.full((3, 3), 0.7), np.zeros((3, 3)), np.array([[1, np.nan, 2], [0, 1, np.inf], [1] * 3])]
+)
+def test_flat_and_broken_planes_are_drawn(losses):
+    at = np.linspace(-1, 1, 3)
+    plane = np.stack([losses, losses], axis=2)
+    view = study.View(("run",), (1, 1, 1), at, plane[0], at, at, plane)
+    with np.errstate(all="raise"):
+        study.plane_figure(view).savefig(Path("/dev/null"), format="png")
+
+
+def test_a_run_whose_loss_is_not_finite_is_refused(runs, tmp_path):
+    landscape = landscape_of(open_run(_path(runs["a"])), 50)
+    with torch.no_grad():
+        landscape.model.output.bias.fill_(torch.nan)
+    with pytest.raises(ConfigurationError, match="the loss at the run is nan: choose a run that has not diverged"):
+        study._view([landscape], 0, 2)
 
 
 def test_without_a_run_two_small_ones_are_trained():
     article = loss_landscape(samples=100, resolution=2)
-    assert article.subtitle == "seed-0 and seed-1"
+    assert article.subtitle == "seed-0 and seed-1, 100 test samples"
     assert article.title == "The loss between two networks"
+    (row,) = [row for row in article.sections[0].table.rows if round(row["position"], 2) == 0.5]
+    assert row["loss"] > 2 * _line(article)[0.0]["loss"]  # trained from different starts

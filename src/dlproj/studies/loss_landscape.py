@@ -1,35 +1,39 @@
 """The loss between two trained networks, or around one."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
-from torch.func import functional_call
 
 from dlproj.experiments import composing, one_run
-from dlproj.inference.evaluate import data_of
-from dlproj.inference.trained import Trained, open_run
-from dlproj.models.losses import scores
+from dlproj.inference.trained import open_run
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, SCALE, new_figure, styled
 from dlproj.run import run
 from dlproj.settings import LARGEST_SEED, require
 from dlproj.studies.progress import progress
+from dlproj.studies.weight_space import (
+    Landscape,
+    Weights,
+    check_same_function,
+    directions,
+    landscape_of,
+    moved,
+    norm,
+    weights_of,
+)
 
-Weights = dict[str, Tensor]
-Measure = Callable[[Weights], tuple[float, float]]  # loss and accuracy
 _SMALL = ("data=digits", "model.hidden=[32]", "trainer.max_epochs=60", "trainer.accelerator=cpu", "trainer.threads=1",
           "trainer.progress_bar=false", "figures=none", "name=landscape")  # fmt: skip
-_LINE = torch.linspace(-0.5, 1.5, 41)
+_ON_LINE = 41
+_LEVELS = 14
 
 
 def loss_landscape(
@@ -47,33 +51,24 @@ def loss_landscape(
     resolution: Annotated[int, typer.Option(min=2, help="points along each side of the plane")] = 31,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides the random directions")] = 0,
 ) -> Article:
-    """The test loss along a line and in a plane of weight space: L(θ + a u + b v).
+    """The test loss along a line and in a plane of weight space: L(θ + a u + b v), without penalties.
 
-    Between two runs u = θ_B - θ_A: the line θ_A + a u passes from one (a = 0) to the other (a = 1), and where both were
-    found from different starts there is a barrier between them (Goodfellow, Vinyals & Saxe 2015). Around one run u is
-    random. v is random. A random direction is given, row by row of each weight matrix, the norm of the weights there,
-    and leaves biases as they are, so that the scale of a layer, which ReLU networks do not feel, does not decide how
-    sharp a minimum looks (Li et al. 2018).
+    Between two runs u = θ_B - θ_A: the line θ_A + a u passes from one (a = 0) to the other (a = 1). Where both were
+    found from different starts, the loss between them often is higher than at both (Goodfellow, Vinyals & Saxe 2015);
+    its maximum less the mean of the ends is the error barrier of Frankle et al. 2020. Around one run u is random, and v
+    always is. A random direction is given, row by row of each weight matrix, the norm of the weights there, and leaves
+    biases as they are, so that the scale of a layer, which ReLU networks do not feel, does not decide how sharp a
+    minimum looks (Li et al. 2018). v is made perpendicular to u; between two runs it is as long as u, so that the plane
+    shows distances as they are. Statistics of batch normalisation belong to weights, so at each point they are taken
+    anew, from as many training samples (Izmailov et al. 2018).
     """
-    with _opened(runs or []) as trained:
-        start, measure = _weights(trained[0]), _measure(trained[0], samples)
-        u = _towards(trained, start, seed)
-        v = filter_normalised(start, seed + 1)
-        line = [measure(moved(start, (float(a), u))) for a in _LINE]
-        plane = _plane(start, u, v, measure, resolution)
-        names = [one.folder.name for one in trained]
-    return _article(names, line, plane)
-
-
-@contextmanager
-def _opened(folders: Sequence[Path]) -> Iterator[list[Trained]]:
-    """One run or two, whose networks have the same weights. Raises UserError."""
-    require(len(folders) <= 2, f"{len(folders)} runs are too many: give --run once or twice")
+    require(len(runs or []) <= 2, f"{len(runs or [])} runs are too many: give --run once or twice")
     with TemporaryDirectory() as made:
-        trained = [open_run(folder) for folder in folders or _two_small_ones(Path(made))]
-        shapes = [{name: value.shape for name, value in one.model.named_parameters()} for one in trained]
-        require(shapes[0] == shapes[-1], "the two runs have other weights: choose runs of one architecture")
-        yield trained
+        trained = [open_run(folder) for folder in runs or _two_small_ones(Path(made))]
+        landscapes = [landscape_of(one, samples) for one in trained]
+    check_same_function(landscapes[0], landscapes[-1])
+    view = _view(landscapes, seed, resolution)
+    return _article([one.folder.name for one in trained], len(landscapes[0].targets), view)
 
 
 def _two_small_ones(folder: Path) -> list[Path]:
@@ -83,117 +78,146 @@ def _two_small_ones(folder: Path) -> list[Path]:
     summary = logging.getLogger("pytorch_lightning.callbacks.model_summary")
     summary.disabled = True  # nobody has chosen these networks
     try:
-        for number, config in enumerate(configs):
-            run(config, folder / f"seed-{number}")
+        for config in progress(configs, "networks trained"):
+            run(config, folder / f"seed-{config.seed}")
     finally:
         summary.disabled = False
-    return [folder / f"seed-{number}" for number in range(2)]
+    return [folder / f"seed-{config.seed}" for config in configs]
 
 
-def _weights(trained: Trained) -> Weights:
-    return {name: value.detach() for name, value in trained.model.named_parameters()}
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is seen of a landscape: loss and accuracy along u, and in the plane of u and v."""
+
+    names: Sequence[str]  # of what is at a = 0 and, between two runs, at a = 1
+    lengths: tuple[float, float, float]  # Euclidean, of θ, u and v
+    a: np.ndarray  # (41,), of the line
+    line: np.ndarray  # (41, 2), loss and accuracy
+    along: np.ndarray  # (R,), a of the plane
+    across: np.ndarray  # (R,), b of the plane
+    plane: np.ndarray  # (R, R, 2), rows by b
+
+    def lowest(self, place: int) -> dict[str, float]:
+        """Where in the plane the loss is the lowest (place 0) or the highest (place -1)."""
+        losses = self.plane[..., 0]
+        row, column = np.unravel_index(np.argsort(losses, axis=None)[place], losses.shape)
+        return {"a": self.along[column], "b": self.across[row], "loss": losses[row, column],
+                "accuracy": self.plane[row, column, 1]}  # fmt: skip
+
+    def barrier(self) -> float:
+        """The highest loss between the two runs, less the mean of theirs."""
+        between = self.line[(self.a > -1e-9) & (self.a < 1 + 1e-9), 0]
+        return float(between.max() - (between[0] + between[-1]) / 2)
 
 
-def _measure(trained: Trained, samples: int) -> Measure:
-    """The mean loss, without penalties, and the accuracy on the first test samples."""
-    data, model = data_of(trained), trained.model
-    inputs, targets = data.transform(data.test.inputs[:samples]), data.test.targets[:samples]
-
-    @torch.inference_mode()
-    def measure(weights: Weights) -> tuple[float, float]:
-        logits = functional_call(model, weights, (inputs,))
-        return float(model.loss(logits, targets)), float((scores(logits).argmax(1) == targets).double().mean())
-
-    return measure
-
-
-def _towards(trained: Sequence[Trained], start: Weights, seed: int) -> Weights:
-    if len(trained) == 1:
-        return filter_normalised(start, seed)
-    return {name: value - start[name] for name, value in _weights(trained[1]).items()}
+def _view(landscapes: Sequence[Landscape], seed: int, resolution: int) -> View:
+    landscape, weights = landscapes[0], [weights_of(one) for one in landscapes]
+    start = weights[0]
+    u, v = directions(weights, seed)
+    require(norm(u) > 0, "both runs have the same weights: name two that differ, or one")
+    names = ("first", "second") if len(weights) == 2 else ("run",)
+    low, high = (-0.5, 1.5) if len(weights) == 2 else (-1, 1)
+    along, across = np.linspace(low, high, resolution), np.linspace(-1, 1, resolution)
+    a = np.linspace(low, high, _ON_LINE)
+    line = np.array([landscape.at(moved(start, (place, u))) for place in a])
+    middle = line[np.abs(a).argmin(), 0]
+    require(bool(np.isfinite(middle)), f"the loss at the run is {middle}: choose a run that has not diverged")
+    plane = [_row(landscape, moved(start, (b, v)), u, along) for b in progress(across, "rows of the plane")]
+    return View(names, (norm(start), norm(u), norm(v)), a, line, along, across, np.array(plane))
 
 
-def filter_normalised(weights: Weights, seed: int) -> Weights:
-    """A random direction, each row of which has the norm of that row of the weights; zero for vectors."""
-    generator = torch.Generator().manual_seed(seed)
-    return {name: _like(value, generator) if value.ndim > 1 else torch.zeros_like(value)
-            for name, value in weights.items()}  # fmt: skip
+def _row(landscape: Landscape, start: Weights, u: Weights, along: np.ndarray) -> list[tuple[float, float]]:
+    return [landscape.at(moved(start, (a, u))) for a in along]
 
 
-def _like(weight: Tensor, generator: torch.Generator) -> Tensor:
-    random = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
-    return random * (weight.norm(dim=1, keepdim=True) / random.norm(dim=1, keepdim=True))
-
-
-def moved(start: Weights, *steps: tuple[float, Weights]) -> Weights:
-    """start + Σ length · direction."""
-    return {name: value + sum(length * direction[name] for length, direction in steps)
-            for name, value in start.items()}  # fmt: skip
-
-
-def _plane(start: Weights, u: Weights, v: Weights, measure: Measure, resolution: int) -> np.ndarray:
-    """The loss (b, a) over a along u, as the line, and b along v from -1 to 1."""
-    along, across = torch.linspace(-0.5, 1.5, resolution).tolist(), torch.linspace(-1, 1, resolution).tolist()
-    rows = progress(across, "rows of the plane")
-    return np.array([[measure(moved(start, (a, u), (b, v)))[0] for a in along] for b in rows])
-
-
-def _article(names: Sequence[str], line: Sequence[tuple[float, float]], plane: np.ndarray) -> Article:
-    between = len(names) == 2
-    places = "0 is the first run, 1 the second" if between else "0 is the run"
+def _article(folders: Sequence[str], samples: int, view: View) -> Article:
+    between = len(view.names) == 2
+    lengths = "θ has the length {:.3g}, u {:.3g} and v {:.3g}.".format(*view.lengths)
+    on_line = (
+        f"a = 0 is the first run, 1 the second; the highest loss between them is {view.barrier():.4f} above the mean "
+        "of both."
+        if between
+        else "a = 0 is the run."
+    )
     return Article(
         "loss_landscape",
         "The loss between two networks" if between else "The loss around a network",
-        " and ".join(names),
+        f"{' and '.join(folders)}, {samples:,} test samples",
         [
-            Section("Along the line", f"Position a on the line; {places}.", {"line": line_figure(line)}, _table(line)),
-            Section("In the plane", "Loss, on a logarithmic scale.", {"plane": plane_figure(plane, between)}),
+            Section("Along the line", on_line, {"line": line_figure(view)}, line_table(view)),
+            Section(
+                "In the plane",
+                f"Lines of equal loss, on a logarithmic scale. {lengths}",
+                {"plane": plane_figure(view)},
+                plane_table(view),
+            ),
         ],
     )
 
 
-def _table(line: Sequence[tuple[float, float]]) -> Table:
+def line_table(view: View) -> Table:
     """Every fifth place for people, all of them for programs."""
-    rows: list[Row] = [{"position": float(a), "loss": loss, "accuracy": accuracy}
-                       for a, (loss, accuracy) in zip(_LINE, line, strict=True)]  # fmt: skip
+    rows: list[Row] = [{"position": float(a), "loss": float(loss), "accuracy": float(accuracy)}
+                       for a, (loss, accuracy) in zip(view.a, view.line, strict=True)]  # fmt: skip
     cells = [(f"{row['position']:.2f}", f"{row['loss']:.4f}", f"{row['accuracy']:.2%}") for row in rows[::5]]
-    return Table(("position", "loss", "accuracy"), cells, "line", rows)
+    return Table(("a", "loss", "accuracy"), cells, "line", rows)
 
 
-def line_figure(line: Sequence[tuple[float, float]]) -> Figure:
+def plane_table(view: View) -> Table:
+    """The ends of what is seen for people, all points for programs."""
+    rows: list[Row] = [
+        {"a": float(a), "b": float(b), "loss": float(loss), "accuracy": float(accuracy)}
+        for b, losses in zip(view.across, view.plane, strict=True)
+        for a, (loss, accuracy) in zip(view.along, losses, strict=True)
+    ]
+    cells = []
+    for name, place in (("lowest", 0), ("highest", -1)):
+        found = view.lowest(place)
+        cells.append((name, *(f"{found[key]:.2f}" for key in "ab"), f"{found['loss']:.4f}", f"{found['accuracy']:.2%}"))
+    return Table(("of the plane's losses", "a", "b", "loss", "accuracy"), cells, "plane", rows)
+
+
+def line_figure(view: View) -> Figure:
     """Loss and accuracy over the position."""
     with styled():
         drawn = new_figure(9, 3.4)
         drawn.set_layout_engine("constrained")
-        for axes, values, label, color in zip(drawn.subplots(1, 2), zip(*line, strict=True),
-                                              ("Test loss", "Test accuracy"), COLORS, strict=False):  # fmt: skip
-            axes.plot(_LINE, values, color=color)
-            axes.set(xlabel="Position a on the line", ylabel=label)
+        for place, axes in enumerate(drawn.subplots(1, 2)):
+            axes.plot(view.a, view.line[:, place], color=COLORS[place])
+            axes.plot(range(len(view.names)), view.line[np.isin(view.a.round(9), (0, 1)), place][: len(view.names)],
+                      "o", color="white", markeredgecolor=INK)  # fmt: skip
+            axes.set(xlabel="position a on the line", ylabel=("test loss", "test accuracy")[place])
+            axes.set_xticks(np.linspace(view.a[0], view.a[-1], 5))
             axes.grid()
         drawn.axes[1].yaxis.set_major_formatter("{x:.0%}")
         return drawn
 
 
-def plane_figure(plane: np.ndarray, between: bool) -> Figure:
+def plane_figure(view: View) -> Figure:
     """Lines of equal loss, with the runs marked."""
-    size = len(plane)
+    losses = np.ma.masked_invalid(view.plane[..., 0])
+    low = max(losses.min(), 1e-6 * losses.max(), np.finfo(float).tiny)  # a logarithm has no place for a loss of 0
     with styled():
-        drawn = new_figure(6.4, 4.6)
+        drawn = new_figure(6.8, 5.4)
         drawn.set_layout_engine("constrained")
-        axes = drawn.add_subplot()
-        levels = np.geomspace(plane.min(), plane.max(), 14)
-        shades = axes.contourf(
-            np.linspace(-0.5, 1.5, size), np.linspace(-1, 1, size), plane, levels, norm="log", cmap=SCALE
-        )
-        axes.contour(shades, colors=INK, linewidths=0.5)
-        _mark(axes, between)
-        axes.set(xlabel="Position a", ylabel="Position b, across")
-        drawn.colorbar(shades, label="Test loss", format="%.2g")
+        axes = drawn.add_subplot(aspect="equal")
+        if losses.max() > 1.001 * low:
+            levels = np.geomspace(low, losses.max(), _LEVELS)
+            shades = axes.contourf(view.along, view.across, losses.clip(low), levels, norm="log", cmap=SCALE)
+            lines = axes.contour(view.along, view.across, losses.clip(low), levels, colors=INK, linewidths=0.5)
+            for label in axes.clabel(lines, levels[1:-1:2], fmt="%.2g", fontsize=8):
+                x, y = label.get_position()
+                label.set_visible(min(abs(x - place) for place in range(len(view.names))) > 0.3 or abs(y) > 0.25)
+            drawn.colorbar(shades, label="test loss", format="%.2g", shrink=0.85)
+        else:
+            axes.set_title(f"test loss {low:.4g} everywhere")
+        _mark(axes, view.names)
+        axes.set(xlabel="position a, along u", ylabel="position b, along v")
         return drawn
 
 
-def _mark(axes: Axes, between: bool) -> None:
-    for place, name in ((0, "first" if between else "run"), (1, "second"))[: 1 + between]:
+def _mark(axes: Axes, names: Sequence[str]) -> None:
+    for place, name in enumerate(names):
         axes.plot(place, 0, "o", color="white", markeredgecolor=INK)
         axes.annotate(name, (place, 0), (0, 8), textcoords="offset points", ha="center",
                       bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": INK, "pad": 0.2})  # fmt: skip

@@ -1,0 +1,123 @@
+"""Networks as points of weight space: directions in it, and the loss at a point."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dlproj.data.batches import generator
+from dlproj.inference.evaluate import data_of
+from dlproj.inference.trained import Trained
+from dlproj.models.classifier import Classifier
+from dlproj.models.losses import scores
+from dlproj.settings import require
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Landscape:
+    """The test loss of a network as a function of its weights."""
+
+    model: Classifier
+    inputs: Tensor  # (N, …), as the model reads them
+    targets: Tensor  # (N,)
+    training: Tensor  # (M, …), what batch normalisation takes its statistics from
+
+    @torch.inference_mode()
+    def at(self, weights: Weights) -> tuple[float, float]:
+        """The mean loss, without penalties, and the accuracy; batch normalisation has statistics of these weights."""
+        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+        if norms:
+            for module in norms:
+                module.momentum = 1.0  # of this one batch alone
+                module.train()
+            functional_call(self.model, weights, (self.training,))
+            for module in norms:
+                module.eval()
+        logits = functional_call(self.model, weights, (self.inputs,))
+        accuracy = (scores(logits).argmax(1) == self.targets).double().mean()
+        return float(self.model.loss(logits, self.targets)), float(accuracy)
+
+
+def landscape_of(trained: Trained, samples: int) -> Landscape:
+    """On the first test samples, with the first training samples for batch normalisation."""
+    data, model = data_of(trained), trained.model
+    dtype = torch.promote_types(next(model.parameters()).dtype, torch.float32)  # half of the digits would be too few
+    inputs, training = (data.transform(part.inputs[:samples]) for part in (data.test, data.train))
+    if inputs.is_floating_point():
+        inputs, training = inputs.to(dtype), training.to(dtype)
+    return Landscape(model.to(dtype), inputs, data.test.targets[:samples], training)
+
+
+def weights_of(landscape: Landscape) -> Weights:
+    """What training has found."""
+    return {name: value.detach() for name, value in landscape.model.named_parameters()}
+
+
+@torch.inference_mode()
+def check_same_function(one: Landscape, other: Landscape) -> None:
+    """Raise ConfigurationError unless both compute the same from the same samples once their weights are the same."""
+    shapes = [{name: value.shape for name, value in each.model.state_dict().items()} for each in (one, other)]
+    require(shapes[0] == shapes[1], "the two runs have other weights: choose runs of one architecture")
+    same = one.inputs.shape == other.inputs.shape and torch.equal(one.inputs, other.inputs)
+    same = same and torch.equal(one.targets, other.targets)
+    require(same, "the two runs read other data, or scale it otherwise: choose runs with the same data settings")
+    logits = functional_call(one.model, dict(other.model.state_dict()), (one.inputs,))
+    expected = other.model(one.inputs)
+    losses = one.model.loss(logits, one.targets), other.model.loss(expected, one.targets)
+    same = torch.allclose(logits, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
+    message = "the two runs compute otherwise from the same weights: choose runs that differ in training only"
+    require(same and torch.allclose(*losses, rtol=1e-4, equal_nan=True), message)
+
+
+def filter_normalised(weights: Weights, *seeds: int) -> Weights:
+    """A random direction, each row of which has the norm of that row of the weights; zero for vectors."""
+    source = generator("direction", *seeds)
+    return {name: _like(value, source) if value.ndim > 1 else torch.zeros_like(value)
+            for name, value in weights.items()}  # fmt: skip
+
+
+def _like(weight: Tensor, source: torch.Generator) -> Tensor:
+    random = torch.randn(weight.shape, generator=source, dtype=weight.dtype)
+    return random * (weight.norm(dim=1, keepdim=True) / random.norm(dim=1, keepdim=True))
+
+
+def moved(start: Weights, *steps: tuple[float, Weights]) -> Weights:
+    """start + Σ length · direction."""
+    return {name: value + sum(length * direction[name] for length, direction in steps)
+            for name, value in start.items()}  # fmt: skip
+
+
+def across(direction: Weights, other: Weights) -> Weights:
+    """The part of `other` that is perpendicular to the direction."""
+    return moved(other, (-dot(direction, other) / (dot(direction, direction) or 1.0), direction))
+
+
+def scaled(direction: Weights, length: float) -> Weights:
+    """With this Euclidean length."""
+    share = length / norm(direction)
+    return {name: share * value for name, value in direction.items()}
+
+
+def dot(one: Weights, other: Weights) -> float:
+    """Of all weights, one after another."""
+    return sum(float((value.double() * other[name].double()).sum()) for name, value in one.items())
+
+
+def norm(direction: Weights) -> float:
+    """Euclidean, of all weights together."""
+    return dot(direction, direction) ** 0.5
+
+
+def directions(runs: Sequence[Weights], seed: int) -> tuple[Weights, Weights]:
+    """Two that are perpendicular: from one run to the other and a random one as long, or two random ones."""
+    start = runs[0]
+    if len(runs) == 1:
+        u = filter_normalised(start, seed, 0)
+        return u, across(u, filter_normalised(start, seed, 1))
+    u = {name: value - start[name] for name, value in runs[1].items()}
+    return u, scaled(across(u, filter_normalised(start, seed, 1)), norm(u))
