@@ -28,6 +28,11 @@ def share_of_cores() -> int:
     return int(os.environ.get(SHARE_OF_CORES) or usable_cores())
 
 
+def memory_bytes() -> int:
+    """Of the whole machine, other programs' among it."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def versions() -> dict[str, str]:
     """Of Python and the packages that the figures depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}

@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from dlproj.studies.batch_norm_pitfalls import (
+    _slopes,
     batch_norm_pitfalls,
     company,
     evaluation_gaps,
+    floor,
     normalised,
     predicted_gap,
     predicted_spread,
@@ -17,6 +19,7 @@ from dlproj.studies.batch_norm_pitfalls import (
     running_statistics,
     small_batches,
     spread,
+    spread_table,
 )
 
 
@@ -71,6 +74,22 @@ def test_in_large_batches_the_spread_is_as_predicted(place):
     assert predicted_spread(place, 500) == 2 * predicted_spread(place, 2000)
 
 
+def test_tables_and_slopes_hold_what_was_measured_and_predicted():
+    sizes = [2, 4, 8, 16, 32, 64]
+    spreads = {0.0: [3 * size**-0.5 for size in sizes], 2.0: [size**-0.25 for size in sizes]}
+    assert _slopes(sizes, spreads) == ["-0.50", "-0.25"]
+    row = spread_table(sizes, spreads).rows[3]
+    assert row == pytest.approx({"batch_size": 16, "predicted_at_0": 0.25, "measured_at_0": 0.75,
+                                 "predicted_at_2": math.sqrt(3 / 16), "measured_at_2": 0.5})  # fmt: skip
+
+
+def test_in_the_end_evaluation_and_training_differ_by_chance():
+    gaps = evaluation_gaps(260, generator())[60:]
+    # each is a mean over 128 features, of which a batch's two statistics are two chances: 6 % of the square, a gap
+    assert math.sqrt(sum(gap**2 for gap in gaps) / len(gaps)) == pytest.approx(floor(), rel=0.02)
+    assert floor() > 1.02 * math.sqrt(1.5 / 256)
+
+
 def test_evaluation_differs_from_training_as_the_start_fades():
     assert predicted_gap(0) == pytest.approx(math.sqrt(2**2 + 5**2))  # (x - 5)/3 against x, x from N(5, 3²)
     # one step: mean 0.5, variance 0.9 + 0.1 · 9 = 1.8
@@ -85,4 +104,5 @@ def test_the_article_is_the_same_for_the_same_seed():
     assert tables[0] == tables[1]
     assert tables[0] != tables[2]
     (figure,) = one.sections[2].figures.values()
+    assert len(figure.axes[0].lines) == 6
     assert figure.axes[0].lines[0].get_xdata().tolist() == [2, 4, 8, 16, 32]

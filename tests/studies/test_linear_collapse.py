@@ -66,6 +66,13 @@ def test_the_rank_is_the_narrowest_width(seed):
     assert [row["reported_rank"] for row in rows] == [2, 3, None, None, None]
 
 
+def test_the_values_around_the_rank_are_numpys():
+    matrix = torch.diag(torch.tensor([5.0, 0.25, 2.0, 1e-20], dtype=torch.float64))
+    (row,) = ranks({(4, 4): matrix}).rows
+    kept, dropped = row["smallest_singular_value_kept"], row["largest_singular_value_dropped"]
+    assert (row["measured_rank"], kept, dropped) == (3, pytest.approx(0.25), pytest.approx(1e-20))
+
+
 @pytest.mark.parametrize("text", ["", "5", "5,6", "5,,6", "5,0,6", "5,-1,6", "5,6.5,7", "wide"])
 def test_widths_that_are_none_are_refused(text):
     with pytest.raises(ConfigurationError, match=r"--widths=.*: set "):

@@ -7,6 +7,7 @@ import torch
 
 from dlproj.live_bytes import LiveBytes
 from dlproj.optim import AdamConfig, SGDConfig
+from dlproj.settings import ConfigurationError
 from dlproj.studies.memory_footprint import (
     NETWORKS,
     OPTIMIZERS,
@@ -51,6 +52,20 @@ def test_a_batch_repeats_what_is_not_a_parameter():
 def test_both_ways_to_count_agree(shape):
     assert formula("MLP", shape, training=False) == sums(shape)["inference"]
     assert formula("MLP", shape, training=True) == sums(shape)["training"]
+
+
+def test_an_lstm_by_hand():
+    # 4 · 5 weights and biases of (1 input + 5 states + 1) and 6 · 2 of the output; a time step has sums and gates of
+    # 5 each, four times over, and 5 cell states, their tanh and the outputs: 55, three times; 2 outputs, 3 inputs
+    shape = Shape(inputs=3, hidden=5, outputs=2, batch=1)
+    assert formula("LSTM", shape, training=False) == 140 + 12 + 3 * 55 + 2 + 3
+    assert formula("LSTM", shape, training=True, states=2) == 2 * (140 + 12 + 3 * 55 + 2) + 2 * (140 + 12) + 3
+
+
+def test_a_network_that_the_machine_cannot_hold_is_refused_before_it_is_built(monkeypatch):
+    monkeypatch.setattr("dlproj.studies.memory_footprint.memory_bytes", lambda: 10**9)
+    with pytest.raises(ConfigurationError, match="GB are needed, the machine has 1: set --batch, "):
+        memory_footprint(batch=100)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -6,9 +6,11 @@ import inspect
 import pytest
 import torch
 import typer
+from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
 from dlproj.cli import app
+from dlproj.results.article import Article
 from dlproj.settings import ConfigurationError
 from dlproj.studies import command
 from dlproj.studies.command import STUDIES, study
@@ -64,6 +66,25 @@ def test_what_is_done_of_all_of_them_is_on_the_page_when_one_fails(tmp_path, mon
     monkeypatch.setattr(command, "STUDIES", ("linear_collapse", "hessian"))
     assert CliRunner().invoke(app, ["study", "--output", str(tmp_path), "--all"]).exit_code == 1
     assert "linear_collapse.html" in (tmp_path / "index.html").read_text()
+
+
+def test_a_study_computes_on_one_thread(tmp_path, monkeypatch):
+    found = []
+
+    def counting() -> Article:
+        blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        found.extend([torch.get_num_threads(), *blas])
+        return Article("linear_collapse", "", "", [])
+
+    monkeypatch.setattr("dlproj.studies.linear_collapse.linear_collapse", counting)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        CliRunner().invoke(app, ["study", "linear_collapse", "--output", str(tmp_path)], catch_exceptions=False)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(found) == {1}
 
 
 def test_all_of_them_and_one_are_too_many(tmp_path):

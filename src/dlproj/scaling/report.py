@@ -16,15 +16,16 @@ from dlproj.scaling.paper import ASSUMED, GPUS, LARGE, Carried, carried
 _COLUMNS = ("strategy", "ms a step", "predicted", "efficiency", "MB kept", "predicted", "MB sent", "predicted",
             "weights differ by")  # fmt: skip
 _PAPER_COLUMNS = ("strategy", "GPUs", "ms a step", "efficiency", "GB kept", "MB sent")
-_EXPLAINED = (
+EXPLAINED = (
     "One step on the same batch, shared by all processes, each on a thread of its own. Efficiency is the part of the "
     "processes' time that one process alone needs. Kept is the most that torch held at once in the fullest process, "
-    "with the whole model, with which each begins; sent is what a process hands to the network a step. Predicted are "
-    "formulas at the rates measured beside: products of matrices, the optimizer's traffic and messages, one after "
-    "another. What overlaps is counted twice, what Python, copies and elementwise functions add not at all; and where "
-    "there are fewer cores than processes, those that wait leave theirs to others. All begin with the same weights and "
-    "end, after the same steps, with weights that differ from those of the single process by this much at most: Adam "
-    "divides each gradient by its size, so where that is next to nothing rounding shows."
+    "with the whole model, with which each begins (FSDP's varies, as gloo's threads free late); sent is what a "
+    "process hands to the network a step. Predicted are formulas at the rates measured beside: products of matrices, "
+    "the optimizer's traffic and messages, one after another. What overlaps is counted twice, what Python, copies and "
+    "elementwise functions add not at all; and where there are fewer cores than processes, those that wait leave "
+    "theirs to others. All begin with the same weights and end, after the same steps, with weights that differ from "
+    "those of the single process by this much at most: Adam divides each gradient by its size, so where that is next "
+    "to nothing rounding shows."
 )
 
 
@@ -100,7 +101,7 @@ def article(scaling: Scaling, command: str) -> Article:
         Section(f"On paper: {_words(one)}", ASSUMED, {name: paper_figure(one)}, paper_table(name, one))
         for name, one in (("scaling-gpus", job), ("scaling-gpus-large", LARGE))
     ]
-    measured = Section("Measured and predicted", _EXPLAINED, {"scaling": figure(scaling)}, measured_table(scaling))
+    measured = Section("Measured and predicted", EXPLAINED, {"scaling": figure(scaling)}, measured_table(scaling))
     title = "What training over several processes costs"
     return Article("scaling", title, f"{_words(job)} · {machine()} · {command}", [measured, *paper])
 

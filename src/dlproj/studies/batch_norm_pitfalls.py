@@ -30,7 +30,7 @@ def batch_norm_pitfalls(
     steps: Annotated[int, typer.Option(min=1, help="training steps over which running statistics are followed")] = 60,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the random batches")] = 0,
 ) -> Article:
-    """Where batch normalisation does what one may not expect, each case by torch.nn.BatchNorm1d beside the formula.
+    """Where batch normalisation does what one may not expect, by torch.nn.BatchNorm1d beside formulas.
 
     In training y = (x - μ)/√(σ² + ε) with the mean μ and the variance σ² = Σ(x - μ)²/B of the batch of B samples, then
     γy + β; in evaluation with running statistics r ← (1 - m) r + m s, s the batch's mean and its unbiased variance
@@ -51,7 +51,8 @@ def batch_norm_pitfalls(
             Section(
                 "A batch of one",
                 "Less its own mean, any sample is 0, and the output is β whatever came in; of two, one gives 1 and the "
-                f"other -1. What torch.nn.BatchNorm1d says to a batch of one in training: “{refusal()}”.",
+                "other -1 but for ε. By the formula: torch.nn.BatchNorm1d says to a batch of one in training "
+                f"“{refusal()}”.",
                 table=small_batches(),
             ),
             Section(
@@ -64,7 +65,8 @@ def batch_norm_pitfalls(
                 f"The standard deviation of a sample's output over random batches N(0, 1), beside {_FIRST_ORDER}. From "
                 f"B = 16 on it falls as B to the power {', '.join(_slopes(sizes, spreads))} for x = "
                 f"{', '.join(f'{place:g}' for place in _PLACES)}; of 1/√B it is -0.5. In small batches the "
-                "formula fails: no output is beyond √(B - 1), which holds far samples back.",
+                "formula fails: no output is beyond √(B - 1) (Samuelson 1968), so that far samples vary less, and "
+                "those near the mean more, as the deviation of few others may be small.",
                 {"spread": spread_figure(sizes, spreads)},
                 spread_table(sizes, spreads),
             ),
@@ -80,8 +82,9 @@ def batch_norm_pitfalls(
                 "Evaluated after a few steps",
                 f"The root mean square difference of outputs in evaluation and in training mode, over a fresh batch of "
                 f"{_GAP_BATCH} by {_GAP_FEATURES} features from N({_POPULATION[0]:g}, {_POPULATION[1]:g}²), after n "
-                "steps of training. Predicted from the weight 0.9ⁿ of the start alone; what stays is a batch's chance, "
-                f"√(1.5/{_GAP_BATCH}) = {math.sqrt(_FLOOR / _GAP_BATCH):.3f}.",
+                "steps of training. Predicted from the weight 0.9ⁿ of the start alone; what stays is chance, that of a "
+                "batch and of the last ones in the running statistics: "
+                f"√(1.5/{_GAP_BATCH} · (1 + m/(2 - m))) = {floor():.4f}.",
                 {"evaluation_gap": gap_figure(gaps)},
                 gap_table(gaps),
             ),
@@ -172,17 +175,16 @@ def spread_table(sizes: Sequence[int], spreads: dict[float, list[float]]) -> Tab
 
 
 def spread_figure(sizes: Sequence[int], spreads: dict[float, list[float]]) -> Figure:
-    """Marks are measured, lines predicted."""
+    """Marks are measured, lines predicted, of each place x."""
     with styled():
         figure = new_figure(7, 4)
         figure.set_layout_engine("constrained")
         axes = figure.add_subplot(xscale="log", yscale="log", xlabel="batch size B", ylabel="standard deviation")
-        for (place, found), marker, color in zip(spreads.items(), "os^", COLORS, strict=False):
-            axes.plot(sizes, found, marker, color=color, label=f"x = {place:g}")
+        looks = zip(spreads.items(), "os^", COLORS, ("--", ":", "-."), strict=False)
+        for (place, found), marker, color, line in looks:
             predicted = [predicted_spread(place, size) for size in sizes]
-            axes.plot(
-                sizes, predicted, "--", color=INK, linewidth=1, label=_FIRST_ORDER if place == _PLACES[-1] else None
-            )
+            axes.plot(sizes, predicted, line, color=color, linewidth=1.5, label=f"{_FIRST_ORDER}, x = {place:g}")
+            axes.plot(sizes, found, marker, color=color, label=f"measured, x = {place:g}")
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
@@ -243,6 +245,11 @@ def predicted_gap(step: int) -> float:
     return math.hypot(deviation / running - 1, mean * old / running)
 
 
+def floor() -> float:
+    """The same after many steps, which weigh the batches before by m (1 - m)ⁿ: Σ m² (1 - m)²ⁿ = m/(2 - m)."""
+    return math.sqrt(_FLOOR / _GAP_BATCH * (1 + _MOMENTUM / (2 - _MOMENTUM)))
+
+
 def gap_table(gaps: Sequence[float]) -> Table:
     """After 0, 1, 2, 5, 10, 20, … steps."""
     shown = [step for step in (0, 1, 2, 5, *range(10, len(gaps), 10)) if step < len(gaps)]
@@ -260,8 +267,7 @@ def gap_figure(gaps: Sequence[float]) -> Figure:
         axes.plot(range(len(gaps)), gaps, "o", color=COLORS[0], markersize=4, label="measured")
         predicted = [predicted_gap(step) for step in range(len(gaps))]
         axes.plot(range(len(gaps)), predicted, "--", color=INK, label="predicted from the start's weight")
-        floor = math.sqrt(_FLOOR / _GAP_BATCH)
-        axes.axhline(floor, color=GREY, linestyle=":", linewidth=2, label=f"chance of a batch of {_GAP_BATCH}")
+        axes.axhline(floor(), color=GREY, linestyle=":", linewidth=2, label=f"chance of batches of {_GAP_BATCH}")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid()

@@ -31,7 +31,7 @@ def linear_collapse(
     W₂(W₁x + b₁) + b₂ = (W₂W₁)x + (W₂b₁ + b₂), and so on for any number of layers (Goodfellow, Bengio & Courville 2016,
     6.1): depth without a nonlinearity adds parameters, but no function. As rank(W₂W₁) ≤ min(rank W₁, rank W₂), a stack
     through q units has at most rank q (6.3.3 there uses that to save parameters). An affine f has f(x) + f(-x) = 2 f(0)
-    for every x, by which a ReLU between the layers is seen to give what no single layer gives (mlp document).
+    for every x, which tells what a ReLU between the layers adds (mlp document).
     """
     shape = parse_widths(widths)
     require(bottleneck < width, f"--bottleneck={bottleneck} is not narrower than --width={width}: set a smaller one")
@@ -51,8 +51,8 @@ def linear_collapse(
             Section(
                 "Random layers",
                 f"{arrows(shape)} in float64, weights N(0, 1/inputs), biases N(0, 1), {samples:,} inputs N(0, 1). "
-                "With a ReLU between the layers, the same weights give what no single layer gives: f(x) + f(-x) is "
-                "not 2 f(0). The figure shows the first output along a line x = t·u through zero.",
+                "Whatever a single layer is, f(x) + f(-x) - 2 f(0) is 0; with a ReLU between the layers, the same "
+                "weights need not give that. The figure shows the first output along a line x = t·u through zero.",
                 {"along_a_line": along_a_line(layers, generator)},
                 comparison(layers, inputs),
             ),

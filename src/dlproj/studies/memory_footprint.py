@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from dlproj.data.base import DataSpec, Kind
 from dlproj.live_bytes import LiveBytes
+from dlproj.machine import memory_bytes
 from dlproj.models.classifier import Classifier, ModelConfig
 from dlproj.models.mlp import MLPConfig
 from dlproj.models.rnn import RNNConfig
@@ -28,6 +29,8 @@ from dlproj.optim import (
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
+from dlproj.settings import require
+from dlproj.studies.progress import progress
 
 FLOAT32 = 4  # bytes
 _TIMES_THE_BATCH = (1, 4, 16, 64)
@@ -97,7 +100,8 @@ def memory_footprint(
     again, which is why training keeps them (Goodfellow, Bengio & Courville 2016, 6.5).
     """
     shape = Shape(inputs, hidden, outputs, batch)
-    subtitle = f"d = {inputs:,}, h = {hidden:,}, q = {outputs:,}, {batch:,} samples at once, float32"
+    check_memory(shape)
+    subtitle = f"d = {inputs:,}, h = {hidden:,}, q = {outputs:,}, B = {batch:,}, float32"
     counted, optimizers = beside_torch(shape), optimizer_table(shape)
     return Article(
         "memory_footprint",
@@ -122,6 +126,14 @@ _ON_OPTIMIZERS = (
     "The same MLP in training. The states are counted where the optimizer keeps them; some need a temporary copy of a "
     "layer's weights beside them."
 )
+
+
+def check_memory(shape: Shape) -> None:
+    """Raise ConfigurationError where the largest of the networks is too much for the machine: it would be killed."""
+    largest = replace(shape, batch=shape.batch * _TIMES_THE_BATCH[-1])
+    needed = FLOAT32 * max(formula(name, largest, training=True, states=2) for name in NETWORKS)
+    message = f"{needed / 1e9:,.0f} GB are needed, the machine has {memory_bytes() / 1e9:,.0f}: set --batch, --inputs "
+    require(needed < memory_bytes() / 2, f"{message}or --hidden lower")
 
 
 def parts(shape: Shape) -> dict[str, tuple[str, int]]:
@@ -213,7 +225,7 @@ def beside_torch(shape: Shape) -> Table:
     """Each network in inference and in training, from the batch on to several times as many samples."""
     rows = [
         _row(name, replace(shape, batch=times * shape.batch), training)
-        for name, training, times in product(NETWORKS, (False, True), _TIMES_THE_BATCH)
+        for name, training, times in progress([*product(NETWORKS, (False, True), _TIMES_THE_BATCH)], "networks")
     ]
     cells = [
         (str(row["network"]), str(row["use"]), formats.count(row["samples"]), _kilobytes(row["formula_bytes"]),
@@ -309,7 +321,7 @@ def optimizer_figure(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 def _stack(axes: Axes, counts: Mapping[str, Sequence[int]]) -> None:
     left = [0.0] * len(OPTIMIZERS)
-    for (label, values), color, hatch in zip(counts.items(), COLORS, ("", "//", "", ".."), strict=False):
+    for (label, values), color, hatch in zip(counts.items(), COLORS, ("", "//", "xx", ".."), strict=False):
         widths = [FLOAT32 * value / 1e3 for value in values]
         axes.barh(range(len(widths)), widths, 0.6, left, color=color, hatch=hatch, edgecolor="white", label=label)
         left = [start + width for start, width in zip(left, widths, strict=True)]

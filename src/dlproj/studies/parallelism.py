@@ -6,15 +6,18 @@ from typing import Annotated
 
 import typer
 
+from dlproj.machine import machine
 from dlproj.results.article import Article, Section
 from dlproj.scaling.bench import measured, plan
-from dlproj.scaling.report import figure, measured_table
+from dlproj.scaling.report import EXPLAINED, figure, measured_table
+from dlproj.settings import require, whole_numbers
 
-_SHOWN = ("ddp", "fsdp", "tensor_parallel", "pipeline", "layer_split")
+_SHOWN = ("ddp", "fsdp", "tensor_parallel", "pipeline")
+_SHARES = 8  # that a batch has: two processes, four micro-batches of the pipeline
 
 
 def parallelism(
-    hidden: Annotated[str, typer.Option(help="widths of the hidden layers, at least one; even for two processes")] = (
+    hidden: Annotated[str, typer.Option(help="units of each hidden layer, at least one; even for two processes")] = (
         "512,512,512"
     ),
     batch: Annotated[int, typer.Option(min=8, help="samples a step, shared by both processes; a multiple of 8")] = 256,
@@ -25,24 +28,20 @@ def parallelism(
     Data parallel (ddp): both hold the whole model and half of the batch; the mean of both gradients is that of the
     whole batch, as the loss is a mean over samples. FSDP does the same with half of the weights in each, gathered layer
     by layer. Model parallel: each holds half of every layer (tensor_parallel: y = [x A₁, x A₂], z = y₁ B₁ + y₂ B₂,
-    Shoeybi et al. 2019), or some of the layers (pipeline, layer_split), and both work on all samples. The arithmetic is
-    the same, so the weights end equal but for rounding; time, memory and traffic are not. Described by the mlp document
-    (not measured there).
+    Shoeybi et al. 2019), or some of the layers (pipeline, Huang et al. 2019), and both work on all samples. The
+    arithmetic is the same, so the weights end equal but for rounding; time, memory and traffic are not. The mlp
+    document describes both ways and measures neither.
     """
-    settings = [f"model.hidden=[{hidden}]", f"data.batch_size={batch}", "trainer.accelerator=cpu", "optim=sgd",
+    units = whole_numbers("--hidden", hidden, such_as="512,512")
+    require(all(count % 2 == 0 for count in units), f"--hidden={hidden} does not split in halves: set even numbers")
+    require(batch % _SHARES == 0, f"--batch={batch} is no multiple of {_SHARES}: set such as 256")
+    settings = [f"model.hidden={units}", f"data.batch_size={batch}", "trainer.accelerator=cpu", "optim=sgd",
                 "optim.learning_rate=0.1"]  # fmt: skip
     found = measured(plan(settings, [2], _SHOWN), steps, progress=sys.stderr.isatty())
-    text = "Reported: described, not measured. Plain SGD on made data, one thread a process; sent: a step and process."
+    table = replace(measured_table(found), name="parallelism")
     return Article(
         "parallelism",
         "Data parallelism and model parallelism over two processes",
-        f"MLP of [{hidden}], batches of {batch}",
-        [
-            Section(
-                "Weights, time, memory, traffic",
-                text,
-                {"parallelism": figure(found)},
-                replace(measured_table(found), name="parallelism"),
-            )
-        ],
+        f"{machine()}, MLP of {units}, batches of {batch}, {steps} steps of SGD on made data",
+        [Section("Weights, time, memory, traffic", EXPLAINED, {"parallelism": figure(found)}, table)],
     )

@@ -71,8 +71,8 @@ def piecewise_linear(
     at most C(n,0) + … + C(n,d) pieces (Zaslavsky 1975), each of which the next layer can part again; the 2014
     paper's theorem 4 says how many a network of such widths can have for sure. A sigmoid network bends everywhere.
     """
-    numbers = whole_numbers("--images", images, least=0)
-    subject = of_run(run) if run else of_digits(whole_numbers("--hidden", hidden), epochs, seed)
+    numbers = whole_numbers("--images", images, least=0, such_as="0,1,2")
+    subject = of_run(run) if run else of_digits(whole_numbers("--hidden", hidden, such_as="32,32"), epochs, seed)
     corners = corners_of(subject.data, numbers)
     sigmoid = trained(subject.data, subject.units(), Activation.sigmoid, epochs, seed)
     names = [f"{subject.class_of(number)} (test:{number})" for number in numbers]
