@@ -25,9 +25,13 @@ _FLOOR = 1.5  # the mean of 1 + x²/2 over x from N(0, 1)
 
 
 def batch_norm_pitfalls(
-    largest_batch: Annotated[int, typer.Option(min=32, help="batches of 2, 4, 8, … up to LARGEST_BATCH")] = 512,
-    draws: Annotated[int, typer.Option(min=2, help="random batches of each size")] = 2000,
-    steps: Annotated[int, typer.Option(min=1, help="training steps over which running statistics are followed")] = 60,
+    largest_batch: Annotated[
+        int, typer.Option(min=32, max=65_536, help="batches of 2, 4, 8, … up to LARGEST_BATCH")
+    ] = 512,
+    draws: Annotated[int, typer.Option(min=2, max=100_000, help="random batches of each size")] = 2000,
+    steps: Annotated[
+        int, typer.Option(min=1, max=10_000, help="training steps over which running statistics are followed")
+    ] = 60,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the random batches")] = 0,
 ) -> Article:
     """Where batch normalisation does what one may not expect, by torch.nn.BatchNorm1d beside formulas.

@@ -33,10 +33,10 @@ Found = Mapping[tuple[Initializer, Activation], "Signal"]
 
 
 def initialisation_signal(
-    depth: Annotated[int, typer.Option(min=2, help="layers")] = 20,
-    width: Annotated[int, typer.Option(min=2, help="inputs, and units of each layer")] = 256,
-    samples: Annotated[int, typer.Option(min=2, help="inputs sent through")] = 128,
-    nets: Annotated[int, typer.Option(min=1, help="draws of the document's net that are averaged")] = 50,
+    depth: Annotated[int, typer.Option(min=2, max=1000, help="layers")] = 20,
+    width: Annotated[int, typer.Option(min=2, max=1_000_000, help="inputs, and units of each layer")] = 256,
+    samples: Annotated[int, typer.Option(min=2, max=1_000_000, help="inputs sent through")] = 128,
+    nets: Annotated[int, typer.Option(min=1, max=10_000, help="draws of the document's net that are averaged")] = 50,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the weights and inputs")] = 0,
 ) -> Article:
     """The variance of layers' sums and of their gradients through a deep MLP, before any training.

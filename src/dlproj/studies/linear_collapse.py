@@ -21,9 +21,15 @@ _NARROW, _REPORTED_RANKS = (3, 2, 3), {(3, 2, 3): 2, (3, 3): 3}  # mlp document
 
 def linear_collapse(
     widths: Annotated[str, typer.Option(help="inputs, the width of each layer, outputs")] = "64,128,96,32,10",
-    width: Annotated[int, typer.Option(min=2, help="inputs and outputs of the stack with a bottleneck")] = 64,
-    bottleneck: Annotated[int, typer.Option(min=1, help="width between its two layers, below WIDTH")] = 8,
-    samples: Annotated[int, typer.Option(min=1, help="random inputs on which the networks are compared")] = 1000,
+    width: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="inputs and outputs of the stack with a bottleneck")
+    ] = 64,
+    bottleneck: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="width between its two layers, below WIDTH")
+    ] = 8,
+    samples: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="random inputs on which the networks are compared")
+    ] = 1000,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the weights, biases and inputs")] = 0,
 ) -> Article:
     """Linear layers in a row equal one linear layer; a narrow one among them lowers the rank.

@@ -47,8 +47,10 @@ def loss_landscape(
             show_default=False,
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="of the test set, on which the loss is taken")] = 500,
-    resolution: Annotated[int, typer.Option(min=2, help="points along each side of the plane")] = 31,
+    samples: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="of the test set, on which the loss is taken")
+    ] = 500,
+    resolution: Annotated[int, typer.Option(min=2, max=10_000, help="points along each side of the plane")] = 31,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides the random directions")] = 0,
 ) -> Article:
     """The test loss along a line and in a plane of weight space: L(θ + a u + b v), without penalties.

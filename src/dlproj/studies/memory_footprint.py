@@ -86,10 +86,10 @@ OPTIMIZERS: Mapping[str, tuple[OptimConfig, int]] = {
 
 
 def memory_footprint(
-    inputs: Annotated[int, typer.Option(min=1, help="d, features of a sample")] = 100,
-    hidden: Annotated[int, typer.Option(min=1, help="h, units of the hidden layer")] = 50,
-    outputs: Annotated[int, typer.Option(min=2, help="q, classes")] = 10,
-    batch: Annotated[int, typer.Option(min=1, help="B, samples at once")] = 1,
+    inputs: Annotated[int, typer.Option(min=1, max=1_000_000, help="d, features of a sample")] = 100,
+    hidden: Annotated[int, typer.Option(min=1, max=1_000_000, help="h, units of the hidden layer")] = 50,
+    outputs: Annotated[int, typer.Option(min=2, max=1_000_000, help="q, classes")] = 10,
+    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="B, samples at once")] = 1,
 ) -> Article:
     """Numbers kept for inference and for training of an MLP d → h → q and of an LSTM, by formula and by torch.
 

@@ -20,8 +20,10 @@ def parallelism(
     hidden: Annotated[str, typer.Option(help="units of each hidden layer, at least one; even for two processes")] = (
         "512,512,512"
     ),
-    batch: Annotated[int, typer.Option(min=8, help="samples a step, shared by both processes; a multiple of 8")] = 256,
-    steps: Annotated[int, typer.Option(min=2, help="timed of each strategy")] = 20,
+    batch: Annotated[
+        int, typer.Option(min=8, max=1_000_000, help="samples a step, shared by both processes; a multiple of 8")
+    ] = 256,
+    steps: Annotated[int, typer.Option(min=2, max=1_000_000, help="timed of each strategy")] = 20,
 ) -> Article:
     """The same steps by one process and by two: data parallel and model parallel.
 

@@ -56,8 +56,12 @@ def piecewise_linear(
         "0,1,2"
     ),
     hidden: Annotated[str, typer.Option(help="units of each hidden layer; with --run, as the run has them")] = "32,32",
-    epochs: Annotated[int, typer.Option(min=1, help="of training; with --run, of the sigmoid network's")] = 20,
-    resolution: Annotated[int, typer.Option(min=8, help="points along each side of the plane's grid")] = 500,
+    epochs: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="of training; with --run, of the sigmoid network's")
+    ] = 20,
+    resolution: Annotated[
+        int, typer.Option(min=8, max=10_000, help="points along each side of the plane's grid")
+    ] = 500,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides weights and batches")] = 0,
 ) -> Article:
     """A ReLU network is continuous and linear in pieces: they are counted along a line and in a plane, and drawn.
