@@ -5,7 +5,8 @@ import torch
 
 from dlproj.settings import ConfigurationError
 from dlproj.studies import hessian as module
-from dlproj.studies.hessian import Layer, hessian, measure, random_layer
+from dlproj.studies.hessian import Layer, cost_table, hessian, measure, random_layer
+from dlproj.studies.timing import Timings
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")  # torch's own
 
@@ -48,7 +49,8 @@ def test_two_classes_by_hand():
 
 
 def test_memory_grows_as_the_fourth_power(generator):
-    small, large = (measure(random_layer(units, 2, generator), 1, whole=True) for units in (4, 8))
+    layers = {units: random_layer(units, 2, generator) for units in (4, 8)}
+    small, large = measure({units: layer.works(largest=8) for units, layer in layers.items()}, 1, seed=0)
     assert small["hessian_formula_bytes"] == 4 * 4**4
     assert large["hessian_formula_bytes"] == 16 * small["hessian_formula_bytes"]
     for row in (small, large):
@@ -57,8 +59,31 @@ def test_memory_grows_as_the_fourth_power(generator):
         assert row["product_bytes"] < row["hessian_bytes"]
 
 
+def test_each_row_has_the_times_of_its_own_works_which_take_turns(monkeypatch):
+    def timed(works, turns, seed, of, in_a_row):
+        assert (turns, seed, in_a_row) == (7, 5, 3)
+        return {name: Timings([work().item()]) for name, work in works.items()}
+
+    monkeypatch.setattr(module, "time_in_turns", timed)
+    works = {
+        units: {"gradient": lambda units=units: torch.tensor(1.0 * units), "product": lambda: torch.tensor(2.0)}
+        for units in (3, 4)
+    }
+    rows = measure(works, 7, seed=5)
+    assert [(row["units"], row["weights"], row["gradient_median_seconds"]) for row in rows] == [(3, 9, 3), (4, 16, 4)]
+    assert [(row["product_median_seconds"], row["hessian_median_seconds"]) for row in rows] == [(2, None)] * 2
+
+
+def test_the_table_says_what_a_hessian_that_is_not_computed_would_take_at_least(generator):
+    layers = {units: random_layer(units, 2, generator) for units in (4, 40)}
+    table = cost_table(measure({units: layer.works(largest=4) for units, layer in layers.items()}, 1, seed=0))
+    assert len(table.columns) == len(table.cells[0]) == 9
+    assert table.cells[0][-1] == f"{table.rows[0]['hessian_bytes'] / 1e6:.3f}"
+    assert (table.cells[1][3], table.cells[1][5], table.cells[1][-1]) == ("–", "–", "10.240 or more")  # 4 · 40⁴ bytes
+
+
 def test_the_article_leaves_out_hessians_above_the_largest_and_has_the_documents_layer():
-    cost, reported, same = hessian(sizes="3,12", largest=3, batch=2, repetitions=1).sections
+    cost, reported, same = hessian(sizes="3,12", largest=3, batch=2, turns=1).sections
     measured = {row["units"]: row["hessian_median_seconds"] is not None for row in cost.table.rows}
     assert measured == {3: True, 10: True, 12: False}
     assert [row["reported_seconds"] for row in reported.table.rows] == [0.998e-3, 27.0e-3, 27.0e-3]
@@ -72,16 +97,12 @@ def test_the_same_seed_gives_the_same_layer():
     assert torch.equal(one.targets, other.targets)
 
 
-def test_threads_are_as_before(monkeypatch):
-    monkeypatch.setattr(module, "random_layer", lambda *_: 1 / 0)
-    torch.set_num_threads(2)
-    with pytest.raises(ZeroDivisionError):
-        hessian(sizes="3")
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(1)
-
-
 @pytest.mark.parametrize("sizes", ["", "3;4", "0,3", "3,", "many", "3,-4", "2.5"])
 def test_what_is_no_list_of_sizes_is_refused(sizes):
     with pytest.raises(ConfigurationError, match=r"--sizes=.* is no list of whole numbers"):
         hessian(sizes=sizes)
+
+
+def test_a_hessian_that_the_machine_cannot_hold_is_refused_before_it_is_computed():
+    with pytest.raises(ConfigurationError, match=r"the Hessian of 2000 × 2000 weights needs 256,000 GB"):
+        hessian("2000", largest=5000)

@@ -9,9 +9,21 @@ import torch
 
 from dlproj.data.base import DataSpec, Kind
 from dlproj.settings import ConfigurationError, whole_numbers
+from dlproj.studies import scratch_vs_framework as module
 from dlproj.studies.networks import batches_of, prepared
 from dlproj.studies.scratch import ScratchMLP, softmax_cross_entropy
-from dlproj.studies.scratch_vs_framework import gradient_difference, scratch_vs_framework, train_both
+from dlproj.studies.scratch_vs_framework import (
+    Shape,
+    Steps,
+    documented_table,
+    gradient_difference,
+    scratch_vs_framework,
+    steppers,
+    time_all,
+    time_table,
+    train_both,
+)
+from dlproj.studies.timing import Timings
 
 SPEC = DataSpec(Kind.features, (6,), ("a", "b", "c"))
 
@@ -78,20 +90,55 @@ def test_batches_are_those_of_the_epoch(digits):
 
 
 def test_the_study_shows_what_was_reported_beside_what_is_measured():
-    threads = torch.get_num_threads()
     article = scratch_vs_framework(hidden="8", widths="4,8", depths="1,3", batches="4,8,16", steps=1)
-    assert torch.get_num_threads() == threads
     tables = {section.table.name: section.table for section in article.sections}
-    assert [row["reported_s"] for row in tables["documented"].rows] == [0.1127, 0.2414, None]
-    assert all(row["measured_s"] > 0 for row in tables["documented"].rows)
+    assert [row["reported_seconds"] for row in tables["documented"].rows] == [0.1127, 0.2414, None]
+    assert all(row["measured_seconds"] > 0 for row in tables["documented"].rows)
     assert [row["hidden_layers"] for row in tables["gradients"].rows] == [0, 1, 2, 3]
     assert all(row["largest_difference"] < 1e-10 for row in tables["gradients"].rows)
     timed = [(row["hidden_layers"], row["units_a_layer"], row["batch"]) for row in tables["step_time"].rows]
     assert timed == [(2, 4, 128), (2, 8, 128), (1, 256, 128), (3, 256, 128), (2, 256, 4), (2, 256, 8), (2, 256, 16)]
+    assert "torch_lower_quartile_seconds" in tables["step_time"].rows[0]
     panels = article.sections[2].figures["step_time"].axes
-    assert [axes.get_xlabel() for axes in panels] == ["units a hidden layer", "hidden layers", "samples a batch"]
+    assert [axes.get_xlabel() for axes in panels] == ["Units a hidden layer", "Hidden layers", "Samples a batch"]
     assert {axes.get_xscale() for axes in panels} == {axes.get_yscale() for axes in panels} == {"log"}
-    assert panels[0].get_ylabel() == "time of a step [ms]"
+    assert panels[0].get_ylabel() == "Time of a step (ms)"
+
+
+def test_the_ratio_is_that_of_numpys_median_to_torchs():
+    timings = {"torch": Timings([1.0, 2.0, 9.0]), "NumPy": Timings([5.0, 6.0, 7.0]), "NumPy, float64": Timings([8.0])}
+    steps = Steps(Shape((4, 4), 8), timings)
+    assert steps.ratio() == 3
+    (row,) = time_table({"width": [steps]}).rows
+    assert (row["torch_median_seconds"], row["numpy_median_seconds"], row["numpy_over_torch"]) == (2, 6, 3)
+    rows = {row["implementation"]: row for row in documented_table(steps).rows}
+    assert [row["measured_seconds"] for row in rows.values()] == [20, 60, 80]
+    assert [row["measured_over_torch"] for row in rows.values()] == [1, 3, 4]
+    assert rows["NumPy"]["reported_over_torch"] == pytest.approx(0.2414 / 0.1127)
+
+
+def test_each_implementation_steps_in_its_own_arithmetic():
+    documented = steppers(Shape((256, 128), 512), seed=0)
+    for name, dtype in (("NumPy", np.float32), ("NumPy, float64", np.float64)):
+        step = documented[name]
+        arrays = [step.args[0], *chain(*step.func.__self__.layers)]
+        assert {array.dtype for array in arrays} == {np.dtype(dtype)}
+    assert documented["torch"].args[0].dtype == torch.float32
+    assert list(steppers(Shape((4,), 8), seed=0)) == ["torch", "NumPy"]
+
+
+def test_all_shapes_take_turns_and_each_is_timed_once(monkeypatch):
+    def timed(works, turns, seed, of, in_a_row):
+        assert (turns, seed, in_a_row) == (4, 7, 3)
+        names = list(works)
+        return {name: Timings([names.index(name)]) for name in names}
+
+    monkeypatch.setattr(module, "time_in_turns", timed)
+    found, documented = time_all({"width": [256, 8], "depth": [2], "batch": [128]}, 3, seed=7)
+    assert found["width"][0] == found["depth"][0] == found["batch"][0]  # 2 layers of 256 units, 128 samples
+    assert [one.shape.hidden for one in found["width"]] == [(256, 256), (8, 8)]
+    assert [one.timings["NumPy"].median() for one in (*found["width"], documented)] == [1, 3, 5]
+    assert list(documented.timings) == ["torch", "NumPy", "NumPy, float64"]
 
 
 @pytest.mark.parametrize("text", ["", "a", "1,,2", "1.5", "-1", "0", "8,0", "1234567"])

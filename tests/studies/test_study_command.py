@@ -2,6 +2,7 @@
 
 import csv
 import inspect
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -106,3 +107,6 @@ def test_a_study_states_its_mathematics_and_explains_each_option(name):
     options = typer.main.get_command(alone).params
     assert len(options) == len(inspect.signature(function).parameters)
     assert all(option.help for option in options)
+    for key, hint in get_type_hints(function, include_extras=True).items():
+        if get_args(hint)[:1] == (int,):
+            assert None not in (hint.__metadata__[0].min, hint.__metadata__[0].max), key

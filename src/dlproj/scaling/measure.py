@@ -4,8 +4,7 @@ import gc
 import logging
 import math
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from dlproj.clock import Clock, median_seconds, memory_bytes_per_s, wall_clock
 from dlproj.config import Config
 from dlproj.live_bytes import LiveBytes
 from dlproj.scaling.cost import Job, Rates
@@ -25,8 +25,8 @@ from dlproj.training.processes import rank, run_in_processes
 
 _WARM_UP = 8  # batches before steps are timed; the first ones are watched for their memory
 _WATCHED = 5
-_PROBED = 2**24  # numbers: more than caches hold
-_REPETITIONS = 5
+_SENT = 2**22  # numbers: a message of which latency is no part
+_CALLS = 5  # in a row, a timing; the same in all processes, which wait for each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class _Watch(Callback):
         self.steps = steps
         self.live = live
         self.gpu = gpu
+        self._clock = wall_clock(torch.device("cuda" if gpu else "cpu"))  # on which processes wait for each other
         self.times: list[float] = []
         self._sent: list[int] = []
         self._seen = 0
@@ -117,9 +118,7 @@ class _Watch(Callback):
         trainer.should_stop = len(self.times) >= self.steps
 
     def _now(self) -> tuple[float, int | None]:
-        if self.gpu:
-            torch.cuda.synchronize()
-        return time.perf_counter(), bytes_sent()
+        return self._clock(), bytes_sent()
 
     @property
     def sent_bytes(self) -> float | None:
@@ -143,40 +142,25 @@ def bytes_sent() -> int | None:
 
 def _probe(job: Job, kind: str) -> Rates:
     device, processes = torch.device(kind, rank() if kind == "cuda" else 0), int(os.environ.get("WORLD_SIZE", "1"))
-    flops_per_s, memory_bytes_per_s = _flops_per_s(job, processes, device), _memory_bytes_per_s(device)
+    clock = wall_clock(device)
+    flops_per_s, bytes_per_s = _flops_per_s(job, processes, device, clock), memory_bytes_per_s(device, clock)
     if processes == 1:
-        return Rates(flops_per_s, memory_bytes_per_s, math.inf, math.inf, 0.0)
+        return Rates(flops_per_s, bytes_per_s, math.inf, math.inf, 0.0)
     torch.distributed.init_process_group("nccl" if kind == "cuda" else "gloo")  # which Lightning finds and uses
-    rounds, numbers = 2 * (processes - 1), torch.rand(_PROBED // 4, device=device)
-    message_s = _time(lambda: torch.distributed.all_reduce(numbers[:1]), device) / rounds
-    sending = _time(lambda: torch.distributed.all_reduce(numbers), device) - rounds * message_s
+    rounds, numbers = 2 * (processes - 1), torch.rand(_SENT, device=device)
+    message_s = median_seconds(lambda: torch.distributed.all_reduce(numbers[:1]), clock, _CALLS) / rounds
+    sending = median_seconds(lambda: torch.distributed.all_reduce(numbers), clock, _CALLS) - rounds * message_s
     link = rounds / processes * numbers.nbytes / max(sending, 1e-9)
-    return Rates(flops_per_s, memory_bytes_per_s, link, link, message_s)
+    return Rates(flops_per_s, bytes_per_s, link, link, message_s)
 
 
-def _flops_per_s(job: Job, processes: int, device: torch.device) -> float:
+def _flops_per_s(job: Job, processes: int, device: torch.device, clock: Clock) -> float:
     """Of the three products of a layer's step."""
     width, rows = max(job.widths), max(1, job.batch // processes)
     inputs, gradients = (torch.rand(rows, width, device=device) for _ in range(2))
     weights = torch.rand(width, width, device=device)
-    took = _time(lambda: (inputs @ weights.T, gradients @ weights, gradients.T @ inputs), device)
-    return 6 * rows * width * width / took
 
+    def products() -> Any:
+        return inputs @ weights.T, gradients @ weights, gradients.T @ inputs
 
-def _memory_bytes_per_s(device: torch.device) -> float:
-    """Read and written."""
-    numbers = torch.rand(_PROBED, device=device)
-    return 2 * numbers.nbytes / _time(lambda: numbers.mul_(1.0), device)
-
-
-def _time(work: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of one of several in a row, the median."""
-    times = []
-    for _ in range(_REPETITIONS + 1):
-        began = time.perf_counter()
-        for _ in range(_REPETITIONS):
-            work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append((time.perf_counter() - began) / _REPETITIONS)
-    return median(times[1:])
+    return 6 * rows * width * width / median_seconds(products, clock, _CALLS)

@@ -1,7 +1,6 @@
 """What the batch size does to the time of a step and to what ten epochs learn."""
 
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from dlproj.clock import CPU, processor_clock
 from dlproj.config import Config
-from dlproj.data.batches import Batch, TrainingBatches
+from dlproj.data.batches import Batch
 from dlproj.experiments import composing, points
 from dlproj.machine import machine
 from dlproj.models.classifier import Classifier
@@ -26,16 +26,17 @@ from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, require, whole_numbers
 from dlproj.studies.progress import progress
-from dlproj.studies.timing import QUARTILES, Timings, error_bars
+from dlproj.studies.timing import QUARTILES, Timings, error_bars, in_turns
 
 _EXPERIMENT = "mlp/batch_size"
+_EPOCHS, _SAMPLES = 10, 8000  # of the document
 _SEARCH = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 
 def batch_size_timing(
     sizes: Annotated[str, typer.Option(help="samples a batch")] = "16,32,64,128,256,512,1024",
-    epochs: Annotated[int, typer.Option(min=1, help="of training")] = 10,
-    samples: Annotated[int, typer.Option(min=1, help="to train on")] = 8000,
+    epochs: Annotated[int, typer.Option(min=1, max=1_000_000, help="of training")] = _EPOCHS,
+    samples: Annotated[int, typer.Option(min=1, max=1_000_000, help="to train on")] = _SAMPLES,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the weights and the order of the samples")] = 0,
 ) -> Article:
     """Time a batch, a sample and an epoch, and test accuracy, as the batch grows.
@@ -51,8 +52,7 @@ def batch_size_timing(
     with composing():
         overrides = [f"seed={seed}", f"trainer.max_epochs={epochs}", f"data.train_samples={samples}"]
         (point,) = points(_EXPERIMENT, [*overrides, "hydra.sweeper.params=null"])
-    with _no_search_for_gpus():
-        found = [measure(with_batch(point.config, size)) for size in progress(chosen, "batch sizes")]
+    found = measure([Training(with_batch(point.config, size)) for size in chosen])
     fits = fit_rows(found)
     return Article(
         "batch_size_timing",
@@ -67,12 +67,15 @@ def batch_size_timing(
 
 
 _ON_TIME = (
-    "Of a plain loop: take a batch from memory, forward, backward, step. Incomplete batches are left out. Reported is "
-    "the mean on another machine."
+    "Of a plain loop: take a batch from memory, forward, backward, step. It is the processor's time, which other "
+    "programs do not lengthen; the sizes train an epoch each in turn, each turn in another order. Left out are "
+    "incomplete batches and the first one of each epoch, in which the samples are shuffled. Reported is the mean on "
+    "another machine; a whole batch takes as long for any number of samples and epochs."
 )
 _ON_ACCURACY = (
-    "Of the test samples after the last epoch, of one seed. Reported is one run, too; how far seeds are apart stands "
-    "with the experiment, conf/experiment/mlp/batch_size.yaml."
+    "Of the test samples after the last epoch, of one seed. Reported is one run, too, and shown beside as many epochs "
+    f"and samples alone: {_EPOCHS} and {_SAMPLES:,}. How far seeds are apart stands with the experiment, "
+    "conf/experiment/mlp/batch_size.yaml."
 )
 _ON_FIT = "Least squares of relative errors, over the batch sizes: t(B) = a + b B."
 
@@ -93,22 +96,63 @@ def with_batch(config: Config, size: int) -> Config:
     return replace(config, data=replace(config.data, batch_size=size))
 
 
-def measure(config: Config) -> dict[str, Any]:
-    """Train, and return times, accuracy and what the document reports."""
-    data = config.data.build(config.seed)
-    data.setup()
-    model = build(config)
-    batches, epochs = train(model, data.train_dataloader(), config)
-    timings, size = Timings(batches), config.data.batch_size
-    reported = config.reference.figures(config.settings())
-    milliseconds = reported.get("milliseconds_a_batch")
-    return {
-        "batch_size": size, "steps": len(epochs) * len(data.train_dataloader()), **timings.row(),
-        "mean_seconds": fmean(batches), "seconds_a_sample": timings.median() / size,
-        "seconds_an_epoch": median(epochs), "accuracy": accuracy(model, data.test_dataloader()),
-        "reported_mean_seconds": None if milliseconds is None else milliseconds / 1e3,
-        "reported_accuracy": reported.get("test/accuracy"),
-    }  # fmt: skip
+class Training:
+    """A network that learns with batches of one size, and what that takes."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.data = config.data.build(config.seed)
+        self.data.setup()
+        self.loader = self.data.train_dataloader()
+        self.model = build(config)
+        self.optimizer = config.optim.build(self.model.parameters())
+        self.batch_seconds: list[float] = []  # of whole batches but each epoch's first, which draws the order of all
+        self.epoch_seconds: list[float] = []
+
+    def train_epoch(self) -> None:
+        """The next one."""
+        self.loader.batch_sampler.sampler.set_epoch(len(self.epoch_seconds))
+        clock, seconds = processor_clock(CPU), list[float]()
+        began = last = clock()
+        for inputs, targets in cast(Iterable[Batch], self.loader):
+            self.optimizer.zero_grad()
+            self.model.loss(self.model(inputs), targets).backward()
+            self.optimizer.step()
+            before, last = last, clock()
+            if len(targets) == self.loader.batch_size:
+                seconds.append(last - before)
+        self.batch_seconds += seconds[1:] or seconds
+        self.epoch_seconds.append(last - began)
+
+    def row(self) -> dict[str, Any]:
+        """Times, accuracy and what the document reports."""
+        size, timings = self.config.data.batch_size, Timings(self.batch_seconds)
+        return {
+            "batch_size": size, "steps": len(self.epoch_seconds) * len(self.loader), **timings.row(),
+            "mean_seconds": fmean(self.batch_seconds), "seconds_a_sample": timings.median() / size,
+            "seconds_an_epoch": median(self.epoch_seconds),
+            "accuracy": accuracy(self.model, self.data.test_dataloader()), **self.reported(),
+        }  # fmt: skip
+
+    def reported(self) -> dict[str, float | None]:
+        """The time of a batch of this size; the accuracy only after as many epochs on as many samples."""
+        figures = self.config.reference.figures(self.config.settings())
+        milliseconds = figures.get("milliseconds_a_batch")
+        same = (self.config.trainer.max_epochs, len(self.loader.samples)) == (_EPOCHS, _SAMPLES)
+        return {
+            "reported_mean_seconds": None if milliseconds is None else milliseconds / 1e3,
+            "reported_accuracy": figures.get("test/accuracy") if same else None,
+        }
+
+
+def measure(trainings: Sequence[Training]) -> list[dict[str, Any]]:
+    """Train them, an epoch each in turn."""
+    config = trainings[0].config
+    turns = in_turns(trainings, [config.trainer.max_epochs] * len(trainings), config.seed)
+    with _no_search_for_gpus():
+        for training in progress(turns, "epochs"):
+            training.train_epoch()
+    return [training.row() for training in trainings]
 
 
 def build(config: Config) -> Classifier:
@@ -118,24 +162,6 @@ def build(config: Config) -> Classifier:
         model = config.model.build(config.data.spec(), config.optim, config.scheduler)
     assert isinstance(model, Classifier)
     return model
-
-
-def train(model: Classifier, loader: TrainingBatches, config: Config) -> tuple[list[float], list[float]]:
-    """Seconds of each whole batch but the first, in which torch prepares the others, and of each epoch."""
-    optimizer = config.optim.build(model.parameters())
-    batches, epochs = [], []
-    for epoch in range(config.trainer.max_epochs):
-        loader.batch_sampler.sampler.set_epoch(epoch)
-        began = last = time.perf_counter()
-        for inputs, targets in cast(Iterable[Batch], loader):
-            optimizer.zero_grad()
-            model.loss(model(inputs), targets).backward()
-            optimizer.step()
-            before, last = last, time.perf_counter()
-            if len(targets) == loader.batch_size:
-                batches.append(last - before)
-        epochs.append(last - began)
-    return batches[1:] or batches, epochs
 
 
 def accuracy(model: Classifier, batches: Iterable[Batch]) -> float:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Any
 
 import torch
@@ -14,23 +15,27 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlproj.live_bytes import LiveBytes
+from dlproj.machine import memory_bytes
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
-from dlproj.settings import LARGEST_SEED, whole_numbers
-from dlproj.studies.progress import progress
-from dlproj.studies.timing import QUARTILES, error_bars, timed
+from dlproj.settings import LARGEST_SEED, require, whole_numbers
+from dlproj.studies.timing import QUARTILES, error_bars, time_in_turns
 
 _REPORTED = {"gradient": 0.998e-3, "hessian": 27.0e-3}  # seconds, of 10 inputs and 10 outputs
 _REPORTED_UNITS = 10
 _FLOAT32 = 4  # bytes
+_AT_ONCE = 4  # Hessians that torch.func holds, measured 3.5 of 64 units
+_IN_A_ROW = 3
 
 
 def hessian(
     sizes: Annotated[str, typer.Option(help="inputs and outputs of the layer")] = "5,10,20,40,64,160,320,640,1280",
-    largest: Annotated[int, typer.Option(min=1, help="the largest of them whose whole Hessian is computed")] = 64,
-    batch: Annotated[int, typer.Option(min=1, help="samples whose mean loss it is")] = 16,
-    repetitions: Annotated[int, typer.Option(min=1, help="timed of each")] = 15,
+    largest: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="the largest of them whose whole Hessian is computed")
+    ] = 64,
+    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="samples whose mean loss it is")] = 16,
+    turns: Annotated[int, typer.Option(min=1, max=1_000_000, help=f"of each, {_IN_A_ROW} timings a turn")] = 5,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of inputs, targets, weights and vector")] = 0,
 ) -> Article:
     """Time and memory of a layer's gradient, of its whole Hessian, and of a Hessian-vector product.
@@ -42,14 +47,14 @@ def hessian(
     batch of (diag p - p pᵀ) ⊗ x xᵀ with p = softmax z (Böhning 1992), symmetric and with no eigenvalue below zero.
     """
     units = sorted({*whole_numbers("--sizes", sizes), _REPORTED_UNITS})
+    check_memory(max(count for count in units if count <= max(largest, _REPORTED_UNITS)))
     generator = torch.Generator().manual_seed(seed)
     with _forward_mode():
         exact = agreement(random_layer(_REPORTED_UNITS, batch, generator, torch.float64))
-        row_by_row = timed(random_layer(_REPORTED_UNITS, batch, generator).hessian_by_rows, repetitions).median()
-        rows = [
-            measure(random_layer(count, batch, generator), repetitions, whole=count <= max(largest, _REPORTED_UNITS))
-            for count in progress(units, "layers")
-        ]
+        layers = [random_layer(count, batch, generator) for count in units]
+        works = {len(layer.weights): layer.works(max(largest, _REPORTED_UNITS)) for layer in layers}
+        works[_REPORTED_UNITS]["hessian_by_rows"] = layers[units.index(_REPORTED_UNITS)].hessian_by_rows
+        rows = measure(works, turns, seed)
     (reported,) = [row for row in rows if row["units"] == _REPORTED_UNITS]
     return Article(
         "hessian",
@@ -57,7 +62,7 @@ def hessian(
         f"one layer of n × n weights, {batch:,} samples, one thread",
         [
             Section("One layer", _ON_COST, {"cost": figure(rows)}, cost_table(rows)),
-            Section("Reported", _ON_REPORTED, table=reported_table(reported, row_by_row)),
+            Section("Reported", _ON_REPORTED, table=reported_table(reported)),
             Section("The same numbers", f"{_REPORTED_UNITS} × {_REPORTED_UNITS} weights, float64.", table=exact),
         ],
     )
@@ -65,13 +70,22 @@ def hessian(
 
 _ON_COST = (
     "Median times in float32, with quartiles as bars, and the most bytes that torch holds at once beside weights and "
-    "samples. torch.func computes all n⁴ numbers of a whole Hessian side by side; beyond the largest size that was "
-    "asked for, only what it would keep is shown. Below some hundred units, calls cost more than arithmetic."
+    "samples. It is the processor's time, which other programs do not lengthen; all cases take turns, each turn in "
+    "another order. torch.func computes all n⁴ numbers of a whole Hessian side by side; beyond the largest size that "
+    "was asked for, only what those numbers alone would take is shown. Below some hundred units, calls cost more than "
+    "arithmetic."
 )
 _ON_REPORTED = (
     "Of another machine. What the ratio comes to depends on the way: torch.func computes all rows of the Hessian side "
     "by side, torch.autograd.functional.hessian one after another, a backward pass for each weight."
 )
+
+
+def check_memory(units: int) -> None:
+    """Raise ConfigurationError where a whole Hessian is too much for the machine: it would be killed."""
+    needed = _AT_ONCE * _FLOAT32 * units**4
+    message = f"the Hessian of {units} × {units} weights needs {needed / 1e9:,.0f} GB, the machine has"
+    require(needed < memory_bytes() / 2, f"{message} {memory_bytes() / 1e9:,.0f}: set --largest lower")
 
 
 @contextmanager
@@ -112,6 +126,11 @@ class Layer:
         found: Tensor = torch.autograd.functional.hessian(self.loss, self.weights)
         return found
 
+    def works(self, largest: int) -> dict[str, Callable[[], Tensor]]:
+        """What is compared, by its name; the whole Hessian of so many units at most."""
+        whole = {"hessian": self.hessian} if len(self.weights) <= largest else {}
+        return {"gradient": self.gradient, "product": self.product, **whole}
+
     def closed_form(self) -> Tensor:
         """The same by its formula."""
         shares = (self.inputs @ self.weights.T).softmax(1)
@@ -126,18 +145,19 @@ def random_layer(units: int, batch: int, generator: torch.Generator, dtype: torc
     return Layer(weights / units**0.5, vector, inputs, torch.randint(units, (batch,), generator=generator))
 
 
-def measure(layer: Layer, repetitions: int, whole: bool) -> dict[str, Any]:
-    """Seconds and bytes; of the whole Hessian only where it is wanted."""
-    work: dict[str, Callable[[], Tensor]] = {"gradient": layer.gradient, "product": layer.product}
-    if whole:
-        work["hessian"] = layer.hessian
-    row: dict[str, Any] = {"units": len(layer.weights), "weights": layer.weights.numel(),
-                           "hessian_formula_bytes": _FLOAT32 * layer.weights.numel() ** 2}  # fmt: skip
-    for name in ("gradient", "product", "hessian"):
-        found = timed(work[name], repetitions).row() if name in work else dict.fromkeys(QUARTILES)
-        row |= {f"{name}_{part}": value for part, value in found.items()}
-        row[f"{name}_bytes"] = peak_bytes(work[name]) if name in work else None
-    return row
+def measure(works: Mapping[int, Mapping[str, Callable[[], Tensor]]], turns: int, seed: int) -> list[dict[str, Any]]:
+    """Seconds and bytes of each layer's works, by its units."""
+    flat = {(units, name): work for units, mine in works.items() for name, work in mine.items()}
+    timings = time_in_turns(flat, turns, seed, "derivatives", _IN_A_ROW)
+    found: dict[int, dict[str, Any]] = {
+        units: {"units": units, "weights": units**2, "hessian_formula_bytes": _FLOAT32 * units**4} for units in works
+    }
+    for units, name in product(works, ("gradient", "product", "hessian", "hessian_by_rows")):
+        known = timings.get((units, name))
+        row = known.row() if known else dict.fromkeys(QUARTILES)
+        found[units] |= {f"{name}_{part}": value for part, value in row.items()}
+        found[units][f"{name}_bytes"] = peak_bytes(works[units][name]) if known else None
+    return list(found.values())
 
 
 def peak_bytes(work: Callable[[], Tensor]) -> int:
@@ -150,52 +170,50 @@ def peak_bytes(work: Callable[[], Tensor]) -> int:
 
 def cost_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Time and memory as the layer grows."""
-    columns = ("n", "weights", "gradient (ms)", "H v (ms)", "in gradients", "H (ms)", "in gradients",
-               "gradient (MB)", "H v (MB)", "H (MB)", "n⁴ numbers (MB)")  # fmt: skip
+    columns = ("n", "gradient (ms)", "H v (ms)", "H (ms)", "H v / gradient", "H / gradient", "gradient (MB)",
+               "H v (MB)", "H (MB)")  # fmt: skip
     return Table(columns, [_cells(row) for row in rows], "cost", rows)
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    gradient, product, whole = (row[f"{name}_median_seconds"] for name in ("gradient", "product", "hessian"))
-    return [
-        f"{row['units']:,}",
-        f"{row['weights']:,}",
-        _milliseconds(gradient),
-        _milliseconds(product),
-        f"{product / gradient:.1f}",
-        _milliseconds(whole),
-        formats.NONE if whole is None else f"{whole / gradient:,.1f}",
-        *(_megabytes(row[f"{name}_bytes"]) for name in ("gradient", "product", "hessian", "hessian_formula")),
-    ]
+    gradient, *others = seconds = [row[f"{name}_median_seconds"] for name in _LABELS]
+    ratios = [formats.NONE if other is None else f"{other / gradient:,.1f}" for other in others]
+    megabytes = [_megabytes(row[f"{name}_bytes"]) for name in ("gradient", "product")]
+    return [f"{row['units']:,}", *map(_milliseconds, seconds), *ratios, *megabytes, _whole_megabytes(row)]
+
+
+def _whole_megabytes(row: Mapping[str, Any]) -> str:
+    computed = row["hessian_bytes"]
+    return f"{_megabytes(row['hessian_formula_bytes'])} or more" if computed is None else _megabytes(computed)
 
 
 def _milliseconds(seconds: float | None) -> str:
     return formats.NONE if seconds is None else f"{1e3 * seconds:,.3f}"
 
 
-def _megabytes(count: int | None) -> str:
-    return formats.NONE if count is None else f"{count / 1e6:,.{3 if count < 1e8 else 0}f}"
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.{3 if count < 1e8 else 0}f}"
 
 
-def reported_table(row: Mapping[str, Any], row_by_row: float) -> Table:
-    """The document's layer; row_by_row: seconds of its Hessian by a backward pass for each weight."""
+def reported_table(row: Mapping[str, Any]) -> Table:
+    """The document's layer."""
     seconds = {
         "gradient": (_REPORTED["gradient"], row["gradient_median_seconds"]),
         "Hessian, side by side": (_REPORTED["hessian"], row["hessian_median_seconds"]),
-        "Hessian, row by row": (_REPORTED["hessian"], row_by_row),
+        "Hessian, row by row": (_REPORTED["hessian"], row["hessian_by_rows_median_seconds"]),
     }
     rows: list[Row] = [{"of": name, "reported_seconds": reported, "median_seconds": found}
             for name, (reported, found) in seconds.items()]  # fmt: skip
     cells = [
-        (name, _milliseconds(reported), _milliseconds(found), *_in_gradients(reported, found, seconds["gradient"]))
+        (name, _milliseconds(reported), _milliseconds(found), *_over_gradient(reported, found, seconds["gradient"]))
         for name, (reported, found) in seconds.items()
     ]
-    columns = (f"{_REPORTED_UNITS} → {_REPORTED_UNITS}", "reported (ms)", "measured (ms)", "reported, in gradients",
-               "measured, in gradients")  # fmt: skip
+    columns = (f"{_REPORTED_UNITS} → {_REPORTED_UNITS}", "reported (ms)", "measured (ms)", "reported / gradient",
+               "measured / gradient")  # fmt: skip
     return Table(columns, cells, "reported", rows)
 
 
-def _in_gradients(reported: float, found: float, gradient: tuple[float, float]) -> tuple[str, str]:
+def _over_gradient(reported: float, found: float, gradient: tuple[float, float]) -> tuple[str, str]:
     return f"{reported / gradient[0]:.1f}", f"{found / gradient[1]:.1f}"
 
 

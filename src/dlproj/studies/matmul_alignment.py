@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, product
+from functools import partial
+from itertools import accumulate, product
 from statistics import median
 from typing import Annotated, Any
 
@@ -13,19 +14,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from dlproj.clock import CPU, Clock, memory_bytes_per_s, processor_clock, seconds_of
 from dlproj.machine import machine
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, whole_numbers
 from dlproj.studies.progress import progress
-from dlproj.studies.timing import CPU, QUARTILES, Timings, error_bars, seconds_of
+from dlproj.studies.timing import QUARTILES, Timings, error_bars, in_turns
 
 _REPORTED = {1024: 35.40e-3, 1025: 36.42e-3, 1026: 34.62e-3, 1028: 36.99e-3, 1032: 33.55e-3}  # seconds, on a CPU
 _TYPES = (torch.float32, torch.bfloat16)
-_LEAST_REPETITIONS = 3
-_LEAST_SECONDS = 1e-3  # of a timing: as many products in a row as it takes
-_PROBED = 2**26  # numbers: more than caches hold
+_LEAST_SECONDS = 5e-3  # of a timing: as many products in a row as it takes
+_PEAK_SIZES = (2048, 8192)  # N that keeps a core busy, and an accelerator
+_PEAK_TIMINGS = 3
+_MISSED = 0.05  # how often the true difference lies outside of its interval
 
 Product = Callable[[Tensor, Tensor, Tensor], Tensor]  # of two matrices, into a third
 LAYOUTS: Mapping[str, Product] = {
@@ -37,53 +40,62 @@ LAYOUTS: Mapping[str, Product] = {
 
 def matmul_alignment(
     sizes: Annotated[str, typer.Option(help="N of the N × N matrices")] = "1024,1025,1026,1028,1032",
-    repetitions: Annotated[int, typer.Option(min=1, help="timed of each product, at most")] = 15,
+    repetitions: Annotated[int, typer.Option(min=1, max=1_000_000, help="timed of each product, at most")] = 13,
     seconds: Annotated[
-        float, typer.Option(min=0, help="for the repetitions of a product; a slow one has fewer, but 3")
+        float, typer.Option(min=0, help="for the repetitions of a product; slow ones have as many as a verdict needs")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the matrices")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the matrices, and of who is next")] = 0,
 ) -> Article:
     """Time of N × N products where N is a multiple of a power of two, and where it is not.
 
     A product takes 2 N³ floating-point operations on 3 N² numbers. Processors compute blocks of 8, 16 or more numbers,
     and a row whose length is no multiple of that begins between two blocks and ends inside one; NVIDIA's guide to
     matrix products asks for multiples of 16 bytes. The mlp document saw no clear effect on a CPU. Measured are
-    A B (NN), A Bᵀ (NT) and Aᵀ B (TN) of matrices stored by rows, in float32 and bfloat16, on every device there is.
+    A B (NN), A Bᵀ (NT) and Aᵀ B (TN) of matrices stored by rows, in float32 and bfloat16, on one core of the CPU and on
+    every accelerator there is.
 
-    A product of N has 2N / (3 bytes a number) operations a byte. Where that is far above the processor's operations a
-    second over its memory's bytes a second, memory is not what it waits for (Williams, Waterman & Patterson 2009).
+    Whether the size has an effect is judged turn by turn, in each of which every size is timed once, in a new order: by
+    how much the fastest size's operations a second exceed the slowest's, the median over the turns. With n turns the
+    true median lies between the r-th lowest and the r-th highest of them but for a chance of 2 Σ C(n, k) / 2ⁿ over
+    k < r (sign test). As the fastest and the slowest are chosen among all sizes, that chance is 5 % shared by all pairs
+    of them (Bonferroni). There is an effect where the whole interval lies above zero.
+
+    A product has 2N / (3 bytes a number) operations a byte, if caches keep what it needs again. Where that is more than
+    the processor's operations a second over its memory's bytes a second, the balance, it waits for arithmetic, else for
+    memory (Williams, Waterman & Patterson 2009).
     """
-    cases = measure(
-        sorted(set(whole_numbers("--sizes", sizes))), repetitions, seconds, torch.Generator().manual_seed(seed)
-    )
+    chosen = sorted(set(whole_numbers("--sizes", sizes)))
+    cases = measure(chosen, repetitions, seconds, seed)
     rows = [case.row() for case in cases]
-    memory = {device: memory_bytes_a_second(device) for device in devices()}
-    kinds = groupby(cases, lambda case: (case.device, case.dtype))
-    rates = [rate(list(group), memory[device]) for (device, _), group in kinds]
+    rates = [one for device in progress(devices(), "rates") for one in rates_of(device, chosen[0])]
+    found = effects(cases) if len(chosen) > 1 else []
     return Article(
         "matmul_alignment",
         "Matrix products of even and uneven sizes",
-        f"{machine()}, {torch.get_num_threads()} threads",
+        f"{machine()}, one thread",
         [
             Section("Products", _ON_PRODUCTS, {"products": figure(rows, rates)}, products_table(rows)),
-            Section("Is there an effect?", _ON_EFFECT, table=effect_table(rows)),
+            *([Section("Is there an effect?", _ON_EFFECT, table=effect_table(found))] if found else []),
             Section("What the machine can do", _ON_RATES, table=rates_table(rates)),
         ],
     )
 
 
 _ON_PRODUCTS = (
-    "All products take turns, so that what else the machine does meets all of them. Medians, with quartiles as bars; "
-    "reported is a CPU of another machine. A slow product is repeated less often: bfloat16 on a CPU without "
-    "instructions for it is several times as slow as float32."
+    "All products take turns, each turn in another order, so that what else the machine does meets all of them; on the "
+    "CPU it is the processor's time, which other programs do not lengthen. Medians, with quartiles as bars; reported "
+    "is a CPU of another machine. A slow product is repeated less often: bfloat16 on a CPU without instructions for it "
+    "is several times as slow as float32."
 )
 _ON_EFFECT = (
-    "The sizes of the highest and the lowest GFLOP/s, and by how much they differ, beside the interquartile range that "
-    "the repetitions of one size typically have. An effect of the size shows where the first is clearly the larger."
+    "By how much the size of the most GFLOP/s exceeds that of the fewest: the median over the turns, and the interval "
+    "in which it lies with 95 % for the two sizes that are farthest apart, whichever they are. There is an "
+    "effect where the interval lies above zero. It is this machine's, and grows where other programs want its caches."
 )
 _ON_RATES = (
-    "Memory by scaling 2²⁶ numbers in place, read and written; products by the fastest single one of this run. At the "
-    "balance, both take equally long; a product has more operations a byte, so memory is not what it waits for."
+    "Memory by scaling 2²⁶ numbers in place, read and written; the peak by the fastest of three products of N = "
+    f"{_PEAK_SIZES[0]:,} on one core of the CPU, of N = {_PEAK_SIZES[1]:,} on an accelerator. The product is the "
+    "smallest of those above; larger ones have more operations a byte."
 )
 
 
@@ -95,31 +107,73 @@ class Case:
     dtype: torch.dtype
     layout: str
     matrices: tuple[Tensor, Tensor, Tensor]
-    repetitions: int = 0
     calls: int = 1  # in a row, a timing
-    seconds: list[float] = field(default_factory=list)
+    run: Callable[[], Any] = lambda: None  # so many calls
+    seconds: list[float] = field(default_factory=list)  # of a product, turn by turn
 
-    def run(self) -> float:
-        """Seconds of a product."""
-        return seconds_of(lambda: LAYOUTS[self.layout](*self.matrices), self.device, self.calls)
+    def prepare(self) -> float:
+        """Choose how many products to time together, and return the seconds of a timing."""
+        work = partial(LAYOUTS[self.layout], *self.matrices)
+        self.calls, seconds = enough_calls(work, processor_clock(self.device))
+        self.run = in_a_row(work, self.calls, self.device)
+        return seconds
 
-    def plan(self, repetitions: int, seconds: float) -> None:
-        """Choose how often to repeat, after the first product, in which torch prepares the others."""
-        self.run()
-        once = self.run()
-        self.calls = max(1, math.ceil(_LEAST_SECONDS / once))
-        self.repetitions = min(repetitions, max(_LEAST_REPETITIONS, int(seconds / (self.calls * once))))
+    def time(self) -> None:
+        """Note the seconds of a product."""
+        self.seconds.append(seconds_of(self.run, processor_clock(self.device)) / self.calls)
+
+    def kind(self) -> tuple[str, str, str]:
+        """Device, type and layout, by their names."""
+        return str(self.device), str(self.dtype).removeprefix("torch."), self.layout
+
+    def size(self) -> int:
+        """N."""
+        return len(self.matrices[0])
 
     def row(self) -> dict[str, Any]:
         """What was measured."""
-        size = len(self.matrices[0])
+        device, dtype, layout = self.kind()
         timings = Timings(self.seconds)
-        reported = _REPORTED.get(size) if (self.device, self.dtype, self.layout) == (CPU, torch.float32, "NN") else None
+        reported = _REPORTED.get(self.size()) if self.kind() == ("cpu", "float32", "NN") else None
         return {
-            "device": str(self.device), "type": str(self.dtype).removeprefix("torch."), "layout": self.layout,
-            "size": size, "repetitions": len(self.seconds), **timings.row(),
-            "gflops": flops(size) / timings.median() / 1e9, "reported_seconds": reported,
+            "device": device, "type": dtype, "layout": layout, "size": self.size(), "repetitions": len(self.seconds),
+            **timings.row(), "gflops": flops(self.size()) / timings.median() / 1e9, "reported_seconds": reported,
         }  # fmt: skip
+
+
+def enough_calls(work: Callable[[], Any], clock: Clock) -> tuple[int, float]:
+    """How many in a row fill a timing, and its seconds; after a first one, in which torch prepares the others."""
+    work()
+    calls = 1
+    while (seconds := calls * seconds_of(work, clock, calls)) < _LEAST_SECONDS:
+        calls *= 2
+    return calls, seconds
+
+
+def in_a_row(work: Callable[[], Any], calls: int, device: torch.device) -> Callable[[], Any]:
+    """So many calls; on CUDA recorded as one graph, for to launch a small product takes longer than to compute it."""
+
+    def run() -> None:
+        for _ in range(calls):
+            work()
+
+    return captured(run, work, device) if device.type == "cuda" else run
+
+
+def captured(run: Callable[[], Any], work: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+    """Replays what run() launches; work, a part of it, is first done once on the stream that is recorded from.
+
+    There cuBLAS makes what it keeps for a stream, which must not happen while it is recorded.
+    """
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        work()
+    torch.cuda.synchronize(device)
+    with torch.cuda.graph(graph, stream=stream):
+        run()
+    graph.replay()  # the first time takes longer
+    return graph.replay
 
 
 def flops(size: int) -> int:
@@ -134,34 +188,53 @@ def devices() -> list[torch.device]:
     return [CPU, *others]
 
 
-def measure(sizes: Sequence[int], repetitions: int, seconds: float, generator: torch.Generator) -> list[Case]:
-    """All cases, in turn."""
+def measure(sizes: Sequence[int], repetitions: int, seconds: float, seed: int) -> list[Case]:
+    """All cases, in turn; those that differ in size alone equally often, so that turns can be compared."""
+    cases = _cases(sizes, torch.Generator().manual_seed(seed))
+    slowest: dict[tuple[str, str, str], float] = {}
+    for case in progress(cases, "first products"):
+        slowest[case.kind()] = max(case.prepare(), slowest.get(case.kind(), 0))
+    least = turns_needed(len(sizes))
+    turns = [min(repetitions, max(least, int(seconds / slowest[case.kind()]))) for case in cases]
+    for case in progress(in_turns(cases, turns, seed), "products"):
+        case.time()
+    return cases
+
+
+def _cases(sizes: Sequence[int], generator: torch.Generator) -> list[Case]:
     drawn = {size: [torch.randn(size, size, generator=generator) for _ in range(3)] for size in sizes}
     cases = []
     for device, dtype, size in product(devices(), _TYPES, sizes):
         a, b, out = (matrix.to(device, dtype) for matrix in drawn[size])
         cases += [Case(device, dtype, layout, (a, b, out)) for layout in LAYOUTS]
-    for case in progress(cases, "first products"):
-        case.plan(repetitions, seconds)
-    turns = [case for turn in range(repetitions) for case in cases if turn < case.repetitions]
-    for case in progress(turns, "products"):
-        case.seconds.append(case.run())
     return cases
 
 
-def memory_bytes_a_second(device: torch.device) -> float:
-    """Read and written."""
-    numbers = torch.ones(_PROBED, device=device)
-    return 2 * numbers.nbytes / median(seconds_of(lambda: numbers.mul_(1.0), device, calls=3) for _ in range(5))
+def peak_flops_per_s(device: torch.device, dtype: torch.dtype, size: int, clock: Clock) -> float:
+    """Of the fastest of a few products."""
+    a, b, out = (torch.rand(size, size, dtype=dtype, device=device) for _ in range(3))
+    work = partial(LAYOUTS["NN"], a, b, out)
+    calls, _ = enough_calls(work, clock)
+    return flops(size) / min(seconds_of(work, clock, calls) for _ in range(_PEAK_TIMINGS))
 
 
-def rate(cases: Sequence[Case], memory: float) -> dict[str, Any]:
-    """What device and type of these cases can do at best; memory: bytes a second."""
-    device, dtype = cases[0].device, cases[0].dtype
-    best = max(flops(len(case.matrices[0])) / min(case.seconds) for case in cases)
-    least = 2 * min(len(case.matrices[0]) for case in cases) / (3 * dtype.itemsize)
-    return {"device": str(device), "type": str(dtype).removeprefix("torch."), "memory_gigabytes_a_second": memory / 1e9,
-            "best_gflops": best / 1e9, "balance_flop_a_byte": best / memory, "product_flop_a_byte": least}  # fmt: skip
+def rates_of(device: torch.device, smallest: int) -> list[dict[str, Any]]:
+    """What a device can do at best in each type, and what a product of the smallest N waits for."""
+    clock, peak_size = processor_clock(device), _PEAK_SIZES[device.type != "cpu"]
+    memory = memory_bytes_per_s(device, clock)
+    peaks = {dtype: peak_flops_per_s(device, dtype, peak_size, clock) for dtype in _TYPES}
+    return [
+        {"device": str(device), "type": str(dtype).removeprefix("torch."), "memory_gigabytes_a_second": memory / 1e9,
+         "peak_size": peak_size, "peak_gflops": peak / 1e9, "product_size": smallest,
+         **balance(peak / memory, 2 * smallest / (3 * dtype.itemsize))}
+        for dtype, peak in peaks.items()
+    ]  # fmt: skip
+
+
+def balance(machine: float, product: float) -> dict[str, Any]:
+    """Operations a byte that the machine can do, that a product needs, and so what the product waits for."""
+    waits_for = "arithmetic" if product > machine else "memory"
+    return {"balance_flop_a_byte": machine, "product_flop_a_byte": product, "waits_for": waits_for}
 
 
 def products_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -180,49 +253,76 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def effects(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def effects(cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Of each device, type and layout, how far the sizes are apart."""
-    kinds = dict.fromkeys(_kind(row) for row in rows)
-    return [_effect([row for row in rows if _kind(row) == kind]) for kind in kinds]
+    kinds = dict.fromkeys(case.kind() for case in cases)
+    return [_effect([case for case in cases if case.kind() == kind]) for kind in kinds]
 
 
-def _kind(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    return row["device"], row["type"], row["layout"]
-
-
-def _effect(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    by_speed = sorted(rows, key=lambda row: row["gflops"])
+def _effect(cases: Sequence[Case]) -> dict[str, Any]:
+    by_speed = sorted(cases, key=lambda case: case.row()["gflops"])
     slowest, fastest = by_speed[0], by_speed[-1]
-    spreads = [(row[QUARTILES[2]] - row[QUARTILES[0]]) / row["median_seconds"] for row in rows]
+    work = flops(fastest.size()) / flops(slowest.size())
+    turns = zip(slowest.seconds, fastest.seconds, strict=True)
+    differences = [work * slow / fast - 1 for slow, fast in turns]
+    interval = median_interval(differences, _MISSED / math.comb(len(cases), 2))
+    device, dtype, layout = fastest.kind()
     return {
-        "device": fastest["device"], "type": fastest["type"], "layout": fastest["layout"],
-        "fastest_size": fastest["size"], "slowest_size": slowest["size"],
-        "difference_share": fastest["gflops"] / slowest["gflops"] - 1, "interquartile_share": median(spreads),
+        "device": device, "type": dtype, "layout": layout, "fastest_size": fastest.size(),
+        "slowest_size": slowest.size(), "difference_share": median(differences), "lower_share": interval[0],
+        "upper_share": interval[1], "verdict": verdict(interval[0]),
     }  # fmt: skip
 
 
-def effect_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The difference of sizes beside that of repetitions."""
-    found = effects(rows)
+def median_interval(values: Sequence[float], missed: float) -> tuple[float, float] | tuple[None, None]:
+    """Between which of the values the true median lies but for that chance; Nones where they are too few to tell."""
+    ordered, ways = sorted(values), 2 ** len(values)
+    outside = accumulate(2 * math.comb(len(values), below) / ways for below in range(len(values) // 2))
+    rank = sum(chance <= missed for chance in outside)
+    return (ordered[rank - 1], ordered[-rank]) if rank else (None, None)
+
+
+def turns_needed(sizes: int) -> int:
+    """So many that an interval can be told."""
+    return math.ceil(math.log2(2 * max(1, math.comb(sizes, 2)) / _MISSED))
+
+
+def verdict(lower: float | None) -> str:
+    """By the interval's lower end."""
+    if lower is None:
+        return "too few turns"
+    return "an effect" if lower > 0 else "no clear effect"
+
+
+def effect_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """The difference of sizes, and whether it is one."""
     cells = [
         (one["device"], one["type"], one["layout"], f"{one['fastest_size']:,}", f"{one['slowest_size']:,}",
-         f"{one['difference_share']:.1%}", f"{one['interquartile_share']:.1%}")
+         f"{one['difference_share']:.1%}", _interval(one), one["verdict"])
         for one in found
     ]  # fmt: skip
-    columns = ("device", "type", "layout", "fastest N", "slowest N", "difference", "interquartile range")
+    columns = ("device", "type", "layout", "fastest N", "slowest N", "difference", "95 % interval", "verdict")
     return Table(columns, cells, "effect", found)
+
+
+def _interval(one: Mapping[str, Any]) -> str:
+    return formats.NONE if one["lower_share"] is None else f"{one['lower_share']:.1%} to {one['upper_share']:.1%}"
 
 
 def rates_table(rates: Sequence[Mapping[str, Any]]) -> Table:
     """Each device and type."""
-    columns = ("device", "type", "memory (GB/s)", "best product (GFLOP/s)", "balance (FLOP/byte)",
-               "product (FLOP/byte)")  # fmt: skip
+    columns = ("device", "type", "memory (GB/s)", "peak (GFLOP/s)", "balance (FLOP/byte)",
+               f"N = {rates[0]['product_size']:,} (FLOP/byte)", "waits for")  # fmt: skip
     cells = [
-        (one["device"], one["type"], f"{one['memory_gigabytes_a_second']:,.1f}", f"{one['best_gflops']:,.1f}",
-         f"{one['balance_flop_a_byte']:,.1f}", f"{one['product_flop_a_byte']:,.0f}")
+        (_cores(one["device"]), one["type"], f"{one['memory_gigabytes_a_second']:,.1f}", f"{one['peak_gflops']:,.1f}",
+         f"{one['balance_flop_a_byte']:,.1f}", f"{one['product_flop_a_byte']:,.1f}", one["waits_for"])
         for one in rates
     ]  # fmt: skip
     return Table(columns, cells, "rates", rates)
+
+
+def _cores(device: str) -> str:
+    return "cpu, one core" if device == "cpu" else device
 
 
 def figure(rows: Sequence[Mapping[str, Any]], rates: Sequence[Mapping[str, Any]]) -> Figure:
@@ -234,9 +334,9 @@ def figure(rows: Sequence[Mapping[str, Any]], rates: Sequence[Mapping[str, Any]]
         for axes, best in zip(panels.flat, rates, strict=True):
             mine = [row for row in rows if (row["device"], row["type"]) == (best["device"], best["type"])]
             _panel(axes, mine)
-            axes.axhline(best["best_gflops"], color=INK, linestyle=":", label="the fastest of this run")
-            axes.set_ylim(0, 1.08 * best["best_gflops"])
-            axes.set_title(f"{best['device']}, {best['type']}")
+            axes.axhline(best["peak_gflops"], color=INK, linestyle=":", label=f"N = {best['peak_size']:,}")
+            axes.set_ylim(0, 1.08 * max(best["peak_gflops"], *(row["gflops"] for row in mine)))
+            axes.set_title(f"{_cores(best['device'])}, {best['type']}")
         drawn.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
         return drawn
 
@@ -252,7 +352,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     reported = [row for row in rows if row["reported_seconds"]]
     if reported:
         speeds = [flops(row["size"]) / row["reported_seconds"] / 1e9 for row in reported]
-        axes.plot([sizes.index(row["size"]) for row in reported], speeds, "x", color=GREY, label="NN, reported")
+        axes.plot([sizes.index(row["size"]) - 0.2 for row in reported], speeds, "x", color=GREY, label="NN, reported")
     axes.set_xticks(range(len(sizes)), map(str, sizes))
     axes.set(xlabel="N", ylabel="GFLOP/s")
     axes.grid(axis="y")

@@ -1,9 +1,9 @@
 """A multilayer perceptron by hand in NumPy beside the project's: the same numbers, and each one's time."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,14 +25,15 @@ from dlproj.results.style import COLORS, new_figure, styled
 from dlproj.settings import LARGEST_SEED, one_of, whole_numbers
 from dlproj.studies.networks import batches_of, prepared, scratch_copy
 from dlproj.studies.progress import progress
+from dlproj.studies.timing import Timings, error_bars, time_in_turns
 
 _CHECKED_DEPTHS = range(4)
 _LEARNING_RATE = 0.1
 _WIDTH, _DEPTH, _BATCH = 256, 2, 128  # where they are not what varies
 _TIMED_SPEC = DataSpec(Kind.features, (784,), tuple("0123456789"))  # Fashion-MNIST's size
-_TURNS = 4  # that each implementation gets, so that what disturbs the machine disturbs both
-_DOCUMENTED_HIDDEN, _DOCUMENTED_BATCH, _DOCUMENTED_STEPS = (256, 128), 512, 10  # mlp document
-_REPORTED_S = {"torch": 0.1127, "NumPy": 0.2414}  # of those steps together
+_TURNS = 4  # that each gets
+_DOCUMENTED_STEPS = 10  # mlp document
+_REPORTED = {"torch": 0.1127, "NumPy": 0.2414}  # seconds of those steps together
 
 
 def scratch_vs_framework(
@@ -41,7 +42,7 @@ def scratch_vs_framework(
     widths: Annotated[str, typer.Option(help="units a hidden layer, timed")] = "32,64,128,256,512,1024",
     depths: Annotated[str, typer.Option(help="hidden layers, timed")] = "1,2,4,8,16",
     batches: Annotated[str, typer.Option(help="samples a batch, timed")] = "8,32,128,512,2048",
-    steps: Annotated[int, typer.Option(min=1, help="timed in a row, four times over")] = 5,
+    steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="timed in a row, four times over")] = 5,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides weights and batches")] = 0,
 ) -> Article:
     """A multilayer perceptron in NumPy, its gradients and training checked against torch, and the time of both.
@@ -60,8 +61,7 @@ def scratch_vs_framework(
     }
     units = whole_numbers("--hidden", hidden)
     module = prepared(data, seed)
-    timings = time_all(varied, steps, seed)
-    documented = time_steps(_DOCUMENTED_HIDDEN, _DOCUMENTED_BATCH, steps, seed, in_double=True)
+    timings, documented = time_all(varied, steps, seed)
     checks = [gradient_table(module, seed), epoch_table(module, units, seed)]
     return Article(
         "scratch_vs_framework",
@@ -71,11 +71,12 @@ def scratch_vs_framework(
     )
 
 
-def _sections(checks: list[Table], timings: "Mapping[str, list[Timing]]", documented: "Timing") -> list[Section]:
+def _sections(checks: list[Table], timings: "Mapping[str, list[Steps]]", documented: "Steps") -> list[Section]:
     timed = (
         f"Forward, backward and gradient descent in float32 on one thread; {_WIDTH} units a layer, {_DEPTH} hidden "
         f"layers and batches of {_BATCH} where these do not vary. It is the processor's time, which other programs do "
-        "not lengthen. Points are medians, bars reach from the first to the third quartile."
+        "not lengthen; all networks take turns, each turn in another order. Points are medians, bars reach from the "
+        "first to the third quartile."
     )
     return [
         Section("Gradients", "By hand and by torch's autograd in float64, on a batch of real data.", table=checks[0]),
@@ -89,9 +90,9 @@ def _sections(checks: list[Table], timings: "Mapping[str, list[Timing]]", docume
         Section("The time of a step", timed, {"step_time": time_figure(timings)}, time_table(timings)),
         Section(
             "The mlp document's case",
-            f"{_DOCUMENTED_STEPS} steps of batch {_DOCUMENTED_BATCH} with hidden layers of "
-            f"{_DOCUMENTED_HIDDEN[0]} and {_DOCUMENTED_HIDDEN[1]} units; measured: {_DOCUMENTED_STEPS} times the "
-            "median step. NumPy's own arithmetic, where nothing else is chosen, is float64.",
+            f"{_DOCUMENTED_STEPS} steps of batch {_DOCUMENTED.batch} with hidden layers of {_DOCUMENTED.hidden[0]} and "
+            f"{_DOCUMENTED.hidden[1]} units; measured: {_DOCUMENTED_STEPS} times the median step. NumPy's own "
+            "arithmetic, where nothing else is chosen, is float64.",
             table=documented_table(documented),
         ),
     ]
@@ -175,111 +176,107 @@ def torch_steps(model: MLPClassifier) -> Callable[[Tensor, Tensor], None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """One network and batch size, and how long each step of either implementation took."""
+class Shape:
+    """A network's hidden layers, and its batch."""
 
-    hidden: Sequence[int]
+    hidden: tuple[int, ...]
     batch: int
-    times_s: Mapping[str, Sequence[float]]
 
-    def quartiles_s(self, implementation: str) -> list[float]:
-        """The first, the median, the third."""
-        return np.percentile(self.times_s[implementation], (25, 50, 75)).tolist()
+
+_DOCUMENTED = Shape((256, 128), 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How long the steps of a shape took, by each implementation."""
+
+    shape: Shape
+    timings: Mapping[str, Timings]
 
     def ratio(self) -> float:
         """How many times as long NumPy takes."""
-        return self.quartiles_s("NumPy")[1] / self.quartiles_s("torch")[1]
+        return self.timings["NumPy"].median() / self.timings["torch"].median()
 
 
-def time_all(varied: Mapping[str, Sequence[int]], steps: int, seed: int) -> dict[str, list[Timing]]:
-    """Each quantity's values, the others staying what they are."""
-    cases = [
-        *(("width", (width,) * _DEPTH, _BATCH) for width in varied["width"]),
-        *(("depth", (_WIDTH,) * depth, _BATCH) for depth in varied["depth"]),
-        *(("batch", (_WIDTH,) * _DEPTH, batch) for batch in varied["batch"]),
-    ]
-    timings: dict[str, list[Timing]] = {name: [] for name in varied}
-    for name, hidden, batch in progress(cases, "networks"):
-        timings[name].append(time_steps(hidden, batch, steps, seed))
-    return timings
+def time_all(varied: Mapping[str, Sequence[int]], steps: int, seed: int) -> tuple[dict[str, list[Steps]], Steps]:
+    """Each quantity's values, the others staying what they are; and the document's case."""
+    shapes = {
+        "width": [Shape((width,) * _DEPTH, _BATCH) for width in varied["width"]],
+        "depth": [Shape((_WIDTH,) * depth, _BATCH) for depth in varied["depth"]],
+        "batch": [Shape((_WIDTH,) * _DEPTH, batch) for batch in varied["batch"]],
+    }
+    once = dict.fromkeys([*chain(*shapes.values()), _DOCUMENTED])
+    works = {(shape, name): work for shape in once for name, work in steppers(shape, seed).items()}
+    timings = time_in_turns(works, _TURNS, seed, "networks", steps)
+    found = {shape: Steps(shape, {name: one for (of, name), one in timings.items() if of == shape}) for shape in once}
+    return {name: [found[shape] for shape in several] for name, several in shapes.items()}, found[_DOCUMENTED]
 
 
-def time_steps(hidden: Sequence[int], batch: int, steps: int, seed: int, in_double: bool = False) -> Timing:
-    """So many steps of one, then of the other, in turn; before each turn one that is not timed warms the caches.
+def steppers(shape: Shape, seed: int) -> dict[str, Callable[[], Any]]:
+    """A step of each implementation, again and again on one batch.
 
-    in_double: NumPy in float64, too, which it takes where it is told nothing.
+    Of the document's case NumPy in float64, too, which it takes where it is told nothing.
     """
-    model = network(hidden, _TIMED_SPEC, torch.float32, seed)
-    inputs, targets = torch.rand(batch, *_TIMED_SPEC.shape), torch.randint(len(_TIMED_SPEC.classes), (batch,))
+    spec, batch = _TIMED_SPEC, shape.batch
+    model = network(shape.hidden, spec, torch.float32, seed)
+    inputs, targets = torch.rand(batch, *spec.shape), torch.randint(len(spec.classes), (batch,))
     works: dict[str, Callable[[], Any]] = {
         "torch": partial(torch_steps(model), inputs, targets),
-        "NumPy": scratch_step(model, np.float32, inputs, targets),
+        "NumPy": scratch_steps(model, np.float32, inputs, targets),
     }
-    if in_double:
-        works["NumPy, float64"] = scratch_step(model, np.float64, inputs, targets)
-    times_s: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(_TURNS):
-        for name, work in works.items():
-            times_s[name] += [_seconds(work) for _ in range(1 + steps)][1:]
-    return Timing(hidden, batch, times_s)
+    if shape == _DOCUMENTED:
+        works["NumPy, float64"] = scratch_steps(model, np.float64, inputs, targets)
+    return works
 
 
-def scratch_step(model: MLPClassifier, dtype: DTypeLike, inputs: Tensor, targets: Tensor) -> Callable[[], Any]:
-    """A step of NumPy's copy of the network, again and again on one batch."""
+def scratch_steps(model: MLPClassifier, dtype: DTypeLike, inputs: Tensor, targets: Tensor) -> Callable[[], Any]:
+    """A step of NumPy's copy of the network."""
     scratch = scratch_copy(model, dtype)
     return partial(scratch.step, inputs.numpy().astype(dtype), targets.numpy(), _LEARNING_RATE)
 
 
-def _seconds(work: Callable[[], Any]) -> float:
-    began = time.process_time()  # on one thread the time on a quiet machine: other programs do not lengthen it
-    work()
-    return time.process_time() - began
-
-
-def time_table(timings: Mapping[str, Sequence[Timing]]) -> Table:
+def time_table(timings: Mapping[str, Sequence[Steps]]) -> Table:
     """Medians and quartiles of each case."""
-    rows = [_row(name, timing) for name, several in timings.items() for timing in several]
+    several = [(name, steps) for name, mine in timings.items() for steps in mine]
     cells = [
-        (str(row["varied"]), f"{row['hidden_layers']} × {row['units_a_layer']}", f"{row['batch']}",
-         *(_milliseconds(timing, name) for name in _REPORTED_S), f"{row['numpy_over_torch']:.2f}")
-        for row, timing in zip(rows, (one for several in timings.values() for one in several), strict=True)
+        (name, f"{len(steps.shape.hidden)} × {steps.shape.hidden[0]}", f"{steps.shape.batch}",
+         *(_milliseconds(steps.timings[implementation]) for implementation in _REPORTED), f"{steps.ratio():.2f}")
+        for name, steps in several
     ]  # fmt: skip
-    columns = ("varied", "hidden layers × units", "batch", "torch [ms]", "NumPy [ms]", "NumPy / torch")
-    return Table(columns, cells, "step_time", rows)
+    columns = ("varied", "hidden layers × units", "batch", "torch (ms)", "NumPy (ms)", "NumPy / torch")
+    return Table(columns, cells, "step_time", [_row(name, steps) for name, steps in several])
 
 
-def _row(name: str, timing: Timing) -> Row:
-    times = {
-        f"{implementation.lower()}_{statistic}_s": value
-        for implementation in timing.times_s
-        for statistic, value in zip(
-            ("quartile_1", "median", "quartile_3"), timing.quartiles_s(implementation), strict=True
-        )
+def _row(name: str, steps: Steps) -> Row:
+    seconds = {
+        f"{implementation.lower()}_{part}": value
+        for implementation in _REPORTED
+        for part, value in steps.timings[implementation].row().items()
     }
-    return {"varied": name, "hidden_layers": len(timing.hidden), "units_a_layer": timing.hidden[0],
-            "batch": timing.batch, **times, "numpy_over_torch": timing.ratio()}  # fmt: skip
+    return {"varied": name, "hidden_layers": len(steps.shape.hidden), "units_a_layer": steps.shape.hidden[0],
+            "batch": steps.shape.batch, **seconds, "numpy_over_torch": steps.ratio()}  # fmt: skip
 
 
-def _milliseconds(timing: Timing, implementation: str) -> str:
-    low, median, high = (1e3 * value for value in timing.quartiles_s(implementation))
+def _milliseconds(timings: Timings) -> str:
+    low, median, high = (1e3 * value for value in timings.quartiles())
     return f"{median:.3g} ({low:.3g} to {high:.3g})"
 
 
-def documented_table(timing: Timing) -> Table:
+def documented_table(steps: Steps) -> Table:
     """Seconds of the document's ten steps, its own and ours, and how many times as long as torch each takes."""
-    measured = {name: _DOCUMENTED_STEPS * timing.quartiles_s(name)[1] for name in timing.times_s}
+    measured = {name: _DOCUMENTED_STEPS * timings.median() for name, timings in steps.timings.items()}
     rows: list[Row] = [
-        {"implementation": name, "reported_s": _REPORTED_S.get(name), "measured_s": seconds,
-         "reported_over_torch": _REPORTED_S[name] / _REPORTED_S["torch"] if name in _REPORTED_S else None,
+        {"implementation": name, "reported_seconds": _REPORTED.get(name), "measured_seconds": seconds,
+         "reported_over_torch": _REPORTED[name] / _REPORTED["torch"] if name in _REPORTED else None,
          "measured_over_torch": seconds / measured["torch"]}
         for name, seconds in measured.items()
     ]  # fmt: skip
     cells = [
-        (str(row["implementation"]), _known(row["reported_s"], ".4f"), _known(row["measured_s"], ".4f"),
+        (str(row["implementation"]), _known(row["reported_seconds"], ".4f"), _known(row["measured_seconds"], ".4f"),
          _known(row["reported_over_torch"], ".2f"), _known(row["measured_over_torch"], ".2f"))
         for row in rows
     ]  # fmt: skip
-    columns = ("implementation", "reported [s]", "measured [s]", "reported / torch's", "measured / torch's")
+    columns = ("implementation", "reported (s)", "measured (s)", "reported / torch's", "measured / torch's")
     return Table(columns, cells, "documented", rows)
 
 
@@ -287,34 +284,33 @@ def _known(value: str | float | None, digits: str) -> str:
     return formats.NONE if value is None else format(value, digits)
 
 
-def time_figure(timings: Mapping[str, Sequence[Timing]]) -> Figure:
+def time_figure(timings: Mapping[str, Sequence[Steps]]) -> Figure:
     """A panel a quantity that grows."""
     panels = {
-        "width": ("units a hidden layer", f"{_DEPTH} hidden layers, batch {_BATCH}"),
-        "depth": ("hidden layers", f"{_WIDTH} units each, batch {_BATCH}"),
-        "batch": ("samples a batch", f"{_DEPTH} hidden layers of {_WIDTH} units"),
+        "width": ("Units a hidden layer", f"{_DEPTH} hidden layers, batch {_BATCH}"),
+        "depth": ("Hidden layers", f"{_WIDTH} units each, batch {_BATCH}"),
+        "batch": ("Samples a batch", f"{_DEPTH} hidden layers of {_WIDTH} units"),
     }
     with styled():
         drawn = new_figure(10, 4)
         drawn.set_layout_engine("constrained")
         for axes, (name, several) in zip(drawn.subplots(1, 3, sharey=True), timings.items(), strict=True):
-            values = [_value(name, timing) for timing in several]
-            _draw(axes, values, several)
+            _draw(axes, [_value(name, steps.shape) for steps in several], several)
             axes.set(xlabel=panels[name][0], title=panels[name][1])
-        drawn.axes[0].set_ylabel("time of a step [ms]")
+        drawn.axes[0].set_ylabel("Time of a step (ms)")
         drawn.axes[0].legend(loc="upper left")
         return drawn
 
 
-def _value(name: str, timing: Timing) -> int:
-    return {"width": timing.hidden[0], "depth": len(timing.hidden), "batch": timing.batch}[name]
+def _value(name: str, shape: Shape) -> int:
+    return {"width": shape.hidden[0], "depth": len(shape.hidden), "batch": shape.batch}[name]
 
 
-def _draw(axes: Axes, values: Sequence[int], timings: Sequence[Timing]) -> None:
+def _draw(axes: Axes, values: Sequence[int], several: Sequence[Steps]) -> None:
     for implementation, line, mark, color in (("torch", "-", "o", COLORS[0]), ("NumPy", "--", "s", COLORS[1])):
-        low, median, high = 1e3 * np.array([timing.quartiles_s(implementation) for timing in timings]).T
-        spread = (median - low, high - median)
-        axes.errorbar(values, median, spread, linestyle=line, marker=mark, color=color, label=implementation, capsize=3)
+        low, median, high = 1e3 * np.array([steps.timings[implementation].quartiles() for steps in several]).T
+        bars = error_bars(low, median, high)
+        axes.errorbar(values, median, bars, linestyle=line, marker=mark, color=color, label=implementation, capsize=3)
     axes.set(xscale="log", yscale="log")
     axes.set_xticks(values, [formats.count(value) for value in values])
     axes.xaxis.set_minor_locator(NullLocator())

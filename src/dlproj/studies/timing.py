@@ -1,17 +1,21 @@
-"""Repeated timings: on how many threads, their median and quartiles."""
+"""Repeated timings of cases that take turns: on how many threads, in which order, their median and quartiles."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import random
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-CPU = torch.device("cpu")
+from dlproj.clock import CPU, processor_clock, seconds_of
+from dlproj.studies.progress import progress
+
 QUARTILES = ("lower_quartile_seconds", "median_seconds", "upper_quartile_seconds")
+T = TypeVar("T")
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,29 +24,43 @@ class Timings:
 
     seconds: Sequence[float]
 
+    def quartiles(self) -> list[float]:
+        """The first, the median and the third, in seconds."""
+        return np.quantile(self.seconds, (0.25, 0.5, 0.75)).tolist()
+
     def row(self) -> dict[str, float]:
-        """Median and quartiles by their names."""
-        return dict(zip(QUARTILES, np.quantile(self.seconds, (0.25, 0.5, 0.75)).tolist(), strict=True))
+        """The same by their names."""
+        return dict(zip(QUARTILES, self.quartiles(), strict=True))
 
     def median(self) -> float:
         """In seconds."""
-        return self.row()["median_seconds"]
+        return self.quartiles()[1]
 
 
-def timed(work: Callable[[], Any], repetitions: int) -> Timings:
-    """The work on the CPU, so many times after a first one that is not counted."""
-    work()
-    return Timings([seconds_of(work, CPU) for _ in range(repetitions)])
+def in_turns(cases: Sequence[T], repetitions: Sequence[int], seed: int) -> list[T]:
+    """Each case as often as asked, no second time before all others that are due have had theirs.
+
+    The order changes from turn to turn, so that what disturbs the machine meets all cases alike.
+    """
+    shuffle, order = random.Random(seed), list[T]()
+    for turn in range(max(repetitions)):
+        due = [case for case, count in zip(cases, repetitions, strict=True) if turn < count]
+        order += shuffle.sample(due, len(due))
+    return order
 
 
-def seconds_of(work: Callable[[], Any], device: torch.device, calls: int = 1) -> float:
-    """Seconds of one of so many calls in a row, at the end of which the device has done them all."""
-    began = time.perf_counter()
-    for _ in range(calls):
-        work()
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-    return (time.perf_counter() - began) / calls
+def time_in_turns(
+    works: Mapping[Name, Callable[[], Any]], turns: int, seed: int, of: str, in_a_row: int = 1
+) -> dict[Name, Timings]:
+    """Work on the CPU, timed so many times in a row at each of its turns; of: what a progress bar calls the turns.
+
+    Before them comes one that is not timed: the others have filled the caches with their own numbers.
+    """
+    clock, seconds = processor_clock(CPU), {name: list[float]() for name in works}
+    for name in progress(in_turns(list(works), [turns] * len(works), seed), of):
+        works[name]()
+        seconds[name] += [seconds_of(works[name], clock) for _ in range(in_a_row)]
+    return {name: Timings(found) for name, found in seconds.items()}
 
 
 @contextmanager
