@@ -6,7 +6,7 @@ import torch
 from dlproj.settings import ConfigurationError
 from dlproj.studies import hessian as module
 from dlproj.studies.hessian import Layer, cost_table, hessian, measure, random_layer
-from dlproj.studies.timing import Timings
+from dlproj.studies.parts.timing import Timings
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")  # torch's own
 

@@ -8,9 +8,9 @@ import torch
 
 from dlproj.models.activations import Activation
 from dlproj.models.initializers import Initializer
-from dlproj.studies import chance
-from dlproj.studies.initial_weights import CONFIGS, VARIANCES, random_layers
 from dlproj.studies.initialisation_signal import across, ends, initialisation_signal, measure, predict, predicted
+from dlproj.studies.parts import chance
+from dlproj.studies.parts.initial_weights import CONFIGS, VARIANCES, random_layers
 
 
 def test_each_initialiser_is_there():

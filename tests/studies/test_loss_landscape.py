@@ -12,7 +12,7 @@ from dlproj.run import run
 from dlproj.settings import ConfigurationError
 from dlproj.studies import loss_landscape as study
 from dlproj.studies.loss_landscape import loss_landscape
-from dlproj.studies.weight_space import (
+from dlproj.studies.parts.weight_space import (
     across,
     check_same_function,
     directions,

@@ -14,8 +14,8 @@ from dlproj.models.rnn import RNNConfig
 from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.run import run
 from dlproj.settings import ConfigurationError
-from dlproj.studies import linear_pieces
-from dlproj.studies.linear_pieces import (
+from dlproj.studies.parts import linear_pieces
+from dlproj.studies.parts.linear_pieces import (
     Pieces,
     at_most,
     orthonormal,
@@ -26,7 +26,8 @@ from dlproj.studies.linear_pieces import (
     restricted,
     surely_possible,
 )
-from dlproj.studies.networks import prepared, scratch_copy
+from dlproj.studies.parts.networks import prepared, scratch_copy
+from dlproj.studies.parts.scratch import ScratchMLP
 from dlproj.studies.piecewise_linear import (
     Line,
     curvature,
@@ -36,7 +37,6 @@ from dlproj.studies.piecewise_linear import (
     refuse_all_but_relu,
     trained,
 )
-from dlproj.studies.scratch import ScratchMLP
 
 SPEC = DataSpec(Kind.features, (5,), ("a", "b", "c"))
 

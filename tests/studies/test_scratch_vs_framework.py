@@ -10,8 +10,9 @@ import torch
 from dlproj.data.base import DataSpec, Kind
 from dlproj.settings import ConfigurationError, whole_numbers
 from dlproj.studies import scratch_vs_framework as module
-from dlproj.studies.networks import batches_of, prepared
-from dlproj.studies.scratch import ScratchMLP, softmax_cross_entropy
+from dlproj.studies.parts.networks import batches_of, prepared
+from dlproj.studies.parts.scratch import ScratchMLP, softmax_cross_entropy
+from dlproj.studies.parts.timing import Timings
 from dlproj.studies.scratch_vs_framework import (
     Shape,
     Steps,
@@ -23,7 +24,6 @@ from dlproj.studies.scratch_vs_framework import (
     time_table,
     train_both,
 )
-from dlproj.studies.timing import Timings
 
 SPEC = DataSpec(Kind.features, (6,), ("a", "b", "c"))
 

@@ -25,8 +25,8 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, require, whole_numbers
-from dlproj.studies.progress import progress
-from dlproj.studies.timing import QUARTILES, Timings, error_bars, in_turns
+from dlproj.studies.parts.progress import progress
+from dlproj.studies.parts.timing import QUARTILES, Timings, error_bars, in_turns
 
 _EXPERIMENT = "mlp/batch_size"
 _EPOCHS, _SAMPLES = 10, 8000  # of the document

@@ -20,7 +20,7 @@ from dlproj.results.article import Article, Section, Table, write_article
 from dlproj.results.files import make_folder
 from dlproj.results.table import print_table
 from dlproj.settings import require
-from dlproj.studies.timing import one_thread
+from dlproj.studies.parts.timing import one_thread
 
 STUDIES = (
     "activation_functions",

@@ -20,7 +20,7 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, require, whole_numbers
-from dlproj.studies.timing import QUARTILES, error_bars, time_in_turns
+from dlproj.studies.parts.timing import QUARTILES, error_bars, time_in_turns
 
 _REPORTED = {"gradient": 0.998e-3, "hessian": 27.0e-3}  # seconds, of 10 inputs and 10 outputs
 _REPORTED_UNITS = 10

@@ -21,10 +21,10 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, new_figure, styled
 from dlproj.settings import LARGEST_SEED
-from dlproj.studies import chance
 from dlproj.studies.activation_functions import DERIVATIVES, derivative
-from dlproj.studies.initial_weights import CONFIGS, CONSTANT, LIMIT, STD, VARIANCES, random_layers
-from dlproj.studies.progress import progress
+from dlproj.studies.parts import chance
+from dlproj.studies.parts.initial_weights import CONFIGS, CONSTANT, LIMIT, STD, VARIANCES, random_layers
+from dlproj.studies.parts.progress import progress
 
 ACTIVATIONS = tuple(DERIVATIVES)
 _DRAWN = (Activation.relu, Activation.sigmoid, Activation.tanh)

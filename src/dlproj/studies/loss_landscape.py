@@ -18,8 +18,8 @@ from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, SCALE, new_figure, styled
 from dlproj.run import run
 from dlproj.settings import LARGEST_SEED, require
-from dlproj.studies.progress import progress
-from dlproj.studies.weight_space import (
+from dlproj.studies.parts.progress import progress
+from dlproj.studies.parts.weight_space import (
     Landscape,
     Weights,
     check_same_function,

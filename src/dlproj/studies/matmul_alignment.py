@@ -20,8 +20,8 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, whole_numbers
-from dlproj.studies.progress import progress
-from dlproj.studies.timing import QUARTILES, Timings, error_bars, in_turns
+from dlproj.studies.parts.progress import progress
+from dlproj.studies.parts.timing import QUARTILES, Timings, error_bars, in_turns
 
 _REPORTED = {1024: 35.40e-3, 1025: 36.42e-3, 1026: 34.62e-3, 1028: 36.99e-3, 1032: 33.55e-3}  # seconds, on a CPU
 _TYPES = (torch.float32, torch.bfloat16)

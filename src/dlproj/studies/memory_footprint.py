@@ -30,7 +30,7 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
 from dlproj.settings import require
-from dlproj.studies.progress import progress
+from dlproj.studies.parts.progress import progress
 
 FLOAT32 = 4  # bytes
 _TIMES_THE_BATCH = (1, 4, 16, 64)

@@ -20,7 +20,7 @@ from dlproj.optim import AdamConfig, SchedulerConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.settings import LARGEST_SEED, ConfigurationError, require, whole_numbers
-from dlproj.studies.linear_pieces import (
+from dlproj.studies.parts.linear_pieces import (
     DENSE,
     MOST,
     ROUNDING,
@@ -35,10 +35,10 @@ from dlproj.studies.linear_pieces import (
     restricted,
     surely_possible,
 )
-from dlproj.studies.networks import batches_of, prepared, scratch_copy
-from dlproj.studies.pieces_figures import line_figure, plane_figure
-from dlproj.studies.progress import progress
-from dlproj.studies.scratch import ScratchMLP
+from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy
+from dlproj.studies.parts.pieces_figures import line_figure, plane_figure
+from dlproj.studies.parts.progress import progress
+from dlproj.studies.parts.scratch import ScratchMLP
 
 _INSIDE = np.linspace(0.1, 0.9, 5)  # where a piece is looked at, as shares of its length
 

@@ -23,9 +23,9 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, styled
 from dlproj.settings import LARGEST_SEED, one_of, whole_numbers
-from dlproj.studies.networks import batches_of, prepared, scratch_copy
-from dlproj.studies.progress import progress
-from dlproj.studies.timing import Timings, error_bars, time_in_turns
+from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy
+from dlproj.studies.parts.progress import progress
+from dlproj.studies.parts.timing import Timings, error_bars, time_in_turns
 
 _CHECKED_DEPTHS = range(4)
 _LEARNING_RATE = 0.1

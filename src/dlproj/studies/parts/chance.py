@@ -16,8 +16,8 @@ from dlproj.models.initializers import Initializer
 from dlproj.results import formats
 from dlproj.results.article import Row, Section, Table
 from dlproj.results.style import COLORS, GREY, new_figure, styled
-from dlproj.studies.initial_weights import STD, VARIANCES, random_layers
-from dlproj.studies.progress import progress
+from dlproj.studies.parts.initial_weights import STD, VARIANCES, random_layers
+from dlproj.studies.parts.progress import progress
 
 NET = (784, 512, 256, 128, 64, 10)
 COMPARED = (Initializer.normal, Initializer.glorot_normal, Initializer.he_normal)

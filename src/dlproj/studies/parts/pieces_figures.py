@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from dlproj.results.style import COLORS, GREY, GRID, INK, new_figure, short, styled
-from dlproj.studies.linear_pieces import DENSE, Curve, Pieces, Plane
+from dlproj.studies.parts.linear_pieces import DENSE, Curve, Pieces, Plane
 
 _LABELLED = 0.005  # share of the plane from which a class is named in it
 _CLEAR = 0.08  # of the plane's width, around the images, where no class is named

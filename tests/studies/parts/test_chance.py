@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dlproj.models.initializers import Initializer
-from dlproj.studies.chance import (
+from dlproj.studies.parts.chance import (
     NET,
     TRAINED,
     Course,

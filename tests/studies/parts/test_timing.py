@@ -2,8 +2,8 @@
 
 import pytest
 
-from dlproj.studies import timing
-from dlproj.studies.timing import Timings, error_bars, in_turns, time_in_turns
+from dlproj.studies.parts import timing
+from dlproj.studies.parts.timing import Timings, error_bars, in_turns, time_in_turns
 
 
 def test_in_each_turn_every_case_has_its_place_in_another_order():

@@ -8,7 +8,7 @@ from torch import nn
 from dlproj.config import data_config
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch, Block
-from dlproj.studies.scratch import ScratchMLP
+from dlproj.studies.parts.scratch import ScratchMLP
 
 
 def prepared(name: str, seed: int) -> DataModule:
