@@ -26,9 +26,9 @@ def wall_clock(device: torch.device) -> Clock:
 
 
 def processor_clock(device: torch.device) -> Clock:
-    """On the CPU the seconds that its threads compute for this process, which other programs do not lengthen.
+    """On the CPU the seconds that its threads compute for this process: waiting for other programs does not count.
 
-    Of work on one thread these are the seconds that it takes on a quiet machine. An accelerator has the wall clock.
+    Those that share a core's units or its caches lengthen them, up to twice. An accelerator has the wall clock.
     """
     return time.process_time if device.type == "cpu" else wall_clock(device)
 

@@ -26,7 +26,7 @@ from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, require, whole_numbers
 from dlproj.studies.parts.progress import progress
-from dlproj.studies.parts.timing import QUARTILES, Timings, error_bars, in_turns
+from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, error_bars, in_turns
 
 _EXPERIMENT = "mlp/batch_size"
 _EPOCHS, _SAMPLES = 10, 8000  # of the document
@@ -67,8 +67,7 @@ def batch_size_timing(
 
 
 _ON_TIME = (
-    "Of a plain loop: take a batch from memory, forward, backward, step. It is the processor's time, which other "
-    "programs do not lengthen; the sizes train an epoch each in turn, each turn in another order. Left out are "
+    f"Of a plain loop: take a batch from memory, forward, backward, step. {ON_CLOCK} A turn is an epoch. Left out are "
     "incomplete batches and the first one of each epoch, in which the samples are shuffled. Reported is the mean on "
     "another machine; a whole batch takes as long for any number of samples and epochs."
 )

@@ -20,7 +20,7 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, require, whole_numbers
-from dlproj.studies.parts.timing import QUARTILES, error_bars, time_in_turns
+from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, error_bars, time_in_turns
 
 _REPORTED = {"gradient": 0.998e-3, "hessian": 27.0e-3}  # seconds, of 10 inputs and 10 outputs
 _REPORTED_UNITS = 10
@@ -70,10 +70,9 @@ def hessian(
 
 _ON_COST = (
     "Median times in float32, with quartiles as bars, and the most bytes that torch holds at once beside weights and "
-    "samples. It is the processor's time, which other programs do not lengthen; all cases take turns, each turn in "
-    "another order. torch.func computes all n⁴ numbers of a whole Hessian side by side; beyond the largest size that "
-    "was asked for, only what those numbers alone would take is shown. Below some hundred units, calls cost more than "
-    "arithmetic."
+    f"samples. {ON_CLOCK} torch.func computes all n⁴ numbers of a whole Hessian side by side; beyond the largest size "
+    "that was asked for, only what those numbers alone would take is shown. Below some hundred units, calls cost more "
+    "than arithmetic."
 )
 _ON_REPORTED = (
     "Of another machine. What the ratio comes to depends on the way: torch.func computes all rows of the Hessian side "

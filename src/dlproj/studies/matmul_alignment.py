@@ -21,7 +21,7 @@ from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, whole_numbers
 from dlproj.studies.parts.progress import progress
-from dlproj.studies.parts.timing import QUARTILES, Timings, error_bars, in_turns
+from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, error_bars, in_turns
 
 _REPORTED = {1024: 35.40e-3, 1025: 36.42e-3, 1026: 34.62e-3, 1028: 36.99e-3, 1032: 33.55e-3}  # seconds, on a CPU
 _TYPES = (torch.float32, torch.bfloat16)
@@ -82,10 +82,8 @@ def matmul_alignment(
 
 
 _ON_PRODUCTS = (
-    "All products take turns, each turn in another order, so that what else the machine does meets all of them; on the "
-    "CPU it is the processor's time, which other programs do not lengthen. Medians, with quartiles as bars; reported "
-    "is a CPU of another machine. A slow product is repeated less often: bfloat16 on a CPU without instructions for it "
-    "is several times as slow as float32."
+    f"On the CPU: {ON_CLOCK} Medians, with quartiles as bars; reported is a CPU of another machine. A slow "
+    "product is repeated less often: bfloat16 on a CPU without instructions for it is several times as slow as float32."
 )
 _ON_EFFECT = (
     "By how much the size of the most GFLOP/s exceeds that of the fewest: the median over the turns, and the interval "

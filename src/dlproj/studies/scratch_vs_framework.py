@@ -25,7 +25,7 @@ from dlproj.results.style import COLORS, new_figure, styled
 from dlproj.settings import LARGEST_SEED, one_of, whole_numbers
 from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy
 from dlproj.studies.parts.progress import progress
-from dlproj.studies.parts.timing import Timings, error_bars, time_in_turns
+from dlproj.studies.parts.timing import ON_CLOCK, Timings, error_bars, time_in_turns
 
 _CHECKED_DEPTHS = range(4)
 _LEARNING_RATE = 0.1
@@ -74,9 +74,8 @@ def scratch_vs_framework(
 def _sections(checks: list[Table], timings: "Mapping[str, list[Steps]]", documented: "Steps") -> list[Section]:
     timed = (
         f"Forward, backward and gradient descent in float32 on one thread; {_WIDTH} units a layer, {_DEPTH} hidden "
-        f"layers and batches of {_BATCH} where these do not vary. It is the processor's time, which other programs do "
-        "not lengthen; all networks take turns, each turn in another order. Points are medians, bars reach from the "
-        "first to the third quartile."
+        f"layers and batches of {_BATCH} where these do not vary. {ON_CLOCK} Points are medians, bars reach from "
+        "the first to the third quartile."
     )
     return [
         Section("Gradients", "By hand and by torch's autograd in float64, on a batch of real data.", table=checks[0]),

@@ -14,6 +14,10 @@ from dlproj.clock import CPU, processor_clock, seconds_of
 from dlproj.studies.parts.progress import progress
 
 QUARTILES = ("lower_quartile_seconds", "median_seconds", "upper_quartile_seconds")
+ON_CLOCK = (
+    "The time is the processor's, in which waiting for other programs does not count; what they take of a core's units "
+    "and of its caches does. All take turns, each turn in another order."
+)
 T = TypeVar("T")
 Name = TypeVar("Name", bound=Hashable)
 
