@@ -353,14 +353,14 @@ def scaling(
     import shlex
 
     from dlproj.results.article import write_article
-    from dlproj.results.files import make_folder
+    from dlproj.results.files import check_writable
     from dlproj.results.table import print_table
     from dlproj.scaling.bench import measured, plan
     from dlproj.scaling.report import article, measured_table
     from dlproj.settings import whole_numbers
 
     planned = plan(settings or [], whole_numbers("--processes", processes, such_as="1,2,4"), strategies or [])
-    make_folder(output)
+    check_writable(output)
     found = measured(planned, steps, progress=sys.stderr.isatty())
     table = measured_table(found)
     print_table(table.columns, table.cells)

@@ -54,9 +54,15 @@ def test_the_folder_may_be_named_after_the_study_and_is_tried_before_it_runs(tmp
     assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
     assert (tmp_path / "new" / "linear_collapse" / "linear_collapse.html").exists()
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(torch.linalg, "svdvals", None)
+    monkeypatch.setattr(torch.linalg, "svdvals", None)  # what the study begins with would fail
     with pytest.raises(ConfigurationError, match=r"cannot be written to .*: choose another folder"):
         CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "file")], catch_exceptions=False)
+
+
+def test_options_that_are_refused_leave_no_folder(tmp_path):
+    arguments = ["study", "linear_collapse", "--output", str(tmp_path / "new" / "place"), "--widths", "3"]
+    assert CliRunner().invoke(app, arguments).exit_code == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_done_of_all_of_them_is_on_the_page_when_one_fails(tmp_path, monkeypatch):

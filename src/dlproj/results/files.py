@@ -36,11 +36,11 @@ def writing_to(folder: Path) -> Iterator[None]:
         raise ConfigurationError(f"{folder} cannot be written to ({brief(error)}): choose another folder") from error
 
 
-def make_folder(folder: Path) -> None:
-    """For files to come. Raises ConfigurationError where none can be written, rather than after hours of work."""
+def check_writable(folder: Path) -> None:
+    """Raise ConfigurationError where no file can be written or no such folder made, rather than after the work."""
     with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        TemporaryFile(dir=nearest).close()
 
 
 def read_json(path: Path) -> dict[str, Any]:
