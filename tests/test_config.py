@@ -189,7 +189,7 @@ def test_too_little_memory_is_one_line(work, asked):
     with pytest.raises((RuntimeError, MemoryError)) as refused:
         work()
     assert can_be_mended(refused.value)
-    assert in_one_line(refused.value).startswith(f"memory does not suffice{asked}: set something smaller")
+    assert in_one_line(refused.value).startswith(f"memory does not suffice{asked}: ask for less")
     assert not can_be_mended(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 

@@ -121,7 +121,7 @@ def in_one_line(error: BaseException) -> str:
     if lacks_memory(error):
         asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
         much = f" for {asked[1]} more" if asked else ""
-        return f"memory does not suffice{much}: set something smaller, such as data.batch_size or the model's layers"
+        return f"memory does not suffice{much}: ask for less, such as smaller batches or layers"
     words = _in_words(error)
     if not isinstance(error, _TOLD) and not str(error).startswith("Config group override"):
         words = (f"the command line cannot be used ({type(error).__name__}: {words}): a group of settings takes the "

@@ -13,6 +13,7 @@ import torch
 _PACKAGES = ("dlproj", "torch", "pytorch-lightning", "hydra-core", "torchmetrics", "torchvision", "numpy")
 
 
+_CONTROL_GROUP = Path("/sys/fs/cgroup/memory.max")
 SHARE_OF_CORES = "DLPROJ_CORES"  # the environment variable that tells a run of a sweep how many cores are its own
 
 
@@ -29,8 +30,10 @@ def share_of_cores() -> int:
 
 
 def memory_bytes() -> int:
-    """Of the whole machine, other programs' among it."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """That this process may use: of the whole machine, or as much as a container's control group allows."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    allowed = _CONTROL_GROUP.read_text().strip() if _CONTROL_GROUP.exists() else "max"
+    return min(machine, int(allowed)) if allowed.isdigit() else machine
 
 
 def versions() -> dict[str, str]:

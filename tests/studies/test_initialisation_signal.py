@@ -8,7 +8,19 @@ import torch
 
 from dlproj.models.activations import Activation
 from dlproj.models.initializers import Initializer
-from dlproj.studies.initialisation_signal import across, ends, initialisation_signal, measure, predict, predicted
+from dlproj.studies.initialisation_signal import (
+    ACTIVATIONS,
+    Signal,
+    _changes,
+    _farthest,
+    across,
+    ends,
+    initialisation_signal,
+    keepers,
+    measure,
+    predict,
+    predicted,
+)
 from dlproj.studies.parts import chance
 from dlproj.studies.parts.initial_weights import CONFIGS, VARIANCES, random_layers
 
@@ -116,6 +128,21 @@ def test_the_ends_are_the_last_layers_sums_and_the_first_layers_gradients():
     assert predicted(Initializer.ones, Activation.sigmoid, depth, width) == (None, None)
 
 
+def test_he_keeps_the_signal_of_relu_and_glorot_that_of_tanh():
+    found = {(name, activation): measure(name, activation, 12, 200, 32, 1)
+             for name in CONFIGS for activation in ACTIVATIONS}  # fmt: skip
+    rows = {row["activation"]: row for row in keepers(found).rows}
+    assert list(rows) == [activation.name for activation in ACTIVATIONS]
+    assert rows["relu"]["initializer"] in ("he_normal", "he_uniform")
+    assert rows["tanh"]["initializer"] in ("glorot_normal", "glorot_uniform", "orthogonal", "he_normal", "he_uniform")
+    assert rows["identity"]["initializer"] == "orthogonal"  # whose products are orthogonal, too
+    assert rows["identity"]["factor_of_sums"] == pytest.approx(1, rel=1e-4)  # but for float32
+    signal = Signal(torch.tensor([2.0, 5.0, 8.0]), torch.tensor([3.0, 7.0, 6.0]), torch.zeros(3))
+    assert _changes(signal) == (4, 0.5)
+    assert _farthest((4, 0.1)) == pytest.approx(math.log(10))
+    assert _farthest((0, 1)) == _farthest((math.nan, 1)) == math.inf
+
+
 def test_each_initialiser_and_activation_has_its_cell():
     rows = [{"initializer": one, "of": value, "expected": 2 * value or None} for one in "ab" for value in range(8)]
     table = across(rows, "of", "expected")
@@ -131,7 +158,7 @@ def test_the_article_is_the_same_for_the_same_seed_and_leaves_torchs_generator_a
     tables = [[section.table.rows for section in article.sections if section.table] for article in (one, same, other)]
     assert tables[0] == tables[1]
     assert tables[0] != tables[2]
-    assert len(tables[0][0]) == len(Initializer) * 8
+    assert (len(tables[0][0]), len(tables[0][1])) == (8, len(Initializer) * 8)
     (figure,) = one.sections[0].figures.values()
     assert [axes.get_title(loc="left") for axes in figure.axes[:3]] == ["relu", "sigmoid", "tanh"]
     assert {len(axes.lines) for axes in figure.axes} == {len(Initializer) - 1}

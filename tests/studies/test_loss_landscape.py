@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from dlproj.inference.evaluate import data_of
 from dlproj.inference.trained import open_run
 from dlproj.run import run
 from dlproj.settings import ConfigurationError
@@ -18,7 +19,7 @@ from dlproj.studies.parts.weight_space import (
     directions,
     dot,
     filter_normalised,
-    landscape_of,
+    landscapes_of,
     moved,
     norm,
     weights_of,
@@ -70,7 +71,7 @@ def test_the_planes_rows_are_b_and_its_columns_a(runs):
     assert len(plane) == 25
     for a in (-0.5, 0.0, 0.5, 1.0, 1.5):
         assert plane[a, 0.0]["loss"] == pytest.approx(line[a]["loss"], rel=1e-5)
-    landscape, other = (landscape_of(open_run(path), 300) for path in paths)
+    landscape, other = landscapes_of([open_run(path) for path in paths], 300)
     u, v = directions([weights_of(landscape), weights_of(other)], 0)
     there = landscape.at(moved(weights_of(landscape), (1.5, u), (-0.5, v)))
     assert (plane[1.5, -0.5]["loss"], plane[1.5, -0.5]["accuracy"]) == pytest.approx(there, rel=1e-5)
@@ -145,7 +146,7 @@ def test_runs_that_do_not_belong_together_are_refused(names, message, runs):
 
 
 def test_data_of_another_scale_or_order_is_refused(runs):
-    one = landscape_of(open_run(_path(runs["a"])), 50)
+    (one,) = landscapes_of([open_run(_path(runs["a"]))], 50)
     check_same_function(one, one)
     for other in (replace(one, inputs=255 * one.inputs), replace(one, targets=one.targets.flip(0))):
         with pytest.raises(ConfigurationError, match="the two runs read other data, or scale it otherwise: choose"):
@@ -160,9 +161,9 @@ def test_a_run_in_half_precision_is_seen_in_float32(runs):
 
 def test_the_barrier_is_the_highest_loss_between_the_runs_less_the_mean_of_theirs():
     a = np.linspace(-0.5, 1.5, 5)
-    line = np.array([[9.0, 0], [1.0, 0], [4.0, 0], [2.0, 0], [9.0, 0]])
+    line = np.array([[9.0, 0], [1.0, 0.9], [4.0, 0.4], [2.0, 0.5], [9.0, 0]])
     view = study.View(("first", "second"), (1, 1, 1), a, line, a, a, np.zeros((5, 5, 2)))
-    assert view.barrier() == 2.5
+    assert view.barriers() == (2.5, pytest.approx(0.3))  # of 0.5 and 0.3, and of 0.1, 0.6 and 0.5
 
 
 @pytest.mark.parametrize(
@@ -176,12 +177,51 @@ def test_flat_and_broken_planes_are_drawn(losses):
         study.plane_figure(view).savefig(Path("/dev/null"), format="png")
 
 
-def test_a_run_whose_loss_is_not_finite_is_refused(runs, tmp_path):
-    landscape = landscape_of(open_run(_path(runs["a"])), 50)
+@pytest.mark.parametrize("name", ["output.bias", "output.weight"])
+def test_a_run_whose_loss_is_not_finite_is_refused(runs, name, monkeypatch):
+    broken = open_run(_path(runs["a"]))
     with torch.no_grad():
-        landscape.model.output.bias.fill_(torch.nan)
-    with pytest.raises(ConfigurationError, match="the loss at the run is nan: choose a run that has not diverged"):
-        study._view([landscape], 0, 2)
+        broken.model.get_parameter(name).fill_(torch.nan)
+    monkeypatch.setattr(study, "open_run", lambda folder: broken)
+    with pytest.raises(ConfigurationError, match=r"the loss of .*/a is nan: choose a run that has not diverged"):
+        loss_landscape([_path(runs["a"])], 50, 2)
+
+
+@pytest.mark.parametrize("others", [[], ["b"]])
+def test_a_run_of_zeros_has_no_direction(runs, others, monkeypatch):
+    def zeros(folder):
+        opened = open_run(folder)
+        with torch.no_grad():
+            for value in opened.model.parameters() if folder.name == "a" else ():
+                value.zero_()
+        return opened
+
+    monkeypatch.setattr(study, "open_run", zeros)
+    with pytest.raises(ConfigurationError, match="all weights of the run are zero, which gives a random direction no"):
+        loss_landscape([_path(runs[name]) for name in ["a", *others]], 50, 2)
+
+
+def test_runs_of_two_precisions_are_seen_in_the_wider(runs, monkeypatch):
+    def wide(folder):
+        opened = open_run(folder)
+        return replace(opened, model=opened.model.double()) if folder.name == "b" else opened
+
+    monkeypatch.setattr(study, "open_run", wide)
+    line = _line(loss_landscape([_path(runs["a"]), _path(runs["b"])], 360, 2))
+    assert line[1.0]["loss"] == pytest.approx(runs["b"].metrics["test/loss"], rel=1e-5)
+
+
+def test_one_sample_is_too_few_for_batch_normalisation(runs):
+    with pytest.raises(ConfigurationError, match="--samples=1 is too few for batch normalisation: set 2 or more"):
+        loss_landscape([_path(runs["norm-a"])], 1, 2)
+
+
+def test_samples_are_drawn_from_everywhere(runs):
+    (landscape,) = landscapes_of([open_run(_path(runs["a"]))], 100)
+    stored = data_of(open_run(_path(runs["a"]))).test.targets
+    assert landscape.targets.tolist() != stored[:100].tolist()
+    assert len(landscape.training) == 100
+    assert set(landscape.targets.tolist()) == set(range(10))
 
 
 def test_without_a_run_two_small_ones_are_trained():

@@ -1,5 +1,7 @@
 """Products of each layout, how often they are repeated, and what is made of their timings."""
 
+import math
+
 import pytest
 import torch
 
@@ -54,7 +56,7 @@ def test_products_take_turns_and_those_of_one_kind_equally_often(monkeypatch):
     cases = measure([3, 4], 15, 2.0, seed=0)
     everyone = sorted((case.kind(), case.size()) for case in cases)
     counts = {one: timed.count(one) for one in everyone}
-    fewest = 6  # that tell an effect of two sizes
+    fewest = 8  # that tell an effect of two sizes in each of six kinds
     assert counts == {(kind, size): {"NN": 15, "NT": 10, "TN": fewest}[kind[2]] for kind, size in everyone}
     assert sorted(timed[:12]) == sorted(timed[12:24]) == everyone
     assert timed[:12] != timed[12:24]
@@ -168,6 +170,14 @@ def test_the_more_sizes_there_are_to_choose_from_the_wider_the_interval():
     assert (of_two["verdict"], of_three["verdict"]) == ("an effect", "too few turns")
 
 
+def test_the_more_kinds_of_products_the_wider_the_interval():
+    """12 turns share 5 % among 60 comparisons, 9 among the 10 of one kind."""
+    kinds = [Case(CPU, dtype, layout, (torch.empty(size, 1),) * 3, seconds=[float(size)] * 11)
+             for dtype in (torch.float32, torch.bfloat16) for layout in LAYOUTS for size in range(5, 10)]  # fmt: skip
+    assert {one["verdict"] for one in effects(kinds)} == {"too few turns"}
+    assert {one["verdict"] for one in effects(kinds[:5])} == {"an effect"}
+
+
 def test_intervals_of_the_median_by_hand():
     values = [5, 3, 1, 4, 2, 6, 8, 7]
     assert median_interval(values, 2 / 2**8) == (1, 8)
@@ -176,9 +186,9 @@ def test_intervals_of_the_median_by_hand():
 
 
 def test_as_many_turns_as_a_verdict_needs():
-    for sizes, turns in ((2, 6), (5, 9)):
-        missed = 0.05 / (sizes * (sizes - 1) / 2)
-        assert turns_needed(sizes) == turns
+    for pairs, turns in ((1, 6), (10, 9), (60, 12)):
+        missed = 0.05 / pairs
+        assert turns_needed(pairs) == turns
         assert median_interval(range(turns), missed) != (None, None) == median_interval(range(turns - 1), missed)
 
 
@@ -202,10 +212,10 @@ def quick(monkeypatch):
 
 def test_the_article_has_a_panel_and_rates_of_each_device_and_type(quick):
     article = matmul_alignment(sizes="6,5", repetitions=1)
-    products, effect, rates = article.sections
+    effect, products, rates = article.sections
     panels = 2 * len(devices())
     assert article.subtitle.endswith("one thread")
-    assert len(products.figures["products"].axes) == len(rates.table.rows) == panels
+    assert len(effect.figures["products"].axes) == len(rates.table.rows) == panels
     assert len(products.table.rows) == 3 * 2 * panels
     assert [row["verdict"] for row in effect.table.rows] == ["too few turns"] * 3 * panels
     first = rates.table.rows[0]
@@ -217,9 +227,14 @@ def test_the_article_has_a_panel_and_rates_of_each_device_and_type(quick):
 
 
 def test_one_size_alone_has_no_effect(quick):
-    assert [section.heading for section in matmul_alignment(sizes="5", repetitions=1).sections] == [
-        "Products", "What the machine can do"
-    ]  # fmt: skip
+    effect, *_ = matmul_alignment(sizes="5", repetitions=1).sections
+    assert {row["verdict"] for row in effect.table.rows} == {"one size"}
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, -1])
+def test_seconds_that_mean_nothing_are_refused(seconds):
+    with pytest.raises(ConfigurationError, match=r"--seconds=.*: set a value in \[0, 3600\]"):
+        matmul_alignment(sizes="5", seconds=seconds)
 
 
 def test_what_is_reported_is_drawn_in_the_column_of_its_layout():

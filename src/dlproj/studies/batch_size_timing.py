@@ -45,7 +45,7 @@ def batch_size_timing(
     on the binary cross-entropy by Adam at 0.001 for 10 epochs, 2,000 test them (mlp document). A step does the same few
     dozen calls for any batch, and arithmetic for each sample: t(B) = a + b B. A sample costs t / B, which falls until
     b B outweighs a. An epoch has N / B steps, so that a larger batch ends it sooner, but moves the weights less often:
-    at the same rate it learns less in as many epochs (Goodfellow, Bengio & Courville 2016, 8.1.3).
+    at the same rate it may learn less in as many epochs (Goodfellow, Bengio & Courville 2016, 8.1.3).
     """
     chosen = sorted(set(whole_numbers("--sizes", sizes)))
     require(max(chosen) <= samples, f"--sizes={sizes} has a batch above --samples={samples:,}: set smaller ones")
@@ -82,12 +82,13 @@ _ON_FIT = "Least squares of relative errors, over the batch sizes: t(B) = a + b 
 @contextmanager
 def _no_search_for_gpus() -> Iterator[None]:
     """Within it Adam looks for no GPU: once Lightning is imported it does so at each step, for a fifth of its time."""
-    before = os.environ.get(_SEARCH, "0")
+    before = os.environ.get(_SEARCH)
     os.environ[_SEARCH] = "0"
     try:
         yield
     finally:
-        os.environ[_SEARCH] = before
+        os.environ.pop(_SEARCH)
+        os.environ.update({_SEARCH: before} if before is not None else {})
 
 
 def with_batch(config: Config, size: int) -> Config:
@@ -219,10 +220,14 @@ def fit_table(fits: Sequence[Mapping[str, Any]]) -> Table:
     """Both parts, and the batch of which they are equal."""
     cells = [
         (one["times"], f"{1e3 * one['fixed_seconds_a_batch']:.3f}", f"{1e6 * one['seconds_a_sample']:.3f}",
-         f"{one['fixed_seconds_a_batch'] / one['seconds_a_sample']:,.0f}")
+         _equal_at(one["fixed_seconds_a_batch"], one["seconds_a_sample"]))
         for one in fits
     ]  # fmt: skip
     return Table(("times", "a, a batch (ms)", "b, a sample (µs)", "equal at a batch of"), cells, "fit", fits)
+
+
+def _equal_at(batch: float, sample: float) -> str:
+    return f"{batch / sample:,.0f}" if min(batch, sample) > 0 else formats.NONE
 
 
 def figure(rows: Sequence[Mapping[str, Any]], fits: Sequence[Mapping[str, Any]]) -> Figure:

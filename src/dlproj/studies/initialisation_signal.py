@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, groupby, product
-from math import exp, isfinite, nan, sqrt
+from math import exp, inf, isfinite, log, nan, sqrt
 from typing import Annotated, Any
 
 import torch
@@ -18,7 +18,7 @@ from dlproj.data.batches import generator
 from dlproj.models.activations import Activation, activation_module
 from dlproj.models.initializers import Initializer
 from dlproj.results import formats
-from dlproj.results.article import Article, Section, Table
+from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, styled
 from dlproj.settings import LARGEST_SEED
 from dlproj.studies.activation_functions import DERIVATIVES, derivative
@@ -66,6 +66,13 @@ def initialisation_signal(
                 f"N(0, {STD:g}²), uniform ±{LIMIT:g}, constant {CONSTANT:g}. Not drawn: zeros, where nothing passes, "
                 f"what is outside {_SHOWN[0]:g} to {_SHOWN[1]:g}, and the other activations, which the tables have.",
                 {"signal": signal_figure(found)},
+            ),
+            Section(
+                "Which weights keep the signal",
+                "Of each activation the initialiser whose sums and gradients end nearest to where they began: by which "
+                "factor their variances change through depth, the sums' from the first layer to the last, the "
+                "gradients' from the last to the first.",
+                table=keepers(found),
             ),
             Section(
                 "The sums of the last layer",
@@ -138,6 +145,30 @@ _WEIGHTS = (-_NODES.square() / 2).exp()
 def _mean_square(f: Callable[[Tensor], Tensor], variance: float) -> float:
     """E[f(z)²] over z from N(0, variance)."""
     return float((_WEIGHTS * f(sqrt(variance) * _NODES).detach() ** 2).sum() / _WEIGHTS.sum())
+
+
+def keepers(found: Found) -> Table:
+    """An activation a row."""
+    rows: list[Row] = []
+    for activation in ACTIVATIONS:
+        changes = {name: _changes(found[name, activation]) for name in CONFIGS}
+        best = min(changes, key=lambda name: _farthest(changes[name]))
+        forward, backward = changes[best]
+        rows.append({"activation": activation.name, "initializer": best.name, "factor_of_sums": forward,
+                     "factor_of_gradients": backward})  # fmt: skip
+    cells = [(str(row["activation"]), str(row["initializer"]), f"{row['factor_of_sums']:.2g}",
+              f"{row['factor_of_gradients']:.2g}") for row in rows]  # fmt: skip
+    return Table(("activation", "kept best by", "sums", "gradients"), cells, "keepers", rows)
+
+
+def _changes(signal: Signal) -> tuple[float, float]:
+    """By which factor the variances of sums and of gradients change from where they come in to where they end."""
+    return float(signal.forward[-1] / signal.forward[0]), float(signal.backward[0] / signal.backward[-1])
+
+
+def _farthest(changes: Sequence[float]) -> float:
+    """From 1, as a logarithm; infinite for what is zero or not finite."""
+    return max(abs(log(one)) if isfinite(one) and one > 0 else inf for one in changes)
 
 
 def ends(found: Found, depth: int, width: int) -> list[dict[str, Any]]:

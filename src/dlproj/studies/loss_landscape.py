@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -24,7 +25,7 @@ from dlproj.studies.parts.weight_space import (
     Weights,
     check_same_function,
     directions,
-    landscape_of,
+    landscapes_of,
     moved,
     norm,
     weights_of,
@@ -56,19 +57,22 @@ def loss_landscape(
     """The test loss along a line and in a plane of weight space: L(θ + a u + b v), without penalties.
 
     Between two runs u = θ_B - θ_A: the line θ_A + a u passes from one (a = 0) to the other (a = 1). Where both were
-    found from different starts, the loss between them often is higher than at both (Goodfellow, Vinyals & Saxe 2015);
-    its maximum less the mean of the ends is the error barrier of Frankle et al. 2020. Around one run u is random, and v
-    always is. A random direction is given, row by row of each weight matrix, the norm of the weights there, and leaves
-    biases as they are, so that the scale of a layer, which ReLU networks do not feel, does not decide how sharp a
-    minimum looks (Li et al. 2018). v is made perpendicular to u; between two runs it is as long as u, so that the plane
-    shows distances as they are. Statistics of batch normalisation belong to weights, so at each point they are taken
-    anew, from as many training samples (Izmailov et al. 2018).
+    found from different starts, the loss between them often is higher than at both (Goodfellow, Vinyals & Saxe
+    2015); its maximum less the mean of the ends is the barrier of Frankle et al. 2020, who take it of the error.
+    Around one run u is random, and v always is. A random direction is given, row by row of each weight matrix, the
+    norm of the weights there, and leaves biases as they are, so that the scale of a layer, which ReLU networks do
+    not feel, does not decide how sharp a minimum looks (Li et al. 2018). v is made perpendicular to u; between two
+    runs it is as long as u, so that the plane shows distances as they are. Statistics of batch normalisation belong
+    to weights, so at each point they are taken anew, from training samples (Izmailov et al. 2018).
     """
     require(len(runs or []) <= 2, f"{len(runs or [])} runs are too many: give --run once or twice")
     with TemporaryDirectory() as made:
         trained = [open_run(folder) for folder in runs or _two_small_ones(Path(made))]
-        landscapes = [landscape_of(one, samples) for one in trained]
+        landscapes = landscapes_of(trained, samples)
     check_same_function(landscapes[0], landscapes[-1])
+    for one, landscape in zip(trained, landscapes, strict=True):
+        loss, _ = landscape.at(weights_of(landscape))
+        require(isfinite(loss), f"the loss of {one.folder} is {loss}: choose a run that has not diverged")
     view = _view(landscapes, seed, resolution)
     return _article([one.folder.name for one in trained], len(landscapes[0].targets), view)
 
@@ -106,24 +110,26 @@ class View:
         return {"a": self.along[column], "b": self.across[row], "loss": losses[row, column],
                 "accuracy": self.plane[row, column, 1]}  # fmt: skip
 
-    def barrier(self) -> float:
-        """The highest loss between the two runs, less the mean of theirs."""
-        between = self.line[(self.a > -1e-9) & (self.a < 1 + 1e-9), 0]
-        return float(between.max() - (between[0] + between[-1]) / 2)
+    def ends(self) -> tuple[float, float]:
+        """The mean loss and error of the two runs."""
+        first, last = (self.line[np.abs(self.a - place).argmin()] for place in (0, 1))
+        return float(first[0] + last[0]) / 2, 1 - float(first[1] + last[1]) / 2
+
+    def barriers(self) -> tuple[float, float]:
+        """By how much the highest loss, and the highest error, between the two runs exceed the mean of theirs."""
+        between = self.line[(self.a > -1e-9) & (self.a < 1 + 1e-9)]
+        return float(between[:, 0].max()) - self.ends()[0], float((1 - between[:, 1]).max()) - self.ends()[1]
 
 
 def _view(landscapes: Sequence[Landscape], seed: int, resolution: int) -> View:
     landscape, weights = landscapes[0], [weights_of(one) for one in landscapes]
     start = weights[0]
     u, v = directions(weights, seed)
-    require(norm(u) > 0, "both runs have the same weights: name two that differ, or one")
     names = ("first", "second") if len(weights) == 2 else ("run",)
     low, high = (-0.5, 1.5) if len(weights) == 2 else (-1, 1)
     along, across = np.linspace(low, high, resolution), np.linspace(-1, 1, resolution)
     a = np.linspace(low, high, _ON_LINE)
     line = np.array([landscape.at(moved(start, (place, u))) for place in a])
-    middle = line[np.abs(a).argmin(), 0]
-    require(bool(np.isfinite(middle)), f"the loss at the run is {middle}: choose a run that has not diverged")
     plane = [_row(landscape, moved(start, (b, v)), u, along) for b in progress(across, "rows of the plane")]
     return View(names, (norm(start), norm(u), norm(v)), a, line, along, across, np.array(plane))
 
@@ -136,8 +142,8 @@ def _article(folders: Sequence[str], samples: int, view: View) -> Article:
     between = len(view.names) == 2
     lengths = "θ has the length {:.3g}, u {:.3g} and v {:.3g}.".format(*view.lengths)
     on_line = (
-        f"a = 0 is the first run, 1 the second; the highest loss between them is {view.barrier():.4f} above the mean "
-        "of both."
+        "a = 0 is the first run, 1 the second, dashed the mean of both; the highest loss between them is "
+        "{:.4f} above that, the highest error {:.2%}.".format(*view.barriers())
         if between
         else "a = 0 is the run."
     )
@@ -176,7 +182,7 @@ def plane_table(view: View) -> Table:
     for name, place in (("lowest", 0), ("highest", -1)):
         found = view.lowest(place)
         cells.append((name, *(f"{found[key]:.2f}" for key in "ab"), f"{found['loss']:.4f}", f"{found['accuracy']:.2%}"))
-    return Table(("of the plane's losses", "a", "b", "loss", "accuracy"), cells, "plane", rows)
+    return Table(("of the points drawn", "a", "b", "loss", "accuracy"), cells, "plane", rows)
 
 
 def line_figure(view: View) -> Figure:
@@ -188,6 +194,8 @@ def line_figure(view: View) -> Figure:
             axes.plot(view.a, view.line[:, place], color=COLORS[place])
             axes.plot(range(len(view.names)), view.line[np.isin(view.a.round(9), (0, 1)), place][: len(view.names)],
                       "o", color="white", markeredgecolor=INK)  # fmt: skip
+            if len(view.names) == 2:
+                axes.hlines((view.ends()[0], 1 - view.ends()[1])[place], 0, 1, colors=INK, linestyles="--", linewidth=1)
             axes.set(xlabel="position a on the line", ylabel=("test loss", "test accuracy")[place])
             axes.set_xticks(np.linspace(view.a[0], view.a[-1], 5))
             axes.grid()

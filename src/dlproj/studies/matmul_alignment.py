@@ -1,6 +1,7 @@
 """Products of matrices whose widths are multiples of a power of two, and of some that are not."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from dlproj.machine import machine
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
-from dlproj.settings import LARGEST_SEED, whole_numbers
+from dlproj.settings import LARGEST_SEED, whole_numbers, within
 from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, error_bars, in_turns
 
@@ -40,9 +41,9 @@ LAYOUTS: Mapping[str, Product] = {
 
 def matmul_alignment(
     sizes: Annotated[str, typer.Option(help="N of the N × N matrices")] = "1024,1025,1026,1028,1032",
-    repetitions: Annotated[int, typer.Option(min=1, max=1_000_000, help="timed of each product, at most")] = 13,
+    repetitions: Annotated[int, typer.Option(min=1, max=1_000_000, help="timed of each product, at most")] = 16,
     seconds: Annotated[
-        float, typer.Option(min=0, help="for the repetitions of a product; slow ones have as many as a verdict needs")
+        float, typer.Option(help="for the repetitions of a product; slow ones have as many as a verdict needs")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the matrices, and of who is next")] = 0,
 ) -> Article:
@@ -58,24 +59,25 @@ def matmul_alignment(
     how much the fastest size's operations a second exceed the slowest's, the median over the turns. With n turns the
     true median lies between the r-th lowest and the r-th highest of them but for a chance of 2 Σ C(n, k) / 2ⁿ over
     k < r (sign test). As the fastest and the slowest are chosen among all sizes, that chance is 5 % shared by all pairs
-    of them (Bonferroni). There is an effect where the whole interval lies above zero.
+    of them, of all devices, types and layouts (Bonferroni). There is an effect where all of the interval is above zero.
 
     A product has 2N / (3 bytes a number) operations a byte, if caches keep what it needs again. Where that is more than
     the processor's operations a second over its memory's bytes a second, the balance, it waits for arithmetic, else for
     memory (Williams, Waterman & Patterson 2009).
     """
     chosen = sorted(set(whole_numbers("--sizes", sizes)))
+    within("--seconds", seconds, "[0, 3600]")
     cases = measure(chosen, repetitions, seconds, seed)
     rows = [case.row() for case in cases]
     rates = [one for device in progress(devices(), "rates") for one in rates_of(device, chosen[0])]
-    found = effects(cases) if len(chosen) > 1 else []
+    found = effects(cases)
     return Article(
         "matmul_alignment",
         "Matrix products of even and uneven sizes",
         f"{machine()}, one thread",
         [
-            Section("Products", _ON_PRODUCTS, {"products": figure(rows, rates)}, products_table(rows)),
-            *([Section("Is there an effect?", _ON_EFFECT, table=effect_table(found))] if found else []),
+            Section("Is there an effect?", _ON_EFFECT, {"products": figure(rows, rates)}, effect_table(found)),
+            Section("Products", _ON_PRODUCTS, table=products_table(rows)),
             Section("What the machine can do", _ON_RATES, table=rates_table(rates)),
         ],
     )
@@ -86,9 +88,10 @@ _ON_PRODUCTS = (
     "product is repeated less often: bfloat16 on a CPU without instructions for it is several times as slow as float32."
 )
 _ON_EFFECT = (
-    "By how much the size of the most GFLOP/s exceeds that of the fewest: the median over the turns, and the interval "
-    "in which it lies with 95 % for the two sizes that are farthest apart, whichever they are. There is an "
-    "effect where the interval lies above zero. It is this machine's, and grows where other programs want its caches."
+    "The figure shows medians, with quartiles as bars. The table: by how much the size of the most GFLOP/s exceeds "
+    "that of the fewest: the median over the turns, and the interval in which all of these medians lie with 95 %, "
+    "whichever sizes are farthest apart. There is an effect where the interval lies above zero. It is this machine's, "
+    "and grows where other programs want its caches."
 )
 _ON_RATES = (
     "Memory by scaling 2²⁶ numbers in place, read and written; the peak by the fastest of three products of N = "
@@ -192,7 +195,7 @@ def measure(sizes: Sequence[int], repetitions: int, seconds: float, seed: int) -
     slowest: dict[tuple[str, str, str], float] = {}
     for case in progress(cases, "first products"):
         slowest[case.kind()] = max(case.prepare(), slowest.get(case.kind(), 0))
-    least = turns_needed(len(sizes))
+    least = turns_needed(comparisons(cases))
     turns = [min(repetitions, max(least, int(seconds / slowest[case.kind()]))) for case in cases]
     for case in progress(in_turns(cases, turns, seed), "products"):
         case.time()
@@ -254,21 +257,28 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 def effects(cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Of each device, type and layout, how far the sizes are apart."""
     kinds = dict.fromkeys(case.kind() for case in cases)
-    return [_effect([case for case in cases if case.kind() == kind]) for kind in kinds]
+    missed = _MISSED / comparisons(cases)
+    return [_effect([case for case in cases if case.kind() == kind], missed) for kind in kinds]
 
 
-def _effect(cases: Sequence[Case]) -> dict[str, Any]:
+def comparisons(cases: Sequence[Case]) -> int:
+    """Pairs of cases that differ in size alone; at least 1."""
+    sizes = Counter(case.kind() for case in cases)
+    return max(1, sum(math.comb(count, 2) for count in sizes.values()))
+
+
+def _effect(cases: Sequence[Case], missed: float) -> dict[str, Any]:
     by_speed = sorted(cases, key=lambda case: case.row()["gflops"])
     slowest, fastest = by_speed[0], by_speed[-1]
     work = flops(fastest.size()) / flops(slowest.size())
     turns = zip(slowest.seconds, fastest.seconds, strict=True)
     differences = [work * slow / fast - 1 for slow, fast in turns]
-    interval = median_interval(differences, _MISSED / math.comb(len(cases), 2))
+    interval = median_interval(differences, missed)
     device, dtype, layout = fastest.kind()
     return {
         "device": device, "type": dtype, "layout": layout, "fastest_size": fastest.size(),
         "slowest_size": slowest.size(), "difference_share": median(differences), "lower_share": interval[0],
-        "upper_share": interval[1], "verdict": verdict(interval[0]),
+        "upper_share": interval[1], "verdict": verdict(interval[0]) if len(cases) > 1 else "one size",
     }  # fmt: skip
 
 
@@ -280,9 +290,9 @@ def median_interval(values: Sequence[float], missed: float) -> tuple[float, floa
     return (ordered[rank - 1], ordered[-rank]) if rank else (None, None)
 
 
-def turns_needed(sizes: int) -> int:
-    """So many that an interval can be told."""
-    return math.ceil(math.log2(2 * max(1, math.comb(sizes, 2)) / _MISSED))
+def turns_needed(pairs: int) -> int:
+    """So many that an interval can be told of so many comparisons."""
+    return math.ceil(math.log2(2 * pairs / _MISSED))
 
 
 def verdict(lower: float | None) -> str:

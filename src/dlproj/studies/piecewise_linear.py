@@ -259,7 +259,7 @@ def _plane_section(subject: Subject, plane: Plane, numbers: Sequence[int], names
         "Each colour is a piece, in which the network is linear; dark lines part what is predicted, dotted is the line "
         "of the first figure. Distances are Euclidean, of the model's inputs. Cut out exactly, the window is parted by "
         "each unit's line of zeros in each piece of the layers below. Pieces are convex, so that a pattern of active "
-        "units is one piece: as many as a grid's points show is a lower bound, which the exact count is to be above."
+        "units is one piece: as many as a grid's points show is a lower bound, which the exact count is never below."
     )
     images = [subject.data.shown(subject.data.test.inputs[number]) for number in numbers]
     pictures = [image for image in images if isinstance(image, np.ndarray)]

@@ -44,7 +44,7 @@ def sections(nets: int, seed: int) -> list[Section]:
             f"The net that stays at chance: {arrows(NET)}",
             f"With weights N(0, {STD:g}²) and ReLU; Glorot's and He's beside. Factors of the sums' mean square "
             f"from layer to layer, means over {nets} nets, the same draws scaled for each; inputs are {data}. "
-            "Predicted is nσ²/2, in the first layer nσ². The last factor, of 10 units a net only, strays most.",
+            "Predicted is nσ²/2, in the first layer nσ².",
             table=factors(starts),
         ),
         Section(
@@ -64,9 +64,9 @@ def sections(nets: int, seed: int) -> list[Section]:
             "Which nets leave chance",
             "Small gradients alone keep no net at chance: every step makes the weights a little larger, and larger "
             "weights make larger gradients, until the loss falls at once. The more layers, the longer that takes "
-            f"(Saxe, McClelland & Ganguli 2014). Here {data}, {_TRAINING_SAMPLES} in all, are learnt by gradient "
-            f"descent at rate {_RATE:g} for {STEPS:,} steps, as many as the document's training had, or until the loss "
-            f"is {_LEFT:g} below ln 10. Reported is the test accuracy on Fashion-MNIST.",
+            f"(Saxe, McClelland & Ganguli 2014, of linear nets). Here {data}, {_TRAINING_SAMPLES} in all, are learnt "
+            f"by gradient descent at rate {_RATE:g} for {STEPS:,} steps, as many as the document's training had, or "
+            f"until the loss is {_LEFT:g} below ln 10. Reported is the test accuracy on Fashion-MNIST.",
             {"leaving_chance": course_figure(courses)},
             course_table(courses),
         ),
@@ -244,7 +244,7 @@ def course_figure(courses: Courses) -> Figure:
             left.plot(steps, found.losses, **style)
             right.plot(steps, found.gradients, **style)
         left.axhline(math.log(NET[-1]), color=GREY, linewidth=1, label="chance, ln 10")
-        left.set_ylabel("loss")
+        left.set(ylabel="loss", ylim=(math.log(NET[-1]) - 1.5 * _LEFT, math.log(NET[-1]) + 3 * _LEFT))
         right.set(ylabel="root mean square gradient, first layer", yscale="log")
         right.yaxis.set_major_formatter("{x:g}")
         for axes in (left, right):

@@ -94,7 +94,7 @@ def soft_colors(count: int) -> np.ndarray:
     """Pale colours (count, 3) of many hues, which differ in grey, too."""
     numbers = np.random.default_rng(0).permutation(count)
     hue, lightness = (numbers * 0.6180) % 1, (numbers * 0.7549) % 1
-    return hsv_to_rgb(np.stack([hue, np.full(count, 0.3), 0.78 + 0.22 * lightness], axis=1))
+    return hsv_to_rgb(np.stack([hue, np.full(count, 0.22), 0.78 + 0.22 * lightness], axis=1))
 
 
 def _draw_predictions(axes: Axes, plane: Plane, classes: Sequence[str]) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dlproj.data.batches import generator
+from dlproj.data.batches import Samples, generator
 from dlproj.inference.evaluate import data_of
 from dlproj.inference.trained import Trained
 from dlproj.models.classifier import Classifier
@@ -27,30 +28,51 @@ class Landscape:
     targets: Tensor  # (N,)
     training: Tensor  # (M, …), what batch normalisation takes its statistics from
 
+    def norms(self) -> list[_BatchNorm]:
+        """The layers of batch normalisation."""
+        return [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+
     @torch.inference_mode()
     def at(self, weights: Weights) -> tuple[float, float]:
         """The mean loss, without penalties, and the accuracy; batch normalisation has statistics of these weights."""
-        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+        for module in (norms := self.norms()):
+            module.momentum = 1.0  # of this one batch alone
+            module.train()
         if norms:
-            for module in norms:
-                module.momentum = 1.0  # of this one batch alone
-                module.train()
             functional_call(self.model, weights, (self.training,))
-            for module in norms:
-                module.eval()
+        for module in norms:
+            module.eval()
         logits = functional_call(self.model, weights, (self.inputs,))
         accuracy = (scores(logits).argmax(1) == self.targets).double().mean()
         return float(self.model.loss(logits, self.targets)), float(accuracy)
 
 
-def landscape_of(trained: Trained, samples: int) -> Landscape:
-    """On the first test samples, with the first training samples for batch normalisation."""
+def landscapes_of(trained: Sequence[Trained], samples: int) -> list[Landscape]:
+    """Of each run, in one precision; on so many of its samples, always the same.
+
+    Raises ConfigurationError where they are too few.
+    """
+    kept = [next(one.model.parameters()).dtype for one in trained]
+    dtype = reduce(torch.promote_types, kept, torch.float32)  # in half precision neighbouring points are the same
+    found = [_landscape_of(one, samples, dtype) for one in trained]
+    too_few = any(len(one.training) < 2 and one.norms() for one in found)
+    require(not too_few, f"--samples={samples} is too few for batch normalisation: set 2 or more")
+    return found
+
+
+def _landscape_of(trained: Trained, samples: int, dtype: torch.dtype) -> Landscape:
     data, model = data_of(trained), trained.model
-    dtype = torch.promote_types(next(model.parameters()).dtype, torch.float32)  # half of the digits would be too few
-    inputs, training = (data.transform(part.inputs[:samples]) for part in (data.test, data.train))
+    (inputs, targets), (training, _) = (_drawn(part, samples) for part in (data.test, data.train))
+    inputs, training = data.transform(inputs), data.transform(training)
     if inputs.is_floating_point():
         inputs, training = inputs.to(dtype), training.to(dtype)
-    return Landscape(model.to(dtype), inputs, data.test.targets[:samples], training)
+    return Landscape(model.to(dtype), inputs, targets, training)
+
+
+def _drawn(samples: Samples, count: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of so many at random, as files may come sorted by class."""
+    chosen = torch.randperm(len(samples.targets), generator=generator("landscape"))[:count]
+    return samples.inputs[chosen], samples.targets[chosen]
 
 
 def weights_of(landscape: Landscape) -> Weights:
@@ -65,7 +87,8 @@ def check_same_function(one: Landscape, other: Landscape) -> None:
     require(shapes[0] == shapes[1], "the two runs have other weights: choose runs of one architecture")
     same = one.inputs.shape == other.inputs.shape and torch.equal(one.inputs, other.inputs)
     same = same and torch.equal(one.targets, other.targets)
-    require(same, "the two runs read other data, or scale it otherwise: choose runs with the same data settings")
+    message = "choose runs with the same data settings, and where a random split decides the scaling, with one seed"
+    require(same, f"the two runs read other data, or scale it otherwise: {message}")
     logits = functional_call(one.model, dict(other.model.state_dict()), (one.inputs,))
     expected = other.model(one.inputs)
     losses = one.model.loss(logits, one.targets), other.model.loss(expected, one.targets)
@@ -114,8 +137,15 @@ def norm(direction: Weights) -> float:
 
 
 def directions(runs: Sequence[Weights], seed: int) -> tuple[Weights, Weights]:
-    """Two that are perpendicular: from one run to the other and a random one as long, or two random ones."""
+    """Two that are perpendicular: from one run to the other and a random one as long, or two random ones.
+
+    Raises ConfigurationError where there are none.
+    """
     start = runs[0]
+    alike = len(runs) == 2 and all(torch.equal(value, start[name]) for name, value in runs[1].items())
+    require(not alike, "both runs have the same weights: name two that differ, or one")
+    none = norm(filter_normalised(start, seed, 0)) == 0
+    require(not none, "all weights of the run are zero, which gives a random direction no length: choose another run")
     if len(runs) == 1:
         u = filter_normalised(start, seed, 0)
         return u, across(u, filter_normalised(start, seed, 1))
