@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,6 +67,12 @@ def test_a_folder_that_is_no_run(digits, tmp_path):
         (tmp_path / str(number) / "summary.json").touch()
     with pytest.raises(UserError, match=r"there is 6, 5, 4, 3, 2 and 2 older ones$"):
         open_run(tmp_path / "9")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "/run"])
+def test_a_name_that_no_folder_can_have_is_no_run(name):
+    with pytest.raises(UserError, match=r"no run at x+.*: name a run's folder"):
+        open_run(Path(name))
 
 
 def test_settings_that_are_damaged_are_named(copied):

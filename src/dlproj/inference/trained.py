@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dlproj.config import Config, load
 from dlproj.data.base import DataModule
+from dlproj.data.files import brief
 from dlproj.models.classifier import Classifier
 from dlproj.results.files import read_json
 from dlproj.settings import DataError, UserError
@@ -79,11 +80,14 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
 
 
 def _settings_file(folder: Path) -> Path:
-    if (folder / "config.yaml").is_file():
-        return folder / "config.yaml"
-    problem = "has no config.yaml" if folder.is_dir() else "is no folder"
-    place = folder if folder.is_dir() else folder.parent
-    runs = sorted(file.parent.name for file in place.glob("*/summary.json"))
+    try:
+        if (folder / "config.yaml").is_file():
+            return folder / "config.yaml"
+        problem = "has no config.yaml" if folder.is_dir() else "is no folder"
+        place = folder if folder.is_dir() else folder.parent
+        runs = sorted(file.parent.name for file in place.glob("*/summary.json"))
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise UserError(f"no run at {folder} ({brief(error)}): name a run's folder") from error
     raise UserError(f"no run at {folder}, which {problem}: name a run's folder{_those_of(place, runs)}")
 
 
