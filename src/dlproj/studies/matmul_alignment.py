@@ -84,7 +84,7 @@ def matmul_alignment(
 
 
 _ON_PRODUCTS = (
-    f"On the CPU: {ON_CLOCK} Medians, with quartiles as bars; reported is a CPU of another machine. A slow "
+    f"On the CPU: {ON_CLOCK} Reported is a CPU of another machine. A slow "
     "product is repeated less often: bfloat16 on a CPU without instructions for it is several times as slow as float32."
 )
 _ON_EFFECT = (
