@@ -1,5 +1,6 @@
 """Numbers that a network keeps: the document's sums, each part by hand, and what torch itself counts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from dlproj.studies.memory_footprint import (
     formula,
     inference_bytes,
     memory_footprint,
+    mlp_at_once,
     sums,
     training_bytes,
 )
@@ -52,6 +54,21 @@ def test_a_batch_repeats_what_is_not_a_parameter():
 def test_both_ways_to_count_agree(shape):
     assert formula("MLP", shape, training=False) == sums(shape)["inference"]
     assert formula("MLP", shape, training=True) == sums(shape)["training"]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        DOCUMENT,
+        OTHER,
+        replace(DOCUMENT, batch=1024),  # the most at once while ReLU is differentiated
+        Shape(inputs=126, hidden=9, outputs=201, batch=64),  # while the loss is
+        Shape(inputs=60, hidden=190, outputs=208, batch=64),  # while the output layer is
+    ],
+)
+def test_what_an_mlp_needs_at_once_is_what_torch_holds_to_the_byte(shape):
+    assert inference_bytes("MLP", shape) == 4 * mlp_at_once(shape, training=False)
+    assert training_bytes("MLP", shape, SGDConfig())[0] == 4 * mlp_at_once(shape, training=True)
 
 
 def test_an_lstm_by_hand():

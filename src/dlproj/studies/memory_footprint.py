@@ -58,6 +58,23 @@ class Network:
     config: Callable[[int], ModelConfig]  # of h
     parameters: Callable[[Shape], int]
     values: Callable[[Shape], int]  # that the forward pass computes from its inputs
+    at_once: Callable[[Shape, bool], int] | None  # of all these, in training or not, when nothing is kept longer
+
+
+def mlp_at_once(shape: Shape, training: bool) -> int:
+    """The most numbers that an MLP needs at once, if each is freed after its last use; in training, by plain SGD."""
+    d, h, q, samples = shape.inputs, shape.hidden, shape.outputs, shape.batch
+    output = (h + 1) * q
+    parameters = (d + 1) * h + output
+    if not training:
+        return parameters + samples * max(d + 2 * h, d + h + q)  # x, z and h; then x, h and o
+    moments = (
+        parameters + samples * (d + h + 3 * q),  # softmax backward: x, h; log p and the gradients by it and by o
+        parameters + output + samples * (d + 2 * h + q),  # the output layer's, by h: x, h; the gradients by o and h
+        parameters + output + samples * (d + 3 * h),  # ReLU's: x, h; the gradients by h and by z
+        2 * parameters + samples * (d + h),  # the hidden layer's: x; the gradients by z and by all parameters
+    )
+    return max(moments) + 2 * samples + 2  # classes have 8 bytes; the loss and the gradient by it
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -65,12 +82,14 @@ NETWORKS: Mapping[str, Network] = {
         lambda hidden: MLPConfig(hidden=[hidden]),
         lambda s: (s.inputs + 1) * s.hidden + (s.hidden + 1) * s.outputs,
         lambda s: s.batch * (2 * s.hidden + s.outputs),
+        mlp_at_once,
     ),
     # One number a time step, so d steps. Each computes 4 sums, 4 gates, the cell state, its tanh and the output.
     "LSTM": Network(
         lambda hidden: RNNConfig(hidden=[hidden]),
         lambda s: 4 * s.hidden * (1 + s.hidden + 1) + (s.hidden + 1) * s.outputs,
         lambda s: s.batch * (11 * s.hidden * s.inputs + s.outputs),
+        None,  # what oneDNN keeps is its own
     ),
 }
 # With the numbers that each keeps for a weight.
@@ -116,11 +135,12 @@ def memory_footprint(
 
 
 _ON_TORCH = (
-    "The most that torch holds at once, in training until the end of the second step of SGD, beside the formula. torch "
-    "frees what it needs no more: z once h is computed, a value's gradient once it is used, the values of the forward "
-    "pass as the backward pass goes on. The LSTM reads the d features one after another; each of its d steps computes "
-    "11 h values: 4 sums, 4 gates, the cell state, its tanh and the output. oneDNN, which computes it on a CPU, keeps "
-    "fewer of them for inference, and buffers of its own beside them."
+    "The most that torch holds at once, in training until the end of the second step of SGD, beside the formula. "
+    "torch frees what it needs no more: z once h is computed, a value's gradient once it is used, the values of the "
+    "forward pass as the backward pass goes on; what an MLP needs at once is counted by hand, moment by moment, in "
+    "the column between. The LSTM reads the d features one after another; each of its d steps computes 11 h values: 4 "
+    "sums, 4 gates, the cell state, its tanh and the output. oneDNN, which computes it on a CPU, keeps fewer of them "
+    "for inference, and buffers of its own beside them."
 )
 _ON_OPTIMIZERS = (
     "The same MLP in training. The states are counted where the optimizer keeps them; some need a temporary copy of a "
@@ -229,19 +249,23 @@ def beside_torch(shape: Shape) -> Table:
     ]
     cells = [
         (str(row["network"]), str(row["use"]), formats.count(row["samples"]), _kilobytes(row["formula_bytes"]),
+         formats.NONE if row["at_once_bytes"] is None else _kilobytes(row["at_once_bytes"]),
          _kilobytes(row["torch_bytes"]))
         for row in rows
     ]  # fmt: skip
-    return Table(("network", "use", "samples", "formula (kB)", "torch (kB)"), cells, "torch", rows)
+    columns = ("network", "use", "samples", "formula (kB)", "at once, by hand (kB)", "torch (kB)")
+    return Table(columns, cells, "torch", rows)
 
 
 def _row(name: str, shape: Shape, training: bool) -> dict[str, Any]:
     found = training_bytes(name, shape, SGDConfig())[0] if training else inference_bytes(name, shape)
+    at_once = NETWORKS[name].at_once
     return {
         "network": name,
         "use": "training" if training else "inference",
         "samples": shape.batch,
         "formula_bytes": FLOAT32 * formula(name, shape, training),
+        "at_once_bytes": FLOAT32 * at_once(shape, training) if at_once else None,
         "torch_bytes": found,
     }
 
@@ -275,7 +299,7 @@ def batch_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
         for axes, name in zip(drawn.subplots(1, 2), NETWORKS, strict=True):
             _batch_panel(axes, [row for row in rows if row["network"] == name])
             axes.set_title(name)
-        drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return drawn
 
 
@@ -284,6 +308,9 @@ def _batch_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         mine = [row for row in rows if row["use"] == use]
         samples = [row["samples"] for row in mine]
         axes.plot(samples, [row["formula_bytes"] / 1e3 for row in mine], line, color=color, label=f"{use}, formula")
+        if all(row["at_once_bytes"] for row in mine):
+            at_once = [row["at_once_bytes"] / 1e3 for row in mine]
+            axes.plot(samples, at_once, ":", color=color, label=f"{use}, at once")
         axes.plot(samples, [row["torch_bytes"] / 1e3 for row in mine], marker, color=color, label=f"{use}, torch")
         axes.set_xscale("log", base=2)
         axes.set_xticks(samples, map(str, samples))
