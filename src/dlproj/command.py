@@ -36,8 +36,8 @@ def stamp() -> None:
 
 
 _TOLD = (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # which say what is wrong
-# What torch's RuntimeErrors say of memory: on the CPU, of a size beyond 64 bits, on Windows, on a GPU.
-_NO_MEMORY = ("can't allocate memory", "size calculation overflowed", "not enough memory", "out of memory")
+# What torch's RuntimeErrors say of memory: on the CPU, of a size beyond 64 bits, on a GPU.
+_NO_MEMORY = ("can't allocate memory", "size calculation overflowed", "out of memory")
 _SHOW_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 

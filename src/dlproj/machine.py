@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
+from dlproj.settings import require
+
 _PACKAGES = ("dlproj", "torch", "pytorch-lightning", "hydra-core", "torchmetrics", "torchvision", "numpy")
-
-
 _CONTROL_GROUP = Path("/sys/fs/cgroup/memory.max")
 SHARE_OF_CORES = "DLPROJ_CORES"  # the environment variable that tells a run of a sweep how many cores are its own
 
@@ -34,6 +34,12 @@ def memory_bytes() -> int:
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     allowed = _CONTROL_GROUP.read_text().strip() if _CONTROL_GROUP.exists() else "max"
     return min(machine, int(allowed)) if allowed.isdigit() else machine
+
+
+def require_memory(needed: float, of: str, setting: str) -> None:
+    """Raise ConfigurationError where so many bytes are more than half of it: who takes too much is killed."""
+    message = f"{of} takes {needed / 1e9:,.0f} GB, the machine has {memory_bytes() / 1e9:,.0f}: set {setting} lower"
+    require(needed < memory_bytes() / 2, message)
 
 
 def versions() -> dict[str, str]:

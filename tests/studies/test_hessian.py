@@ -104,5 +104,5 @@ def test_what_is_no_list_of_sizes_is_refused(sizes):
 
 
 def test_a_hessian_that_the_machine_cannot_hold_is_refused_before_it_is_computed():
-    with pytest.raises(ConfigurationError, match=r"the Hessian of 2000 × 2000 weights needs 256,000 GB"):
+    with pytest.raises(ConfigurationError, match=r"the Hessian of 2000 × 2000 weights takes 256,000 GB"):
         hessian("2000", largest=5000)

@@ -80,8 +80,8 @@ def test_an_lstm_by_hand():
 
 
 def test_a_network_that_the_machine_cannot_hold_is_refused_before_it_is_built(monkeypatch):
-    monkeypatch.setattr("dlproj.studies.memory_footprint.memory_bytes", lambda: 10**9)
-    with pytest.raises(ConfigurationError, match="GB are needed, the machine has 1: set --batch, "):
+    monkeypatch.setattr("dlproj.machine.memory_bytes", lambda: 10**9)
+    with pytest.raises(ConfigurationError, match="samples takes 3 GB, the machine has 1: set --batch, "):
         memory_footprint(batch=100)
 
 

@@ -136,8 +136,8 @@ def crossings(holds: Function, low: Tensor, high: Tensor) -> list[float]:
 
 def _interval(low: float, high: float) -> str:
     if low == -math.inf:
-        return "everywhere" if high == math.inf else f"x < {high + 0.0:.2f}"
-    return f"x > {low + 0.0:.2f}" if high == math.inf else f"{low:.2f} < x < {high:.2f}"
+        return "everywhere" if high == math.inf else f"x < {high:.2f}"
+    return f"x > {low:.2f}" if high == math.inf else f"{low:.2f} < x < {high:.2f}"
 
 
 def sigmoid_table() -> Table:

@@ -25,6 +25,7 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, require, whole_numbers
+from dlproj.studies.parts.networks import stepper
 from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, error_bars, in_turns
 
@@ -105,7 +106,7 @@ class Training:
         self.data.setup()
         self.loader = self.data.train_dataloader()
         self.model = build(config)
-        self.optimizer = config.optim.build(self.model.parameters())
+        self.step = stepper(self.model)
         self.batch_seconds: list[float] = []  # of whole batches but each epoch's first, which draws the order of all
         self.epoch_seconds: list[float] = []
 
@@ -115,9 +116,7 @@ class Training:
         clock, seconds = processor_clock(CPU), list[float]()
         began = last = clock()
         for inputs, targets in cast(Iterable[Batch], self.loader):
-            self.optimizer.zero_grad()
-            self.model.loss(self.model(inputs), targets).backward()
-            self.optimizer.step()
+            self.step(inputs, targets)
             before, last = last, clock()
             if len(targets) == self.loader.batch_size:
                 seconds.append(last - before)

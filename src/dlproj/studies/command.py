@@ -116,7 +116,7 @@ def _run_all(output: Path) -> None:
         article = study(name)()
         write_article(_complete(article, f"dlproj study {name}"), output / name)
         rows.append((name, article.title, formats.duration(time.perf_counter() - began)))
-        print(f"{output / name / name}.html", file=sys.stdout, flush=True)  # noqa: T201
+        print(f"{output / name / name}.html", flush=True)  # noqa: T201
         table = Table(("study", "what it shows", "time"), rows, links=[f"{row[0]}/{row[0]}.html" for row in rows])
         index = write_article(Article("index", "Studies", "dlproj study --all", [Section("Done", table=table)]), output)
     print_table(table.columns, table.cells)

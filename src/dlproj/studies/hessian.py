@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlproj.live_bytes import LiveBytes
-from dlproj.machine import memory_bytes
+from dlproj.machine import require_memory
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
-from dlproj.settings import LARGEST_SEED, require, whole_numbers
+from dlproj.settings import LARGEST_SEED, whole_numbers
 from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, error_bars, time_in_turns
 
 _REPORTED = {"gradient": 0.998e-3, "hessian": 27.0e-3}  # seconds, of 10 inputs and 10 outputs
@@ -47,7 +47,8 @@ def hessian(
     batch of (diag p - p pᵀ) ⊗ x xᵀ with p = softmax z (Böhning 1992), symmetric and with no eigenvalue below zero.
     """
     units = sorted({*whole_numbers("--sizes", sizes), _REPORTED_UNITS})
-    check_memory(max(count for count in units if count <= max(largest, _REPORTED_UNITS)))
+    whole = max(count for count in units if count <= max(largest, _REPORTED_UNITS))
+    require_memory(_AT_ONCE * _FLOAT32 * whole**4, f"the Hessian of {whole} × {whole} weights", "--largest")
     generator = torch.Generator().manual_seed(seed)
     with _forward_mode():
         exact = agreement(random_layer(_REPORTED_UNITS, batch, generator, torch.float64))
@@ -78,13 +79,6 @@ _ON_REPORTED = (
     "Of another machine. What the ratio comes to depends on the way: torch.func computes all rows of the Hessian side "
     "by side, torch.autograd.functional.hessian one after another, a backward pass for each weight."
 )
-
-
-def check_memory(units: int) -> None:
-    """Raise ConfigurationError where a whole Hessian is too much for the machine: it would be killed."""
-    needed = _AT_ONCE * _FLOAT32 * units**4
-    message = f"the Hessian of {units} × {units} weights needs {needed / 1e9:,.0f} GB, the machine has"
-    require(needed < memory_bytes() / 2, f"{message} {memory_bytes() / 1e9:,.0f}: set --largest lower")
 
 
 @contextmanager

@@ -103,22 +103,21 @@ class View:
     across: np.ndarray  # (R,), b of the plane
     plane: np.ndarray  # (R, R, 2), rows by b
 
-    def lowest(self, place: int) -> dict[str, float]:
+    def extreme(self, place: int) -> dict[str, float]:
         """Where in the plane the loss is the lowest (place 0) or the highest (place -1)."""
         losses = self.plane[..., 0]
         row, column = np.unravel_index(np.argsort(losses, axis=None)[place], losses.shape)
         return {"a": self.along[column], "b": self.across[row], "loss": losses[row, column],
                 "accuracy": self.plane[row, column, 1]}  # fmt: skip
 
-    def ends(self) -> tuple[float, float]:
-        """The mean loss and error of the two runs."""
-        first, last = (self.line[np.abs(self.a - place).argmin()] for place in (0, 1))
-        return float(first[0] + last[0]) / 2, 1 - float(first[1] + last[1]) / 2
+    def runs(self) -> np.ndarray:
+        """Loss and accuracy of the run, or of the two (1 or 2, 2)."""
+        return self.line[[np.abs(self.a - place).argmin() for place in range(len(self.names))]]
 
     def barriers(self) -> tuple[float, float]:
         """By how much the highest loss, and the highest error, between the two runs exceed the mean of theirs."""
-        between = self.line[(self.a > -1e-9) & (self.a < 1 + 1e-9)]
-        return float(between[:, 0].max()) - self.ends()[0], float((1 - between[:, 1]).max()) - self.ends()[1]
+        between, (loss, accuracy) = self.line[(self.a > -1e-9) & (self.a < 1 + 1e-9)], self.runs().mean(0)
+        return float(between[:, 0].max() - loss), float(accuracy - between[:, 1].min())
 
 
 def _view(landscapes: Sequence[Landscape], seed: int, resolution: int) -> View:
@@ -180,7 +179,7 @@ def plane_table(view: View) -> Table:
     ]
     cells = []
     for name, place in (("lowest", 0), ("highest", -1)):
-        found = view.lowest(place)
+        found = view.extreme(place)
         cells.append((name, *(f"{found[key]:.2f}" for key in "ab"), f"{found['loss']:.4f}", f"{found['accuracy']:.2%}"))
     return Table(("of the points drawn", "a", "b", "loss", "accuracy"), cells, "plane", rows)
 
@@ -192,10 +191,9 @@ def line_figure(view: View) -> Figure:
         drawn.set_layout_engine("constrained")
         for place, axes in enumerate(drawn.subplots(1, 2)):
             axes.plot(view.a, view.line[:, place], color=COLORS[place])
-            axes.plot(range(len(view.names)), view.line[np.isin(view.a.round(9), (0, 1)), place][: len(view.names)],
-                      "o", color="white", markeredgecolor=INK)  # fmt: skip
+            axes.plot(range(len(view.names)), view.runs()[:, place], "o", color="white", markeredgecolor=INK)
             if len(view.names) == 2:
-                axes.hlines((view.ends()[0], 1 - view.ends()[1])[place], 0, 1, colors=INK, linestyles="--", linewidth=1)
+                axes.hlines(view.runs()[:, place].mean(), 0, 1, colors=INK, linestyles="--", linewidth=1)
             axes.set(xlabel="position a on the line", ylabel=("test loss", "test accuracy")[place])
             axes.set_xticks(np.linspace(view.a[0], view.a[-1], 5))
             axes.grid()

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from dlproj.data.base import DataSpec, Kind
 from dlproj.live_bytes import LiveBytes
-from dlproj.machine import memory_bytes
+from dlproj.machine import require_memory
 from dlproj.models.classifier import Classifier, ModelConfig
 from dlproj.models.mlp import MLPConfig
 from dlproj.models.rnn import RNNConfig
@@ -29,7 +29,6 @@ from dlproj.optim import (
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
-from dlproj.settings import require
 from dlproj.studies.parts.progress import progress
 
 FLOAT32 = 4  # bytes
@@ -152,8 +151,7 @@ def check_memory(shape: Shape) -> None:
     """Raise ConfigurationError where the largest of the networks is too much for the machine: it would be killed."""
     largest = replace(shape, batch=shape.batch * _TIMES_THE_BATCH[-1])
     needed = FLOAT32 * max(formula(name, largest, training=True, states=2) for name in NETWORKS)
-    message = f"{needed / 1e9:,.0f} GB are needed, the machine has {memory_bytes() / 1e9:,.0f}: set --batch, --inputs "
-    require(needed < memory_bytes() / 2, f"{message}or --hidden lower")
+    require_memory(needed, f"a network with {largest.batch:,} samples", "--batch, --inputs or --hidden")
 
 
 def parts(shape: Shape) -> dict[str, tuple[str, int]]:

@@ -35,7 +35,7 @@ from dlproj.studies.parts.linear_pieces import (
     restricted,
     surely_possible,
 )
-from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy
+from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
 from dlproj.studies.parts.pieces_figures import line_figure, plane_figure
 from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.scratch import ScratchMLP
@@ -158,12 +158,10 @@ def trained(data: DataModule, hidden: Sequence[int], activation: Activation, epo
     torch.manual_seed(seed)
     config = MLPConfig(hidden=list(hidden), activation=activation)
     model = config.build(data.spec, AdamConfig(learning_rate=0.01), SchedulerConfig())
-    optimizer = model.optim.build(model.parameters())
+    step = stepper(model)
     for epoch in progress(range(epochs), "epochs"):
         for inputs, targets in batches_of(data, epoch):
-            optimizer.zero_grad()
-            model.loss(model(inputs), targets).backward()
-            optimizer.step()
+            step(inputs, targets)
     return model.double().eval()
 
 

@@ -23,7 +23,7 @@ from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, styled
 from dlproj.settings import LARGEST_SEED, one_of, whole_numbers
-from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy
+from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
 from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.timing import ON_CLOCK, Timings, error_bars, time_in_turns
 
@@ -134,7 +134,7 @@ def train_both(module: DataModule, hidden: Sequence[int], dtype: torch.dtype, se
     """An epoch of each from the same weights on the same batches, and what they end with."""
     model = network(hidden, module.spec, dtype, seed)
     scratch = scratch_copy(model, torch.empty(0, dtype=dtype).numpy().dtype)
-    step = torch_steps(model)
+    step = stepper(model)
     count = 0
     for inputs, targets in progress(batches_of(module, 0), "batches"):
         flat = inputs.flatten(1).to(dtype)
@@ -160,18 +160,6 @@ def epoch_table(module: DataModule, hidden: Sequence[int], seed: int) -> Table:
     ]  # fmt: skip
     columns = ("arithmetic", "steps", "largest difference of weights", "test accuracy, torch", "test accuracy, NumPy")
     return Table(columns, cells, "epoch", rows)
-
-
-def torch_steps(model: MLPClassifier) -> Callable[[Tensor, Tensor], None]:
-    """A function that takes one step on a batch."""
-    optimizer = model.optim.build(model.parameters())
-
-    def step(inputs: Tensor, targets: Tensor) -> None:
-        optimizer.zero_grad()
-        model.loss(model(inputs), targets).backward()
-        optimizer.step()
-
-    return step
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +208,7 @@ def steppers(shape: Shape, seed: int) -> dict[str, Callable[[], Any]]:
     model = network(shape.hidden, spec, torch.float32, seed)
     inputs, targets = torch.rand(batch, *spec.shape), torch.randint(len(spec.classes), (batch,))
     works: dict[str, Callable[[], Any]] = {
-        "torch": partial(torch_steps(model), inputs, targets),
+        "torch": partial(stepper(model), inputs, targets),
         "NumPy": scratch_steps(model, np.float32, inputs, targets),
     }
     if shape == _DOCUMENTED:

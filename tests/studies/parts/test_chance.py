@@ -8,7 +8,6 @@ import pytest
 from dlproj.models.initializers import Initializer
 from dlproj.studies.parts.chance import (
     NET,
-    TRAINED,
     Course,
     answers,
     course_table,
@@ -17,6 +16,7 @@ from dlproj.studies.parts.chance import (
     gradients,
     start,
     train,
+    trained,
 )
 
 
@@ -58,7 +58,10 @@ def test_small_weights_answer_the_same_whatever_the_input_and_have_small_gradien
 
 
 def test_of_the_documents_nets_those_learn_that_did_in_the_document():
-    (two_layers, _), (three_layers, _), *_ = TRAINED
+    nets = trained()
+    assert [*nets.values()] == [0.8465, 0.7804, 0.1095, None, None]
+    (two_layers, _), (three_layers, _), (four_layers, _), *_ = nets
+    assert (two_layers, four_layers) == ((784, 256, 128, 10), NET)
     two, three = (train(widths, Initializer.normal, 0, 2350) for widths in (two_layers, three_layers))
     assert two.left_after() < three.left_after() < 2350
     assert three.gradients[-1] > 100 * three.gradients[0]
@@ -72,7 +75,7 @@ def test_of_the_documents_nets_those_learn_that_did_in_the_document():
 def test_a_course_that_ends_at_chance_has_not_left_it():
     courses = {(NET, Initializer.normal): Course([2.31, 2.30], [1.0, 3.0]),
                (NET, Initializer.he_normal): Course([2.31, 2.1], [1.0, 3.0])}  # fmt: skip
-    normal, he = course_table(courses).rows
+    normal, he = course_table(courses, {(NET, Initializer.normal): 0.1095, (NET, Initializer.he_normal): None}).rows
     assert (normal["left_chance_after_steps"], he["left_chance_after_steps"]) == (None, 1)
     assert (normal["reported_test_accuracy"], he["reported_test_accuracy"]) == (0.1095, None)
     assert (he["first_gradient"], he["last_gradient"]) == (1, 3)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, pairwise
-from math import ceil, prod, sqrt
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from dlproj.data.batches import generator
+from dlproj.experiments import composing, points
 from dlproj.models.initializers import Initializer
 from dlproj.results import formats
 from dlproj.results.article import Row, Section, Table
@@ -19,17 +19,11 @@ from dlproj.results.style import COLORS, GREY, new_figure, styled
 from dlproj.studies.parts.initial_weights import STD, VARIANCES, random_layers
 from dlproj.studies.parts.progress import progress
 
+Net = tuple[tuple[int, ...], Initializer]  # widths from the inputs to the outputs, and the weights
 NET = (784, 512, 256, 128, 64, 10)
 COMPARED = (Initializer.normal, Initializer.glorot_normal, Initializer.he_normal)
-# The document's three nets from N(0, 0.01²) with their test accuracies, and the deepest from others'.
-TRAINED: Mapping[tuple[tuple[int, ...], Initializer], float | None] = {
-    ((784, 256, 128, 10), Initializer.normal): 0.8465,
-    ((784, 256, 128, 64, 10), Initializer.normal): 0.7804,
-    (NET, Initializer.normal): 0.1095,
-    (NET, Initializer.glorot_normal): None,
-    (NET, Initializer.he_normal): None,
-}
-_RATE, STEPS = 0.1, 10 * ceil(60_000 / 256)  # of the document's training
+_EXPERIMENT = "mlp/depth"  # the document's three nets, all from N(0, 0.01²)
+_RATE, STEPS = 0.1, 10 * math.ceil(60_000 / 256)  # of the document's training
 _TRAINING_SAMPLES, _START_SAMPLES = 60, 256
 _LEFT = 0.1  # a loss by so much below that of chance is learning
 
@@ -37,7 +31,8 @@ _LEFT = 0.1  # a loss by so much below that of chance is learning
 def sections(nets: int, seed: int) -> list[Section]:
     """The document's net before its first step, and what becomes of it beside nets that learn."""
     starts = {name: start(name, _START_SAMPLES, nets, seed) for name in progress(COMPARED, "starts")}
-    courses = {(widths, name): train(widths, name, seed, STEPS) for widths, name in progress(TRAINED, "trainings")}
+    reported = trained()
+    courses = {(widths, name): train(widths, name, seed, STEPS) for widths, name in progress(reported, "trainings")}
     data = "ten random patterns in [0, 1], each with noise, in place of images"
     return [
         Section(
@@ -68,9 +63,20 @@ def sections(nets: int, seed: int) -> list[Section]:
             f"by gradient descent at rate {_RATE:g} for {STEPS:,} steps, as many as the document's training had, or "
             f"until the loss is {_LEFT:g} below ln 10. Reported is the test accuracy on Fashion-MNIST.",
             {"leaving_chance": course_figure(courses)},
-            course_table(courses),
+            course_table(courses, reported),
         ),
     ]
+
+
+def trained() -> dict[Net, float | None]:
+    """The document's nets with the test accuracies that it reports, and the deepest of them from other weights."""
+    with composing():
+        configs = [point.config for point in points(_EXPERIMENT)]
+    nets: dict[Net, float | None] = {
+        ((NET[0], *config.model.hidden, NET[-1]), Initializer.normal):
+            config.reference.figures(config.settings())["test/accuracy"] for config in configs
+    }  # fmt: skip
+    return nets | {(NET, name): None for name in COMPARED if name is not Initializer.normal}
 
 
 def arrows(widths: Sequence[int]) -> str:
@@ -137,7 +143,7 @@ def factors(starts: Mapping[Initializer, Start]) -> Table:
         measured, expected = found.squares[1:] / found.squares[:-1], predicted_factors(name)
         rows += [{"initializer": name.name, "layer": arrows(NET[place : place + 2]),
                   "factor_predicted": expected[place], "factor_measured": float(measured[place]),
-                  "product_predicted": prod(expected[: place + 1]),
+                  "product_predicted": math.prod(expected[: place + 1]),
                   "product_measured": float(measured[: place + 1].prod())}
                  for place in range(len(expected))]  # fmt: skip
     columns = ("factor, predicted", "measured", "product, predicted", "measured")
@@ -152,7 +158,7 @@ def _table(columns: Sequence[str], name: str, rows: Sequence[Mapping[str, Any]])
 def gradient_to_he(name: Initializer, place: int) -> float:
     """Predicted root mean square of a layer's gradient over that with He's weights."""
     others = [sizes for number, sizes in enumerate(pairwise(NET)) if number != place]
-    return prod(sqrt(VARIANCES[name](n, m) / VARIANCES[Initializer.he_normal](n, m)) for n, m in others)
+    return math.prod(math.sqrt(VARIANCES[name](n, m) / VARIANCES[Initializer.he_normal](n, m)) for n, m in others)
 
 
 def gradients(starts: Mapping[Initializer, Start]) -> Table:
@@ -211,19 +217,19 @@ def train(widths: Sequence[int], name: Initializer, seed: int, steps: int) -> Co
     return Course(losses, gradients)
 
 
-Courses = Mapping[tuple[tuple[int, ...], Initializer], Course]
+Courses = Mapping[Net, Course]
 
 
-def course_table(courses: Courses) -> Table:
+def course_table(courses: Courses, reported: Mapping[Net, float | None]) -> Table:
     """When each leaves chance, and how its gradients have grown until then."""
     rows: list[Row] = [
-        {"net": arrows(widths), "initializer": name.name, "reported_test_accuracy": TRAINED[widths, name],
+        {"net": arrows(widths), "initializer": name.name, "reported_test_accuracy": reported[widths, name],
          "left_chance_after_steps": found.left_after(), "last_loss": found.losses[-1],
          "first_gradient": found.gradients[0], "last_gradient": found.gradients[-1]}
         for (widths, name), found in courses.items()
     ]  # fmt: skip
     cells = [
-        (str(row["net"]), str(row["initializer"]), formats.metric("accuracy", TRAINED[key]),
+        (str(row["net"]), str(row["initializer"]), formats.metric("accuracy", reported[key]),
          formats.count(found.left_after()), f"{row['last_loss']:.6f}", f"{row['first_gradient']:.1e}",
          f"{row['last_gradient']:.1e}")
         for row, (key, found) in zip(rows, courses.items(), strict=True)

@@ -1,13 +1,14 @@
 """The project's data and networks as the studies use them in plain loops."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from numpy.typing import DTypeLike
-from torch import nn
+from torch import Tensor, nn
 
 from dlproj.config import data_config
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch, Block
+from dlproj.models.classifier import Classifier
 from dlproj.studies.parts.scratch import ScratchMLP
 
 
@@ -26,6 +27,18 @@ def batches_of(module: DataModule, epoch: int) -> Iterator[Batch]:
     for batch in batches:
         assert not isinstance(batch, Block)
         yield batch
+
+
+def stepper(model: Classifier) -> Callable[[Tensor, Tensor], None]:
+    """A function that takes a step of the model's optimizer on a batch of inputs and targets."""
+    optimizer = model.optim.build(model.parameters())
+
+    def step(inputs: Tensor, targets: Tensor) -> None:
+        optimizer.zero_grad()
+        model.loss(model(inputs), targets).backward()
+        optimizer.step()
+
+    return step
 
 
 def linear_layers(model: nn.Module) -> list[nn.Linear]:

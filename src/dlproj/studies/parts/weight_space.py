@@ -117,7 +117,7 @@ def moved(start: Weights, *steps: tuple[float, Weights]) -> Weights:
 
 def across(direction: Weights, other: Weights) -> Weights:
     """The part of `other` that is perpendicular to the direction."""
-    return moved(other, (-dot(direction, other) / (dot(direction, direction) or 1.0), direction))
+    return moved(other, (-dot(direction, other) / dot(direction, direction), direction))
 
 
 def scaled(direction: Weights, length: float) -> Weights:
@@ -144,10 +144,10 @@ def directions(runs: Sequence[Weights], seed: int) -> tuple[Weights, Weights]:
     start = runs[0]
     alike = len(runs) == 2 and all(torch.equal(value, start[name]) for name, value in runs[1].items())
     require(not alike, "both runs have the same weights: name two that differ, or one")
-    none = norm(filter_normalised(start, seed, 0)) == 0
-    require(not none, "all weights of the run are zero, which gives a random direction no length: choose another run")
+    one, other = (filter_normalised(start, seed, number) for number in range(2))
+    message = "all weights of the run are zero, which gives a random direction no length: choose another run"
+    require(norm(one) > 0, message)
     if len(runs) == 1:
-        u = filter_normalised(start, seed, 0)
-        return u, across(u, filter_normalised(start, seed, 1))
+        return one, across(one, other)
     u = {name: value - start[name] for name, value in runs[1].items()}
-    return u, scaled(across(u, filter_normalised(start, seed, 1)), norm(u))
+    return u, scaled(across(u, other), norm(u))
