@@ -7,23 +7,25 @@ import torch
 
 from dlproj.clock import CPU, processor_clock, seconds_of
 from dlproj.settings import ConfigurationError
-from dlproj.studies import matmul_alignment as module
 from dlproj.studies.matmul_alignment import (
+    effect_table,
+    effects,
+    figure,
+    matmul_alignment,
+    measure,
+    median_interval,
+    turns_needed,
+)
+from dlproj.studies.parts import products as module
+from dlproj.studies.parts.products import (
     LAYOUTS,
     Case,
     balance,
     devices,
-    effect_table,
-    effects,
     enough_calls,
-    figure,
     flops,
     in_a_row,
-    matmul_alignment,
-    measure,
-    median_interval,
     peak_flops_per_s,
-    turns_needed,
 )
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -207,7 +209,7 @@ def test_what_a_product_waits_for():
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr("dlproj.clock._PROBED", 1000)
-    monkeypatch.setattr(module, "_PEAK_SIZES", (8, 8))
+    monkeypatch.setattr(module, "PEAK_SIZES", (8, 8))
 
 
 def test_the_article_has_a_panel_and_rates_of_each_device_and_type(quick):

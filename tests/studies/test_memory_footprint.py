@@ -9,15 +9,14 @@ import torch
 from dlproj.live_bytes import LiveBytes
 from dlproj.optim import AdamConfig, SGDConfig
 from dlproj.settings import ConfigurationError
-from dlproj.studies.memory_footprint import (
+from dlproj.studies.memory_footprint import by_hand, memory_footprint
+from dlproj.studies.parts.footprint import (
     NETWORKS,
     OPTIMIZERS,
     Shape,
     build,
-    by_hand,
     formula,
     inference_bytes,
-    memory_footprint,
     mlp_at_once,
     sums,
     training_bytes,
