@@ -8,10 +8,12 @@ from typing import Any
 
 import matplotlib
 from cycler import cycler
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 # Okabe & Ito's colours, told apart by colour-blind people, in an order whose greys differ from one to the next.
@@ -49,6 +51,13 @@ def styled() -> Iterator[None]:
     """Draw in this style: figures take it where they are made, and again where they are written."""
     with matplotlib.rc_context(_STYLE):
         yield
+
+
+def plain_log(axis: Axis, steps: tuple[int, ...] = (1, 2, 5)) -> None:
+    """Label a logarithmic axis at these times the powers of ten, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter("{x:,g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -7,11 +7,11 @@ from typing import Annotated
 import torch
 import typer
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import NullFormatter, NullLocator
 from torch import Tensor, nn
 
 from dlproj.results.article import Article, Row, Section, Table
-from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
+from dlproj.results.style import COLORS, GREY, INK, new_figure, plain_log, styled
 from dlproj.settings import LARGEST_SEED
 
 _EPS, _MOMENTUM = 1e-5, 0.1  # torch's
@@ -191,9 +191,7 @@ def spread_figure(sizes: Sequence[int], spreads: dict[float, list[float]]) -> Fi
             axes.plot(sizes, found, marker, color=color, label=f"measured, x = {place:g}")
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        plain_log(axes.yaxis, (1, 3))
         axes.grid()
         axes.legend()
         return figure

@@ -12,7 +12,7 @@ import torch
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from dlproj.clock import CPU, processor_clock
 from dlproj.config import Config
@@ -23,7 +23,7 @@ from dlproj.models.classifier import Classifier
 from dlproj.models.losses import scores
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
-from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
+from dlproj.results.style import COLORS, GREY, INK, new_figure, plain_log, styled
 from dlproj.settings import LARGEST_SEED, require, whole_numbers
 from dlproj.studies.parts.networks import stepper
 from dlproj.studies.parts.progress import progress
@@ -268,8 +268,6 @@ def _log_axes(axes: Axes, sizes: Sequence[int]) -> None:
     axes.set_xticks(sizes, map(str, sizes))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:,g}")
-    axes.yaxis.set_minor_locator(NullLocator())
+    plain_log(axes.yaxis)
     axes.set_xlabel("Batch size")
     axes.grid()

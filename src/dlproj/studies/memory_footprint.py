@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
 from dlproj.machine import require_memory
 from dlproj.optim import (
@@ -16,7 +15,7 @@ from dlproj.optim import (
 )
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
-from dlproj.results.style import COLORS, INK, new_figure, styled
+from dlproj.results.style import COLORS, INK, new_figure, plain_log, styled
 from dlproj.studies.parts.footprint import (
     FLOAT32,
     NETWORKS,
@@ -180,9 +179,7 @@ def _batch_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         axes.set_xticks(samples, map(str, samples))
     axes.set_yscale("log")
     axes.margins(y=0.15)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:,g}")
-    axes.yaxis.set_minor_locator(NullLocator())
+    plain_log(axes.yaxis)
     axes.set(xlabel="Samples at once", ylabel="Kept (kB)")
     axes.grid()
 

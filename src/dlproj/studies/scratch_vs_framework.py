@@ -11,7 +11,7 @@ import torch
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 from numpy.typing import DTypeLike
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from dlproj.models.mlp import MLPClassifier, MLPConfig
 from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
-from dlproj.results.style import COLORS, new_figure, styled
+from dlproj.results.style import COLORS, new_figure, plain_log, styled
 from dlproj.settings import LARGEST_SEED, one_of, whole_numbers
 from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
 from dlproj.studies.parts.progress import progress
@@ -301,7 +301,5 @@ def _draw(axes: Axes, values: Sequence[int], several: Sequence[Steps]) -> None:
     axes.set(xscale="log", yscale="log")
     axes.set_xticks(values, [formats.count(value) for value in values])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    plain_log(axes.yaxis)
     axes.grid(visible=True)

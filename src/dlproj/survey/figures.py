@@ -6,9 +6,9 @@ from itertools import cycle
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
-from dlproj.results.style import COLORS, INK, new_figure, styled
+from dlproj.results.style import COLORS, INK, new_figure, plain_log, styled
 
 _GAP = 1 / 14  # of an image's side, between two images of the grid
 _CELL = 0.68  # inches an image of the grid takes
@@ -96,9 +96,7 @@ def pixel_histogram(counts: np.ndarray, channels: Sequence[str], largest: int) -
         axes.stairs(shares, np.arange(largest + 2) - 0.5, label=name, color=colors.get(name, INK), linestyle=line)
     axes.set(yscale="log", xlabel="value of a pixel", ylabel="share of pixels", title="Pixels of the training set")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    plain_log(axes.yaxis)
     if len(channels) > 1:
         axes.legend()
     axes.grid(visible=True)
