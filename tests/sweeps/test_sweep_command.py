@@ -96,6 +96,19 @@ def test_a_sweep_runs_compares_and_names_the_best_command(type_in, tmp_path):
     assert summary(folder / "3")["overrides"] == [*DIGITS, "trainer.max_epochs=2", "optim.learning_rate=0.01", "seed=2"]
 
 
+def test_a_sweep_over_models_and_data_keeps_its_runs_in_one_folder(type_in, tmp_path):
+    settings = ["model.hidden=[4]", "trainer=debug", "figures=none"]
+    code, _, err = type_in(*settings, "model=mlp,gru", "data=digits,feature_sum", "data.batch_size=32")
+    folder = sweep_folder(tmp_path)
+    assert err.splitlines() == [
+        "error: job 2 (model=gru data=digits): an RNN needs to know how to read an image: set model.image_reading=rows, "
+        "columns or pixels",
+        f"error: 1 of 4 runs failed: sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
+    ]
+    assert code == 1
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1", "3"]
+
+
 def test_a_killed_sweep_goes_on_where_it_was_and_keeps_what_was_done(start, type_in, tmp_path):
     long = [*DIGITS, "trainer.max_epochs=40", "sweep.jobs=2"]
     process = start(*long, "trainer.limit_train_batches=1", "seed=1,2,3")
