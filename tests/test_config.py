@@ -11,6 +11,7 @@ from PIL import Image
 
 from dlproj.command import can_be_mended, in_one_line
 from dlproj.config import SCHEMAS, data_config, load
+from dlproj.models import rnn
 from dlproj.optim import CosineConfig
 from dlproj.settings import ConfigurationError, UserError
 
@@ -196,6 +197,26 @@ def test_too_little_memory_is_one_line(work, asked):
 def test_half_precision_on_the_cpu_is_refused(composed):
     with pytest.raises(UserError, match=r"16-mixed needs a GPU: set trainer\.precision=bf16-mixed"):
         composed("trainer=cpu", "trainer.precision=16-mixed").trainer.check_machine()
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(
+    ("model", "precision", "device", "falls_back"),
+    [
+        ("lstm", "bf16-mixed", "cpu", True),
+        ("lstm", "bf16-true", "cpu", False),  # torch's own loop computes it
+        ("lstm", "32-true", "cpu", False),
+        ("gru", "bf16-mixed", "cpu", False),
+        ("lstm", "bf16-mixed", "auto", not torch.cuda.is_available()),
+    ],
+)
+def test_an_lstm_falls_back_to_float32_where_the_cpu_has_none_in_bfloat16(
+    model, precision, device, falls_back, there, composed, monkeypatch
+):
+    monkeypatch.setattr(rnn, "computes_bfloat16_lstm", lambda: there)
+    config = composed("data=feature_sum", f"model={model}", f"trainer.precision={precision}", f"trainer={device}")
+    told = ["this CPU cannot compute an LSTM in bfloat16: LSTM layers use float32"]
+    assert config.fallbacks() == (told if falls_back and not there else [])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

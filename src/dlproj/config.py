@@ -124,6 +124,10 @@ class Config:
             message = "figures.gradients=true looks at layers that a pipeline has in other processes: set it to false"
             require(not self.figures.gradients, message)
 
+    def fallbacks(self) -> list[str]:
+        """What this machine cannot compute in trainer.precision, and what it computes instead; a line each."""
+        return [] if self.trainer.uses_gpu() else self.model.fallbacks(self.trainer.precision)
+
     def settings(self) -> dict[str, Any]:
         """All settings of the run as plain containers, with the class of each group under `schema`."""
         plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(self), enum_to_str=True)  # type: ignore[assignment]

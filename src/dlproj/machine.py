@@ -48,9 +48,10 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> str:
-    """System, processor, usable cores and GPU."""
+    """System, processor with the vector instructions that torch uses, usable cores and GPU: figures depend on them."""
+    vectors = torch.backends.cpu.get_cpu_capability()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{platform.system()} {platform.machine()}, {usable_cores()} cores{gpu}"
+    return f"{platform.system()} {platform.machine()} ({vectors}), {usable_cores()} cores{gpu}"
 
 
 def git_commit() -> str | None:

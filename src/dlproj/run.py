@@ -1,5 +1,6 @@
 """One run: seed → data → model → trainer → fit → test → record."""
 
+import logging
 import os
 import shutil
 import signal
@@ -30,6 +31,8 @@ from dlproj.training.processes import rank, run_in_processes, started_by_torchru
 from dlproj.training.pruning import Prune, pruned_after
 from dlproj.training.signals import StopBySignal
 from dlproj.training.stopwatch import Stopwatch
+
+_log = logging.getLogger(__name__)
 
 
 def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: bool = False) -> RunResult:
@@ -154,9 +157,12 @@ def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classi
         reference=config.reference.figures(config.settings()),
         versions=versions(),
         machine=machine(),
+        fallbacks=config.fallbacks(),
         git_commit=git_commit(),
     )
     if rank() == 0:
+        for fallback in result.fallbacks:
+            _log.warning("%s", fallback)
         folder.mkdir(parents=True, exist_ok=True)
         result.write()  # before what says that there is a run
         config.save(folder / "config.yaml")

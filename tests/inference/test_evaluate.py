@@ -96,6 +96,16 @@ def test_the_runs_own_precision(precision, trained_run):
     assert evaluate(open_run(folder)).metrics == recorded(folder, "test")
 
 
+def test_an_lstm_is_evaluated_in_the_arithmetic_in_which_it_was_trained(trained_run, caplog):
+    folder = trained_run(
+        *("data=feature_sum", "data.train_samples=200", "data.test_samples=50", "model=lstm", "model.hidden=[4]"),
+        *("trainer.max_epochs=1", "trainer.precision=bf16-mixed", "figures=none"),
+    )
+    caplog.clear()
+    assert evaluate(open_run(folder)).metrics == recorded(folder, "test")
+    assert [record.message for record in caplog.records] == summary(folder)["fallbacks"]
+
+
 def test_a_run_of_another_machine_needs_its_folder_only(reviews, reviews_root, tiny_reviews, tmp_path, monkeypatch):
     folder = shutil.copytree(reviews, tmp_path / "run")
     monkeypatch.setenv("DLPROJ_DATA_DIR", str(shutil.copytree(reviews_root, tmp_path / "data")))

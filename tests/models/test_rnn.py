@@ -8,9 +8,17 @@ import torch
 from torch import nn
 
 from dlproj.data.base import DataSpec, Kind
+from dlproj.models import recurrent
 from dlproj.models.activations import Activation
 from dlproj.models.initializers import Initializer, InitializerConfig
-from dlproj.models.recurrent import Cell, RecurrentConfig, RecurrentLayer, last_of, reverse
+from dlproj.models.recurrent import (
+    Cell,
+    RecurrentConfig,
+    RecurrentLayer,
+    computes_bfloat16_lstm,
+    last_of,
+    reverse,
+)
 from dlproj.models.rnn import ImageReading, RNNConfig, trimmed
 from dlproj.optim import (
     AdagradConfig,
@@ -55,6 +63,38 @@ def test_logits_are_those_of_torchs_own_layers(cell, module, generator):
     inputs = torch.randn(7, 6, generator=generator)
     outputs, _ = second(first(inputs[:, :, None])[0])
     torch.testing.assert_close(model(inputs), model.output(outputs[:, -1]))
+
+
+def test_where_the_cpu_has_no_bfloat16_lstm_autocast_leaves_torchs_own_in_float32(generator, monkeypatch):
+    monkeypatch.setattr(recurrent, "computes_bfloat16_lstm", lambda: False)
+    layer = RecurrentLayer(Cell.lstm, 2, RecurrentConfig(units=3), None, bidirectional=False)
+    plain = nn.LSTM(2, 3, batch_first=True)
+    (ours,) = layer.directions
+    plain.load_state_dict(ours.state_dict() | {"bias_hh_l0": torch.zeros(12)})
+    sequence = torch.randn(4, 5, 2, generator=generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(sequence, None)
+        half = layer(sequence.bfloat16(), None)
+    expected, _ = plain(sequence)
+    assert torch.equal(found, expected)
+    assert torch.equal(half, plain(sequence.bfloat16().float())[0])
+    found.sum().backward()
+    expected.sum().backward()
+    assert torch.equal(ours.weight_hh_l0.grad, plain.weight_hh_l0.grad)
+
+
+def test_where_the_cpu_has_a_bfloat16_lstm_autocast_uses_it(generator):
+    if not computes_bfloat16_lstm():
+        pytest.skip("this CPU has no bfloat16 LSTM")
+    layer = RecurrentLayer(Cell.lstm, 2, RecurrentConfig(units=3), None, bidirectional=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(4, 5, 2, generator=generator), None).dtype == torch.bfloat16
+
+
+def test_asking_for_a_bfloat16_lstm_draws_no_random_numbers():
+    before = torch.get_rng_state()
+    computes_bfloat16_lstm.__wrapped__()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_both_directions_are_those_of_torchs_own_layer(generator):

@@ -77,6 +77,11 @@ def test_the_page_of_a_run_says_what_came_of_it(run):
         assert words in page.text
 
 
+def test_the_page_says_what_the_machine_computed_in_another_way(tmp_path):
+    told = "this CPU cannot compute an LSTM in bfloat16: LSTM layers use float32"
+    assert told in Page(run_report(read_run(write_run(tmp_path / "run", fallbacks=[told])))).text
+
+
 def test_the_matrix_and_the_classes_have_their_figures(run):
     rows = Page(run_report(run)).rows
     assert ["T-shirt/top", "8", "1", "1"] in rows

@@ -101,8 +101,8 @@ def test_a_sweep_over_models_and_data_keeps_its_runs_in_one_folder(type_in, tmp_
     code, _, err = type_in(*settings, "model=mlp,gru", "data=digits,feature_sum", "data.batch_size=32")
     folder = sweep_folder(tmp_path)
     assert err.splitlines() == [
-        "error: job 2 (model=gru data=digits): an RNN needs to know how to read an image: set model.image_reading=rows, "
-        "columns or pixels",
+        "error: job 2 (model=gru data=digits): an RNN needs to know how to read an image: "
+        "set model.image_reading=rows, columns or pixels",
         f"error: 1 of 4 runs failed: sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
     ]
     assert code == 1

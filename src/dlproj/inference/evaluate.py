@@ -76,6 +76,8 @@ def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) 
     In other batches and added up in another order, the loss would differ in its last digit.
     """
     config = trained.config.trainer
+    for fallback in trained.config.fallbacks():
+        _log.warning("%s", fallback)
     trainer = _trainer(config, split, progress).build([], [], trained.folder)
     data.place(trainer.strategy.root_device)
     parts = []

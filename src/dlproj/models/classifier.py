@@ -78,6 +78,10 @@ class ModelConfig(LayerSettings):
         message = f"trainer.micro_batches={micro_batches} does not divide data.batch_size={batch_size}"
         require(batch_size % micro_batches == 0, f"{message}: set either so that it does")
 
+    def fallbacks(self, precision: str) -> list[str]:
+        """What the CPU cannot compute in this trainer.precision, and what it computes instead; a line each."""
+        return []
+
     def outputs_for(self, spec: DataSpec) -> int:
         """Units of the output layer."""
         return self.outputs or len(spec.classes)

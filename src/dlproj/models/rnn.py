@@ -18,7 +18,13 @@ from dlproj.models.layers import describe
 from dlproj.models.parallel import by_columns
 from dlproj.models.penalties import Penalties
 from dlproj.models.pipeline import Part
-from dlproj.models.recurrent import Cell, RecurrentConfig, RecurrentLayer, recurrent_penalties
+from dlproj.models.recurrent import (
+    Cell,
+    RecurrentConfig,
+    RecurrentLayer,
+    computes_bfloat16_lstm,
+    recurrent_penalties,
+)
 from dlproj.optim import OptimConfig, SchedulerConfig
 from dlproj.settings import ConfigurationError, require, within
 
@@ -75,6 +81,11 @@ class RNNConfig(ModelConfig):
         """As above, and that each sequence ends where its padding does."""
         ModelConfig.check_pipeline(self, batch_size, stages, micro_batches)
         require(not self.masking, "model.masking=true does not go with trainer=pipeline, which hands on no lengths")
+
+    def fallbacks(self, precision: str) -> list[str]:
+        """LSTM layers, where the CPU has none in bfloat16."""
+        lacks = self.cell is Cell.lstm and precision == "bf16-mixed" and not computes_bfloat16_lstm()
+        return ["this CPU cannot compute an LSTM in bfloat16: LSTM layers use float32"] if lacks else []
 
     def _details_of_embedding(self) -> bool:
         chosen = (self.embedding_rows, self.embedding_dropout, self.embedding_initializer)

@@ -120,5 +120,6 @@ def _environment(run: Run) -> list[tuple[str, str]]:
     result = run.result
     memory = {"peak memory": result.peak_memory_bytes, "peak GPU memory": result.peak_gpu_memory_bytes}
     lines = {"machine": result.machine, "git commit": result.git_commit or formats.NONE}
+    lines |= {"fallbacks": "; ".join(result.fallbacks)} if result.fallbacks else {}
     lines |= {name: f"{size / 2**20:,.0f} MiB" for name, size in memory.items() if size}
     return [*(lines | {"data fingerprint": result.data_fingerprint or formats.NONE} | result.versions).items()]
