@@ -16,11 +16,12 @@ help:
 train: $(INSTALLED)
 	$(VENV)/bin/python train.py data=digits
 
+# TESTS="tests/models tests/data/test_imdb.py" names some of them.
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest -m "not slow" $(TESTS)
 
 test-all: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(TESTS)
 
 # Keras takes part where KERAS_PYTHON names a Python that has keras and tensorflow.
 bench: $(INSTALLED)

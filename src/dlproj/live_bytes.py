@@ -19,7 +19,8 @@ class LiveBytes:
 
     def __enter__(self) -> "LiveBytes":
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would speak of a GPU that is not there
-        self._profile = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        # acc_events changes nothing here, but without it torch 2.11 warns of profiles with several cycles.
+        self._profile = profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)
         self._profile.start()
         return self
 

@@ -8,7 +8,7 @@ from dlproj.studies import hessian as module
 from dlproj.studies.hessian import Layer, cost_table, hessian, measure, random_layer
 from dlproj.studies.parts.timing import Timings
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")  # torch's own
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own
 
 
 @pytest.fixture

@@ -146,7 +146,9 @@ def details(trained: Trained) -> dict[str, Any]:
 def _run_of(format: Format, path: Path) -> Callable[[Tensor], np.ndarray]:
     """The function that the file holds."""
     if format is Format.exported_program:
-        module = torch.export.load(path).module()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch 2.11's, on how it reads its own file
+            module = torch.export.load(path).module()
         return lambda inputs: module(inputs).numpy(force=True)
     import onnxruntime
 
