@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -59,6 +60,23 @@ def test_evaluate_prints_a_line_a_figure_and_whether_they_are_those_of_training(
     }
     assert all(value == other for _, value, other in rows[1:])
     assert err == "the same figures as training recorded\n"
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "where"),
+    [
+        ({}, ""),
+        ({"machine": ""}, ""),
+        ({"machine": "Plan 9, 1 core"}, " on another machine, which rounds differently: Plan 9, 1 core"),
+    ],
+)
+def test_evaluate_names_the_machine_that_recorded_other_figures(trained_on, where, dlproj, digits, tmp_path):
+    folder = shutil.copytree(digits, tmp_path / "run")
+    recorded = json.loads((folder / "summary.json").read_text())
+    recorded["test/loss"] += 1e-6
+    (folder / "summary.json").write_text(json.dumps(recorded | trained_on))
+    code, _, err = dlproj("evaluate", folder)
+    assert (code, err) == (0, f"other figures than training recorded{where}\n")
 
 
 def test_evaluate_as_json(dlproj, digits):

@@ -38,6 +38,7 @@ class Evaluated:
     confusion_matrix: list[list[int]]  # row = true class, column = predicted
     classes: list[str]
     recorded: dict[str, float | None]  # the same as training left them, None: not finite; empty where it left none
+    recorded_on: str  # the machine that training ran on
 
     def equals_training(self) -> bool | None:
         """Whether all figures are the recorded ones to the digit; None where there are none."""
@@ -67,6 +68,7 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
         confusion,
         list(trained.model.classes),
         {name: recorded[name] for name in metrics if name in recorded},
+        trained.summary.get("machine", ""),
     )
 
 

@@ -12,6 +12,7 @@ from dlproj.data.decoding import MODES, form
 from dlproj.inference.evaluate import Evaluated
 from dlproj.inference.predict import Prediction
 from dlproj.inference.trained import Trained
+from dlproj.machine import machine
 from dlproj.models.activations import Activation
 from dlproj.results.loggers import shortest
 from dlproj.results.summary import finite
@@ -37,8 +38,12 @@ def show_evaluation(outcome: Evaluated, name: str) -> None:
     print_table(columns, rows, f"{name}: {outcome.samples:,} samples, {outcome.weights} weights")
     if equal is None:
         say("training recorded no figures of these weights on this data")
+    elif equal:
+        say("the same figures as training recorded")
     else:
-        say(f"{'the same figures as' if equal else 'other figures than'} training recorded")
+        elsewhere = outcome.recorded_on not in ("", machine())
+        where = f" on another machine, which rounds differently: {outcome.recorded_on}" if elsewhere else ""
+        say(f"other figures than training recorded{where}")
 
 
 def evaluation_as_json(outcome: Evaluated) -> str:
