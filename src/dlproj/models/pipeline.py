@@ -34,6 +34,18 @@ class Part(nn.Module):
         return self.compute(inputs)
 
 
+class _Stage(PipelineStage):
+    """torch's stage, whose preparation leaves the random generators alone.
+
+    torch 2.11 runs the layers once to learn the shapes that they send, and dropout would draw from the generators: a
+    resumed run, which prepares anew, would not end as one that never stopped.
+    """
+
+    def _prepare_forward_infra(self, *arguments: Any, **named: Any) -> Any:
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            return super()._prepare_forward_infra(*arguments, **named)
+
+
 class Pipeline:
     """Keeps this process's stage of consecutive parts; all processes give each batch to it and get what it came to.
 
@@ -73,7 +85,7 @@ class Pipeline:
             count = gcd(self.micro_batches, len(inputs))
             # 1F1B has at least a micro-batch for each stage, and without gradients there is no backward to be early.
             schedule = self.schedule if loss is not None and count >= self.size else ScheduleGPipe
-            stage = PipelineStage(self.stage, self.rank, self.size, self.device)
+            stage = _Stage(self.stage, self.rank, self.size, self.device)
             self._runs[key] = schedule(stage, count, loss_fn=loss)
         return self._runs[key]
 
