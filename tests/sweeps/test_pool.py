@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from multiprocessing.context import ForkProcess
 
@@ -99,6 +100,18 @@ def runs(pid):
     return True
 
 
+@pytest.fixture
+def idle_thread():
+    """Another thread, which takes the signals that this one holds back."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("idle_thread")
 def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(tmp_path, monkeypatch):
     started = []
     start = ForkProcess.start
@@ -107,11 +120,15 @@ def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(tmp_path, mo
         start(process)
         started.append(process)
         os.kill(os.getpid(), signal.SIGINT)
+        until(lambda: signal.SIGINT not in signal.sigpending())
 
     monkeypatch.setattr(ForkProcess, "start", start_and_interrupt)
     with ctrl_c.heeded(), pytest.raises(KeyboardInterrupt):
         run_jobs([Job(time.sleep, (600,), tmp_path / "log.txt")], Forks([{}]), print)
-    assert [process.is_alive() for process in started] == [False]
+    alive = [process.is_alive() for process in started]
+    for process in started:
+        process.kill()
+    assert alive == [False]
 
 
 def test_handlers_of_signals_are_as_they_were(tmp_path):

@@ -7,11 +7,12 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dlproj.sweeps.pool import GRACE, Job, Place, call
 
@@ -43,16 +44,13 @@ class Forks:
         """Fork."""
         gc.freeze()  # the processes share what is here as long as no search for garbage writes on it
         place = self._free.pop()
-        process = get_context("fork").Process(target=_call, args=(job, place, os.getpid()))
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # a signal must not come before the process is known
-        try:
-            with warnings.catch_warnings():
-                # From Python 3.12 on, of all threads, too: those of NumPy's BLAS can be forked.
-                warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
-                process.start()
+        interrupt = signal.getsignal(signal.SIGINT)
+        process = get_context("fork").Process(target=_call, args=(job, place, os.getpid(), interrupt))
+        with _signals_held(), warnings.catch_warnings():  # a signal must not come before the process is known
+            # From Python 3.12 on, of all threads, too: those of NumPy's BLAS can be forked.
+            warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
+            process.start()
             self._running[process.sentinel] = _Running(job, place, process)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
     def ended(self, timeout: float) -> list[tuple[Job, int]] | None:
         """With their exit codes, those that have; None: none runs."""
@@ -79,7 +77,28 @@ class Forks:
         gc.unfreeze()
 
 
-def _call(job: Job, place: Place, parent: int) -> None:
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back the signals that end this process until the end of the block.
+
+    The mask holds them back from this thread alone, and from a process that it forks: another thread may take one, and
+    Python then calls the handler here.
+    """
+    came: list[int] = []
+    before = {one: signal.signal(one, lambda number, frame: came.append(number)) for one in _ENDING}
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
+def _call(job: Job, place: Place, parent: int, interrupt: Any) -> None:
+    signal.signal(signal.SIGINT, interrupt)
     for one in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
