@@ -1,4 +1,4 @@
-"""Runs on processors with fewer instructions than this one, as which oneDNN can treat it: in processes of their own."""
+"""Training with fewer instructions than this processor has, to which ONEDNN_MAX_CPU_ISA restricts a process."""
 
 import json
 import os
