@@ -111,27 +111,46 @@ def idle_thread():
     thread.join()
 
 
+def handlers():
+    return [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+
 @pytest.mark.usefixtures("idle_thread")
-def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(tmp_path, monkeypatch):
-    started = []
+@pytest.mark.parametrize(
+    ("sent", "raised"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)],
+)
+def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(sent, raised, tmp_path, monkeypatch):
+    started, before = [], handlers()
     start = ForkProcess.start
 
     def start_and_interrupt(process):
         start(process)
         started.append(process)
-        os.kill(os.getpid(), signal.SIGINT)
-        until(lambda: signal.SIGINT not in signal.sigpending())
+        os.kill(os.getpid(), sent)
+        until(lambda: sent not in signal.sigpending())
 
     monkeypatch.setattr(ForkProcess, "start", start_and_interrupt)
-    with ctrl_c.heeded(), pytest.raises(KeyboardInterrupt):
+    with ctrl_c.heeded(), pytest.raises(raised):
         run_jobs([Job(time.sleep, (600,), tmp_path / "log.txt")], Forks([{}]), print)
     alive = [process.is_alive() for process in started]
     for process in started:
         process.kill()
     assert alive == [False]
+    assert handlers() == before
+
+
+def tell_of_ctrl_c():
+    sys.stdout.write(str(signal.getsignal(signal.SIGINT) is signal.default_int_handler))
+
+
+def test_a_job_heeds_ctrl_c_as_this_process_does(tmp_path):
+    with ctrl_c.heeded():
+        run_jobs([Job(tell_of_ctrl_c, (), tmp_path / "log.txt")], Forks([{}]), lambda *_: None)
+    assert (tmp_path / "log.txt").read_text() == "True"
 
 
 def test_handlers_of_signals_are_as_they_were(tmp_path):
-    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    before = handlers()
     run_jobs([Job(say, ("hello",), tmp_path / "log.txt")], Forks([{}]), lambda *_: None)
-    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+    assert handlers() == before

@@ -79,15 +79,17 @@ class Forks:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Hold back the signals that end this process until the end of the block.
+    """Delay SIGINT, SIGTERM and SIGHUP until the block ends.
 
-    The mask holds them back from this thread alone, and from a process that it forks: another thread may take one, and
-    Python then calls the handler here.
+    The mask covers this thread and a process that it forks. Another thread can still receive a signal, whose handler
+    Python then runs in this one: so the handlers are replaced, too.
     """
     came: list[int] = []
-    before = {one: signal.signal(one, lambda number, frame: came.append(number)) for one in _ENDING}
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    before = {one: signal.getsignal(one) for one in _ENDING}
     try:
+        for one in _ENDING:
+            signal.signal(one, lambda number, frame: came.append(number))
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
