@@ -114,6 +114,8 @@ def predict(
     from dlproj.inference.trained import open_run
 
     trained = open_run(run, checkpoint)
+    for fallback in trained.fallbacks():
+        say(fallback)
     top = min(top, len(trained.model.classes))
     conversions = Conversions(trained)
     predictions = predict(trained, read_inputs(trained.data.spec.kind, inputs or [], lines), top, batch_size)

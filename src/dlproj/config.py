@@ -125,7 +125,7 @@ class Config:
             require(not self.figures.gradients, message)
 
     def fallbacks(self) -> list[str]:
-        """What this machine cannot compute in trainer.precision, and what it computes instead; a line each."""
+        """What this machine computes in another precision than trainer.precision, which it lacks; one line each."""
         return [] if self.trainer.uses_gpu() else self.model.fallbacks(self.trainer.precision)
 
     def settings(self) -> dict[str, Any]:

@@ -51,7 +51,17 @@ def machine() -> str:
     """System, processor with the vector instructions that torch uses, usable cores and GPU: figures depend on them."""
     vectors = torch.backends.cpu.get_cpu_capability()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{platform.system()} {platform.machine()} ({vectors}), {usable_cores()} cores{gpu}"
+    return f"{platform.system()} {platform.machine()}, {_processor()} ({vectors}), {usable_cores()} cores{gpu}"
+
+
+def _processor() -> str:
+    """Its name, where Linux tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "unknown processor")
 
 
 def git_commit() -> str | None:

@@ -13,6 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dlproj import cli
+from dlproj.machine import machine
+from dlproj.models import rnn
 from dlproj.results.summary import finite
 
 
@@ -67,7 +69,8 @@ def test_evaluate_prints_a_line_a_figure_and_whether_they_are_those_of_training(
     [
         ({}, ""),
         ({"machine": ""}, ""),
-        ({"machine": "Plan 9, 1 core"}, " on another machine, which rounds differently: Plan 9, 1 core"),
+        ({"machine": "Plan 9, 1 core"}, f" on Plan 9, 1 core (here: {machine()})"),
+        ({"machine": "Plan 9", "fallbacks": ["in float32"]}, f" on Plan 9; in float32 (here: {machine()})"),
     ],
 )
 def test_evaluate_names_the_machine_that_recorded_other_figures(trained_on, where, dlproj, digits, tmp_path):
@@ -77,6 +80,15 @@ def test_evaluate_names_the_machine_that_recorded_other_figures(trained_on, wher
     (folder / "summary.json").write_text(json.dumps(recorded | trained_on))
     code, _, err = dlproj("evaluate", folder)
     assert (code, err) == (0, f"other figures than training recorded{where}\n")
+
+
+def test_predict_says_what_the_cpu_computes_in_another_precision(dlproj, trained_run, monkeypatch):
+    small = ("data=feature_sum", "data.train_samples=100", "model=lstm", "model.hidden=[2]", "trainer.max_epochs=1")
+    folder = trained_run(*small, "trainer.precision=bf16-mixed", "figures=none")
+    monkeypatch.setattr(rnn, "computes_bfloat16_lstm", lambda: False)
+    code, out, err = dlproj("predict", folder, " ".join(["0.5"] * 20))
+    assert (code, err) == (0, "this CPU cannot compute an LSTM in bfloat16: LSTM layers use float32\n")
+    assert len(out.splitlines()) == 2
 
 
 def test_evaluate_as_json(dlproj, digits):

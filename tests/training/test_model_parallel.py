@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from dlproj.inference.evaluate import evaluate
 from dlproj.inference.trained import open_run
 from dlproj.run import run
 from dlproj.settings import ConfigurationError
@@ -81,6 +82,9 @@ def test_their_checkpoint_is_one_file_that_one_process_opens(strategy, trained):
     assert checkpoint_path(folder, "last").is_file()
     opened = open_run(folder)
     assert sum(parameter.numel() for parameter in opened.model.parameters()) == 64 * 32 + 32 * 16 + 16 * 8 + 8 * 10 + 66
+    outcome = evaluate(opened)
+    assert outcome.metrics == pytest.approx(outcome.recorded, abs=1e-6)
+    assert outcome.samples == 360
 
 
 @pytest.mark.parametrize("strategy", ["fsdp", "pipeline"])

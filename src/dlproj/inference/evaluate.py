@@ -15,12 +15,13 @@ from dlproj.data.feature_sum import FeatureSumConfig
 from dlproj.data.files import data_root
 from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.inference.trained import Trained
+from dlproj.machine import machine
 from dlproj.models.metrics import Evaluation
 from dlproj.results.loggers import shortest
 from dlproj.results.record import read_epochs
 from dlproj.results.summary import finite
 from dlproj.settings import DataError, one_of, require, typed
-from dlproj.training.trainer import StrategyName, TrainerConfig
+from dlproj.training.trainer import TrainerConfig
 
 SPLITS = ("train", "val", "test")
 _log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ class Evaluated:
     confusion_matrix: list[list[int]]  # row = true class, column = predicted
     classes: list[str]
     recorded: dict[str, float | None]  # the same as training left them, None: not finite; empty where it left none
-    recorded_on: str  # the machine that training ran on
+    evaluated_on: str  # the machine, and what it computed in another precision than set
+    recorded_on: str  # the same of training; empty where it left none
 
     def equals_training(self) -> bool | None:
         """Whether all figures are the recorded ones to the digit; None where there are none."""
@@ -68,7 +70,8 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
         confusion,
         list(trained.model.classes),
         {name: recorded[name] for name in metrics if name in recorded},
-        trained.summary.get("machine", ""),
+        "; ".join([machine(), *trained.config.fallbacks()]),
+        "; ".join([trained.summary.get("machine", ""), *trained.summary.get("fallbacks", [])]),
     )
 
 
@@ -83,8 +86,8 @@ def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) 
     trainer = _trainer(config, split, progress).build([], [], trained.folder)
     data.place(trainer.strategy.root_device)
     parts = []
-    for rank in range(config.devices):
-        shard = Shard(rank, config.devices)
+    for rank in range(config.data_shards()):
+        shard = Shard(rank, config.data_shards())
         batches = EvaluationBatches(getattr(data, split), data.config.eval_batch_size, data.transform, shard)
         try:
             trainer.test(trained.model, dataloaders=batches, verbose=False)
@@ -103,8 +106,8 @@ def _trainer(config: TrainerConfig, split: str, progress: bool) -> TrainerConfig
         precision = "32-true"
         _log.warning("trained in 16-mixed, which needs a GPU: evaluated in 32-true")
     limits = {"val": config.limit_val_batches, "test": config.limit_test_batches}
-    alone = replace(config, devices=1, strategy=StrategyName.single, progress_bar=progress)
-    return replace(alone, precision=precision, limit_test_batches=limits.get(split))
+    alone = config.on_one_device()
+    return replace(alone, precision=precision, limit_test_batches=limits.get(split), progress_bar=progress)
 
 
 def _recorded(trained: Trained, split: str) -> dict[str, float | None]:

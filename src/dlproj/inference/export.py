@@ -147,7 +147,7 @@ def _run_of(format: Format, path: Path) -> Callable[[Tensor], np.ndarray]:
     """The function that the file holds."""
     if format is Format.exported_program:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch 2.11's, on how it reads its own file
+            warnings.simplefilter("ignore")  # torch 2.11 warns of how it reads its own files
             module = torch.export.load(path).module()
         return lambda inputs: module(inputs).numpy(force=True)
     import onnxruntime

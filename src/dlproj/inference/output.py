@@ -12,7 +12,6 @@ from dlproj.data.decoding import MODES, form
 from dlproj.inference.evaluate import Evaluated
 from dlproj.inference.predict import Prediction
 from dlproj.inference.trained import Trained
-from dlproj.machine import machine
 from dlproj.models.activations import Activation
 from dlproj.results.loggers import shortest
 from dlproj.results.summary import finite
@@ -41,8 +40,8 @@ def show_evaluation(outcome: Evaluated, name: str) -> None:
     elif equal:
         say("the same figures as training recorded")
     else:
-        elsewhere = outcome.recorded_on not in ("", machine())
-        where = f" on another machine, which rounds differently: {outcome.recorded_on}" if elsewhere else ""
+        elsewhere = outcome.recorded_on not in ("", outcome.evaluated_on)
+        where = f" on {outcome.recorded_on} (here: {outcome.evaluated_on})" if elsewhere else ""
         say(f"other figures than training recorded{where}")
 
 

@@ -35,11 +35,15 @@ class Trained:
     data: DataModule  # restored, not set up: the training data need not be there
     data_state: dict[str, Any]  # what it was restored from
 
+    def fallbacks(self) -> list[str]:
+        """What logits() computes in another precision than the run's, because the CPU lacks that; one line each."""
+        return self.config.model.fallbacks(self.config.trainer.precision)
+
     @torch.inference_mode()
     def logits(self, stored: Tensor) -> Tensor:
-        """Logits (N, outputs) of stored inputs (N, …), in the arithmetic in which the run was tested.
+        """Logits (N, outputs) of stored inputs (N, …), on the CPU in the run's precision.
 
-        But for 16-mixed, which needs a GPU: then in 32 bits.
+        But 16-mixed, which needs a GPU, becomes float32, and so does what fallbacks() names.
         """
         inputs = self.data.transform(stored)
         if inputs.is_floating_point():

@@ -79,7 +79,7 @@ class ModelConfig(LayerSettings):
         require(batch_size % micro_batches == 0, f"{message}: set either so that it does")
 
     def fallbacks(self, precision: str) -> list[str]:
-        """What the CPU cannot compute in this trainer.precision, and what it computes instead; a line each."""
+        """What this machine's CPU computes in another precision, because it lacks this one; one line each."""
         return []
 
     def outputs_for(self, spec: DataSpec) -> int:

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -178,6 +178,16 @@ class TrainerConfig:
         """Those that train together, on all machines."""
         return self.devices * self.num_nodes
 
+    def data_shards(self) -> int:
+        """How many parts of the samples the processes read: those that share a model read the same ones."""
+        return 1 if self.strategy is StrategyName.pipeline else self.processes() // self.tensor_parallel_size
+
+    def on_one_device(self) -> "TrainerConfig":
+        """The same settings for a single process on a single device."""
+        accelerator = self.accelerator if self.uses_gpu() else Accelerator.cpu
+        return replace(self, accelerator=accelerator, strategy=StrategyName.single, devices=1, num_nodes=1,
+                       layer_devices=None, tensor_parallel_size=1, micro_batches=1)  # fmt: skip
+
     def check_launch(self, started: int | None) -> None:
         """Raise ConfigurationError if torchrun has started another number of processes; None: it has started none."""
         if started is None:
@@ -273,7 +283,7 @@ class TrainerConfig:
         if self.strategy is StrategyName.pipeline:
             return PipelineStrategy(self.micro_batches, self.pipeline_schedule, process_group_backend=backend)
         return ModelParallelStrategy(
-            data_parallel_size=self.processes() // self.tensor_parallel_size,
+            data_parallel_size=self.data_shards(),
             tensor_parallel_size=self.tensor_parallel_size,
             save_distributed_checkpoint=False,  # one file, as every other run writes
             process_group_backend=backend,
