@@ -128,7 +128,7 @@ class ParallelLauncher(Launcher):
         earlier = self.sweep.earlier(config)
         with read_write(composed.hydra), open_dict(composed):
             composed.trainer.progress_bar = False
-            composed.hydra.sweep.dir = str(self.sweep.folder)  # may name a choice that the job makes otherwise
+            composed.hydra.sweep.dir = str(self.sweep.folder)  # its default names the choice of model and data
             if earlier:
                 composed.hydra.sweep.subdir = str(earlier.relative_to(self.sweep.folder))
             number = int(earlier.name) if earlier and earlier.name.isdigit() else self.sweep.number()

@@ -38,7 +38,7 @@ class _Stage(PipelineStage):
     """torch's stage, whose preparation leaves the random generators alone.
 
     torch 2.11 runs the layers once to learn the shapes that they send, and dropout would draw from the generators: a
-    resumed run, which prepares anew, would not end as one that never stopped.
+    resumed run, which prepares anew, would not end as one that never stopped. torch 2.14 restores them itself.
     """
 
     def _prepare_forward_infra(self, *arguments: Any, **named: Any) -> Any:

@@ -132,13 +132,13 @@ def drop_second_bias(module: nn.RNNBase) -> None:
 
 @cache
 def computes_bfloat16_lstm() -> bool:
-    """True if an LSTM runs under bfloat16 autocast on this CPU: oneDNN has none for x86 without AVX-512."""
-    module = nn.LSTM(1, 1, device="meta").to_empty(device="cpu")  # which draws no random numbers
-    try:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            module(torch.zeros(1, 1, 1, device="cpu"))
-    except RuntimeError:
-        return False
+    """Whether this CPU trains an LSTM under bfloat16 autocast: on x86, oneDNN needs AVX-512 for it."""
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", torch.bfloat16):
+        module = nn.LSTM(1, 1, device="meta").to_empty(device="cpu")  # which draws no random numbers
+        try:
+            module(torch.zeros(1, 1, 1, device="cpu"))[0].sum().backward()
+        except RuntimeError:
+            return False
     return True
 
 

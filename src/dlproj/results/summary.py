@@ -37,7 +37,7 @@ class RunResult:
     data_fingerprint: str = ""  # of the samples of train, val and test
     versions: dict[str, str] = field(default_factory=dict)
     machine: str = ""
-    fallbacks: list[str] = field(default_factory=list)  # what the machine could not compute as set, and did instead
+    fallbacks: list[str] = field(default_factory=list)  # what was computed in another precision than set
     git_commit: str | None = None  # of the project's checkout; "+" behind it: with uncommitted changes
 
     def has_ended(self) -> bool:
