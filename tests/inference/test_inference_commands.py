@@ -71,6 +71,8 @@ def test_evaluate_prints_a_line_a_figure_and_whether_they_are_those_of_training(
         ({"machine": ""}, ""),
         ({"machine": "Plan 9, 1 core"}, f" on Plan 9, 1 core (here: {machine()})"),
         ({"machine": "Plan 9", "fallbacks": ["in float32"]}, f" on Plan 9; in float32 (here: {machine()})"),
+        ({"machine": 9, "fallbacks": None}, f" on 9 (here: {machine()})"),  # a damaged record
+        ({"machine": "\x1b[2J", "fallbacks": [{}]}, rf" on \x1b[2J; {{}} (here: {machine()})"),
     ],
 )
 def test_evaluate_names_the_machine_that_recorded_other_figures(trained_on, where, dlproj, digits, tmp_path):

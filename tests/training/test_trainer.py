@@ -79,3 +79,20 @@ def test_a_step_of_adam_does_not_look_for_a_gpu_again(monkeypatch):
     parameter.grad = torch.ones(1)
     optimizer.step()
     assert not looks
+
+
+@pytest.mark.parametrize(
+    ("settings", "shards"),
+    [
+        ({"strategy": StrategyName.ddp, "devices": 4, "num_nodes": 2}, 8),
+        ({"strategy": StrategyName.model_parallel, "devices": 4, "tensor_parallel_size": 2}, 2),
+        ({"strategy": StrategyName.pipeline, "devices": 2, "micro_batches": 4}, 1),
+        ({"strategy": StrategyName.layer_split, "layer_devices": ["cpu", "meta"]}, 1),
+    ],
+)
+def test_the_settings_of_several_devices_are_also_those_of_one(settings, shards):
+    config = TrainerConfig(**settings, precision="32-true", threads=1)
+    assert config.data_shards() == shards
+    alone = config.on_one_device()
+    assert (alone.strategy, alone.processes(), alone.data_shards(), alone.threads) == (StrategyName.single, 1, 1, 1)
+    assert alone.uses_gpu() == config.uses_gpu()

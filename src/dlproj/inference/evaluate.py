@@ -20,7 +20,7 @@ from dlproj.models.metrics import Evaluation
 from dlproj.results.loggers import shortest
 from dlproj.results.record import read_epochs
 from dlproj.results.summary import finite
-from dlproj.settings import DataError, one_of, require, typed
+from dlproj.settings import DataError, one_line, one_of, require, typed
 from dlproj.training.trainer import TrainerConfig
 
 SPLITS = ("train", "val", "test")
@@ -70,9 +70,14 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
         confusion,
         list(trained.model.classes),
         {name: recorded[name] for name in metrics if name in recorded},
-        "; ".join([machine(), *trained.config.fallbacks()]),
-        "; ".join([trained.summary.get("machine", ""), *trained.summary.get("fallbacks", [])]),
+        _where(machine(), trained.config.fallbacks()),
+        _where(trained.summary.get("machine", ""), trained.summary.get("fallbacks")),
     )
+
+
+def _where(machine: Any, fallbacks: Any) -> str:
+    """Both in one line, whatever a damaged record holds."""
+    return one_line("; ".join(map(str, [machine, *(fallbacks if isinstance(fallbacks, list) else [])])))
 
 
 def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) -> Evaluation:
