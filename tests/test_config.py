@@ -44,7 +44,7 @@ def test_every_file_composes_and_builds(choice, composed, image_folder, tmp_path
     config.scheduler.build(optimizer, config.trainer.max_epochs, steps=100)
     assert len(config.callbacks.build(tmp_path)) >= 2
     if choice not in ("trainer=gpu", "trainer=ddp"):  # they need more than this machine and this process
-        trainer = config.trainer.build([], [], tmp_path)
+        trainer = config.trainer.build([], tmp_path)
         assert trainer.max_epochs == config.trainer.max_epochs
 
 

@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from dlproj.config import load
 from dlproj.data.imdb import IMDBDataModule
 from dlproj.models.mlp import MLPClassifier
+from dlproj.results.manifest import NAME, listed
 from dlproj.results.reference import ReferenceConfig
 from dlproj.run import best_epoch, run, train
 from dlproj.settings import ConfigurationError, DataError
@@ -328,8 +329,67 @@ def test_a_completed_run_is_left_as_it_is_and_another_one_is_not_written_over(fi
     resuming = SweepConfig(resume="here")
     assert run(replace(config, sweep=resuming), folder).git_commit == result.git_commit
     assert (folder / "metrics.csv").exists()
-    with pytest.raises(ConfigurationError, match="holds a run of other settings: resume the sweep with the ones that"):
+    with pytest.raises(ConfigurationError, match=r"holds a run with seed=0 \(now 1\): set them so"):
         run(replace(config, seed=1, sweep=resuming), folder)
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_lists_every_file_that_it_leaves(composed, tmp_path):
+    drawn = ["figures=default", "figures.gradients=true", "figures.samples=[grid,'train:0']"]
+    folder = tmp_path / "run"
+    run(composed(*QUICK, "trainer.max_epochs=1", *drawn), folder)
+    names = listed(folder)
+    events = {str(name) for name in files(folder) if str(name).startswith("events.")}
+    assert events
+    left = {name.as_posix() for name in files(folder)} - {".lock", NAME} - events
+    # Of the samples those of a text would be files of text, and what the run does not meet is not drawn.
+    assert left <= set(names)
+    assert set(names) - left <= {"events.out.tfevents.*", "figures/grid.txt", "figures/samples.txt"}
+
+
+def test_a_second_run_in_a_folder_is_refused_and_replaces_the_first_whole_where_it_may(composed, tmp_path):
+    config = composed(*QUICK, "trainer.max_epochs=1", "figures=default")
+    run(config, tmp_path)
+    (tmp_path / "checkpoints/mine.pt").write_text("mine")
+    before = files(tmp_path)
+    second = replace(config, seed=1, figures=composed(*QUICK).figures)
+    with pytest.raises(ConfigurationError, match="holds an earlier run"):
+        run(second, tmp_path)
+    assert files(tmp_path) == before
+    result = run(replace(second, overwrite=True), tmp_path, ["seed=1", "overwrite=true"])
+    assert (summary(tmp_path)["seed"], result.overrides) == (1, ["seed=1"])
+    left = {path.as_posix() for path in files(tmp_path)}
+    assert "checkpoints/mine.pt" in left
+    assert not left & {"report.html", "figures/confusion_matrix.png"}  # of the first
+    assert not [path for path in before if path.name.startswith("events.") and path in files(tmp_path)]
+    assert load(tmp_path / "config.yaml") == second
+
+
+@pytest.mark.parametrize("wrong", [["data=fmnist"], ["figures.samples=['test:360']"]])
+def test_what_is_wrong_with_the_data_leaves_an_earlier_run_as_it_was(wrong, composed, tmp_path, monkeypatch):
+    (tmp_path / "data").write_text("a file, no folder")
+    monkeypatch.setenv("DLPROJ_DATA_DIR", str(tmp_path / "data"))
+    folder = tmp_path / "run"
+    run(composed(*QUICK, "trainer.max_epochs=1"), folder)
+    before = files(folder)
+    with pytest.raises(DataError):
+        run(composed(*QUICK, *wrong, "overwrite=true"), folder)
+    assert files(folder) == before
+
+
+def test_a_folder_with_somebodys_files_can_hold_a_run_unless_it_would_overwrite_them(composed, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/my.pt").write_text("mine")
+    (tmp_path / "summary.json").write_text('{"accuracy": 1}')
+    config = composed(*QUICK, "trainer.max_epochs=1", "overwrite=true")
+    with pytest.raises(ConfigurationError, match=r"summary\.json would be overwritten, and dlproj did not write it"):
+        run(config, tmp_path)
+    (tmp_path / "summary.json").unlink()
+    run(config, tmp_path)
+    assert (tmp_path / "checkpoints/my.pt").read_text() == "mine"
 
 
 def test_two_processes_end_with_the_weights_of_one_with_twice_the_batch(composed, tmp_path):

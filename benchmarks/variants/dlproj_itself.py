@@ -32,7 +32,8 @@ def run(job: Job, pacer: Pacer) -> None:
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
     callbacks = [*config.callbacks.build(folder), Pacing(pacer, job.case.validation)]
-    trainer = config.trainer.build(callbacks, [EpochTensorBoard(folder), EpochTable(folder)], folder)
+    trainer = config.trainer.build(callbacks, folder)
+    trainer.loggers = [EpochTensorBoard(folder), EpochTable(folder)]
     trainer.fit(model, datamodule=data)
 
 

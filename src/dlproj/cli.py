@@ -31,6 +31,9 @@ Checkpoint = Annotated[
 ]
 
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files there that dlproj did not write, too.")]
+
+
 class Split(Enum):
     """A part of the data."""
 
@@ -130,6 +133,7 @@ def export(
     format: Annotated[ExportFormat, typer.Option(help="ONNX, or torch's own exported program.")] = ExportFormat.onnx,
     checkpoint: Checkpoint = None,
     output: Annotated[Path | None, typer.Option(help="The file; without it, export/model.onnx or .pt2 in RUN.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a run's model for other programs, once its outputs are found to be the model's own.
 
@@ -142,7 +146,7 @@ def export(
     from dlproj.inference.trained import open_run
     from dlproj.results.table import print_table
 
-    done = export(open_run(run, checkpoint), Format[format.value], output)
+    done = export(open_run(run, checkpoint), Format[format.value], output, overwrite)
     difference = f"{done.largest_difference:.1g} at most"
     rows = [("file", str(done.path)), ("reads", done.inputs), ("gives", done.outputs), ("differs by", difference)]
     print_table(["export", "checked"], rows)
@@ -198,6 +202,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="where the page goes", show_default=False)
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Put runs into one HTML page that needs no network, and their table into CSV and Markdown beside it.
 
@@ -214,7 +219,7 @@ def report(
     runs, damaged = find_runs(paths)
     _name_skipped(damaged, runs)
     default = paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
-    for path in write_report(runs, damaged, output or default):
+    for path in write_report(runs, damaged, output or default, overwrite):
         print(path)  # noqa: T201
 
 
@@ -354,15 +359,14 @@ def scaling(
     """
     import shlex
 
-    from dlproj.results.article import write_article
-    from dlproj.results.files import check_writable
+    from dlproj.results.article import check_folder, write_article
     from dlproj.results.table import print_table
     from dlproj.scaling.bench import measured, plan
     from dlproj.scaling.report import article, measured_table
     from dlproj.settings import whole_numbers
 
     planned = plan(settings or [], whole_numbers("--processes", processes, such_as="1,2,4"), strategies or [])
-    check_writable(output)
+    check_folder(output)
     found = measured(planned, steps, progress=sys.stderr.isatty())
     table = measured_table(found)
     print_table(table.columns, table.cells)

@@ -87,6 +87,7 @@ class Config:
     sweep: SweepConfig = field(default_factory=SweepConfig)
     name: str = MISSING  # part of the run folder's name
     seed: int = 0  # of everything random, 0 or more
+    overwrite: bool = False  # replace an earlier run in the run's folder
 
     def __post_init__(self) -> None:
         within("seed", self.seed, f"[0, {LARGEST_SEED}]")
@@ -131,7 +132,7 @@ class Config:
     def settings(self) -> dict[str, Any]:
         """All settings of the run as plain containers, with the class of each group under `schema`."""
         plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(self), enum_to_str=True)  # type: ignore[assignment]
-        del plain["sweep"]  # it is about the other runs
+        del plain["sweep"], plain["overwrite"]  # they are about other runs
         return {"schema": {group: _schema_name(group, getattr(self, group)) for group in SCHEMAS}} | plain
 
     def save(self, path: Path) -> None:

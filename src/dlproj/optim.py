@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
@@ -154,6 +154,8 @@ class AdagradConfig(OptimConfig):
 class SchedulerConfig:
     """The learning rate stays as it is."""
 
+    lengthens: ClassVar[bool] = True  # whether more epochs can follow: the rates until then do not depend on how many
+
     def check(self, learning_rate: float, max_epochs: int) -> None:
         """Raise ConfigurationError if the schedule does not go with the rate it starts from or the number of epochs."""
 
@@ -195,6 +197,8 @@ class ExponentialConfig(SchedulerConfig):
 @dataclass(slots=True)
 class CosineConfig(SchedulerConfig):
     """Rise in a straight line over the warm-up, then fall along half a cosine to the end of training, step by step."""
+
+    lengthens: ClassVar[bool] = False
 
     warmup_epochs: float = 0.0  # 0 or more, fewer than trainer.max_epochs
     final_learning_rate: float = 0.0  # 0 or more

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,19 +11,24 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dlproj.config import Config, load
 from dlproj.data.base import DataModule
+from dlproj.earlier import Earlier, check_goes_on, earlier_run
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
+from dlproj.results.files import write_whole
 from dlproj.results.inspection import Inspection
 from dlproj.results.inspector import inspectors
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
+from dlproj.results.manifest import add, check, claim, holds_run, run_files
 from dlproj.results.pictures import Pictures
 from dlproj.results.record import read_result
 from dlproj.results.summary import RunResult
-from dlproj.sweeps.records import alone_in, earlier_run
+from dlproj.settings import UserError
+from dlproj.sweeps.records import alone_in
 from dlproj.training.callbacks import Resume, checkpoint_path, diverged_at
 from dlproj.training.checkpoints import remove_leftovers
 from dlproj.training.processes import rank, run_in_processes, started_by_torchrun
@@ -40,27 +44,32 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
 
     overrides are for the record: what was typed. With resume, sweep.resume or callbacks.resume=auto, a completed run is
     left as it is, and an interrupted one goes on from its last checkpoint. Raises ConfigurationError or DataError,
-    whatever the process in which it happens.
+    whatever the process in which it happens; so it does where the folder holds another run or files that are not of
+    dlproj, unless overwrite=true lets the run go.
     """
     config.trainer.check_launch(started_by_torchrun())
     config.trainer.check_machine()
     resume = resume or config.sweep.resume is not None or config.callbacks.resume is Resume.auto
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder) if rank() == 0 else nullcontext():
-        if resume and (earlier := earlier_run(folder, config)):
-            return earlier.result
-        return _run(config, folder, overrides, _last_checkpoint(folder, resume))
+        earlier = earlier_run(folder, config) if resume and holds_run(folder) else None
+        if earlier is None:
+            check(folder, run_files(config.figures), config.overwrite)
+            return _run(config, folder, overrides, None, config.overwrite)
+        if earlier.done:
+            return earlier.done.result
+        if earlier.note and rank() == 0:
+            print(earlier.note, file=sys.stderr)  # noqa: T201
+        return _run(config, folder, overrides, _last_checkpoint(folder, earlier), True)
 
 
-def _last_checkpoint(folder: Path, resume: bool) -> Path | None:
-    """What the run goes on from. What is there otherwise is of another run, from which none must go on."""
+def _last_checkpoint(folder: Path, earlier: Earlier) -> Path | None:
+    """What the run goes on from; in a sweep, one that failed begins anew."""
     path = checkpoint_path(folder, "last")
-    if resume and path.exists():
-        remove_leftovers(path.parent)
-        return path
-    if rank() == 0:
-        shutil.rmtree(path.parent, ignore_errors=True)
-    return None
+    if not earlier.goes_on or not path.exists():
+        return None
+    remove_leftovers(path.parent)
+    return path
 
 
 def resume_run(folder: Path) -> RunResult:
@@ -68,8 +77,8 @@ def resume_run(folder: Path) -> RunResult:
     return run(load(folder / "config.yaml"), folder, read_result(folder).overrides, resume=True)
 
 
-def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path | None) -> RunResult:
-    arguments = (config, folder, overrides, resumed)
+def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path | None, replace: bool) -> RunResult:
+    arguments = (config, folder, overrides, resumed, replace)
     try:
         if config.trainer.devices == 1 or started_by_torchrun():
             return train(*arguments)
@@ -80,8 +89,17 @@ def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path |
         raise
 
 
-def train(config: Config, folder: Path, overrides: Sequence[str] = (), resumed: Path | None = None) -> RunResult:
-    """Train, test and record in this process, which may be one of several; go on from the checkpoint `resumed`."""
+def train(
+    config: Config,
+    folder: Path,
+    overrides: Sequence[str] = (),
+    resumed: Path | None = None,
+    replace: bool = False,
+) -> RunResult:
+    """Train, test and record in this process, which may be one of several; go on from the checkpoint `resumed`.
+
+    replace: whether an earlier run in the folder may go. Nothing there changes before the data is read.
+    """
     config.trainer.prepare_process()
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
@@ -89,19 +107,19 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = (), resumed: 
     torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
-    if config.figures.samples and rank() == 0:
-        _write_samples(config, folder)
-    result = _begin(config, folder, overrides, model)
+    result = _new_record(config, folder, overrides, model)
+    begin = Begin(config, result, [tensorboard, table], resumed is not None, replace)
     inspection = Inspection()
     callbacks = [
+        begin,
         *config.callbacks.build(folder),
         *inspectors(config.figures, inspection, tensorboard),
         KeepTable(table),
-        RecordEarlyEnd(config, result, table),
+        RecordEarlyEnd(config, result, table, begin),
         StopBySignal(checkpoint_path(folder, "last")),
         *([Prune(config.sweep.trial)] if config.sweep.trial.number >= 0 else []),
     ]
-    trainer = config.trainer.build(callbacks, [tensorboard, table], folder)
+    trainer = config.trainer.build(callbacks, folder)
     with Pictures(config.figures, folder, wanted=trainer.is_global_zero) as pictures:
         try:
             trainer.fit(model, datamodule=data, ckpt_path=resumed)
@@ -115,16 +133,10 @@ def train(config: Config, folder: Path, overrides: Sequence[str] = (), resumed: 
         except (KeyboardInterrupt, SystemExit) as error:
             sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
         result.status, result.stop_reason = end
-        _complete(result, config, trainer, model, data, table)
+        _complete(result, config, trainer, model, table)
         if trainer.is_global_zero:
             _leave(result, config, inspection, tensorboard, pictures)
     return result
-
-
-def _write_samples(config: Config, folder: Path) -> None:
-    from dlproj.survey.report import write_samples  # which draws: runs that do not, do not wait for its imports
-
-    write_samples(config.data, config.figures.samples, config.seed, folder / "figures")
 
 
 def _leave(
@@ -142,15 +154,16 @@ def _leave(
     tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)  # which writes all to disk
 
 
-def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
-    """The record of a run that has not ended, written so that a run killed from outside leaves one."""
-    result = RunResult(
+def _new_record(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
+    """The record of a run that has not ended."""
+    of_others = ("sweep.", "overwrite=")  # what is about the other runs
+    return RunResult(
         folder=str(folder),
         name=config.name,
         status="running",
         stop_reason="",
         seed=config.seed,
-        overrides=[one for one in overrides if not one.startswith("sweep.")],  # which are about the other runs
+        overrides=[one for one in overrides if not one.startswith(of_others)],
         monitor=config.callbacks.early_stopping.monitor,
         classes=list(model.classes),
         parameters=model.parameter_count(),
@@ -160,13 +173,72 @@ def _begin(config: Config, folder: Path, overrides: Sequence[str], model: Classi
         fallbacks=config.fallbacks(),
         git_commit=git_commit(),
     )
-    if rank() == 0:
-        for fallback in result.fallbacks:
+
+
+class Begin(Callback):
+    """Makes the folder the run's once its data is read, and writes the record of a run that has not ended.
+
+    So what is wrong with the data leaves an earlier run as it was, and a run killed from outside leaves a record.
+    """
+
+    def __init__(self, config: Config, result: RunResult, loggers: list[Logger], resumed: bool, replace: bool) -> None:
+        self.config = config
+        self.result = result
+        self.loggers = loggers  # which write into the folder as soon as the trainer has them
+        self.resumed = resumed
+        self.replace = replace
+        self.done = False
+
+    def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
+        """Called after the data's own setup, before training and again before the test."""
+        if self.done:
+            return
+        if trainer.is_global_zero:
+            self._begin(Path(self.result.folder), trainer.datamodule)  # type: ignore[attr-defined]
+        trainer.loggers = self.loggers
+        self.done = True
+
+    def _begin(self, folder: Path, data: DataModule) -> None:
+        self.result.samples = {split: len(getattr(data, split)) for split in ("train", "val", "test")}
+        self.result.input_shape = list(data.spec.shape)
+        self.result.data_fingerprint = data.fingerprint()
+        samples = _draw_samples(self.config) if self.config.figures.samples else {}
+        self._claim(folder)
+        self._record(folder)
+        for fallback in self.result.fallbacks:
             _log.warning("%s", fallback)
-        folder.mkdir(parents=True, exist_ok=True)
-        result.write()  # before what says that there is a run
-        config.save(folder / "config.yaml")
-    return result
+        for name, content in samples.items():
+            write_whole(folder / "figures" / name, content)
+
+    def takes_free_folder(self) -> bool:
+        """Have a run whose data could not be read leave its record, where there is none but of one that failed so."""
+        folder = Path(self.result.folder)
+        try:
+            failed = holds_run(folder) and read_result(folder).status == "failed"
+            worthless = failed and not checkpoint_path(folder, "last").exists()
+            claim(folder, run_files(self.config.figures), replace=self.replace and worthless)
+        except UserError:
+            return False
+        self._record(folder)
+        return True
+
+    def _record(self, folder: Path) -> None:
+        self.result.write()  # before what says that there is a run
+        self.config.save(folder / "config.yaml")
+
+    def _claim(self, folder: Path) -> None:
+        names = run_files(self.config.figures)
+        if not self.resumed:
+            claim(folder, names, self.replace)
+            return
+        check_goes_on(folder, self.result)
+        add(folder, names)
+
+
+def _draw_samples(config: Config) -> dict[str, str | bytes]:
+    from dlproj.survey.report import draw_samples  # which draws: runs that do not, do not wait for its imports
+
+    return draw_samples(config.data, config.figures.samples, config.seed)
 
 
 class RecordEarlyEnd(Callback):
@@ -176,13 +248,16 @@ class RecordEarlyEnd(Callback):
     launcher sends when another rank has ended, would then end the process before it has written anything.
     """
 
-    def __init__(self, config: Config, result: RunResult, table: EpochTable) -> None:
+    def __init__(self, config: Config, result: RunResult, table: EpochTable, begin: Begin) -> None:
         self.config = config
         self.result = result
         self.table = table
+        self.begin = begin
 
     def on_exception(self, trainer: pl.Trainer, model: pl.LightningModule, exception: BaseException) -> None:
-        """Say why, in summary.json."""
+        """Say why, in summary.json, unless the folder is another run's."""
+        if not (self.begin.done or (trainer.is_global_zero and self.begin.takes_free_folder())):
+            return
         from_outside = trainer.received_sigterm or isinstance(exception, KeyboardInterrupt | SystemExit)
         self.result.status = "interrupted" if from_outside else "failed"
         reason = f"{type(exception).__name__}: {exception}"
@@ -200,20 +275,15 @@ def _signal(trainer: pl.Trainer, error: BaseException) -> signal.Signals:
     return signal.SIGTERM if sigterm else signal.SIGINT
 
 
-def _complete(
-    result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, data: DataModule, table: EpochTable
-) -> None:
+def _complete(result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, table: EpochTable) -> None:
     watch = next(one for one in trainer.callbacks if isinstance(one, Stopwatch))  # type: ignore[attr-defined]
     _record_epochs(config, result, table)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.steps = trainer.global_step
     result.confusion_matrix = model.test_confusion_matrix
-    result.samples = {split: len(getattr(data, split)) for split in ("train", "val", "test")}
-    result.input_shape = list(data.spec.shape)
     result.seconds = watch.seconds
     result.samples_per_second = model.samples_trained / (watch.seconds - watch.validation_seconds)
     result.peak_memory_bytes, result.peak_gpu_memory_bytes = peak_memory_bytes()
-    result.data_fingerprint = data.fingerprint()
 
 
 def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None:

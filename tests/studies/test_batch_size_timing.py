@@ -31,7 +31,7 @@ def test_the_loop_ends_with_the_weights_of_a_run_of_the_same_seed(config, tmp_pa
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     trained = config.model.build(config.data.spec(), config.optim, config.scheduler)
-    config.trainer.build([], [], tmp_path).fit(trained, datamodule=data)
+    config.trainer.build([], tmp_path).fit(trained, datamodule=data)
     looped, beside = Training(config), Training(with_batch(config, 50))
     measure([beside, looped])
     assert_close(looped.model.state_dict(), trained.state_dict())

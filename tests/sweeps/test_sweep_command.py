@@ -249,3 +249,33 @@ def test_jobs_that_another_launcher_runs_land_in_one_folder_and_are_compared(typ
     folder = sweep_folder(tmp_path)
     assert [summary(folder / name)["seed"] for name in "01"] == [1, 2]
     assert out.splitlines()[-1] == str(folder.relative_to(tmp_path) / "report.html")
+
+
+def test_a_sweep_in_a_folder_with_somebodys_files_loses_none_of_them(type_in, tmp_path):
+    mine = {"s1/thesis.txt": "mine", "s2/summary.json": "{}", "s3.log": "mine", "report.csv": "mine"}
+    for name, content in mine.items():
+        (tmp_path / "w" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "w" / name).write_text(content)
+    sweep = ["hydra.sweep.dir=w", "hydra.sweep.subdir=s${seed}"]
+    code, _, err = type_in(*DIGITS, "trainer.max_epochs=1", "seed=1,2,3", *sweep)
+    assert code == 1
+    assert {name: (tmp_path / "w" / name).read_text() for name in mine} == mine
+    assert summary(tmp_path / "w/s1")["status"] == "completed"
+    overwritten = "would be overwritten, and dlproj did not write it: name another folder, or move it away"
+    assert sorted(err.splitlines()) == [
+        "error: 2 of 3 runs failed: sweep.resume=w runs what is missing",
+        f"error: job s2 (seed=2): w/s2/summary.json {overwritten}",
+        f"error: job s3 (seed=3): w/s3.log {overwritten}",
+        f"the report was not written: w/report.csv {overwritten}",
+    ]
+
+
+def test_jobs_of_a_sweep_that_would_share_a_folder_are_refused(type_in, tmp_path):
+    sweep = ["hydra.sweep.dir=w", "hydra.sweep.subdir=${model.activation}"]
+    code, _, err = type_in(*DIGITS, "trainer.max_epochs=1", "model.activation=relu,tanh", "seed=1,2", *sweep)
+    assert code == 1
+    for name in ("relu", "tanh"):
+        shared = f"w/Activation.{name} is the folder of model.activation={name} seed=1, too: set hydra.sweep.subdir to"
+        assert shared in err
+        assert summary(tmp_path / f"w/Activation.{name}")["seed"] == 1
+    assert "error: 2 of 4 runs failed: sweep.resume=w runs what is missing" in err

@@ -108,7 +108,7 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(steps, sche
         pl.seed_everything(0, verbose=False)
         data = config.data.build(0)
         model = config.model.build(data.spec, config.optim, config.scheduler)
-        trainer = config.trainer.build([*config.callbacks.build(folder), *callbacks], [], folder)
+        trainer = config.trainer.build([*config.callbacks.build(folder), *callbacks], folder)
         trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
         return state(folder)
 

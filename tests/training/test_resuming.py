@@ -1,6 +1,9 @@
 """A run that was stopped anywhere and goes on ends with the bits of one that never was."""
 
+import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +13,7 @@ from pathlib import Path
 import ctrl_c
 import pytest
 import torch
+from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from waiting import until
 
@@ -17,8 +21,8 @@ from dlproj import run as run_module
 from dlproj.models.classifier import Classifier
 from dlproj.results.loggers import EpochTable
 from dlproj.results.record import read_epochs, read_result
-from dlproj.run import run
-from dlproj.settings import DataError
+from dlproj.run import resume_run, run
+from dlproj.settings import ConfigurationError, DataError
 from dlproj.training.callbacks import checkpoint_path
 
 DIGITS = ["data=digits", "model.hidden=[16]", "model.dropout=0.3", "trainer.max_epochs=4", "trainer.progress_bar=false",
@@ -206,7 +210,7 @@ def test_a_moved_run_remembers_which_weights_were_best(composed, tmp_path, monke
 
 def test_what_another_run_left_is_not_gone_on_from(composed, tmp_path, monkeypatch):
     run(composed(*DIGITS, "figures=none", "trainer.max_epochs=1"), tmp_path)
-    config = composed(*DIGITS, "figures=none", "seed=1", "trainer.steps_per_execution=1")
+    config = composed(*DIGITS, "figures=none", "seed=1", "trainer.steps_per_execution=1", "overwrite=true")
     killed_after(3, monkeypatch, config, tmp_path)
     assert not checkpoint_path(tmp_path, "last").exists()
 
@@ -227,13 +231,126 @@ def test_what_a_kill_left_of_a_checkpoint_is_removed(composed, tmp_path):
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
-def test_a_damaged_checkpoint_is_named_with_what_to_do(composed, tmp_path):
-    config = composed(*DIGITS, "figures=none")
+def test_a_damaged_checkpoint_is_named_with_what_to_do(composed, tmp_path, monkeypatch):
+    config = composed(*DIGITS, "figures=none", "trainer.steps_per_execution=1")
+    killed_after(3, monkeypatch, config, tmp_path)
     last = checkpoint_path(tmp_path, "last")
-    last.parent.mkdir()
+    last.parent.mkdir(exist_ok=True)
     last.write_bytes(b"half")
     with pytest.raises(DataError, match=r"last\.ckpt is damaged or no checkpoint .*: delete it to begin anew"):
         run(config, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "step", "exponential", "plateau"])
+def test_a_run_that_is_made_longer_ends_as_one_that_was_meant_to_be(scheduler, composed, tmp_path, capsys):
+    short = [*DIGITS, "figures=none", f"scheduler={scheduler}", "optim=momentum", "callbacks.resume=auto"]
+    longer = composed(*short, "trainer.max_epochs=4")
+    run(composed(*short, "trainer.max_epochs=2"), tmp_path / "run")
+    result = run(longer, tmp_path / "run")
+    assert "goes on, to epoch 4 instead of 2" in capsys.readouterr().err
+    assert (result.status, result.last_epoch, result.stop_reason) == ("completed", 4, "reached max_epochs=4")
+    run(longer, tmp_path / "whole")
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("begun", "asked", "message"),
+    [
+        ([], ["trainer.max_epochs=4"], "trainer.max_epochs=2, at which its learning rate ends: begin anew, and"),
+        (["scheduler=constant"], ["trainer.max_epochs=1"], "holds a run with trainer.max_epochs=2 (now 1): set them"),
+        (
+            ["scheduler=constant"],
+            ["trainer.max_epochs=4", "optim=sgd", "seed=7"],
+            "holds a run with optim=adam (now sgd), ",
+        ),
+    ],
+)
+def test_what_a_run_cannot_go_on_with_is_named(begun, asked, message, composed, tmp_path):
+    first = [*DIGITS, "figures=none", "callbacks.resume=auto", "trainer.max_epochs=2", *begun]
+    run(composed(*first), tmp_path)
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        run(composed(*first, *asked), tmp_path)
+    assert read_result(tmp_path).last_epoch == 2
+
+
+def test_a_run_that_stopped_early_is_not_made_longer(composed, tmp_path):
+    stopping = ["callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100", "scheduler=constant"]
+    first = [*DIGITS, "figures=none", "callbacks.resume=auto", *stopping]
+    assert run(composed(*first), tmp_path).last_epoch == 2
+    with pytest.raises(ConfigurationError, match=r"ended before trainer.max_epochs=4 \(early stopping"):
+        run(composed(*first, "trainer.max_epochs=9"), tmp_path)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A tree of images of two classes, and a run on it that was killed."""
+    root = tmp_path / "images"
+    for number, (split, name) in enumerate((s, c) for s in ("train", "test") for c in ("a", "b")):
+        (root / split / name).mkdir(parents=True)
+        for image in range(8):
+            Image.new("L", (8, 8), 20 * number + 10 * image).save(root / split / name / f"{image}.png")
+    return root
+
+
+@pytest.fixture
+def interrupted_on_images(images, composed, tmp_path, monkeypatch):
+    """The folder of a run on the tree, killed in its first epoch."""
+    config = composed("data=image_folder", f"data.root={images}", "data.image_size=8", "data.val_fraction=0.25",
+                      "model.hidden=[8]", "trainer.accelerator=cpu", "trainer.progress_bar=false", "figures=none",
+                      "data.batch_size=2", "trainer.steps_per_execution=1", "trainer.max_epochs=2",
+                      "callbacks.every_n_train_steps=1")  # fmt: skip
+    killed_after(3, monkeypatch, config, tmp_path / "run")
+    assert checkpoint_path(tmp_path / "run", "last").exists()
+    return tmp_path / "run"
+
+
+def rename_a_class(images):
+    for split in ("train", "test"):
+        (images / split / "a").rename(images / split / "z")
+
+
+def add_a_class(images):
+    for split in ("train", "test"):
+        shutil.copytree(images / split / "a", images / split / "c")
+
+
+def remove_a_class(images):
+    add_a_class(images)
+    for split in ("train", "test"):
+        shutil.rmtree(images / split / "a")
+        shutil.rmtree(images / split / "b")
+        shutil.copytree(images / split / "c", images / split / "d")
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (rename_a_class, "without class z and with class a"),
+        (add_a_class, "without class c"),
+        (remove_a_class, "without class c, d and with class a, b"),
+        (lambda images: (images / "train/a/0.png").unlink(), "12 train samples (now 11)"),
+        (lambda images: shutil.copy(images / "test/a/0.png", images / "test/a/9.png"), "16 test samples (now 17)"),
+        (lambda images: shutil.copy(images / "test/a/0.png", images / "test/a/1.png"), "but not the same ones"),
+    ],
+)
+def test_a_run_goes_on_with_the_data_that_it_was_begun_on_alone(change, difference, images, interrupted_on_images):
+    before = read_result(interrupted_on_images)
+    change(images)
+    with pytest.raises(DataError, match="was begun on other data .*" + re.escape(difference)):
+        resume_run(interrupted_on_images)
+    assert read_result(interrupted_on_images) == before
+
+
+def test_a_run_on_unchanged_images_goes_on(interrupted_on_images):
+    assert resume_run(interrupted_on_images).status == "completed"
+
+
+def test_other_versions_than_a_run_was_begun_with_are_named(interrupted_on_images, caplog):
+    path = interrupted_on_images / "summary.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"versions": content["versions"] | {"torch": "1.0"}}))
+    assert resume_run(interrupted_on_images).status == "completed"
+    assert f"was begun with torch 1.0 (now {torch.__version__.split('+')[0]}" in caplog.text
 
 
 COMMAND = Path(sys.executable).with_name("dlproj")

@@ -20,7 +20,7 @@ def test_settings_reach_lightnings_trainer(tmp_path):
         deterministic=False,
         progress_bar=False,
     )
-    trainer = config.build([], [], tmp_path)
+    trainer = config.build([], tmp_path)
     assert (trainer.max_epochs, trainer.precision) == (7, "64-true")
     assert (trainer.gradient_clip_val, trainer.gradient_clip_algorithm) == (0.5, "value")
     assert trainer.accumulate_grad_batches == 3
@@ -31,7 +31,7 @@ def test_settings_reach_lightnings_trainer(tmp_path):
 
 
 def test_runs_are_deterministic_unless_told_otherwise(tmp_path):
-    TrainerConfig(accelerator=Accelerator.cpu).build([], [], tmp_path)
+    TrainerConfig(accelerator=Accelerator.cpu).build([], tmp_path)
     assert torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)
 

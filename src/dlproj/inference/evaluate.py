@@ -88,7 +88,7 @@ def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) 
     config = trained.config.trainer
     for fallback in trained.config.fallbacks():
         _log.warning("%s", fallback)
-    trainer = _trainer(config, split, progress).build([], [], trained.folder)
+    trainer = _trainer(config, split, progress).build([], trained.folder)
     data.place(trainer.strategy.root_device)
     parts = []
     for rank in range(config.data_shards()):

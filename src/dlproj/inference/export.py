@@ -22,6 +22,7 @@ from dlproj.data.files import brief
 from dlproj.data.image import ImageDataModule
 from dlproj.inference.trained import Trained
 from dlproj.models.losses import class_probabilities
+from dlproj.results.manifest import add, content_hash, refuse_foreign
 from dlproj.settings import UserError
 
 INPUT, OUTPUT, DETAILS = "input", "probabilities", "dlproj.json"
@@ -62,16 +63,21 @@ class _Whole(nn.Module):
         return class_probabilities(self.network(self.transform(stored)), self.network.activation)
 
 
-def export(trained: Trained, format: Format, output: Path | None = None) -> Exported:
+def export(trained: Trained, format: Format, output: Path | None = None, overwrite: bool = False) -> Exported:
     """Write the model to a file, by default export/model.onnx or .pt2 in the run's folder, once it is checked.
 
     The file holds one function, `probabilities` (B, classes) of `input` (B, …) for any B, which includes the scaling of
     stored pixels, and as JSON what a program must know beside it: classes, and for texts the vocabulary. Raises
-    UserError where packages are missing, or the model cannot be exported or comes out different.
+    UserError where packages are missing, the model cannot be exported or comes out different, or the file is there, not
+    written by dlproj, and overwrite is not set.
     """
-    path = output or trained.folder / "export" / f"model.{_EXTENSIONS[format]}"
+    own = f"export/model.{_EXTENSIONS[format]}"
+    path = output or trained.folder / own
+    folder, name = (path.parent, path.name) if output else (trained.folder, own)
     if path.is_dir():
         raise UserError(f"{path} is a folder: set --output to a file in it, such as {path / 'model'}")
+    if not overwrite:
+        refuse_foreign(folder, [name])
     if format is Format.onnx:
         _require_packages()
     whole = _Whole(trained).eval()
@@ -80,6 +86,7 @@ def export(trained: Trained, format: Format, output: Path | None = None) -> Expo
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(whole, trained, format, beside)
         difference = _compare(whole, _run_of(format, beside), trained.data)
+        add(folder, {name: content_hash(beside.read_bytes())})
         os.replace(beside, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({brief(error)}): set --output to another file") from error

@@ -1,7 +1,7 @@
 """Run what has not been run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlproj.data.files import brief
@@ -126,7 +126,8 @@ def _run_one(planned: PlannedRun) -> None:
     """In the process of its own. A run that did not end is begun anew."""
     make_room(planned.folder)
     overrides = [f"+experiment={planned.point.experiment}", *planned.point.overrides, *FIXED]
-    run(planned.config, planned.folder, [*overrides, f"seed={planned.config.seed}"])
+    config = replace(planned.config, overwrite=True)
+    run(config, planned.folder, [*overrides, f"seed={planned.config.seed}"])
 
 
 def _in_words(found: Run) -> str:

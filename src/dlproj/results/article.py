@@ -8,7 +8,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from dlproj.results.comparison import as_csv
-from dlproj.results.files import write_whole, writing_to
+from dlproj.results.files import check_writable
+from dlproj.results.manifest import refuse_foreign, write_files
 from dlproj.results.report import template
 from dlproj.results.style import png, svg
 
@@ -47,6 +48,12 @@ class Article:
     introduction: Sequence[str] = ()  # paragraphs
 
 
+def check_folder(folder: Path) -> None:
+    """Raise ConfigurationError where an article cannot be written, or might overwrite files that are not dlproj's."""
+    check_writable(folder)
+    refuse_foreign(folder, ["*.html", "*.png", "*.csv"])
+
+
 def write_article(article: Article, folder: Path) -> list[Path]:
     """Write the page, each figure as PNG and each table as CSV. Raises ConfigurationError where that cannot be."""
     files: dict[str, str | bytes] = {}
@@ -55,10 +62,7 @@ def write_article(article: Article, folder: Path) -> list[Path]:
         if section.table and section.table.name:
             files[f"{section.table.name}.csv"] = as_csv([dict(row) for row in section.table.rows])
     files[f"{article.name}.html"] = as_html(article)  # last: drawn as SVG, a figure loses its background
-    with writing_to(folder):
-        for name, content in files.items():
-            write_whole(folder / name, content)
-    return [folder / name for name in files]
+    return write_files(folder, files)
 
 
 def as_html(article: Article) -> str:

@@ -33,3 +33,19 @@ class FiguresConfig:
     def any_drawn(self) -> bool:
         """Whether there is anything to draw of the run, or to write a page of."""
         return any(getattr(self, choice.name) for choice in fields(self) if choice.name != "samples")
+
+    def files(self) -> list[str]:
+        """What a run may leave of them, relative to its folder."""
+        drawn = [
+            "learning_curves",
+            "confusion_matrix",
+            "per_class",
+            "gallery",
+            "most_wrong",
+            "histograms",
+            "dead_units",
+        ]
+        names = [f"{name}.png" for name in drawn if getattr(self, name)]
+        names += ["gradient_norms.png", "update_ratios.png"] if self.gradients else []
+        names += ["grid.png", "grid.txt", "samples.png", "samples.txt"] if self.samples else []
+        return [f"figures/{name}" for name in names] + ["report.html"] * self.report

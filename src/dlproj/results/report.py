@@ -8,26 +8,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from dlproj.results.comparison import Cell, as_csv, as_markdown, compare, heading, repetitions, shown, table
 from dlproj.results.comparison_page import SPREAD, comparison_page, title
-from dlproj.results.files import write_whole
+from dlproj.results.manifest import write_files
 from dlproj.results.record import Damaged, Run, read_run
 from dlproj.results.run_page import run_page
 from dlproj.settings import UserError
 
 
-def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path) -> list[Path]:
-    """Write output (.html) and beside it the table as .csv and .md. Raises UserError where that is impossible."""
+def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path, overwrite: bool = False) -> list[Path]:
+    """Write output (.html) and beside it the table as .csv and .md.
+
+    Raises UserError where that is impossible, or would overwrite files that are not dlproj's without overwrite.
+    """
     if output.suffix != ".html":
         raise UserError(f"{output} is no name for a report: give one that ends in .html")
     html = run_report(runs[0]) if len(runs) == 1 and not damaged else comparison_report(runs, damaged)
     comparison = compare(runs)
     contents = {".html": html, ".csv": as_csv(table(comparison)), ".md": _markdown(runs, damaged)}
-    paths = [output.with_suffix(suffix) for suffix in contents]
-    try:
-        for path, content in zip(paths, contents.values(), strict=True):
-            write_whole(path, content)
-    except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror}): name another place with --output") from error
-    return paths
+    files = {output.with_suffix(suffix).name: content for suffix, content in contents.items()}
+    return write_files(output.parent, files, overwrite)
 
 
 def run_report(run: Run) -> str:

@@ -66,7 +66,7 @@ def _measure(config: Config, steps: int) -> Measured:
     with TemporaryDirectory() as folder, ExitStack() as watch.counting:
         watch.counting.enter_context(live)
         model = config.model.build(data.spec, config.optim, config.scheduler)
-        trainer = config.trainer.build([watch], [], Path(folder))
+        trainer = config.trainer.build([watch], Path(folder))
         trainer.fit(model, datamodule=data)
         weights = trainer.strategy.lightning_module_state_dict()  # all must ask
     times, first = watch.times, {name: value.cpu().numpy() for name, value in weights.items() if rank() == 0}

@@ -16,8 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from dlproj.results import formats
-from dlproj.results.article import Article, Section, Table, write_article
-from dlproj.results.files import check_writable
+from dlproj.results.article import Article, Section, Table, check_folder, write_article
 from dlproj.results.table import print_table
 from dlproj.settings import require
 from dlproj.studies.parts.timing import one_thread
@@ -87,7 +86,7 @@ def _written(function: Study) -> Callable[..., None]:
 
     def command(output: Path, **settings: Any) -> None:
         folder = output / function.__name__
-        check_writable(folder)  # rather than fail once all is measured
+        check_folder(folder)  # rather than fail once all is measured
         article = function(**settings)
         for section in article.sections:
             if section.table:
@@ -109,7 +108,8 @@ def _complete(article: Article, command: str) -> Article:
 
 def _run_all(output: Path) -> None:
     """Run each with its defaults, and keep a page that leads to those that are done."""
-    check_writable(output)
+    for folder in (output, *(output / name for name in STUDIES)):
+        check_folder(folder)
     rows: list[tuple[str, str, str]] = []
     for name in STUDIES:
         began = time.perf_counter()

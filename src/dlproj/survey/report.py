@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dlproj.data.base import DataConfig
 from dlproj.data.image import ImageDataModule, pixel_counts
 from dlproj.data.imdb import IMDBConfig
-from dlproj.results.files import write_whole, writing_to
+from dlproj.results.manifest import write_files
 from dlproj.results.style import png
 from dlproj.results.table import print_table
 from dlproj.survey import figures, tables
@@ -40,17 +40,17 @@ def survey(sets: OfficialSets, name: str, places: Sequence[Place], seed: int, fo
         print_table(*table)
         print()  # noqa: T201
     files = grid(sets, seed) | samples(sets, places) | {"labels.png": _label_counts(sets)} | histogram(sets)
-    print_table(("file",), [(str(path),) for path in _write(files, folder)])
+    print_table(("file",), [(str(path),) for path in write_files(folder, _encoded(files))])
 
 
-def write_samples(config: DataConfig, wanted: Sequence[str], seed: int, folder: Path) -> None:
-    """Write what figures.samples asks for of a data set. Raises DataError for a place that does not exist."""
+def draw_samples(config: DataConfig, wanted: Sequence[str], seed: int) -> dict[str, str | bytes]:
+    """What figures.samples asks for of a data set, by file name. Raises DataError for a place that does not exist."""
     sets = read(config, seed)
     places = parse_places(text for text in wanted if text != "grid")
     check_places(places, sets)
     files = grid(sets, seed) if "grid" in wanted else {}
     texts = {} if isinstance(sets.module, ImageDataModule) or not places else {"samples.txt": _as_text(sets, places)}
-    _write(files | samples(sets, places) | texts, folder)
+    return _encoded(files | samples(sets, places) | texts)
 
 
 def grid(sets: OfficialSets, seed: int) -> Files:
@@ -105,8 +105,5 @@ def _titled(sets: OfficialSets, place: Place) -> str:
     return f"{place}\n{sets.class_name(place)}"
 
 
-def _write(files: Mapping[str, Figure | str], folder: Path) -> list[Path]:
-    with writing_to(folder):
-        for name, content in files.items():
-            write_whole(folder / name, content if isinstance(content, str) else png(content))
-    return [folder / name for name in files]
+def _encoded(files: Mapping[str, Figure | str]) -> dict[str, str | bytes]:
+    return {name: content if isinstance(content, str) else png(content) for name, content in files.items()}

@@ -1,5 +1,6 @@
 """What a sweep came to: the comparison of its runs, and the best one's command."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -8,9 +9,10 @@ from dlproj.results.comparison import best, compare, heading, shown, table
 from dlproj.results.record import find_runs
 from dlproj.results.report import write_report
 from dlproj.results.table import print_table
-from dlproj.settings import DataError
+from dlproj.settings import DataError, UserError
 from dlproj.sweeps.search import Search
 
+_log = logging.getLogger(__name__)
 _OUTCOME = ("status", "val/accuracy best", "test/accuracy", "last_epoch", "seconds")
 
 
@@ -38,4 +40,7 @@ def conclude(folder: Path) -> None:
     print_table([heading(key) for key in columns], cells)
     if found := best(comparison):
         print(f"best: {found.words}\n  {found.command}")  # noqa: T201
-    print(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0]))  # noqa: T201
+    try:
+        print(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0]))  # noqa: T201
+    except UserError as error:  # which costs no run
+        _log.warning("the report was not written: %s", error)

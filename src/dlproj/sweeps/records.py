@@ -3,17 +3,16 @@
 import fcntl
 import json
 import secrets
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dlproj.config import Config, load
+from dlproj.config import load
 from dlproj.results.comparison import WITHOUT_EFFECT, flat
-from dlproj.results.record import Run, read_result, read_run, read_settings
-from dlproj.settings import ConfigurationError, UserError, require
+from dlproj.results.record import Run, read_result, read_run
+from dlproj.settings import ConfigurationError, UserError
 
 
 @contextmanager
@@ -29,10 +28,14 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def identity(settings: dict[str, Any]) -> str:
     """The settings that decide what a run leaves, as text."""
+    return json.dumps(deciding(settings), sort_keys=True)
+
+
+def deciding(settings: dict[str, Any]) -> dict[str, Any]:
+    """Those settings by their dotted names."""
     own_data = settings["schema"]["data"] == "image_folder"  # the other data sets are the same everywhere
     ignored = WITHOUT_EFFECT - {"figures"} - ({"data.root"} if own_data else set())
-    deciding = {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
-    return json.dumps(deciding, sort_keys=True)
+    return {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
 
 
 def is_of(folder: Path, settings: dict[str, Any], wanted: str) -> bool:
@@ -52,24 +55,13 @@ def completed(folder: Path, wanted: str) -> Run | None:
         return None
 
 
-def earlier_run(folder: Path, config: Config) -> Run | None:
-    """The completed run of these settings in the folder. Raises ConfigurationError if that holds one of others."""
-    wanted = identity(config.settings())
-    if not (folder / "config.yaml").exists():
-        return None
-    message = f"{folder} holds a run of other settings: resume the sweep with the ones that it had"
-    require(is_of(folder, read_settings(folder), wanted), message)
-    return completed(folder, wanted)
-
-
 def make_room(folder: Path) -> None:
-    """Remove a run that did not end; a completed one is set aside, as it was of other settings."""
+    """Set a completed run of other settings aside; what did not end is left for the next one to replace."""
     try:
         if read_result(folder).has_ended():
             folder.rename(folder.with_name(f"{folder.name}-replaced-{secrets.token_hex(3)}"))
     except UserError:
         pass
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def log_path(folder: Path) -> Path:

@@ -9,13 +9,13 @@ from pathlib import Path
 from dlproj.config import Config
 from dlproj.data.base import DataConfig
 from dlproj.data.shared import keep
-from dlproj.results.record import read_result, read_settings, run_folders
+from dlproj.results.manifest import add, listed, refuse_foreign
+from dlproj.results.record import read_settings, run_folders
 from dlproj.settings import DataError, UserError, require
 from dlproj.sweeps.jobs import SweepJob
 from dlproj.sweeps.pool import Job, Workers, run_jobs
-from dlproj.sweeps.records import alone_in, completed, identity, log_path, make_room, why_it_died
+from dlproj.sweeps.records import alone_in, completed, identity, log_path, why_it_died
 from dlproj.sweeps.view import View
-from dlproj.training.callbacks import checkpoint_path
 
 
 class Sweep:
@@ -30,9 +30,12 @@ class Sweep:
         self._reads_ahead = reads_ahead
         self._read: DataConfig | None = None
         self._known: dict[str, list[Path]] = {}  # folders of earlier starts by what they hold
+        self._taken: dict[Path, str] = {}  # folders of this start's jobs, and those
         if resume:
             message = f"sweep.resume={folder} holds no runs of a sweep: name a folder of logs/sweeps"
             require((folder / "multirun.yaml").is_file(), message)  # logs/runs has runs, too
+            if not listed(folder):  # an older version's, which left these
+                add(folder, dict.fromkeys(["*.log", "report.html", "report.csv", "report.md"], ""))
             with suppress(DataError):
                 for run in run_folders([folder]):
                     self._known.setdefault(_held(run), []).append(run)
@@ -92,17 +95,32 @@ class Sweep:
         self, jobs: Iterable[SweepJob], by_log: dict[Path, SweepJob], note: Callable[[SweepJob], None]
     ) -> Iterator[Job]:
         for job in jobs:
-            if job.config is not None:
+            if job.config is not None and not self._is_refused(job):
                 job.run = completed(job.folder, identity(job.config.settings()))
                 job.kept = job.run is not None
-            if job.config is not None and not job.kept:
-                _prepare(job.folder)
-                if self._reads_ahead:
-                    self._read_ahead(job.config)
-                by_log[log_path(job.folder)] = job
-                yield Job(job.train, (), log_path(job.folder))
+            if job.config is None or job.kept or job.reason:
+                note(job)
                 continue
-            note(job)
+            if self._reads_ahead:
+                self._read_ahead(job.config)
+            by_log[log_path(job.folder)] = job
+            yield Job(job.train, (), log_path(job.folder))
+
+    def _is_refused(self, job: SweepJob) -> bool:
+        """Whether its folder or its log belongs to somebody else; else they are the job's from now on."""
+        folder, log = job.folder.resolve(), os.path.relpath(log_path(job.folder), self.folder)
+        if folder in self._taken:
+            job.reason = (f"{job.folder} is the folder of {self._taken[folder]}, too: set hydra.sweep.subdir to what "
+                          "tells the runs apart, or leave it out")  # fmt: skip
+            return True
+        self._taken[folder] = job.label
+        try:
+            refuse_foreign(self.folder, [log])
+        except UserError as error:
+            job.reason = str(error)
+            return True
+        add(self.folder, {log: ""})
+        return False
 
 
 def _held(folder: Path) -> str:
@@ -111,16 +129,6 @@ def _held(folder: Path) -> str:
         return identity(read_settings(folder))
     except UserError:
         return str(folder)
-
-
-def _prepare(folder: Path) -> None:
-    """Leave what an interrupted run can go on from, and nothing of any other."""
-    try:
-        goes_on = read_result(folder).status in ("running", "interrupted")
-    except UserError:
-        goes_on = False
-    if not (goes_on and checkpoint_path(folder, "last").exists()):
-        make_room(folder)
 
 
 def _judge(job: SweepJob, exit_code: int) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Timer
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from dlproj.machine import share_of_cores
@@ -238,8 +237,8 @@ class TrainerConfig:
         for message in _NOBODYS_FAULT:
             warnings.filterwarnings("ignore", message=message)
 
-    def build(self, callbacks: list[Callback], loggers: list[Logger], folder: Path) -> pl.Trainer:
-        """Lightning's Trainer."""
+    def build(self, callbacks: list[Callback], folder: Path) -> pl.Trainer:
+        """Lightning's Trainer, without loggers: some of them write as soon as they have one."""
         extra: list[Callback] = [
             StepsPerExecution(self.steps_per_execution, self.cuda_graph),
             Timer(self.max_time),
@@ -254,7 +253,7 @@ class TrainerConfig:
             num_nodes=self.num_nodes,
             strategy=self._strategy(),
             callbacks=callbacks + extra,
-            logger=loggers,
+            logger=False,
             default_root_dir=folder,
             enable_progress_bar=self.progress_bar,
             num_sanity_val_steps=0,

@@ -1,0 +1,147 @@
+"""The guard of a folder: what dlproj wrote may be replaced, and nothing else is ever lost."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from dlproj.results import manifest
+from dlproj.results.figures_config import FiguresConfig
+from dlproj.results.manifest import add, claim, discard_run, holds_run, listed, run_files, write_files
+from dlproj.settings import ConfigurationError
+
+NAMES = run_files(FiguresConfig())
+
+
+def tree(folder):
+    """All files below by name, the manifest left out."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != manifest.NAME
+    }
+
+
+def write_run(folder, names=NAMES):
+    """As a run does: the folder is claimed, then every file of it is written."""
+    claim(folder, names, replace=False)
+    for name in names:
+        path = folder / name.replace("*", "1.host.7")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("ours")
+
+
+def test_an_earlier_run_stays_unless_it_may_be_replaced(tmp_path):
+    write_run(tmp_path)
+    before = tree(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"holds an earlier run: .*dlproj resume .*overwrite=true"):
+        claim(tmp_path, NAMES, replace=False)
+    assert tree(tmp_path) == before
+
+
+def test_only_what_a_run_wrote_is_replaced(tmp_path):
+    for name in ("checkpoints/my.pt", "figures/mine.png", "thesis.txt", "metrics.csv.bak"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    mine = tree(tmp_path)
+    write_run(tmp_path)
+    claim(tmp_path, NAMES, replace=True)
+    assert tree(tmp_path) == mine
+    assert listed(tmp_path) == NAMES
+
+
+def test_a_run_leaves_no_empty_folders_of_the_replaced_one(tmp_path):
+    write_run(tmp_path)
+    discard_run(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["summary.json", "checkpoints/best.ckpt", "report.html", "events.out.tfevents.1.x"])
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_file_of_somebody_is_not_overwritten_even_where_a_run_may_be(name, replace, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigurationError, match=f"{name} would be overwritten, and dlproj did not write it"):
+        claim(tmp_path, NAMES, replace)
+    assert tree(tmp_path) == {name: b"mine"}
+
+
+def test_a_file_beside_a_run_that_had_none_of_its_name_is_not_overwritten_by_the_next(tmp_path):
+    write_run(tmp_path, run_files(FiguresConfig(report=False)))
+    (tmp_path / "report.html").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"report\.html would be overwritten"):
+        claim(tmp_path, NAMES, replace=True)
+    assert tree(tmp_path) == before
+
+
+def test_a_run_that_cannot_be_removed_whole_is_not_removed_in_part(tmp_path, monkeypatch):
+    write_run(tmp_path)
+    before = tree(tmp_path)
+    replace, calls = os.replace, []
+
+    def fails_at_the_fifth(source, target):
+        calls.append(source)
+        if len(calls) == 5:
+            raise OSError(errno.EPERM, "Operation not permitted")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails_at_the_fifth)
+    with pytest.raises(ConfigurationError, match=r"cannot be replaced .*Operation not permitted"):
+        discard_run(tmp_path)
+    assert tree(tmp_path) == before
+    assert holds_run(tmp_path)
+
+
+def test_a_run_of_a_version_without_manifests_is_known_by_its_settings(tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+    assert not holds_run(tmp_path)
+    (tmp_path / "config.yaml").write_text("schema:\n  data: digits\n")
+    assert holds_run(tmp_path)
+    (tmp_path / "config.yaml").write_text("defaults: []\n")  # somebody's, or Hydra's
+    assert not holds_run(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', '{"format": 2, "files": {"report.html": ""}}'])
+def test_a_damaged_manifest_lets_nothing_go(content, tmp_path):
+    (tmp_path / manifest.NAME).write_text(content)
+    (tmp_path / "report.html").write_text("whose?")
+    with pytest.raises(ConfigurationError, match=r"report\.html would be overwritten"):
+        write_files(tmp_path, {"report.html": "new"})
+
+
+def test_files_are_written_anew_until_somebody_changes_them(tmp_path):
+    write_files(tmp_path, {"a.html": "first", "a.csv": "1"})
+    write_files(tmp_path, {"a.html": "second", "a.csv": "2"})
+    (tmp_path / "a.csv").write_text("2, and my notes")
+    with pytest.raises(ConfigurationError, match=r"a\.csv would be overwritten"):
+        write_files(tmp_path, {"a.html": "third", "a.csv": "3"})
+    assert tree(tmp_path) == {"a.html": b"second", "a.csv": b"2, and my notes"}
+    write_files(tmp_path, {"a.html": "third", "a.csv": "3"}, overwrite=True)
+    assert tree(tmp_path) == {"a.html": b"third", "a.csv": b"3"}
+
+
+def test_links_are_somebodys_files(tmp_path):
+    (tmp_path / "summary.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigurationError, match=r"summary\.json would be overwritten"):
+        claim(tmp_path, NAMES, replace=False)
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path):
+    (tmp_path / "checkpoints").write_text("mine")
+    with pytest.raises(ConfigurationError, match="checkpoints and 1 more like it would be overwritten"):
+        claim(tmp_path, NAMES, replace=False)
+
+
+def test_what_commands_add_to_a_run_goes_with_it(tmp_path):
+    write_run(tmp_path)
+    write_files(tmp_path, {"report.csv": "a table"})
+    discard_run(tmp_path)
+    assert not Path(tmp_path, "report.csv").exists()
+
+
+def test_adding_keeps_what_was_listed(tmp_path):
+    add(tmp_path, {"a": ""})
+    add(tmp_path, {"b": "1"})
+    assert listed(tmp_path) == {"a": "", "b": "1"}
