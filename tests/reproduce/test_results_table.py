@@ -183,3 +183,15 @@ def test_a_quick_table_does_not_take_the_place_of_a_whole_one(planned, tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"--output .*file cannot be used \(.*\): name another folder"):
         check_folder(tmp_path / "file", quick=False)
+
+
+@pytest.mark.parametrize(("name", "content"), [("RESULTS.md", "# My results"), ("results.csv", "experiment,loss\n")])
+def test_a_table_of_somebody_else_is_not_overwritten(name, content, tmp_path):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigurationError, match=r"holds a RESULTS\.md or results\.csv of somebody else"):
+        check_folder(tmp_path, quick=False)
+
+
+def test_a_table_of_ours_may_be_written_anew(planned, tmp_path):
+    write(rows(planned({}, {"test/accuracy": 0.1})), "dlproj reproduce", False, tmp_path)
+    check_folder(tmp_path, quick=False)

@@ -17,6 +17,8 @@ from dlproj.results.files import write_whole
 from dlproj.settings import ConfigurationError, require
 
 COLUMNS = ("experiment", "place", "quantity", "reported", "reproduced", "difference", "claims", "time", "remark")
+_TITLE = "# Reported and reproduced"
+_HEADER = "experiment,point,place,quantity,reported,reproduced"  # of results.csv
 _WORDS = {True: "held", False: "not held", None: "not judged"}
 _QUICK = (
     f"**A quick run: at most {QUICK_EPOCHS} epochs of {QUICK_BATCHES} batches; of reviews {QUICK_REVIEW_BATCHES}, "
@@ -35,14 +37,20 @@ def write(rows: Sequence[Row], command: str, quick: bool, folder: Path) -> list[
 
 
 def check_folder(folder: Path, quick: bool) -> None:
-    """Raise ConfigurationError if it cannot be written to, or its table is worth more than a quick one."""
+    """Raise ConfigurationError if it cannot be written to, holds somebody's files, or a table worth more than ours."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = (folder / "results.csv").read_text() if (folder / "results.csv").exists() else ""
+        page, text = (_text(folder / name) for name in ("RESULTS.md", "results.csv"))
     except OSError as error:
         raise ConfigurationError(f"--output {folder} cannot be used ({brief(error)}): name another folder") from error
+    ours = page.startswith(_TITLE) == bool(page) and text.startswith(_HEADER) == bool(text)
+    require(ours, f"--output {folder} holds a RESULTS.md or results.csv of somebody else: name another folder")
     worth_more = quick and ",false," in text
     require(not worth_more, f"--output {folder} holds the table of a whole run: name another folder for a quick one")
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def cells(rows: Sequence[Row], quick: bool) -> list[list[str]]:
@@ -53,7 +61,7 @@ def cells(rows: Sequence[Row], quick: bool) -> list[list[str]]:
 
 def as_page(rows: Sequence[Row], judged: Verdicts, command: str, quick: bool) -> str:
     """RESULTS.md: where the figures come from, then a table and the claims of each suite."""
-    parts = ["# Reported and reproduced\n", _introduction(rows, judged, command, quick)]
+    parts = [f"{_TITLE}\n", _introduction(rows, judged, command, quick)]
     for suite, some in groupby(rows, lambda row: row.point.experiment.split("/")[0]):
         mine = list(some)
         document = mine[0].point.config.reference.document
