@@ -67,6 +67,7 @@ class ParallelLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what launch() needs. Raises ConfigurationError where there is no sweep to resume."""
+        from dlproj.results.manifest import holds_run
         from dlproj.settings import require
         from dlproj.sweeps.sweep import Sweep
         from dlproj.training.processes import started_by_torchrun
@@ -76,6 +77,8 @@ class ParallelLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         OmegaConf.to_object(config.sweep)  # which refuses an empty sweep.resume
         require(not started_by_torchrun(), "-m starts each run's processes itself: set trainer=ddp, without torchrun")
+        folder = config.hydra.sweep.dir
+        require(not holds_run(Path(folder)), f"{folder} holds a run, no sweep: set hydra.sweep.dir to another folder")
         self.sweep = Sweep(Path(config.hydra.sweep.dir), config.sweep.resume is not None, self.forks)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

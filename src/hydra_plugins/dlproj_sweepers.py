@@ -150,6 +150,8 @@ class OptunaSweeper(Sweeper):
 def _check_launcher(config: DictConfig) -> None:
     from dlproj.settings import require
 
+    choice = config.hydra.launcher
+    require(OmegaConf.is_dict(choice), f"hydra.launcher={choice} sets a group: write hydra/launcher={choice}")
     slurm = "Slurm" in config.hydra.launcher._target_
     message = "hydra/launcher=submitit_slurm needs Slurm's srun, which is not here: start it on a node of the cluster"
     require(not slurm or which("srun") is not None, message)

@@ -12,6 +12,10 @@ import ctrl_c
 import pytest
 from waiting import until
 
+from dlproj.results.figures_config import FiguresConfig
+from dlproj.results.manifest import add, claim, run_files
+from dlproj.settings import ConfigurationError
+
 ROOT = Path(__file__).parents[2]
 DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "figures=none"]
 
@@ -173,6 +177,7 @@ def test_a_job_that_dies_is_named_and_the_others_go_on(type_in, tmp_path):
         (["sweep.resume=nowhere"], "sweep.resume=nowhere holds no runs of a sweep: name a folder of logs/sweeps"),
         (["sweep.jobs=0"], "sweep.jobs=0 is impossible: set a value in [1, inf)"),
         (["sweep.resume="], "sweep.resume is empty: name the folder of a sweep, or leave it out"),
+        (["hydra.launcher=basic"], "hydra.launcher=basic sets a group: write hydra/launcher=basic"),
         (["sweep.resume=."], "sweep.resume=. holds no runs of a sweep: name a folder of logs/sweeps"),
         (
             ["optim.learning_rate=interval(0.1,1)"],
@@ -184,6 +189,18 @@ def test_a_sweep_that_cannot_begin_is_refused_in_one_line(overrides, message, ty
     code, _, err = type_in(*DIGITS, "seed=1,2", *overrides)
     assert (code, err) == (1, f"error: {message}\n")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_runs_and_sweeps_keep_out_of_each_others_folders(type_in, tmp_path):
+    ours = run_files(FiguresConfig())
+    add(tmp_path / "run", ours)
+    (tmp_path / "run/summary.json").touch()
+    code, _, err = type_in(*DIGITS, "seed=1,2", "hydra.sweep.dir=run")
+    assert (code, err) == (1, "error: run holds a run, no sweep: set hydra.sweep.dir to another folder\n")
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/multirun.yaml").touch()
+    with pytest.raises(ConfigurationError, match="holds a sweep, whose runs this one would hide: name another folder"):
+        claim(tmp_path / "sweep", ours, replace=True)
 
 
 SEARCH = ["hydra/sweeper=optuna", *DIGITS, "trainer.max_epochs=2", "optim.learning_rate=tag(log,interval(1e-3,0.1))"]

@@ -159,6 +159,8 @@ def claim(folder: Path, names: Names, replace: bool) -> None:
 def check(folder: Path, names: Iterable[str], replace: bool) -> None:
     """Raise ConfigurationError where claim() would."""
     shown = os.path.relpath(folder)
+    is_sweep = (folder / "multirun.yaml").exists()
+    require(not is_sweep, f"{shown} holds a sweep, whose runs this one would hide: name another folder")
     require(
         replace or not holds_run(folder),
         f"{shown} holds an earlier run: go on with it by dlproj resume {shown} or callbacks.resume=auto, name another "
