@@ -107,7 +107,7 @@ REFUSED = {
     "figures.most_wrong=-1": "figures.most_wrong=-1 is impossible: set a value in [0, inf)",
     "model.hiden=[3]": "model.hiden is no setting: did you mean model.hidden?",
     "+model.foo=3": "model.foo is no setting: the settings there are activation, batch_norm, bias_initializer",
-    "+typo=1": "typo is no setting: the settings there are callbacks, data, figures, model, name, optim, reference",
+    "+typo=1": "typo is no setting: the settings there are callbacks, data, figures, model, name, optim, overwrite",
     "modl=mlp": "modl is no setting: did you mean model?",
     "model=foo": "model=foo is no choice: set one of gru, lstm, mlp, simple_rnn",
     "optim=lion": "optim=lion is no choice: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",

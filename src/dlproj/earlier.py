@@ -1,12 +1,12 @@
 """A run that stands in a folder already: whether there is more to do, and whether it can go on."""
 
 import logging
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 from dlproj.config import Config, load
 from dlproj.results import formats
+from dlproj.results.manifest import shown_path
 from dlproj.results.record import Run, read_result
 from dlproj.results.summary import RunResult
 from dlproj.settings import DataError, UserError, require
@@ -48,13 +48,13 @@ def earlier_run(folder: Path, config: Config) -> Earlier | None:
              if key in was and key in now]  # fmt: skip
     named = ", ".join(words[:_NAMED]) + (f" and {len(words) - _NAMED} more" if len(words) > _NAMED else "")
     otherwise = "set them so, name another folder, or replace the run with overwrite=true"
-    require(config.overwrite, f"{os.path.relpath(folder)} holds a run with {named}: {otherwise}")
+    require(config.overwrite, f"{shown_path(folder)} holds a run with {named}: {otherwise}")
     return None
 
 
 def _made_longer(folder: Path, config: Config, epochs: int) -> Earlier:
     """Raises ConfigurationError unless training can go on as if it had been meant to be longer from the start."""
-    shown, end = os.path.relpath(folder), f"{_LENGTH}={epochs}"
+    shown, end = shown_path(folder), f"{_LENGTH}={epochs}"
     message = f"{shown} was trained for {end}, at which its learning rate ends: begin anew, and set scheduler=constant"
     require(config.scheduler.lengthens, f"{message} to go on later")
     result = read_result(folder)
@@ -83,12 +83,14 @@ def check_goes_on(folder: Path, now: RunResult) -> None:
     except UserError:  # the record is lost, and the checkpoint has all that training needs
         return
     if difference := _other_data(before, now):
-        raise DataError(f"{folder} was begun on other data ({difference}): bring that back, or begin anew in another "
+        raise DataError(f"{shown_path(folder)} was begun on other data ({difference}): bring that back, or begin anew in another "
                         "folder or with overwrite=true")  # fmt: skip
     changed = [f"{name} {old} (now {now.versions.get(name)})" for name, old in before.versions.items()
                if old != now.versions.get(name)]  # fmt: skip
     if changed:
-        _log.warning("%s was begun with %s: its figures may differ in the last digits", folder, ", ".join(changed))
+        _log.warning(
+            "%s was begun with %s: its figures may differ in the last digits", shown_path(folder), ", ".join(changed)
+        )
 
 
 def _other_data(before: RunResult, now: RunResult) -> str:

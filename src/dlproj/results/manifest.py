@@ -65,7 +65,7 @@ def refuse_foreign(folder: Path, names: Iterable[str]) -> None:
     ours = set(_present(folder, listed(folder)))
     foreign = sorted(path for path in _present(folder, dict.fromkeys(names, "")) if path not in ours)
     if foreign:
-        first = os.path.relpath(foreign[0])
+        first = shown_path(foreign[0])
         others = f" and {len(foreign) - 1} more like it" if len(foreign) > 1 else ""
         raise ConfigurationError(f"{first}{others} would be overwritten, and dlproj did not write it: name another "
                                  "folder, or move it away")  # fmt: skip
@@ -81,7 +81,7 @@ def _matching(folder: Path, name: str) -> list[Path]:
     if "*" in name:
         return sorted(folder.glob(name))
     path = folder / name
-    if os.path.lexists(path.parent) and not path.parent.is_dir():
+    if path.parent != folder and os.path.lexists(path.parent) and not path.parent.is_dir():
         return [path.parent]  # a file, where there should be a folder
     return [path] if os.path.lexists(path) else []
 
@@ -158,7 +158,7 @@ def claim(folder: Path, names: Names, replace: bool) -> None:
 
 def check(folder: Path, names: Iterable[str], replace: bool) -> None:
     """Raise ConfigurationError where claim() would."""
-    shown = os.path.relpath(folder)
+    shown = shown_path(folder)
     is_sweep = (folder / "multirun.yaml").exists()
     require(not is_sweep, f"{shown} holds a sweep, whose runs this one would hide: name another folder")
     require(
@@ -167,3 +167,9 @@ def check(folder: Path, names: Iterable[str], replace: bool) -> None:
         "folder, or replace it with overwrite=true",
     )
     refuse_foreign(folder, names)
+
+
+def shown_path(path: Path) -> str:
+    """The path for a message: relative if it lies below the current folder."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
