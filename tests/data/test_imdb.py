@@ -76,6 +76,12 @@ def test_reviews_come_back_as_words_with_their_targets(root):
     assert module.train.targets.dtype == torch.int64
 
 
+def test_the_byte_order_mark_of_windows_is_no_word(root):
+    path = root / "aclImdb" / "train" / "neg" / "0_5.txt"
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert not any("\ufeff" in word for word in data(root).words)
+
+
 def test_a_review_is_shown_as_the_words_that_the_model_sees(root):
     module = data(root, vocabulary_size=9, length=12)
     assert sorted(module.words[:5]) == ["br", "film", "is", "isn't", "it"]

@@ -185,7 +185,7 @@ class DataModule(pl.LightningDataModule):
         """Take from a checkpoint what fit_transform() and load() learn. Raises DataError if it is of other data."""
 
     def decode(self, paths: Sequence[Path]) -> Decoded:
-        """Image files as stored inputs (N, …). Raises DataError, naming the file, or where no images are read."""
+        """Image files as stored inputs (N, …), and what is wrong with each. Raises DataError where none are read."""
         raise DataError(f"the model reads {self.spec.kind.name}, no image files: hand in texts")
 
     def encode(self, texts: Sequence[str]) -> Tensor:

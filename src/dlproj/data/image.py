@@ -91,7 +91,7 @@ class ImageDataModule(DataModule):
         return {"scaling": self.config.scaling.name, "largest_pixel": self.largest_pixel}
 
     def decode(self, paths: Sequence[Path]) -> Decoded:
-        """Image files as uint8 (N, channels, height, width), 0 to largest_pixel. Raises DataError, naming the file."""
+        """Image files as uint8 (N, channels, height, width), 0 to largest_pixel."""
         images = decode(paths, self.spec.shape, self.background)
         if self.largest_pixel == 255:
             return images

@@ -137,7 +137,7 @@ def texts(root: Path, split: str) -> Iterator[str]:
 def _texts(files: Iterable[ReviewFile]) -> Iterator[str]:
     for file in files:
         try:
-            yield Path(file.path).read_bytes().decode()
+            yield Path(file.path).read_bytes().decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{file.path} is no readable UTF-8 text ({brief(error)}): delete the folder {NAME} and run "
                             f"again to download it, {ways_out(NAME)}") from error  # fmt: skip
