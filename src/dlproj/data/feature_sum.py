@@ -14,7 +14,7 @@ from dlproj.settings import DataError, within
 
 @dataclass(slots=True)
 class FeatureSumConfig(DataConfig):
-    """Settings of the made data; `root` is not read."""
+    """Settings of the made data."""
 
     data_seed: int = 0  # decides the samples, 0 or more; the run's own seed does not change them
     train_samples: int = 8000  # samples in the training set, before validation is taken from it, 1 or more

@@ -8,7 +8,7 @@ from pathlib import Path
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Samples
 from dlproj.data.files import damaged, data_root, ensure
-from dlproj.data.image import ImageConfig, ImageDataModule, image_spec
+from dlproj.data.image import ImageDataModule, StoredImageConfig, image_spec
 from dlproj.data.shared import shared
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -17,7 +17,7 @@ OTHERWISE = ", or data=digits, which needs no files"
 
 
 @dataclass(slots=True)
-class FMNISTConfig(ImageConfig):
+class FMNISTConfig(StoredImageConfig):
     """Settings of Fashion-MNIST, read from `<root>/FashionMNIST/raw`."""
 
     def spec(self) -> DataSpec:
@@ -32,6 +32,7 @@ class FMNISTConfig(ImageConfig):
 class FMNISTDataModule(ImageDataModule):
     """Fashion-MNIST through torchvision."""
 
+    config: FMNISTConfig
     official_sizes = (60_000, 10_000)
     background = 0
 

@@ -12,19 +12,19 @@ from dlproj.data.base import DataSpec
 from dlproj.data.batches import Samples
 from dlproj.data.decoding import EXTENSIONS, MODES, Decoded, refuse_problems
 from dlproj.data.files import brief, data_root, files_below, fixed_order, warn_left_out
-from dlproj.data.image import ImageConfig, ImageDataModule, image_spec
+from dlproj.data.image import ImageDataModule, StoredImageConfig, image_spec
 from dlproj.settings import DataError, one_line, require, within
 
 
 @dataclass(slots=True)
-class ImageFolderConfig(ImageConfig):
+class ImageFolderConfig(StoredImageConfig):
     """Settings of a tree of images; `root` is the folder that holds train/ and test/."""
 
     channels: int = 3  # 1 for grey, 3 for colour; images of the other sort are converted
     image_size: int = 32  # height and width in pixels, 1 or more; images of another size are resized
 
     def __post_init__(self) -> None:
-        ImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
+        StoredImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         require(self.channels in MODES, f"data.channels={self.channels} is impossible: set 1 (grey) or 3 (colour)")
         within("data.image_size", self.image_size, "[1, inf)")
 
