@@ -132,7 +132,7 @@ def test_root_comes_from_the_environment(cls, monkeypatch):
     assert cls(root="here").root == "here"
     monkeypatch.delenv("DLPROJ_DATA_DIR")
     assert cls().root == "data"
-    with pytest.raises(ConfigurationError, match="data.root is empty"):
+    with pytest.raises(ConfigurationError, match=r"data\.root is empty"):
         cls(root="")
 
 

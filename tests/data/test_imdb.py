@@ -1,3 +1,4 @@
+import hashlib
 import io
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -396,3 +397,13 @@ def test_real_reviews_get_the_ids_of_training(real):
     restored.load_state_dict(module.state_dict())
     written = [Path(file.path).read_text() for file in reviews.scan(Path(root) / "aclImdb", "test")[:2000]]
     assert torch.equal(restored.encode(written), module.test.inputs[:2000])
+
+
+def test_an_archive_beside_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(pooch, "retrieve", offline)
+    archive(tmp_path)
+    path = tmp_path / "aclImdb_v1.tar.gz"
+    with pytest.raises(DataError, match=f"{path} is missing, incomplete or damaged"):  # it is not Stanford's
+        data(tmp_path)
+    monkeypatch.setattr(reviews, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    assert len(data(tmp_path).test) == 8

@@ -9,7 +9,7 @@ import torch
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Samples
-from dlproj.data.files import damaged, data_root, ensure
+from dlproj.data.files import damaged, data_root, ensure, unpack_beside
 from dlproj.data.image import ImageDataModule, StoredImageConfig, image_spec
 from dlproj.data.shared import shared
 
@@ -55,7 +55,8 @@ def _checksums() -> dict[str, str]:
 def _download(folder: Path) -> None:
     from torchvision.datasets import CIFAR10
 
-    CIFAR10(folder, download=True)
+    if not unpack_beside(folder, CIFAR10.filename, CIFAR10.tgz_md5, NAME, rf"{NAME}/[^/\\]+"):
+        CIFAR10(folder, download=True)
 
 
 @shared

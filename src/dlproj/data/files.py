@@ -1,5 +1,6 @@
 """What data sets that come as files share: a download that is complete or leaves nothing, and one fixed order."""
 
+import hashlib
 import logging
 import os
 import re
@@ -154,6 +155,22 @@ def _move_into_place(made: Path, target: Path) -> None:
             if not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(file, place)
+
+
+def unpack_beside(folder: Path, archive: str, md5: str, name: str, wanted: str) -> bool:
+    """Unpack an archive that lies beside the folder, as a browser downloaded it, into the folder, if there is one.
+
+    wanted and errors are those of extract(). Raises DataError where it is not whole.
+    """
+    path = folder.parent / archive
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        whole = hashlib.file_digest(file, "md5").hexdigest() == md5
+    if not whole:
+        raise damaged(path, name)
+    extract(path, folder, wanted)
+    return True
 
 
 def extract(archive: Path, folder: Path, wanted: str) -> None:

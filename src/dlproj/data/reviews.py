@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dlproj.data.files import brief, damaged, extract, fixed_order, ways_out
+from dlproj.data.files import brief, damaged, extract, fixed_order, unpack_beside, ways_out
 from dlproj.data.shared import shared
 from dlproj.data.vocabulary import Texts, rank
 from dlproj.settings import DataError
@@ -73,11 +73,13 @@ def _targets_fit(targets: Tensor, count: int) -> bool:
 
 
 def download(folder: Path) -> None:
-    """Fetch the Stanford archive and unpack its labelled reviews into folder/aclImdb."""
+    """Unpack the reviews of the Stanford archive into folder/aclImdb; fetch it unless it lies beside the folder."""
     import pooch
 
-    archive = pooch.retrieve(URL, known_hash=f"md5:{MD5}", fname=Path(URL).name, path=folder, progressbar=True)
-    extract(Path(archive), folder, rf"{NAME}/(train|test)/({'|'.join(FOLDERS)})/[^/\\]+\.txt")
+    reviews = rf"{NAME}/(train|test)/({'|'.join(FOLDERS)})/[^/\\]+\.txt"
+    if not unpack_beside(folder, Path(URL).name, MD5, NAME, reviews):
+        archive = pooch.retrieve(URL, known_hash=f"md5:{MD5}", fname=Path(URL).name, path=folder, progressbar=True)
+        extract(Path(archive), folder, reviews)
 
 
 @shared
