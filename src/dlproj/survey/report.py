@@ -1,5 +1,6 @@
 """The survey of one data set: tables on standard output, pictures and texts in a folder."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -11,6 +12,7 @@ from dlproj.data.base import DataConfig
 from dlproj.data.image import ImageDataModule, pixel_counts
 from dlproj.data.imdb import IMDBConfig
 from dlproj.results.files import write_whole, writing_to
+from dlproj.results.fonts import in_words, take_boxed
 from dlproj.results.style import png
 from dlproj.results.table import print_table
 from dlproj.survey import figures, tables
@@ -25,6 +27,7 @@ from dlproj.survey.sets import (
     read,
 )
 
+_log = logging.getLogger(__name__)
 Files = dict[str, Figure | str]  # by file name
 
 
@@ -109,4 +112,6 @@ def _write(files: Mapping[str, Figure | str], folder: Path) -> list[Path]:
     with writing_to(folder):
         for name, content in files.items():
             write_whole(folder / name, content if isinstance(content, str) else png(content))
+    if boxed := take_boxed():
+        _log.warning("%s", in_words(boxed))
     return [folder / name for name in files]
