@@ -6,8 +6,9 @@ import torch
 from PIL import Image, features
 from torchvision.transforms import functional
 
-from dlproj.data.decoding import EXTENSIONS, decode, refuse_problems
+from dlproj.data.decoding import EXTENSIONS, decode
 from dlproj.data.digits import DigitsConfig
+from dlproj.data.files import refuse_problems
 from dlproj.data.fmnist import FMNISTConfig
 from dlproj.data.imdb import IMDBConfig
 from dlproj.settings import DataError
@@ -22,7 +23,7 @@ def saved(tmp_path, image, name="image.png", **options):
 
 def one(path, shape=(1, 4, 4), **options):
     pixels, (conversion,), problems = decode([path], shape, **options)
-    refuse_problems(problems)
+    refuse_problems(problems, "images")
     assert (pixels.shape, pixels.dtype) == ((1, *shape), torch.uint8)
     return pixels[0], conversion
 
@@ -118,9 +119,9 @@ def test_of_many_images_those_that_cannot_be_read_are_named_and_the_others_read(
     assert [number for number, problem in enumerate(problems) if problem] == [3, 300, 599]
     assert pixels[[2, 301], 0, 0, 0].tolist() == [2, 301 % 256]
     with pytest.raises(DataError, match=rf"^3 images cannot be used: {paths[3]} is damaged or no .*599.png is damaged"):
-        refuse_problems(problems)
+        refuse_problems(problems, "images")
     with pytest.raises(DataError, match=r"^7 images cannot be used: a; b; c; d; e; … and 2 more$"):
-        refuse_problems(["", *"abcdefg"])
+        refuse_problems(["", *"abcdefg"], "images")
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.jfif", "a.jpe", "a.pbm", "a.pnm", "a.apng"])
@@ -159,6 +160,13 @@ def test_formats_are_told_by_how_they_begin(content, name, tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"^{path} is {name}, which is not read"):
         one(path)
+
+
+def test_what_git_put_in_place_of_an_image_is_told(tmp_path):
+    """https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
+    (tmp_path / "a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(DataError, match=r"a\.png is a Git LFS pointer, no image: run git lfs pull$"):
+        one(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello"])

@@ -157,6 +157,27 @@ def test_a_folder_that_cannot_be_read_is_named_and_not_left_out(root, monkeypatc
         data(root)
 
 
+def test_that_other_frames_are_not_read_is_said(root, caplog):
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    frames[0].save(root / "train" / "cat" / "film.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(root / "test" / "cat" / "pages.tif", save_all=True, append_images=frames[1:])
+    data(root)
+    assert caplog.messages == ["2 images have several frames or pages: the first of each is read"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_is_not_waited_for(root):
+    os.mkfifo(root / "train" / "cat" / "pipe.png")
+    assert len(data(root).test) == 6
+
+
+def test_a_link_to_nothing_is_named(root):
+    path = root / "train" / "cat" / "gone.png"
+    path.symlink_to(root / "nowhere.png")
+    with pytest.raises(DataError, match=rf"^{path} cannot be read \(.*No such file.*\): replace or delete it$"):
+        data(root)
+
+
 def test_all_images_that_cannot_be_read_are_named_at_once(root):
     bad = [root / "train" / "cat" / "3.png", root / "test" / "dog" / "1.png"]
     for path in bad:

@@ -245,6 +245,15 @@ def test_a_review_that_is_not_utf8_is_named(root):
     assert caches(root) == []
 
 
+def test_all_reviews_that_cannot_be_read_are_named_at_once(root):
+    paths = [root / "aclImdb" / "train" / folder / "3_5.txt" for folder in ("neg", "pos")]
+    for path in paths:
+        path.write_bytes("größer".encode("utf-16"))
+    with pytest.raises(DataError, match="^2 reviews cannot be used: .*: delete the folder aclImdb and run") as caught:
+        data(root)
+    assert all(f"{path} is no readable UTF-8 text (" in str(caught.value) for path in paths)
+
+
 def test_other_files_are_no_reviews(root):
     before = data(root)
     (root / "aclImdb" / "train" / "neg" / "._0_5.txt").write_bytes(b"\xff\xfe")

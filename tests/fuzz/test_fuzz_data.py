@@ -18,8 +18,8 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 
 from dlproj.data import cifar10, fmnist
-from dlproj.data.decoding import decode, refuse_problems
-from dlproj.data.files import extract
+from dlproj.data.decoding import decode
+from dlproj.data.files import extract, refuse_problems
 from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.data.imdb import IMDBConfig
 from dlproj.data.reviews import read_reviews
@@ -225,7 +225,7 @@ def image(kind, mode="RGB", **options):
 
 def decoded(path):
     images = decode([path], (3, 4, 4))
-    refuse_problems(images.problems)
+    refuse_problems(images.problems, "images")
     return images
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -40,7 +40,7 @@ _NOT_READ = {
     "SVG": rb"\s*(<\?xml[^>]*>\s*)?(<!--.{,500}?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg",
 }
 MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels of 8 bits
-_NAMED = 5  # problems in a message
+FIRST_FRAME = "first frame"  # in the conversion of an image of several
 _FILES_A_TASK = 256  # one task a file would cost more than the decoding of a small image
 _ORIENTATION = 0x0112  # the EXIF entry that says how a camera was held; 1 is upright
 _NAMES = {"L": "grey", "P": "palette", "F": "float grey", "1": "black and white", "I": "32-bit grey"}
@@ -53,15 +53,6 @@ class Decoded(NamedTuple):
     pixels: Tensor  # uint8 (N, channels, height, width)
     conversions: list[str]  # of each file, what it holds where it had to be converted, else ""
     problems: list[str]  # of each file, why it could not be read, else ""
-
-
-def refuse_problems(problems: Iterable[str]) -> None:
-    """Raise DataError, naming the files that could not be read, if there are any."""
-    found = [problem for problem in problems if problem]
-    if found:
-        count = f"{len(found)} images cannot be used: " if len(found) > 1 else ""
-        more = f"; … and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        raise DataError(count + "; ".join(found[:_NAMED]) + more)
 
 
 @shared
@@ -143,6 +134,8 @@ def _what_is_wrong(content: bytes) -> str:
     for name, beginning in _NOT_READ.items():
         if re.match(beginning, content[:4096], re.DOTALL):
             return f"is {name}, which is not read: convert it to PNG or JPEG"
+    if content.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, no image: run git lfs pull"
     return "is damaged or no image: replace or delete it"
 
 
@@ -150,7 +143,7 @@ def _peculiarities(image: "Image") -> str:
     found = {
         "turned": _orientation(image) != 1,
         "transparent": _has_transparency(image),
-        "first frame": getattr(image, "is_animated", False),
+        FIRST_FRAME: getattr(image, "is_animated", False),
     }
     return "".join(f" {name}" for name, present in found.items() if present)
 

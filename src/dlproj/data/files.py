@@ -7,7 +7,7 @@ import re
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from dlproj.settings import DataError, one_line
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _NAMED = 3  # of the files left out
+_PROBLEMS = 5  # in a message
 
 # What torchvision, pooch, urllib, requests and the archive readers raise; requests' errors are OSErrors.
 _DOWNLOAD_ERRORS = (OSError, RuntimeError, ValueError, EOFError, HTTPException, tarfile.TarError, zlib.error)
@@ -79,7 +80,7 @@ def _walk(folder: Path, above: list[tuple[int, int]]) -> Iterator[Path]:
                 continue
             if entry.is_dir():
                 yield from _walk(folder / entry.name, [*above, here])
-            else:
+            elif entry.is_file() or entry.is_symlink():  # no pipe, which could be waited for without end
                 yield folder / entry.name
 
 
@@ -101,6 +102,15 @@ def _by_extension(paths: Sequence[Path]) -> str:
     kinds = [f"{count} {kind}" for kind, count in counts[:_NAMED]] + ["…"] * (len(counts) > _NAMED)
     names = [*map(str, paths[:_NAMED]), *["…"] * (len(paths) > _NAMED)]
     return f"{', '.join(kinds)}: {', '.join(names)}"
+
+
+def refuse_problems(problems: Iterable[str], what: str, advice: str = "") -> None:
+    """Raise DataError, naming the files that cannot be read, if there are any: a problem each, "" for none."""
+    found = [problem for problem in problems if problem]
+    if found:
+        count = f"{len(found)} {what} cannot be used: " if len(found) > 1 else ""
+        more = f"; … and {len(found) - _PROBLEMS} more" if len(found) > _PROBLEMS else ""
+        raise DataError(count + "; ".join(found[:_PROBLEMS]) + more + advice)
 
 
 def ensure(

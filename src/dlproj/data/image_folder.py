@@ -1,5 +1,6 @@
 """A tree of image files of one's own: train/CLASS/* and test/CLASS/*."""
 
+import logging
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ import torch
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Samples
-from dlproj.data.decoding import EXTENSIONS, MODES, Decoded, refuse_problems
-from dlproj.data.files import brief, data_root, files_below, fixed_order, warn_left_out
+from dlproj.data.decoding import EXTENSIONS, FIRST_FRAME, MODES, Decoded
+from dlproj.data.files import brief, data_root, files_below, fixed_order, refuse_problems, warn_left_out
 from dlproj.data.image import ImageDataModule, StoredImageConfig, image_spec
 from dlproj.settings import DataError, one_line, require, within
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -66,7 +69,9 @@ class ImageFolderDataModule(ImageDataModule):
         splits, self._listed = self._listed or self._list(), None
         train, test = fixed_order(splits[0].images), splits[1].images
         decoded = [self.decode([path for path, _ in images]) for images in (train, test)]
-        refuse_problems(problem for one in decoded for problem in one.problems)
+        refuse_problems((problem for one in decoded for problem in one.problems), "images")
+        if several := sum(FIRST_FRAME in conversion for one in decoded for conversion in one.conversions):
+            _log.warning("%d images have several frames or pages: the first of each is read", several)
         return _samples(decoded[0], train), _samples(decoded[1], test)
 
     def _list(self) -> "list[_Split]":
