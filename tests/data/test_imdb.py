@@ -249,7 +249,7 @@ def test_all_reviews_that_cannot_be_read_are_named_at_once(root):
     paths = [root / "aclImdb" / "train" / folder / "3_5.txt" for folder in ("neg", "pos")]
     for path in paths:
         path.write_bytes("größer".encode("utf-16"))
-    with pytest.raises(DataError, match="^2 reviews cannot be used: .*: delete the folder aclImdb and run") as caught:
+    with pytest.raises(DataError, match=r"^2 reviews cannot be used: .*: delete the folder aclImdb and run") as caught:
         data(root)
     assert all(f"{path} is no readable UTF-8 text (" in str(caught.value) for path in paths)
 

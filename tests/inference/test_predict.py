@@ -205,7 +205,9 @@ def test_a_misspelt_file_is_no_text(argument, tmp_path, monkeypatch):
         read_inputs(Kind.sequence, ["a good film", argument])
 
 
-@pytest.mark.parametrize("text", ["great", "good and/or bad film", "I liked it... txt", "0.5,0.5", "film.", "10 / 10"])
+@pytest.mark.parametrize(
+    "text", ["great", "good and/or bad film", "I liked it... txt", "0.5,0.5", "film.", "10 / 10", "10/10"]
+)
 def test_a_text_is_no_file(text):
     assert [item.content for item in read_inputs(Kind.sequence, [text])] == [text]
 

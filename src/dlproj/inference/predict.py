@@ -99,9 +99,10 @@ def read_inputs(kind: Kind, arguments: Sequence[str], by_line: bool = False, rep
     """
     if not arguments and (sys.stdin is None or sys.stdin.isatty()):
         raise UserError(f"nothing to predict: name {_wanted(kind)}")
+    arguments = arguments or ["-"]
     for argument in arguments:
         _check_argument(kind, argument)
-    return _items(kind, arguments or ["-"], by_line, report)
+    return _items(kind, arguments, by_line, report)
 
 
 def _wanted(kind: Kind) -> str:
@@ -135,8 +136,8 @@ def _exists(argument: str) -> bool:
 
 
 def _looks_like_a_file(argument: str) -> bool:
-    in_a_folder = "/" in argument and not re.search(r"\s", argument)
-    return in_a_folder or argument.lower().endswith((*EXTENSIONS, *_TEXT_EXTENSIONS, *_OTHER_EXTENSIONS))
+    in_a_folder = "/" in argument and re.fullmatch(r"\S*[^\W\d]\S*", argument)  # but 10/10 is a verdict
+    return bool(in_a_folder) or argument.lower().endswith((*EXTENSIONS, *_TEXT_EXTENSIONS, *_OTHER_EXTENSIONS))
 
 
 def _is_unicode(text: str) -> bool:
