@@ -66,11 +66,13 @@ class ImageFolderDataModule(ImageDataModule):
 
         Raises DataError, naming the files that cannot be read.
         """
+        first = self._listed is not None  # of several processes, the one that says what there is to say
         splits, self._listed = self._listed or self._list(), None
         train, test = fixed_order(splits[0].images), splits[1].images
         decoded = [self.decode([path for path, _ in images]) for images in (train, test)]
         refuse_problems((problem for one in decoded for problem in one.problems), "images")
-        if several := sum(FIRST_FRAME in conversion for one in decoded for conversion in one.conversions):
+        several = sum(FIRST_FRAME in conversion for one in decoded for conversion in one.conversions)
+        if first and several:
             _log.warning("%d images have several frames or pages: the first of each is read", several)
         return _samples(decoded[0], train), _samples(decoded[1], test)
 
