@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image, features
+from PIL import Image, PngImagePlugin, features
 from torchvision.transforms import functional
 
 from dlproj.data.decoding import EXTENSIONS, decode
@@ -160,6 +160,16 @@ def test_formats_are_told_by_how_they_begin(content, name, tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"^{path} is {name}, which is not read"):
         one(path)
+
+
+def test_a_long_note_beside_a_sound_image_does_no_harm(tmp_path):
+    """Pillow by itself: "Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK"."""
+    note = PngImagePlugin.PngInfo()
+    note.add_text("history", "edited " * 300_000, zip=True)
+    path = saved(tmp_path, Image.new("L", (4, 4), 7), pnginfo=note)
+    with pytest.raises(ValueError, match="MAX_TEXT_CHUNK"), Image.open(path) as image:
+        image.load()
+    assert (one(path)[0] == 7).all()
 
 
 def test_what_git_put_in_place_of_an_image_is_told(tmp_path):

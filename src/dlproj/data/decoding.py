@@ -75,13 +75,21 @@ def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255)
 
 @contextmanager
 def _only_errors() -> Iterator[None]:
-    """Silence Pillow's warnings about what it reads all the same, but for images too large to be meant."""
-    from PIL import Image
+    """Silence Pillow's warnings about what it reads all the same, but for images too large to be meant.
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+    A sound PNG may have a longer note than Pillow's 1 MB; more than 64 MB of them it refuses in any case.
+    """
+    from PIL import Image, PngImagePlugin
+
+    usual = PngImagePlugin.MAX_TEXT_CHUNK
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        PngImagePlugin.MAX_TEXT_CHUNK = usual
 
 
 def form(size: tuple[int, int], mode: str) -> str:
