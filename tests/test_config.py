@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
@@ -90,6 +91,27 @@ def test_saved_settings_can_be_read_where_the_data_is_not(composed, image_folder
     assert load(tmp_path / "config.yaml") == config
 
 
+@pytest.mark.parametrize("data", ["digits", "feature_sum"])
+def test_no_folder_is_needed_or_kept_for_data_without_files(data, composed, monkeypatch):
+    monkeypatch.setenv("DLPROJ_DATA_DIR", "/somewhere")
+    assert "root" not in composed(f"data={data}").settings()["data"]
+    assert not hasattr(data_config(data, []), "root")
+    assert data_config("imdb", []).root == "/somewhere"
+
+
+def test_settings_that_older_versions_wrote_are_read_whatever_has_no_effect(composed, tmp_path):
+    config = composed("data=digits", "model.hidden=[]", "data.val=test")
+    old = config.settings()
+    old["data"] |= {"root": "/somewhere", "val_fraction": 0.3}
+    old["model"]["dropout"] = 0.5
+    old["callbacks"]["early_stopping"]["min_delta"] = 0.1
+    old["trainer"] |= {"pipeline_schedule": "gpipe", "gradient_clip_algorithm": "value"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
+    found = load(tmp_path / "config.yaml")
+    assert (found.data.val_fraction, found.model.dropout) == (0.3, 0.5)
+    assert not hasattr(found.data, "root")
+
+
 @pytest.mark.parametrize("content", ["", "a: [", "seed: 1", "schema: {data: nope}", "schema: {data: digits}\nseed: x"])
 def test_damaged_settings_are_refused_with_the_name_of_the_file(content, tmp_path):
     (tmp_path / "config.yaml").write_text(content)
@@ -164,6 +186,17 @@ REFUSED = {
     f"trainer.max_epochs={'9' * 20}": "trainer.max_epochs is impossible: set a value in [1, inf) that fits 64 bits",
     "seed=-1": "seed=-1 is impossible: set a value in [0, 4294967295]",
     "data=image_folder data.root=/nowhere": "/nowhere/train cannot be read",
+    "data=feature_sum data.root=wine.csv": "data.root is not read: this data needs no files; leave it out",
+    "data=digits +data.root=wine.csv": "data.root is not read: this data needs no files; leave it out",
+    "data=digits ++data.root=wine.csv": "data.root is not read: this data needs no files; leave it out",
+    "data.root=": "data.root is empty: set the folder that holds the data sets",
+    "data=imdb model=lstm data.root=": "data.root is empty: set the folder that holds the data sets",
+    "data.val=test data.val_fraction=0.2": "data.val_fraction=0.2 is not read with data.val=test: set data.val=last",
+    "callbacks.early_stopping.min_delta=0.1": "callbacks.early_stopping.min_delta=0.1 is not read without a patience",
+    "trainer.gradient_clip_algorithm=value": "trainer.gradient_clip_algorithm=value needs a bound: set trainer.grad",
+    "trainer.pipeline_schedule=gpipe": "trainer.pipeline_schedule=gpipe is of trainer=pipeline: choose that or leave",
+    "model.hidden=[] model.dropout=0.1": "model.dropout is of hidden layers, model.hidden=[] has none: leave it out",
+    "model.hidden=[] model.batch_norm=true model.activation=tanh": "model.activation and model.batch_norm is of hidden",
 }
 
 
@@ -239,9 +272,26 @@ def test_the_data_alone_is_set_as_on_the_command_line():
         ("length=a'b", "length=a'b cannot be read: write SETTING=VALUE"),
         ("length=null", "data.length: .*it cannot be null; set a value"),
         ("model.hidden=[3]", "data.model.hidden is no setting: the settings there are batch_size, "),
+        ("root=''", "data.root is empty: set the folder that holds the data sets"),
     ],
 )
 def test_a_mistake_in_the_data_alone_is_refused(override, message):
     with pytest.raises(ConfigurationError, match=f"^{message}") as caught:
         data_config("imdb", [override])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        (
+            "digits",
+            ["root=/x"],
+            "data.root is not read: this data needs no files; leave it out, or make another choice",
+        ),
+        ("feature_sum", ["val=test", "val_fraction=0.5"], "data.val_fraction=0.5 is not read with data.val=test"),
+    ],
+)
+def test_what_has_no_effect_on_the_data_alone_is_refused(name, overrides, message):
+    with pytest.raises(ConfigurationError, match=f"^{message}"):
+        data_config(name, overrides)

@@ -159,6 +159,12 @@ def test_a_point_has_the_documents_settings_and_figure(name, all_points):
     assert type(config.scheduler) is SchedulerConfig
 
 
+def test_no_experiment_sets_what_has_no_effect(all_points):
+    for found in all_points.values():
+        for point in found:
+            point.config.check_read()
+
+
 def test_keras_settings_are_those_of_keras(all_points):
     for name, (point, *_) in all_points.items():
         if name.startswith(("lab2", "lab4")):

@@ -109,10 +109,12 @@ def predict(
     Images may be of any size and mode: they are converted to what the model reads, which is said on standard error.
     Texts come as arguments, from files or from standard input, where blank lines are left out.
 
+    What cannot be read is named on standard error, the rest is predicted, and the exit code is 1.
+
     Examples: `dlproj predict logs/runs/… photos/ --format csv > classes.csv`,
     `echo "what a film" | dlproj predict logs/runs/…`
     """
-    from dlproj.inference.output import WRITERS, Conversions, say
+    from dlproj.inference.output import Conversions, name_left_out, say, write
     from dlproj.inference.predict import predict, read_inputs
     from dlproj.inference.trained import open_run
 
@@ -120,11 +122,13 @@ def predict(
     for fallback in trained.fallbacks():
         say(fallback)
     top = min(top, len(trained.model.classes))
-    conversions = Conversions(trained)
-    predictions = predict(trained, read_inputs(trained.data.spec.kind, inputs or [], lines), top, batch_size)
-    WRITERS[format.value](conversions.count(predictions), trained, top)
+    conversions, left_out = Conversions(trained), list[str]()
+    items = read_inputs(trained.data.spec.kind, inputs or [], lines, left_out.append)
+    predictions = predict(trained, items, top, batch_size, left_out.append)
+    write(conversions.count(predictions), format.value, trained, top)
     if note := conversions.note():
         say(note)
+    name_left_out(left_out, conversions.predicted)
 
 
 @app.command()

@@ -125,6 +125,14 @@ class Config:
             message = "figures.gradients=true looks at layers that a pipeline has in other processes: set it to false"
             require(not self.figures.gradients, message)
 
+    def check_read(self) -> None:
+        """Raise ConfigurationError for a setting that has no effect beside the others.
+
+        The runs that load() reads may have been made with some.
+        """
+        for group in (self.data, self.model, self.callbacks, self.trainer):
+            group.check_read()
+
     def fallbacks(self) -> list[str]:
         """What this machine computes in another precision than trainer.precision, which it lacks; one line each."""
         return [] if self.trainer.uses_gpu() else self.model.fallbacks(self.trainer.precision)
@@ -150,6 +158,8 @@ def load(path: Path) -> Config:
         base = OmegaConf.structured(Config)
         for group, name in content.pop("schema").items():
             base[group] = OmegaConf.structured(SCHEMAS[group][name])
+        if "root" not in base.data:  # which older versions gave all data sets
+            content.data.pop("root", None)
         return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
@@ -162,7 +172,9 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
     """
     one_of("data", name, tuple(SCHEMAS["data"]))
     values = dict(map(data_setting, overrides))
-    return typed(SCHEMAS["data"][name], values, "data")
+    config: DataConfig = typed(SCHEMAS["data"][name], values, "data")
+    config.check_read()
+    return config
 
 
 def data_setting(text: str) -> tuple[str, Any]:
@@ -193,6 +205,7 @@ def register() -> None:
 def checked(composed: DictConfig) -> Config:
     """The typed settings of what Hydra composed, for data that is there. Raises ConfigurationError or DataError."""
     config = typed_config(composed)
+    config.check_read()
     config.model.check_data(config.data.spec())
     return config
 

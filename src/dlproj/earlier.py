@@ -78,19 +78,18 @@ def check_goes_on(folder: Path, now: RunResult) -> None:
 
     Another version of the packages is told: the weights will not be the bits of a run that was never interrupted.
     """
+    shown = shown_path(folder)
     try:
         before = read_result(folder)
     except UserError:  # the record is lost, and the checkpoint has all that training needs
         return
     if difference := _other_data(before, now):
-        raise DataError(f"{shown_path(folder)} was begun on other data ({difference}): bring that back, or begin anew in another "
+        raise DataError(f"{shown} was begun on other data ({difference}): bring that back, or begin anew in another "
                         "folder or with overwrite=true")  # fmt: skip
     changed = [f"{name} {old} (now {now.versions.get(name)})" for name, old in before.versions.items()
                if old != now.versions.get(name)]  # fmt: skip
     if changed:
-        _log.warning(
-            "%s was begun with %s: its figures may differ in the last digits", shown_path(folder), ", ".join(changed)
-        )
+        _log.warning("%s was begun with %s: its figures may differ in the last digits", shown, ", ".join(changed))
 
 
 def _other_data(before: RunResult, now: RunResult) -> str:

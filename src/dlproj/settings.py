@@ -76,6 +76,8 @@ def better(metric: str) -> Literal["min", "max"]:
 
 def no_setting(prefix: str, key: str, cls: type) -> str:
     """Words for a misspelt key below `prefix` (`model.`), pointing to the nearest setting of cls or to all of them."""
+    if why := getattr(cls, "not_read", {}).get(key):
+        return f"{prefix}{key} is not read: {why}; leave it out, or make another choice"
     known = [field.name for field in fields(cls)]
     near = get_close_matches(key, known, n=1)
     every = f"the settings there are {', '.join(sorted(known))}" if known else "this choice has no settings"

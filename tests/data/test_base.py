@@ -11,6 +11,10 @@ from omegaconf import OmegaConf
 
 from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind, ValidationSplit
 from dlproj.data.batches import Samples, Shard
+from dlproj.data.cifar10 import CIFAR10Config
+from dlproj.data.fmnist import FMNISTConfig
+from dlproj.data.image_folder import ImageFolderConfig
+from dlproj.data.imdb import IMDBConfig
 from dlproj.settings import ConfigurationError, DataError
 
 
@@ -113,7 +117,6 @@ def test_too_few_samples_end_in_one_line():
         ({"eval_batch_size": 0}, "data.eval_batch_size=0 is impossible"),
         ({"val_fraction": 0.0}, "data.val_fraction=0.0 is impossible"),
         ({"val_fraction": 1.0}, "data.val_fraction=1.0 is impossible"),
-        ({"root": ""}, "data.root is empty"),
     ],
 )
 def test_impossible_settings(settings, message):
@@ -121,13 +124,16 @@ def test_impossible_settings(settings, message):
         NumbersConfig(**settings)
 
 
-def test_root_comes_from_the_environment(monkeypatch):
+@pytest.mark.parametrize("cls", [FMNISTConfig, CIFAR10Config, ImageFolderConfig, IMDBConfig])
+def test_root_comes_from_the_environment(cls, monkeypatch):
     monkeypatch.setenv("DLPROJ_DATA_DIR", "/somewhere")
-    assert NumbersConfig().root == "/somewhere"
-    assert OmegaConf.structured(NumbersConfig).root == "/somewhere"
-    assert NumbersConfig(root="here").root == "here"
+    assert cls().root == "/somewhere"
+    assert OmegaConf.structured(cls).root == "/somewhere"
+    assert cls(root="here").root == "here"
     monkeypatch.delenv("DLPROJ_DATA_DIR")
-    assert NumbersConfig().root == "data"
+    assert cls().root == "data"
+    with pytest.raises(ConfigurationError, match=r"data\.root is empty"):
+        cls(root="")
 
 
 def test_slow_imports_wait_until_they_are_needed():

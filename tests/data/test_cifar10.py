@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+import tarfile
 from io import BytesIO
 from urllib.error import URLError
 
@@ -140,3 +141,31 @@ def test_the_real_images(real):
     module = data(real("cifar-10-batches-py"))
     assert len(module.train) + len(module.val) == 50_000
     assert module.test.targets.bincount().tolist() == [1000] * 10
+
+
+@pytest.fixture
+def archive(tmp_path, tiny, network, monkeypatch):
+    """A root in which the archive lies as a browser downloaded it."""
+    network(offline)
+    path = tmp_path / CIFAR10.filename
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files().items():
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(content)
+            tar.addfile(member, BytesIO(content))
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(path.read_bytes()).hexdigest())
+    return path
+
+
+def test_an_archive_beside_is_unpacked_and_kept(archive, left_over):
+    module = data(archive.parent)
+    assert len(module.test) == len(TEST)
+    assert archive.is_file()
+    assert left_over(archive.parent) == []
+
+
+def test_a_damaged_archive_is_named(archive, left_over):
+    archive.write_bytes(archive.read_bytes()[:-9])
+    with pytest.raises(DataError, match=f"{archive} is missing, incomplete or damaged: delete it and run again"):
+        data(archive.parent)
+    assert left_over(archive.parent) == []

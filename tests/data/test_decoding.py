@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin, features
 from torchvision.transforms import functional
 
-from dlproj.data.decoding import decode
+from dlproj.data.decoding import EXTENSIONS, decode
 from dlproj.data.digits import DigitsConfig
+from dlproj.data.files import refuse_problems
 from dlproj.data.fmnist import FMNISTConfig
 from dlproj.data.imdb import IMDBConfig
 from dlproj.settings import DataError
@@ -21,7 +22,8 @@ def saved(tmp_path, image, name="image.png", **options):
 
 
 def one(path, shape=(1, 4, 4), **options):
-    pixels, (conversion,) = decode([path], shape, **options)
+    pixels, (conversion,), problems = decode([path], shape, **options)
+    refuse_problems(problems, "images")
     assert (pixels.shape, pixels.dtype) == ((1, *shape), torch.uint8)
     return pixels[0], conversion
 
@@ -104,9 +106,77 @@ def test_of_an_animation_the_first_frame_counts(tmp_path):
 
 def test_many_images_stay_in_order(tmp_path):
     paths = [saved(tmp_path, Image.new("L", (2, 2), level), f"{level}.png") for level in range(256)]
-    pixels, conversions = decode(paths * 3, (1, 2, 2))
+    pixels, conversions, problems = decode(paths * 3, (1, 2, 2))
     assert pixels[:, 0, 0, 0].tolist() == list(range(256)) * 3
-    assert set(conversions) == {""}
+    assert set(conversions) == set(problems) == {""}
+
+
+def test_of_many_images_those_that_cannot_be_read_are_named_and_the_others_read(tmp_path):
+    paths = [saved(tmp_path, Image.new("L", (2, 2), level % 256), f"{level:03}.png") for level in range(600)]
+    for number in (3, 300, 599):
+        paths[number].write_text("no image")
+    pixels, _, problems = decode(paths, (1, 2, 2))
+    assert [number for number, problem in enumerate(problems) if problem] == [3, 300, 599]
+    assert pixels[[2, 301], 0, 0, 0].tolist() == [2, 301 % 256]
+    with pytest.raises(DataError, match=rf"^3 images cannot be used: {paths[3]} is damaged or no .*599.png is damaged"):
+        refuse_problems(problems, "images")
+    with pytest.raises(DataError, match=r"^7 images cannot be used: a; b; c; d; e; … and 2 more$"):
+        refuse_problems(["", *"abcdefg"], "images")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.jfif", "a.jpe", "a.pbm", "a.pnm", "a.apng"])
+def test_every_extension_is_of_a_format_that_is_read(name, tmp_path):
+    assert name.endswith(EXTENSIONS)
+    formats = {"a.jfif": "JPEG", "a.apng": "PNG", "a.pbm": "PPM"}
+    image = Image.new("1" if name == "a.pbm" else "L", (4, 4), 255)
+    assert (one(saved(tmp_path, image, name, format=formats.get(name)))[0] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [("AVIF", "AVIF"), ("JPEG2000", "JPEG 2000"), ("PDF", "PDF"), ("ICO", "an icon"), ("EPS", "PostScript")],
+)
+def test_what_is_not_read_is_not_called_damaged(format, name, tmp_path):
+    """Written by Pillow, whatever it is called."""
+    if format == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow writes no AVIF")
+    path = saved(tmp_path, Image.new("RGB", (16, 16)), "photo.jpg", format=format)
+    with pytest.raises(DataError, match=f"^{path} is {name}, which is not read: convert it to PNG or JPEG$"):
+        one(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heic", "HEIC"),  # ISO/IEC 23008-12
+        (b"\0\0\0\x1cftypavif\0\0\0\0mif1avif", "AVIF"),
+        (b"\xff\x0a\x10", "JPEG XL"),  # ISO/IEC 18181-2
+        (b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b"8BPS\0\x01", "a Photoshop file"),
+    ],
+)
+def test_formats_are_told_by_how_they_begin(content, name, tmp_path):
+    path = tmp_path / "photo.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"^{path} is {name}, which is not read"):
+        one(path)
+
+
+def test_a_long_note_beside_a_sound_image_does_no_harm(tmp_path):
+    """Pillow by itself: "Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK"."""
+    note = PngImagePlugin.PngInfo()
+    note.add_text("history", "edited " * 300_000, zip=True)
+    path = saved(tmp_path, Image.new("L", (4, 4), 7), pnginfo=note)
+    with pytest.raises(ValueError, match="MAX_TEXT_CHUNK"), Image.open(path) as image:
+        image.load()
+    assert (one(path)[0] == 7).all()
+
+
+def test_what_git_put_in_place_of_an_image_is_told(tmp_path):
+    """https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
+    (tmp_path / "a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(DataError, match=r"a\.png is a Git LFS pointer, no image: run git lfs pull$"):
+        one(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello"])

@@ -7,7 +7,7 @@ from dlproj.data.image import Scaling
 
 
 def data(**settings):
-    module = DigitsConfig(root="/nowhere", **settings).build(0)
+    module = DigitsConfig(**settings).build(0)
     module.prepare_data()
     module.setup()
     return module

@@ -59,3 +59,6 @@ def test_rows_of_numbers_are_read_as_they_are_written():
     assert torch.equal(module.encode(["1, 2,3", "0.5 1e-3 -2"]), torch.tensor([[1, 2, 3], [0.5, 1e-3, -2]]))
     with pytest.raises(DataError, match="'1 2' has 2 numbers, the model reads 3: write as many"):
         module.encode(["1 2 3", "1 2"])
+    for number in ("nan", "inf", "-Infinity", "1e999"):
+        with pytest.raises(DataError, match=f"'1 {number} 3' has numbers that are not finite: write 3 that are"):
+            module.encode([f"1 {number} 3"])

@@ -1,3 +1,4 @@
+import gzip
 import shutil
 import struct
 from pathlib import Path
@@ -75,6 +76,49 @@ def test_images_and_labels_are_those_of_the_files(root, network):
     assert np.array_equal(module.test.inputs[:, 0], IMAGES["t10k"])
     assert module.train.inputs.dtype == torch.uint8
     assert module.train.targets.dtype == torch.int64
+
+
+@pytest.fixture
+def packed(root):
+    """The same, as the files are downloaded."""
+    for path in (root / "FashionMNIST" / "raw").iterdir():
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return root
+
+
+def test_files_that_are_still_packed_are_read_and_nothing_is_written(packed, network):
+    network(offline)
+    before = sorted(packed.rglob("*"))
+    module = data(packed)
+    assert np.array_equal(torch.cat([module.train.inputs, module.val.inputs])[:, 0], IMAGES["train"])
+    assert np.array_equal(module.test.targets, LABELS["t10k"])
+    assert sorted(packed.rglob("*")) == before
+
+
+def test_a_file_that_is_there_both_ways_is_read_unpacked(root, packed, network):
+    network(offline)
+    raw = root / "FashionMNIST" / "raw"
+    for name, content in files():
+        (raw / name).write_bytes(content)
+        (raw / f"{name}.gz").write_text("never read")
+    assert len(data(root).test) == 6
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "no gzip", "empty", "short content"])
+def test_a_damaged_packed_file_is_named(packed, damage):
+    path = packed / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz"
+    whole = path.read_bytes()
+    contents = {
+        "truncated": whole[: len(whole) // 2],
+        "flipped": whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:],  # of the checksum
+        "no gzip": gzip.decompress(whole),
+        "empty": b"",
+        "short content": gzip.compress(gzip.decompress(whole)[:-1]),
+    }
+    path.write_bytes(contents[damage])
+    with pytest.raises(DataError, match=f"{path} is missing, incomplete or damaged: delete it and run again"):
+        data(packed)
 
 
 def test_spec_needs_no_files():

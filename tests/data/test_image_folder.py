@@ -1,4 +1,6 @@
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,9 +9,11 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
 
+from dlproj.data.files import files_below
 from dlproj.data.image_folder import EXTENSIONS, ImageFolderConfig
 from dlproj.settings import ConfigurationError, DataError
 
+SPLITS = ("train", "test")
 RANDOM = np.random.default_rng(0)
 
 
@@ -81,19 +85,148 @@ def test_shrinking_is_antialiased(root):
     assert (inner.float() - 127.5).abs().max() < 2
 
 
-def test_extensions_are_those_of_torchvision():
+def test_extensions_are_those_of_torchvision_and_more():
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    assert EXTENSIONS == IMG_EXTENSIONS
+    assert EXTENSIONS[: len(IMG_EXTENSIONS)] == IMG_EXTENSIONS
 
 
-def test_other_and_hidden_files_are_left_out(root):
-    for place in ("train/dog/notes.txt", "train/dog/.hidden.png", "train/readme.md"):
+def test_other_files_are_left_out_and_named_and_hidden_ones_left_out(root, caplog):
+    for place in (
+        "train/dog/notes.txt",
+        "train/dog/a.avif",
+        "train/dog/b.avif",
+        "train/dog/.hidden.png",
+        "train/README",
+    ):
         (root / place).write_text("no image")
     (root / "train" / ".cache").mkdir()
     write(root / "train" / "dog" / "UPPER.PNG")
     module = data(root)
+    module.prepare_data()  # as the trainer does once more
     assert len(module.train) + len(module.val) == 21
+    names = f"{root}/train/README, {root}/train/dog/a.avif, {root}/train/dog/b.avif, …"
+    assert caplog.messages == [f"4 of 31 files were left out: 2 .avif, 1 without extension, 1 .txt: {names}"]
+
+
+def test_nothing_is_said_where_all_is_read(root, caplog):
+    data(root)
+    assert caplog.messages == []
+
+
+def test_folders_of_a_class_are_read_to_their_ends_through_links_as_torchvision_does(root):
+    write(root / "train" / "cat" / "batch2" / "deep" / "1.gif", mode="P")
+    write(root / "train" / "cat" / "batch2" / "2.jpg")
+    write(root / "elsewhere" / "3.png")
+    (root / "train" / "dog" / "more").symlink_to(root / "elsewhere")
+    (root / "test" / "cat" / "4.png").symlink_to(root / "elsewhere" / "3.png")
+    module = data(root)
+    theirs = {
+        split: ImageFolder(root / split, is_valid_file=lambda name: name.endswith(EXTENSIONS)) for split in SPLITS
+    }
+    assert len(theirs["train"]) == 23
+    targets = torch.cat([module.train.targets, module.val.targets])
+    assert targets.bincount().tolist() == np.bincount(theirs["train"].targets).tolist()
+    assert module.test.targets.bincount().tolist() == np.bincount(theirs["test"].targets).tolist()
+    assert [path.name for path in files_below(root / "train" / "cat", EXTENSIONS).found[-2:]] == ["2.jpg", "1.gif"]
+
+
+def test_a_link_to_a_folder_above_is_not_followed_for_ever(root):
+    (root / "train" / "dog" / "loop").symlink_to(root / "train")
+    (root / "test" / "dog" / "self").symlink_to(root / "test" / "dog")
+    module = data(root)
+    # torchvision would read the same files dozens of times, and the cats as dogs.
+    assert len(module.test) == 6
+    assert torch.cat([module.train.targets, module.val.targets]).bincount().tolist() == [10, 10]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_not_left_out(root, monkeypatch):
+    locked = root / "train" / "dog" / "locked"
+    locked.mkdir()
+    scandir = os.scandir
+
+    def refusing(path):
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(
+        DataError, match=rf"^{locked} cannot be read \(.*Permission denied.*\): make it readable or remove"
+    ):
+        data(root)
+
+
+def test_that_other_frames_are_not_read_is_said(root, caplog):
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    frames[0].save(root / "train" / "cat" / "film.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(root / "test" / "cat" / "pages.tif", save_all=True, append_images=frames[1:])
+    data(root)
+    assert caplog.messages == ["2 images have several frames or pages: the first of each is read"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_is_not_waited_for(root):
+    os.mkfifo(root / "train" / "cat" / "pipe.png")
+    assert len(data(root).test) == 6
+
+
+def test_a_link_to_nothing_is_named(root):
+    path = root / "train" / "cat" / "gone.png"
+    path.symlink_to(root / "nowhere.png")
+    with pytest.raises(DataError, match=rf"^{path} cannot be read \(.*No such file.*\): replace or delete it$"):
+        data(root)
+
+
+def test_all_images_that_cannot_be_read_are_named_at_once(root):
+    bad = [root / "train" / "cat" / "3.png", root / "test" / "dog" / "1.png"]
+    for path in bad:
+        path.write_text("no image")
+    with pytest.raises(DataError, match=f"^2 images cannot be used: {bad[0]} is damaged .*; {bad[1]} is damaged"):
+        data(root)
+
+
+def test_the_order_of_a_flat_tree_is_what_it_was(root):
+    """Runs made before are evaluated on the same split: sorted by class and name, then numpy's permutation."""
+    names = sorted(path.name for path in (root / "train" / "cat").iterdir())
+    paths = [root / "train" / name / file for name in ("cat", "dog") for file in names]
+    order = np.random.RandomState(113).permutation(len(paths))
+    wanted = np.stack([np.asarray(Image.open(paths[place])) for place in order]).transpose(0, 3, 1, 2)
+    module = data(root)
+    assert np.array_equal(torch.cat([module.train.inputs, module.val.inputs]).numpy(), wanted)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", b"a\tb", b"\x1b[2J"])
+def test_a_class_whose_name_cannot_be_written_is_refused(root, name):
+    for split in SPLITS:
+        shutil.copytree(root / split / "dog", root / split / os.fsdecode(name))
+    with pytest.raises(DataError, match=r"has characters in its name that cannot be written .*: rename it") as caught:
+        data(root)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("names", [("caf\u00e9", "cafe\u0301"), ("cat", "cat "), ("cat", " cat")])
+def test_classes_whose_names_look_the_same_are_refused(root, names):
+    for name in names:
+        for split in SPLITS:
+            shutil.copytree(root / split / "dog", root / split / name, dirs_exist_ok=True)
+    with pytest.raises(DataError, match=r"has class folders whose names look the same, '.*' and '.*': rename one"):
+        data(root)
+
+
+def test_names_that_look_the_same_in_train_and_test_are_told_apart(root):
+    """As trees that were copied from a Mac in part have them."""
+    (root / "train" / "dog").rename(root / "train" / "caf\u00e9")
+    (root / "test" / "dog").rename(root / "test" / "cafe\u0301")
+    with pytest.raises(DataError, match=r"but 'cafe\\u0301', 'caf\\xe9' is in one only: the names look alike"):
+        data(root)
+
+
+def test_letters_that_differ_in_case_and_other_scripts_are_classes(root):
+    for name in ("a", "A", "猫", "قطة", "👩‍🔬", "with space"):
+        for split in SPLITS:
+            shutil.copytree(root / split / "dog", root / split / name)
+    assert set(data(root).spec.classes) == {"a", "A", "猫", "قطة", "👩‍🔬", "with space", "cat", "dog"}
 
 
 @pytest.mark.parametrize("content", ["truncated", "text", "empty"])
@@ -152,7 +285,10 @@ def test_one_class_is_none_to_tell_apart(root):
 def test_an_empty_class_is_named(root):
     for split in ("train", "test"):
         (root / split / "bird").mkdir()
-    with pytest.raises(DataError, match=f"{root}/train/bird holds no images"):
+    with pytest.raises(DataError, match=f"{root}/train/bird holds no such files as are read .*: add some"):
+        data(root)
+    (root / "train" / "bird" / "a.heic").touch()
+    with pytest.raises(DataError, match=r"train/bird holds no such .*\), but 1 .heic: .*/bird/a.heic: add some"):
         data(root)
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,12 @@ def test_reviews_come_back_as_words_with_their_targets(root):
     assert len({text for part in (module.train, module.val) for text in decoded(module, part)}) == 20
     assert module.train.inputs.dtype == torch.int32
     assert module.train.targets.dtype == torch.int64
+
+
+def test_the_byte_order_mark_of_windows_is_no_word(root):
+    path = root / "aclImdb" / "train" / "neg" / "0_5.txt"
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert not any("\ufeff" in word for word in data(root).words)
 
 
 def test_a_review_is_shown_as_the_words_that_the_model_sees(root):
@@ -238,6 +245,15 @@ def test_a_review_that_is_not_utf8_is_named(root):
     assert caches(root) == []
 
 
+def test_all_reviews_that_cannot_be_read_are_named_at_once(root):
+    paths = [root / "aclImdb" / "train" / folder / "3_5.txt" for folder in ("neg", "pos")]
+    for path in paths:
+        path.write_bytes("größer".encode("utf-16"))
+    with pytest.raises(DataError, match=r"^2 reviews cannot be used: .*: delete the folder aclImdb and run") as caught:
+        data(root)
+    assert all(f"{path} is no readable UTF-8 text (" in str(caught.value) for path in paths)
+
+
 def test_other_files_are_no_reviews(root):
     before = data(root)
     (root / "aclImdb" / "train" / "neg" / "._0_5.txt").write_bytes(b"\xff\xfe")
@@ -390,3 +406,13 @@ def test_real_reviews_get_the_ids_of_training(real):
     restored.load_state_dict(module.state_dict())
     written = [Path(file.path).read_text() for file in reviews.scan(Path(root) / "aclImdb", "test")[:2000]]
     assert torch.equal(restored.encode(written), module.test.inputs[:2000])
+
+
+def test_an_archive_beside_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(pooch, "retrieve", offline)
+    archive(tmp_path)
+    path = tmp_path / "aclImdb_v1.tar.gz"
+    with pytest.raises(DataError, match=f"{path} is missing, incomplete or damaged"):  # it is not Stanford's
+        data(tmp_path)
+    monkeypatch.setattr(reviews, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    assert len(data(tmp_path).test) == 8

@@ -130,6 +130,55 @@ def test_predict_as_table_csv_and_json_lines(dlproj, digits, images):
         assert 1 > first["probability"] > second["probability"]
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 1000])
+def test_predict_names_all_that_it_leaves_out_after_the_others_are_predicted(
+    dlproj, digits, images, tmp_path, batch_size
+):
+    folder = shutil.copytree(images, tmp_path / "images")
+    (folder / "1.png").write_text("no image")
+    (folder / "5.png").write_bytes(b"\0\0\0\x1cftypavif")
+    code, out, err = dlproj("predict", digits, folder, "--format", "csv", "--batch-size", batch_size)
+    whole = dlproj("predict", digits, images, "--format", "csv")[1].replace(str(images), str(folder)).splitlines()
+    rest = [line for line in whole if "1.png" not in line and "5.png" not in line]
+    assert [line.split(",")[:2] for line in out.splitlines()] == [line.split(",")[:2] for line in rest]
+    assert (code, err.splitlines()[1:]) == (
+        1,
+        [
+            f"left out: {folder}/1.png is damaged or no image: replace or delete it",
+            f"left out: {folder}/5.png is AVIF, which is not read: convert it to PNG or JPEG",
+            "error: 2 of 6 inputs were left out: mend what is named above",
+        ],
+    )
+
+
+def test_predict_of_nothing_that_can_be_read_is_one_line(dlproj, digits, reviews, tmp_path):
+    (tmp_path / "a.png").write_text("no image")
+    (tmp_path / "a.txt").write_text("\ufeff \n")
+    for run, name, message in (
+        (digits, "a.png", "is damaged or no image"),
+        (reviews, "a.txt", "is empty: write a text"),
+    ):
+        code, out, err = dlproj("predict", run, tmp_path / name, "--format", "csv")
+        assert (code, out) == (1, "")
+        assert err.startswith(f"error: {tmp_path}/{name} {message}")
+        assert err.count("\n") == 1
+
+
+def test_predict_of_a_misspelt_file_is_one_line(dlproj, reviews):
+    code, out, err = dlproj("predict", reviews, "good film", "typo.txt", "--format", "csv")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: no file 'typo.txt': name one that is there")
+
+
+def test_a_byte_order_mark_changes_no_prediction(dlproj, reviews, tmp_path):
+    found = []
+    for encoding in ("utf-8", "utf-8-sig"):
+        (tmp_path / "a.txt").write_text("good film", encoding=encoding)
+        found.append(dlproj("predict", reviews, tmp_path / "a.txt", "--format", "csv"))
+    assert found[0] == found[1]
+    assert found[0][0] == 0
+
+
 def test_predict_texts_of_standard_input(dlproj, reviews):
     lines = b"it's good, \"very\" good\n\nit's bad\n"
     code, out, err = dlproj("predict", reviews, "--format", "csv", "--top", "9", stdin=lines)

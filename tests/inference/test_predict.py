@@ -149,7 +149,7 @@ def test_images_that_are_none(digits, tmp_path):
         ("a good film", UserError, "no file 'a good film': the model reads images, so name image files or folders"),
         ("-", UserError, "the model reads images, not standard input: name image files or folders"),
         (str(tmp_path / "text.png"), DataError, r"text.png is damaged or no image: replace or delete it"),
-        (str(tmp_path / "empty"), DataError, r"empty holds no such files as the model reads \(.jpg .*\): name another"),
+        (str(tmp_path / "empty"), DataError, r"empty holds no such files as are read \(.jpg .*\): name another"),
     ):
         with pytest.raises(error, match=message):
             list(predict(trained, read_inputs(Kind.image, [argument])))
@@ -167,8 +167,9 @@ def test_texts_that_are_none(tmp_path, monkeypatch):
         for by_line in (False, True):
             with pytest.raises(DataError, match=message):
                 list(read_inputs(Kind.sequence, [str(tmp_path / argument)], by_line))
-    with pytest.raises(UserError, match="an empty text: write some words"):
-        list(read_inputs(Kind.sequence, [""]))
+    for kind, wanted in ((Kind.sequence, "a text, a text file"), (Kind.image, "image files or folders")):
+        with pytest.raises(UserError, match=f"an empty argument: name {wanted}"):  # not the current folder
+            read_inputs(kind, [""])
     standard_input(monkeypatch, b"good\n\xff\n")
     with pytest.raises(DataError, match="line 2 of standard input is no UTF-8 text"):
         list(read_inputs(Kind.sequence, ["-"]))
@@ -184,3 +185,98 @@ def test_nothing_at_a_terminal(monkeypatch):
         list(read_inputs(Kind.image, []))
     with pytest.raises(UserError, match="nothing to predict: name a text, a text file, or - for standard input"):
         list(read_inputs(Kind.sequence, []))
+
+
+@pytest.mark.parametrize("kind", [Kind.image, Kind.sequence, Kind.features])
+def test_no_standard_input_at_all(kind, monkeypatch):
+    """As a service or `<&-` starts a program."""
+    monkeypatch.setattr(sys, "stdin", None)
+    for arguments, message in (([], "^nothing to predict: name "), (["-"], "standard input.*: name ")):
+        with pytest.raises(UserError, match=message):
+            read_inputs(kind, arguments)
+
+
+@pytest.mark.parametrize(
+    "argument", ["typo.txt", "reviews/typo", "My Review.TXT", "typo.png", "a.csv", "/nowhere/a b.txt"]
+)
+def test_a_misspelt_file_is_no_text(argument, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"^no file '{argument}': name one that is there; a text that looks like"):
+        read_inputs(Kind.sequence, ["a good film", argument])
+
+
+@pytest.mark.parametrize(
+    "text", ["great", "good and/or bad film", "I liked it... txt", "0.5,0.5", "film.", "10 / 10", "10/10"]
+)
+def test_a_text_is_no_file(text):
+    assert [item.content for item in read_inputs(Kind.sequence, [text])] == [text]
+
+
+def test_an_argument_that_is_no_unicode():
+    with pytest.raises(UserError, match=r"'gr\\udcf6\\udcdfer' is no UTF-8 text: convert it to UTF-8"):
+        read_inputs(Kind.sequence, [b"gr\xf6\xdfer".decode(errors="surrogateescape")])
+
+
+def test_the_byte_order_mark_of_windows_is_no_part_of_a_text(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("good film\nbad film\n", encoding="utf-8-sig")
+    assert [item.content for item in read_inputs(Kind.sequence, [str(path)])] == ["good film\nbad film\n"]
+    assert [item.content for item in read_inputs(Kind.features, [str(path)])] == ["good film", "bad film"]
+    standard_input(monkeypatch, path.read_bytes())
+    assert [item.content for item in read_inputs(Kind.sequence, [])] == ["good film", "bad film"]
+
+
+def test_texts_of_a_folder_that_cannot_be_read_are_reported_and_the_others_read(tmp_path, caplog):
+    contents = {
+        "a.txt": b"good",
+        "b.txt": b" \n",
+        "c.txt": b"\xff",
+        "d.txt": b"bad",
+        "e.md": b"other",
+        "f/g.txt": b"long",
+    }
+    (tmp_path / "f").mkdir()
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    problems = []
+    items = read_inputs(Kind.sequence, [str(tmp_path)], report=problems.append)
+    assert [item.content for item in items] == ["good", "bad", "long"]
+    assert [problem.split(" (")[0] for problem in problems] == [
+        f"{tmp_path}/b.txt is empty: write a text into it", f"{tmp_path}/c.txt is no UTF-8 text",
+    ]  # fmt: skip
+    assert caplog.messages == [f"1 of 6 files was left out: 1 .md: {tmp_path}/e.md"]
+
+
+def test_lines_that_cannot_be_read_are_reported_by_number_and_the_others_read(monkeypatch):
+    standard_input(monkeypatch, b"good\n\xff\nbad\n")
+    problems = []
+    assert [item.content for item in read_inputs(Kind.sequence, ["-"], report=problems.append)] == ["good", "bad"]
+    (problem,) = problems
+    assert problem.startswith("line 2 of standard input is no UTF-8 text")
+
+
+def test_standard_input_that_is_a_folder(tmp_path, monkeypatch):
+    class Folder(io.BytesIO):
+        def __next__(self):
+            raise IsADirectoryError(21, "Is a directory")
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Folder()))
+    with pytest.raises(DataError, match=r"^standard input cannot be read \(.*Is a directory\): name a text, "):
+        list(read_inputs(Kind.sequence, ["-"]))
+
+
+def test_a_file_name_that_is_no_unicode_is_escaped(tmp_path):
+    name = b"caf\xe9.png".decode(errors="surrogateescape")
+    (tmp_path / name).touch()
+    (item,) = read_inputs(Kind.image, [str(tmp_path)])
+    assert item == (f"{tmp_path}/caf\\udce9.png", tmp_path / name)
+
+
+def test_rows_that_are_no_numbers_are_reported_and_the_others_predicted(trained_run):
+    folder = trained_run(
+        "data=feature_sum", "data.features=3", "model.hidden=[]", "trainer.max_epochs=1", "figures=none"
+    )
+    problems, rows = [], ["0.1 0.2 0.3", "1 2", "1 1 1", "a b c"]
+    found = predict(open_run(folder), [Item(row, row) for row in rows], report=problems.append)
+    assert [one.name for one in found] == ["0.1 0.2 0.3", "1 1 1"]
+    assert [problem.split(" has ")[0].split(" is ")[0] for problem in problems] == ["'1 2'", "'a b c'"]

@@ -54,11 +54,12 @@ def test_a_run_that_is_there_already_is_shared_whoever_asked_for_it(point, tmp_p
 
 
 def test_a_completed_run_of_the_same_settings_is_done(point, tmp_path):
-    (run,) = plan([point()], 1, tmp_path)
+    (run,) = plan([point("data=fmnist")], 1, tmp_path)
     assert run.found() is None
     leave(run)
     assert run.found().result.parameters == 75010
-    (elsewhere,) = plan([point("data.root=/elsewhere", "name=new", "reference.place=there")], 1, tmp_path)
+    others = ("data.root=/elsewhere", "name=new", "reference.place=there")
+    (elsewhere,) = plan([point("data=fmnist", *others)], 1, tmp_path)
     assert elsewhere.found()
 
 

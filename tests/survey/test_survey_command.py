@@ -3,9 +3,11 @@
 import sys
 
 import pytest
+from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from dlproj.cli import main
+from dlproj.results.fonts import fonts_with
 
 
 @pytest.fixture
@@ -79,6 +81,19 @@ def test_the_grid_depends_on_the_seed_alone(type_in, tmp_path):
         assert type_in("digits", "--seed", seed, "--output", tmp_path / folder)[0] == 0
     first, again, other = ((tmp_path / folder / "grid.png").read_bytes() for folder in "abc")
     assert first == again != other
+
+
+def test_classes_in_any_script_are_shown_and_letters_without_a_font_said_once(type_in, pictures, monkeypatch, caplog):
+    entries = [font for font in fontManager.ttflist if font.name == "DejaVu Sans"]
+    monkeypatch.setattr(fontManager, "ttflist", entries)
+    for split in ("train", "test"):
+        (pictures / split / "cat").rename(pictures / split / "猫")
+        (pictures / split / "dog").rename(pictures / split / "الكلب")
+    fonts_with.cache_clear()
+    code, out, _ = type_in("image_folder", f"root={pictures}", "image_size=4")
+    assert (code, [row[1] for row in blocks(out)["label"]]) == (0, ["الكلب", "猫"])
+    assert [message.split(":")[0] for message in caplog.messages] == ["no font of this machine has 猫"]
+    fonts_with.cache_clear()
 
 
 @pytest.mark.parametrize(

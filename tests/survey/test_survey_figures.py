@@ -86,3 +86,11 @@ def test_features_are_shares_of_all_values():
     shares, edges = next(iter(steps(figures.value_histogram(np.array([[0.0, 1.0], [0.0, 4.0]]))).values()))
     assert (shares[0], shares[-1], shares.sum()) == (0.5, 0.25, 1)
     assert (edges[0], edges[-1]) == (0, 4)
+
+
+def test_long_names_leave_room_for_what_they_name():
+    """Warnings are errors: the layout would say that it has given up."""
+    names = ["n" * 250, "two words " * 20, "day"]
+    png(figures.grid([[DARK] * 2] * 3, names, "Three classes"))
+    png(figures.chosen([DARK] * 3, [f"train:{number}\n{name}" for number, name in enumerate(names)]))
+    png(figures.label_counts({"training set": np.array([1, 2, 3])}, names))

@@ -4,12 +4,12 @@ import hashlib
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -54,26 +54,38 @@ class DataSpec:
             raise DataError(f"samples of shape {tuple(self.shape)} hold nothing: take other data")
 
 
-def _default_root() -> str:
+def default_root() -> str:
+    """The folder of the data sets where the settings name none."""
     return os.environ.get("DLPROJ_DATA_DIR") or "data"
+
+
+def check_root(root: str) -> None:
+    """Raise ConfigurationError for the setting of data that is read from files."""
+    require(bool(root), "data.root is empty: set the folder that holds the data sets")
 
 
 @dataclass(slots=True)
 class DataConfig:
-    """Settings that every data set has."""
+    """Settings that every data set has. Those that are read from files have a root, too."""
 
-    root: str = field(default_factory=_default_root)  # the folder that holds the data sets, one folder each
+    not_read: ClassVar[Mapping[str, str]] = {"root": "this data needs no files"}  # settings of other data, and why
+
     batch_size: int = 128  # samples a step and process, 1 or more
     eval_batch_size: int = 1000  # samples a batch in validation and test; it changes the speed, not the figures
     val: ValidationSplit = ValidationSplit.last
-    val_fraction: float = 0.1  # share of the training set held out, in (0, 1); not read where val is `test`
+    val_fraction: float = 0.1  # share of the training set held out, in (0, 1); not where val is `test`
     drop_last: bool = False  # leave out the last training batch of an epoch where it is incomplete
 
     def __post_init__(self) -> None:
         within("data.batch_size", self.batch_size, "[1, inf)")
         within("data.eval_batch_size", self.eval_batch_size, "[1, inf)")
         within("data.val_fraction", self.val_fraction, "(0, 1)")
-        require(bool(self.root), "data.root is empty: set the folder that holds the data sets")
+
+    def check_read(self) -> None:
+        """Raise ConfigurationError for a setting that has no effect beside the others."""
+        default = type(self).__dataclass_fields__["val_fraction"].default
+        message = f"data.val_fraction={self.val_fraction} is not read with data.val=test: set data.val=last or random"
+        require(self.val is not ValidationSplit.test or self.val_fraction == default, message)
 
     @abstractmethod
     def spec(self) -> DataSpec:
@@ -185,7 +197,7 @@ class DataModule(pl.LightningDataModule):
         """Take from a checkpoint what fit_transform() and load() learn. Raises DataError if it is of other data."""
 
     def decode(self, paths: Sequence[Path]) -> Decoded:
-        """Image files as stored inputs (N, …). Raises DataError, naming the file, or where no images are read."""
+        """Image files as stored inputs (N, …), and what is wrong with each. Raises DataError where none are read."""
         raise DataError(f"the model reads {self.spec.kind.name}, no image files: hand in texts")
 
     def encode(self, texts: Sequence[str]) -> Tensor:

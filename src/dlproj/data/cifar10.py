@@ -9,8 +9,8 @@ import torch
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Samples
-from dlproj.data.files import damaged, data_root, ensure
-from dlproj.data.image import ImageConfig, ImageDataModule, image_spec
+from dlproj.data.files import damaged, data_root, ensure, unpack_beside
+from dlproj.data.image import ImageDataModule, StoredImageConfig, image_spec
 from dlproj.data.shared import shared
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -19,7 +19,7 @@ OTHERWISE = ", or data=digits, which needs no files"
 
 
 @dataclass(slots=True)
-class CIFAR10Config(ImageConfig):
+class CIFAR10Config(StoredImageConfig):
     """Settings of CIFAR-10, read from `<root>/cifar-10-batches-py`."""
 
     def spec(self) -> DataSpec:
@@ -33,6 +33,8 @@ class CIFAR10Config(ImageConfig):
 
 class CIFAR10DataModule(ImageDataModule):
     """CIFAR-10 through torchvision, which checks each file's MD5 sum."""
+
+    config: CIFAR10Config
 
     def prepare_data(self) -> None:
         """Download what is missing of the seven files."""
@@ -53,7 +55,8 @@ def _checksums() -> dict[str, str]:
 def _download(folder: Path) -> None:
     from torchvision.datasets import CIFAR10
 
-    CIFAR10(folder, download=True)
+    if not unpack_beside(folder, CIFAR10.filename, CIFAR10.tgz_md5, NAME, rf"{NAME}/[^/\\]+"):
+        CIFAR10(folder, download=True)
 
 
 @shared

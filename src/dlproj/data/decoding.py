@@ -1,6 +1,7 @@
 """Image files of any size and mode as 8-bit pixels of one shape."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +22,25 @@ from dlproj.settings import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
+# Those of torchvision's ImageFolder, and the other names of the same formats.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
+              ".gif", ".jfif", ".jpe", ".apng", ".pbm", ".pnm")  # fmt: skip
 # What is read whatever a file's name: Pillow would hand PostScript to another program, and reads forty more.
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
+# How files of other formats begin, which often have the name of a format that is read.
+_NOT_READ = {
+    "AVIF": rb"....ftypavi[fs]",
+    "HEIC": rb"....ftyp(hei|hev|mif1|msf1)",
+    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "PDF": rb"%PDF",
+    "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
+    "a Photoshop file": rb"8BPS",
+    "an icon": rb"\0\0\x01\0",
+    "SVG": rb"\s*(<\?xml[^>]*>\s*)?(<!--.{,500}?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg",
+}
 MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels of 8 bits
+FIRST_FRAME = "first frame"  # in the conversion of an image of several
 _FILES_A_TASK = 256  # one task a file would cost more than the decoding of a small image
 _ORIENTATION = 0x0112  # the EXIF entry that says how a camera was held; 1 is upright
 _NAMES = {"L": "grey", "P": "palette", "F": "float grey", "1": "black and white", "I": "32-bit grey"}
@@ -32,10 +48,11 @@ _DEEP = {"I": (65535,), "F": (1, 255, 65535)}  # what the largest value of a mod
 
 
 class Decoded(NamedTuple):
-    """Images uint8 (N, channels, height, width), and what each file holds where it had to be converted, else ""."""
+    """What N image files hold."""
 
-    pixels: Tensor
-    conversions: list[str]
+    pixels: Tensor  # uint8 (N, channels, height, width)
+    conversions: list[str]  # of each file, what it holds where it had to be converted, else ""
+    problems: list[str]  # of each file, why it could not be read, else ""
 
 
 @shared
@@ -44,27 +61,35 @@ def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255)
 
     Each is turned upright as its EXIF entry says, laid on a background of this grey level where it is transparent,
     brought from more than 8 bits a channel to 8, and resized, not keeping its proportions. Of several frames the first
-    counts. Raises DataError, naming the first file that cannot be read.
+    counts.
     """
     channels, height, width = shape
     pixels = np.empty((len(paths), height, width, channels), np.uint8)
-    conversions = [""] * len(paths)
+    conversions, problems = [""] * len(paths), [""] * len(paths)
     starts = range(0, len(paths), _FILES_A_TASK)
     with _only_errors(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(partial(_decode_some, paths, background, pixels, conversions), starts):
+        for _ in pool.map(partial(_decode_some, paths, background, pixels, conversions, problems), starts):
             pass
-    return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))), conversions)
+    return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))), conversions, problems)
 
 
 @contextmanager
 def _only_errors() -> Iterator[None]:
-    """Silence Pillow's warnings about what it reads all the same, but for images too large to be meant."""
-    from PIL import Image
+    """Silence Pillow's warnings about what it reads all the same, but for images too large to be meant.
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+    A sound PNG may have a longer note than Pillow's 1 MB; more than 64 MB of them it refuses in any case.
+    """
+    from PIL import Image, PngImagePlugin
+
+    usual = PngImagePlugin.MAX_TEXT_CHUNK
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        PngImagePlugin.MAX_TEXT_CHUNK = usual
 
 
 def form(size: tuple[int, int], mode: str) -> str:
@@ -74,10 +99,18 @@ def form(size: tuple[int, int], mode: str) -> str:
 
 
 def _decode_some(
-    paths: Sequence[Path], background: int, pixels: np.ndarray, conversions: list[str], start: int
+    paths: Sequence[Path],
+    background: int,
+    pixels: np.ndarray,
+    conversions: list[str],
+    problems: list[str],
+    start: int,
 ) -> None:
     for place, path in enumerate(paths[start : start + _FILES_A_TASK], start):
-        conversions[place] = _decode_one(path, background, pixels[place])
+        try:
+            conversions[place] = _decode_one(path, background, pixels[place])
+        except DataError as error:
+            problems[place] = str(error)
 
 
 def _decode_one(path: Path, background: int, pixels: np.ndarray) -> str:
@@ -100,16 +133,25 @@ def _decode_one(path: Path, background: int, pixels: np.ndarray) -> str:
         most = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise DataError(f"{path} has more than {most} pixels: make it smaller or delete it") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise DataError(f"{path} is damaged or no image: replace or delete it") from error
+        raise DataError(f"{path} {_what_is_wrong(content)}") from error
     pixels[:] = np.asarray(fitted).reshape(pixels.shape)
     return "" if found == form((width, height), MODES[channels]) else found
+
+
+def _what_is_wrong(content: bytes) -> str:
+    for name, beginning in _NOT_READ.items():
+        if re.match(beginning, content[:4096], re.DOTALL):
+            return f"is {name}, which is not read: convert it to PNG or JPEG"
+    if content.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, no image: run git lfs pull"
+    return "is damaged or no image: replace or delete it"
 
 
 def _peculiarities(image: "Image") -> str:
     found = {
         "turned": _orientation(image) != 1,
         "transparent": _has_transparency(image),
-        "first frame": getattr(image, "is_animated", False),
+        FIRST_FRAME: getattr(image, "is_animated", False),
     }
     return "".join(f" {name}" for name, present in found.items() if present)
 

@@ -12,7 +12,7 @@ from dlproj.data.image import ImageConfig, ImageDataModule, image_spec
 
 @dataclass(slots=True)
 class DigitsConfig(ImageConfig):
-    """Settings of the digits, which are a part of scikit-learn; `root` is not read."""
+    """Settings of the digits, which are a part of scikit-learn."""
 
     def spec(self) -> DataSpec:
         """Grey images (1, 8, 8) in ten classes."""

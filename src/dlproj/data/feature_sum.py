@@ -1,5 +1,6 @@
 """Made data whose true rule is known: is the sum of uniform numbers more than half of their count?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import shorten
@@ -14,7 +15,7 @@ from dlproj.settings import DataError, within
 
 @dataclass(slots=True)
 class FeatureSumConfig(DataConfig):
-    """Settings of the made data; `root` is not read."""
+    """Settings of the made data."""
 
     data_seed: int = 0  # decides the samples, 0 or more; the run's own seed does not change them
     train_samples: int = 8000  # samples in the training set, before validation is taken from it, 1 or more
@@ -58,6 +59,8 @@ class FeatureSumDataModule(DataModule):
         except ValueError as error:
             raise DataError(f"{shorten(text, 60)!r} is no row of numbers ({error}): write {count}, parted by commas or "
                             "spaces") from error  # fmt: skip
+        if not all(map(math.isfinite, numbers)):
+            raise DataError(f"{shorten(text, 60)!r} has numbers that are not finite: write {count} that are")
         if len(numbers) != count:
             raise DataError(f"{shorten(text, 60)!r} has {len(numbers)} numbers, the model reads {count}: write as many")
         return numbers

@@ -1,21 +1,27 @@
 """What data sets that come as files share: a download that is complete or leaves nothing, and one fixed order."""
 
+import hashlib
+import logging
 import os
 import re
 import tarfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from textwrap import shorten
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dlproj.settings import DataError
+from dlproj.settings import DataError, one_line
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_NAMED = 3  # of the files left out
+_PROBLEMS = 5  # in a message
 
 # What torchvision, pooch, urllib, requests and the archive readers raise; requests' errors are OSErrors.
 _DOWNLOAD_ERRORS = (OSError, RuntimeError, ValueError, EOFError, HTTPException, tarfile.TarError, zlib.error)
@@ -33,6 +39,78 @@ def fixed_order(items: Sequence[T]) -> list[T]:
     numpy.random.RandomState(113), whose stream NumPy keeps for ever; 113 is the seed of Keras's imdb.load_data.
     """
     return [items[place] for place in np.random.RandomState(113).permutation(len(items))]
+
+
+class Listing(NamedTuple):
+    """The files of a folder and all folders below it, without hidden ones, sorted."""
+
+    found: list[Path]
+    left_out: list[Path]  # those with other extensions
+
+    def refuse_empty(self, folder: Path, extensions: Sequence[str], advice: str) -> None:
+        """Raise DataError where nothing was found, saying what there is instead."""
+        if not self.found:
+            others = f", but {_by_extension(self.left_out)}" if self.left_out else ""
+            raise DataError(f"{folder} holds no such files as are read ({' '.join(extensions)}){others}: {advice}")
+
+
+def files_below(folder: Path, extensions: tuple[str, ...]) -> Listing:
+    """The files with these extensions, as torchvision's ImageFolder finds them: through links, too.
+
+    Raises DataError, naming the folder that cannot be read.
+    """
+    listing = Listing([], [])
+    try:
+        for path in sorted(_walk(folder, [_identity(parent) for parent in folder.resolve().parents])):
+            listing[0 if path.name.lower().endswith(extensions) else 1].append(path)
+    except OSError as error:
+        raise DataError(f"{error.filename or folder} cannot be read ({brief(error)}): make it readable or remove it"
+                        ) from error  # fmt: skip
+    return listing
+
+
+def _walk(folder: Path, above: list[tuple[int, int]]) -> Iterator[Path]:
+    """Every file, without following a link to a folder above it for ever."""
+    here = _identity(folder)
+    if here in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _walk(folder / entry.name, [*above, here])
+            elif entry.is_file() or entry.is_symlink():  # no pipe, which could be waited for without end
+                yield folder / entry.name
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def warn_left_out(left_out: Sequence[Path], count: int) -> None:
+    """Say how many of `count` files are not read, and which."""
+    if left_out:
+        were = "was" if len(left_out) == 1 else "were"
+        _log.warning("%d of %d files %s left out: %s", len(left_out), count, were, one_line(_by_extension(left_out)))
+
+
+def _by_extension(paths: Sequence[Path]) -> str:
+    """`20 .avif, 4 .txt: a.avif, b.txt, …`."""
+    counts = Counter(path.suffix.lower() or "without extension" for path in paths).most_common(_NAMED + 1)
+    kinds = [f"{count} {kind}" for kind, count in counts[:_NAMED]] + ["…"] * (len(counts) > _NAMED)
+    names = [*map(str, paths[:_NAMED]), *["…"] * (len(paths) > _NAMED)]
+    return f"{', '.join(kinds)}: {', '.join(names)}"
+
+
+def refuse_problems(problems: Iterable[str], what: str, advice: str = "") -> None:
+    """Raise DataError, naming the files that cannot be read, if there are any: a problem each, "" for none."""
+    found = [problem for problem in problems if problem]
+    if found:
+        count = f"{len(found)} {what} cannot be used: " if len(found) > 1 else ""
+        more = f"; … and {len(found) - _PROBLEMS} more" if len(found) > _PROBLEMS else ""
+        raise DataError(count + "; ".join(found[:_PROBLEMS]) + more + advice)
 
 
 def ensure(
@@ -87,6 +165,22 @@ def _move_into_place(made: Path, target: Path) -> None:
             if not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(file, place)
+
+
+def unpack_beside(folder: Path, archive: str, md5: str, name: str, wanted: str) -> bool:
+    """Unpack an archive that lies beside the folder, as a browser downloaded it, into the folder, if there is one.
+
+    wanted and errors are those of extract(). Raises DataError where it is not whole.
+    """
+    path = folder.parent / archive
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        whole = hashlib.file_digest(file, "md5").hexdigest() == md5
+    if not whole:
+        raise damaged(path, name)
+    extract(path, folder, wanted)
+    return True
 
 
 def extract(archive: Path, folder: Path, wanted: str) -> None:

@@ -1,23 +1,30 @@
 """Fashion-MNIST: 60,000 + 10,000 grey images of clothes, 28×28, in ten classes (Xiao, Rasul, Vollgraf 2017)."""
 
+import gzip
 import struct
+import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Samples
 from dlproj.data.files import damaged, data_root, ensure
-from dlproj.data.image import ImageConfig, ImageDataModule, image_spec
+from dlproj.data.image import ImageDataModule, StoredImageConfig, image_spec
 from dlproj.data.shared import shared
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 NAME = "FashionMNIST"
+_PIECE = 2**20  # bytes
 OTHERWISE = ", or data=digits, which needs no files"
 
 
 @dataclass(slots=True)
-class FMNISTConfig(ImageConfig):
+class FMNISTConfig(StoredImageConfig):
     """Settings of Fashion-MNIST, read from `<root>/FashionMNIST/raw`."""
 
     def spec(self) -> DataSpec:
@@ -30,15 +37,17 @@ class FMNISTConfig(ImageConfig):
 
 
 class FMNISTDataModule(ImageDataModule):
-    """Fashion-MNIST through torchvision."""
+    """Fashion-MNIST as torchvision downloads it; files that are still packed are read as they are."""
 
+    config: FMNISTConfig
     official_sizes = (60_000, 10_000)
     background = 0
 
     def prepare_data(self) -> None:
         """Download what is missing of the four files."""
-        parts = [f"raw/{file}" for train in (True, False) for file in _file_names(train)]
-        ensure(data_root(self.config.root), NAME, parts, _download, OTHERWISE)
+        root = data_root(self.config.root)
+        parts = [_found(root / NAME, f"raw/{file}") for train in (True, False) for file in _file_names(train)]
+        ensure(root, NAME, parts, _download, OTHERWISE)
 
     def load(self) -> tuple[Samples, Samples]:
         """60,000 training and 10,000 test images. Raises DataError, naming the file."""
@@ -50,6 +59,12 @@ def _file_names(train: bool) -> tuple[str, str]:
     return f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte"
 
 
+def _found(folder: Path, part: str) -> str:
+    """The file, or where it is missing its packed form, if that is there."""
+    packed = f"{part}.gz"
+    return packed if (folder / packed).exists() and not (folder / part).exists() else part
+
+
 def _download(folder: Path) -> None:
     from torchvision.datasets import FashionMNIST
 
@@ -59,29 +74,36 @@ def _download(folder: Path) -> None:
 @shared
 def read(root: Path, train: bool) -> Samples:
     """uint8 images (N, 1, 28, 28) and their classes (N,), from whole files. Raises DataError, naming the file."""
-    from torchvision.datasets import FashionMNIST
-
-    images, labels = (root / NAME / "raw" / file for file in _file_names(train))
-    if _count(images, (28, 28)) != _count(labels, ()):
+    images, labels = (root / NAME / _found(root / NAME, f"raw/{file}") for file in _file_names(train))
+    pixels, targets = _values(images, (28, 28)), _values(labels, ())
+    if len(pixels) != len(targets) or targets.max() >= len(CLASSES):
         raise damaged(labels, NAME, OTHERWISE)
-    dataset = FashionMNIST(root, train=train)
-    if dataset.targets.max() >= len(CLASSES):
-        raise damaged(labels, NAME, OTHERWISE)
-    return Samples(dataset.data[:, None], dataset.targets)
+    return Samples(pixels[:, None], targets.long())
 
 
-def _count(path: Path, shape: tuple[int, ...]) -> int:
-    """The number of items of this shape in an IDX file: magic number, count, shape, then one byte a value.
-
-    torchvision would fail on a damaged file without its name.
-    """
+def _values(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """Items of this shape, uint8 (N, *shape), of an IDX file: magic number, count, shape, then one byte a value."""
     header = struct.Struct(f">{2 + len(shape)}i")
     try:
-        with path.open("rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             magic, count, *found = header.unpack(file.read(header.size))
-        whole = path.stat().st_size == header.size + count * prod(shape)
-    except (OSError, struct.error) as error:
+            wanted = magic == 0x801 + len(shape) and tuple(found) == shape and count > 0
+            content = _read_exactly(file, count * prod(shape)) if wanted else None
+    except (OSError, EOFError, struct.error, zlib.error) as error:
         raise damaged(path, NAME, OTHERWISE) from error
-    if not whole or count < 1 or magic != 0x801 + len(shape) or tuple(found) != shape:
+    if content is None:
         raise damaged(path, NAME, OTHERWISE)
-    return int(count)
+    return torch.frombuffer(content, dtype=torch.uint8).view(count, *shape)
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """Up to so many bytes."""
+
+
+def _read_exactly(file: _Readable, size: int) -> bytearray | None:
+    """So many bytes, or None where the file has fewer or more; no memory is taken for what is not there."""
+    content = bytearray()
+    while len(content) <= size and (piece := file.read(_PIECE)):
+        content += piece
+    return content if len(content) == size else None

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
+from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind, check_root, default_root
 from dlproj.data.batches import Shard, generator
 from dlproj.data.decoding import Decoded, decode
 from dlproj.settings import DataError, within
@@ -43,6 +43,17 @@ class ImageConfig(DataConfig):
     @abstractmethod
     def build(self, seed: int) -> "ImageDataModule":
         """The data module."""
+
+
+@dataclass(slots=True)
+class StoredImageConfig(ImageConfig):
+    """Settings of a data set of images that is read from files."""
+
+    root: str = field(default_factory=default_root)  # the folder that holds the data sets, one folder each
+
+    def __post_init__(self) -> None:
+        ImageConfig.__post_init__(self)
+        check_root(self.root)
 
 
 def image_spec(shape: tuple[int, int, int], classes: tuple[str, ...]) -> DataSpec:
@@ -91,7 +102,7 @@ class ImageDataModule(DataModule):
         return {"scaling": self.config.scaling.name, "largest_pixel": self.largest_pixel}
 
     def decode(self, paths: Sequence[Path]) -> Decoded:
-        """Image files as uint8 (N, channels, height, width), 0 to largest_pixel. Raises DataError, naming the file."""
+        """Image files as uint8 (N, channels, height, width), 0 to largest_pixel."""
         images = decode(paths, self.spec.shape, self.background)
         if self.largest_pixel == 255:
             return images

@@ -1,13 +1,13 @@
 """IMDB: 25,000 + 25,000 film reviews, negative or positive (Maas et al. 2011), as word ids in Keras's layout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
-from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
+from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind, check_root, default_root
 from dlproj.data.batches import Samples
 from dlproj.data.files import data_root, ensure
 from dlproj.data.reviews import FOLDERS, NAME, Reviews, download, read_reviews, texts
@@ -21,6 +21,7 @@ SPLITS = ("train", "test")
 class IMDBConfig(DataConfig):
     """Settings of the reviews, read from `<root>/aclImdb`."""
 
+    root: str = field(default_factory=default_root)  # the folder that holds the data sets, one folder each
     vocabulary_size: int = 10_000  # ids lie below this, Keras's num_words; rarer words become 2; 5 or more
     length: int = 200  # ids a review after padding and cutting, 1 or more
     padding: Side = Side.pre  # where a shorter review is filled up with 0
@@ -29,6 +30,7 @@ class IMDBConfig(DataConfig):
 
     def __post_init__(self) -> None:
         DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
+        check_root(self.root)
         within("data.vocabulary_size", self.vocabulary_size, f"[{FIRST_WORD + 1}, inf)")
         within("data.length", self.length, "[1, inf)")
         aligned = not self.bucket_by_length or self.padding is Side.post

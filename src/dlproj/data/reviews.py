@@ -5,7 +5,7 @@ import logging
 import os
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dlproj.data.files import brief, damaged, extract, fixed_order, ways_out
+from dlproj.data.files import brief, damaged, extract, fixed_order, refuse_problems, unpack_beside, ways_out
 from dlproj.data.shared import shared
 from dlproj.data.vocabulary import Texts, rank
-from dlproj.settings import DataError
 from dlproj.torch_files import is_whole, load_plain
 
 NAME = "aclImdb"
@@ -73,11 +72,13 @@ def _targets_fit(targets: Tensor, count: int) -> bool:
 
 
 def download(folder: Path) -> None:
-    """Fetch the Stanford archive and unpack its labelled reviews into folder/aclImdb."""
+    """Unpack the reviews of the Stanford archive into folder/aclImdb; fetch it unless it lies beside the folder."""
     import pooch
 
-    archive = pooch.retrieve(URL, known_hash=f"md5:{MD5}", fname=Path(URL).name, path=folder, progressbar=True)
-    extract(Path(archive), folder, rf"{NAME}/(train|test)/({'|'.join(FOLDERS)})/[^/\\]+\.txt")
+    reviews = rf"{NAME}/(train|test)/({'|'.join(FOLDERS)})/[^/\\]+\.txt"
+    if not unpack_beside(folder, Path(URL).name, MD5, NAME, reviews):
+        archive = pooch.retrieve(URL, known_hash=f"md5:{MD5}", fname=Path(URL).name, path=folder, progressbar=True)
+        extract(Path(archive), folder, reviews)
 
 
 @shared
@@ -114,7 +115,7 @@ def scan(folder: Path, split: str) -> list[ReviewFile]:
 
 
 def _is_review(name: str) -> bool:
-    return name.endswith(".txt") and not name.startswith(".")
+    return name.lower().endswith(".txt") and not name.startswith(".")
 
 
 def _review_file(entry: os.DirEntry[str], target: int, place: str) -> ReviewFile:
@@ -134,13 +135,25 @@ def texts(root: Path, split: str) -> Iterator[str]:
     return _texts(scan(root / NAME, split))
 
 
-def _texts(files: Iterable[ReviewFile]) -> Iterator[str]:
+def _texts(files: Sequence[ReviewFile]) -> Iterator[str]:
     for file in files:
         try:
-            yield Path(file.path).read_bytes().decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{file.path} is no readable UTF-8 text ({brief(error)}): delete the folder {NAME} and run "
-                            f"again to download it, {ways_out(NAME)}") from error  # fmt: skip
+            yield _text(file)
+        except (OSError, UnicodeDecodeError):
+            advice = f": delete the folder {NAME} and run again to download it, {ways_out(NAME)}"
+            refuse_problems(map(_problem, files), "reviews", advice)
+
+
+def _text(file: ReviewFile) -> str:
+    return Path(file.path).read_bytes().decode("utf-8-sig")
+
+
+def _problem(file: ReviewFile) -> str:
+    try:
+        _text(file)
+    except (OSError, UnicodeDecodeError) as error:
+        return f"{file.path} is no readable UTF-8 text ({brief(error)})"
+    return ""
 
 
 def _load(cache: Path) -> Reviews | None:

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from dlproj.config import SCHEMAS, data_setting
-from dlproj.data.base import DataConfig, DataModule, DataSpec
+from dlproj.data.base import DataConfig, DataModule, DataSpec, default_root
 from dlproj.data.batches import EvaluationBatches, Shard
-from dlproj.data.digits import DigitsConfig
-from dlproj.data.feature_sum import FeatureSumConfig
 from dlproj.data.files import data_root
+from dlproj.data.image import StoredImageConfig
 from dlproj.data.image_folder import ImageFolderConfig
+from dlproj.data.imdb import IMDBConfig
 from dlproj.inference.trained import Trained
 from dlproj.machine import machine
 from dlproj.models.metrics import Evaluation
@@ -161,9 +161,10 @@ def _where_it_is(config: DataConfig) -> DataConfig:
 
     Images in a folder of one's own are looked for there alone, and made data is nowhere.
     """
-    here = type(config)().root
-    elsewhere = not isinstance(config, ImageFolderConfig | DigitsConfig | FeatureSumConfig)
-    if not elsewhere or data_root(config.root).exists() or here == config.root:
+    if not isinstance(config, StoredImageConfig | IMDBConfig) or isinstance(config, ImageFolderConfig):
+        return config
+    here = default_root()
+    if data_root(config.root).exists() or here == config.root:
         return config
     _log.warning("data.root=%s is not here: reading %s", config.root, here)
     return replace(config, root=here)

@@ -4,8 +4,9 @@ import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from dlproj.data.decoding import MODES, form
@@ -16,6 +17,7 @@ from dlproj.models.activations import Activation
 from dlproj.results.loggers import shortest
 from dlproj.results.summary import finite
 from dlproj.results.table import print_table
+from dlproj.settings import DataError, one_line
 
 _NAME_WIDTH = 36  # characters of a text that a table shows
 _FORMS = 3  # sizes and modes named in a note
@@ -95,6 +97,12 @@ def write_jsonl(predictions: Iterable[Prediction], trained: Trained, top: int) -
         print(json.dumps({"input": one.name} | pairs[0] | {"top": pairs}, ensure_ascii=False))  # noqa: T201
 
 
+def write(predictions: Iterator[Prediction], format: str, trained: Trained, top: int) -> None:
+    """Write them in this format; nothing, not even the names of the columns, where there are none."""
+    if (first := next(predictions, None)) is not None:
+        WRITERS[format](chain([first], predictions), trained, top)
+
+
 WRITERS: dict[str, Callable[[Iterable[Prediction], Trained, int], None]] = {
     "table": write_table,
     "csv": write_csv,
@@ -121,16 +129,30 @@ def _digits(value: float) -> str:
     return str(shortest(value))
 
 
+def name_left_out(problems: Sequence[str], predicted: int) -> None:
+    """Name on standard error what could not be predicted. Raises DataError if there is anything."""
+    if not problems:
+        return
+    if not predicted and len(problems) == 1:
+        raise DataError(problems[0])
+    for problem in problems:
+        say(f"left out: {one_line(problem)}")
+    were = "was" if len(problems) == 1 else "were"
+    raise DataError(f"{len(problems)} of {predicted + len(problems)} inputs {were} left out: mend what is named above")
+
+
 class Conversions:
-    """Counts what was converted among the predictions that pass through."""
+    """Counts the predictions that pass through, and what was converted among them."""
 
     def __init__(self, trained: Trained) -> None:
         self._trained = trained
         self._found: Counter[str] = Counter()
+        self.predicted = 0
 
     def count(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         """The same predictions."""
         for one in predictions:
+            self.predicted += 1
             if one.converted:
                 self._found[one.converted] += 1
             yield one

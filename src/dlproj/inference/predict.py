@@ -1,22 +1,26 @@
 """What a run's model says of images, texts or numbers that a user hands in."""
 
-import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from torch import Tensor
+
 from dlproj.data.base import Kind
 from dlproj.data.decoding import EXTENSIONS
-from dlproj.data.files import brief
+from dlproj.data.files import brief, files_below, warn_left_out
 from dlproj.inference.trained import Trained
 from dlproj.models.losses import class_probabilities, scores
-from dlproj.settings import DataError, UserError
+from dlproj.settings import DataError, UserError, one_line
 
 _TEXT_EXTENSIONS = (".txt",)
-_STANDARD_INPUT = "standard input"
+_OTHER_EXTENSIONS = (".csv", ".doc", ".docx", ".gz", ".html", ".json", ".jsonl", ".md", ".npy", ".odt", ".pdf", ".rtf",
+                     ".tsv", ".xlsx", ".zip")  # fmt: skip
+Report = Callable[[str], None]  # takes one line that says what is left out, and why
 
 
 class Item(NamedTuple):
@@ -36,20 +40,25 @@ class Prediction:
     converted: str  # what an image was before it was converted, else ""
 
 
-def predict(trained: Trained, items: Iterable[Item], top: int = 1, batch_size: int = 1000) -> Iterator[Prediction]:
-    """The items' classes in the order of the items, worked out by the batch. Raises DataError at the first bad item."""
+def refuse(problem: str) -> None:
+    """The report that ends at the first problem. Raises DataError."""
+    raise DataError(problem)
+
+
+def predict(
+    trained: Trained, items: Iterable[Item], top: int = 1, batch_size: int = 1000, report: Report = refuse
+) -> Iterator[Prediction]:
+    """The items' classes in the order of the items, worked out by the batch. What cannot be read is reported."""
     waiting = iter(items)
     while batch := list(islice(waiting, batch_size)):
-        yield from _predict_batch(trained, batch, top)
+        readable, stored, conversions = _stored(trained, batch, report)
+        if readable:
+            yield from _predict_batch(trained, readable, stored, conversions, top)
 
 
-def _predict_batch(trained: Trained, batch: list[Item], top: int) -> Iterator[Prediction]:
-    contents = [item.content for item in batch]
-    conversions = [""] * len(batch)
-    if trained.data.spec.kind is Kind.image:
-        stored, conversions = trained.data.decode([Path(content) for content in contents])
-    else:
-        stored = trained.data.encode([str(content) for content in contents])
+def _predict_batch(
+    trained: Trained, batch: list[Item], stored: Tensor, conversions: list[str], top: int
+) -> Iterator[Prediction]:
     logits = trained.logits(stored)
     # By the logits, as accuracy counts: probabilities that are nearly 1 can round to the same number.
     best = scores(logits).sort(dim=1, descending=True, stable=True).indices[:, :top]
@@ -58,58 +67,65 @@ def _predict_batch(trained: Trained, batch: list[Item], top: int) -> Iterator[Pr
         yield Prediction(item.name, [trained.model.classes[place] for place in places], values, converted)
 
 
-def read_inputs(kind: Kind, arguments: Sequence[str], by_line: bool = False) -> Iterator[Item]:
+def _stored(trained: Trained, batch: list[Item], report: Report) -> tuple[list[Item], Tensor, list[str]]:
+    """The items that can be read, as stored inputs (N, …), and what was converted of each."""
+    if trained.data.spec.kind is not Kind.image:
+        readable = _encodable(trained, batch, report)
+        return readable, trained.data.encode([str(item.content) for item in readable]), [""] * len(readable)
+    decoded = trained.data.decode([Path(item.content) for item in batch])
+    for problem in filter(None, decoded.problems):
+        report(problem)
+    kept = [place for place, problem in enumerate(decoded.problems) if not problem]
+    return [batch[place] for place in kept], decoded.pixels[kept], [decoded.conversions[place] for place in kept]
+
+
+def _encodable(trained: Trained, batch: list[Item], report: Report) -> list[Item]:
+    readable = []
+    for item in batch:
+        try:
+            trained.data.encode([str(item.content)])
+            readable.append(item)
+        except DataError as error:
+            report(str(error))
+    return readable
+
+
+def read_inputs(kind: Kind, arguments: Sequence[str], by_line: bool = False, report: Report = refuse) -> Iterator[Item]:
     """What the arguments name, for a model that reads this kind of data; without any, standard input.
 
     For images: files and folders. Else: files of one text each, or by_line of one text a line; folders of such files;
-    `-` for standard input, one text a line; and what is none of these is a text itself. Raises UserError.
+    `-` for standard input, one text a line; and what is none of these is a text itself. What cannot be read is
+    reported. Raises UserError for an argument that cannot be meant, before anything is read.
     """
-    if not arguments and sys.stdin.isatty():
+    if not arguments and (sys.stdin is None or sys.stdin.isatty()):
         raise UserError(f"nothing to predict: name {_wanted(kind)}")
-    for argument in arguments or ["-"]:
-        yield from _image_files(argument) if kind is Kind.image else _texts(kind, argument, by_line)
+    arguments = arguments or ["-"]
+    for argument in arguments:
+        _check_argument(kind, argument)
+    return _items(kind, arguments, by_line, report)
 
 
 def _wanted(kind: Kind) -> str:
     return "image files or folders" if kind is Kind.image else "a text, a text file, or - for standard input"
 
 
-def _image_files(argument: str) -> Iterator[Item]:
-    path = Path(argument)
-    if path.is_dir():
-        for file in _files_below(path, EXTENSIONS):
-            yield Item(str(file), file)
-    elif path.exists():
-        yield Item(argument, path)
-    elif argument == "-":
-        raise UserError(f"the model reads images, not standard input: name {_wanted(Kind.image)}")
-    else:
-        raise UserError(f"no file {argument!r}: the model reads images, so name {_wanted(Kind.image)}")
-
-
-def _files_below(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
-    """All files with these extensions in the folder and below it, sorted, without hidden ones."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if name.lower().endswith(extensions) and name[0] != "."]
-    if not found:
-        raise DataError(f"{folder} holds no such files as the model reads ({' '.join(extensions)}): name another")
-    return sorted(found)
-
-
-def _texts(kind: Kind, argument: str, by_line: bool) -> Iterator[Item]:
+def _check_argument(kind: Kind, argument: str) -> None:
     if not argument.strip():
-        raise UserError("an empty text: write some words")
+        raise UserError(f"an empty argument: name {_wanted(kind)}")
     if argument == "-":
-        yield from _lines(sys.stdin.buffer, _STANDARD_INPUT)
+        images = kind is Kind.image
+        problem = "the model reads images, not standard input" if images else "standard input is closed"
+        if images or sys.stdin is None:
+            raise UserError(f"{problem}: name {_wanted(kind)}")
     elif _exists(argument):
-        by_line = by_line or kind is Kind.features
-        path = Path(argument)
-        for file in _files_below(path, _TEXT_EXTENSIONS) if path.is_dir() else [path]:
-            yield from _lines_of(file) if by_line else [Item(str(file), _whole(file))]
-    else:
-        yield Item(argument, argument)
+        pass
+    elif kind is Kind.image:
+        raise UserError(f"no file {argument!r}: the model reads images, so name {_wanted(kind)}")
+    elif _looks_like_a_file(argument):
+        raise UserError(f"no file {argument!r}: name one that is there; a text that looks like a file's name can be "
+                        "written to standard input")  # fmt: skip
+    elif not _is_unicode(argument):
+        raise UserError(f"{argument!r} is no UTF-8 text: convert it to UTF-8")
 
 
 def _exists(argument: str) -> bool:
@@ -119,49 +135,89 @@ def _exists(argument: str) -> bool:
         return False
 
 
-def _lines_of(path: Path) -> Iterator[Item]:
-    _refuse_image(path)
+def _looks_like_a_file(argument: str) -> bool:
+    in_a_folder = "/" in argument and re.fullmatch(r"\S*[^\W\d]\S*", argument)  # but 10/10 is a verdict
+    return bool(in_a_folder) or argument.lower().endswith((*EXTENSIONS, *_TEXT_EXTENSIONS, *_OTHER_EXTENSIONS))
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= one <= "\udfff" for one in text)
+
+
+def _items(kind: Kind, arguments: Sequence[str], by_line: bool, report: Report) -> Iterator[Item]:
+    extensions = EXTENSIONS if kind is Kind.image else _TEXT_EXTENSIONS
+    for argument in arguments:
+        if argument == "-":
+            yield from _lines_of_standard_input(report)
+        elif not _exists(argument):
+            yield Item(argument, argument)
+        else:
+            for file in _files(Path(argument), extensions, report):
+                if kind is Kind.image:
+                    yield Item(one_line(str(file)), file)
+                else:
+                    yield from _texts(file, by_line or kind is Kind.features, report)
+
+
+def _files(path: Path, extensions: tuple[str, ...], report: Report) -> list[Path]:
+    """The file itself, or those of a folder."""
+    if not path.is_dir():
+        return [path]
+    try:
+        listing = files_below(path, extensions)
+        listing.refuse_empty(path, extensions, "name another")
+    except DataError as error:
+        report(str(error))
+        return []
+    warn_left_out(listing.left_out, len(listing.found) + len(listing.left_out))
+    return listing.found
+
+
+def _texts(path: Path, by_line: bool, report: Report) -> Iterator[Item]:
+    """What a file holds: one text, or a text a line."""
+    if path.suffix.lower() in EXTENSIONS:
+        report(f"{path} is an image, but the model reads texts: name a text file")
+        return
     try:
         with path.open("rb") as file:
-            yield from _lines(file, str(path))
+            yield from _lines(file, str(path), report) if by_line else _whole(file, path, report)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        report(f"{path} cannot be read ({brief(error)}): name a text file")
 
 
-def _lines(file: BinaryIO, name: str) -> Iterator[Item]:
+def _lines_of_standard_input(report: Report) -> Iterator[Item]:
+    try:
+        yield from _lines(sys.stdin.buffer, "standard input", report)
+    except OSError as error:
+        report(f"standard input cannot be read ({brief(error)}): name {_wanted(Kind.sequence)}")
+
+
+def _lines(file: BinaryIO, name: str, report: Report) -> Iterator[Item]:
     """A text a line, without blank ones."""
     empty = True
     for number, line in enumerate(file, 1):
-        text = _decoded(line, f"line {number} of {name}").strip()
-        if text:
-            empty = False
-            yield Item(text, text)
+        text = _decoded(line, f"line {number} of {name}", report)
+        if text is not None and not text.strip():
+            continue
+        empty = False
+        if text is not None:
+            yield Item(text.strip(), text.strip())
     if empty:
-        raise DataError(f"{name} is empty: write a text a line")
+        report(f"{name} is empty: write a text a line")
 
 
-def _whole(path: Path) -> str:
-    _refuse_image(path)
+def _whole(file: BinaryIO, path: Path, report: Report) -> Iterator[Item]:
+    text = _decoded(file.read(), str(path), report)
+    if text is not None and text.strip():
+        yield Item(one_line(str(path)), text)
+    elif text is not None:
+        report(f"{path} is empty: write a text into it")
+
+
+def _decoded(content: bytes, name: str, report: Report) -> str | None:
+    """The text, without the byte order mark that Windows editors begin a file with; None where it is reported."""
     try:
-        text = _decoded(path.read_bytes(), str(path))
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not text.strip():
-        raise DataError(f"{path} is empty: write a text into it")
-    return text
-
-
-def _refuse_image(path: Path) -> None:
-    if path.suffix.lower() in EXTENSIONS:
-        raise DataError(f"{path} is an image, but the model reads texts: name a text file")
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path} cannot be read ({brief(error)}): name a text file")
-
-
-def _decoded(content: bytes, name: str) -> str:
-    try:
-        return content.decode()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{name} is no UTF-8 text ({brief(error)}): convert it to UTF-8") from error
+        report(f"{name} is no UTF-8 text ({brief(error)}): convert it to UTF-8")
+        return None

@@ -52,6 +52,14 @@ class ModelConfig(LayerSettings):
     def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "Classifier":
         """The classifier for such data."""
 
+    def check_read(self) -> None:
+        """Raise ConfigurationError for a setting of the hidden layers where there is none."""
+        default = type(self)()
+        unread = [name for name in ("activation", "dropout", "batch_norm")
+                  if not self.hidden and getattr(self, name, None) != getattr(default, name, None)]  # fmt: skip
+        message = f"model.{' and model.'.join(unread)} is of hidden layers, model.hidden=[] has none: leave it out"
+        require(not unread, message)
+
     def check_data(self, spec: DataSpec) -> None:
         """Raise ConfigurationError unless the model can read and classify such data."""
         inputs = self.inputs_of(spec)

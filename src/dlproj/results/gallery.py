@@ -4,13 +4,12 @@ import base64
 import io
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from textwrap import shorten, wrap
 
-import matplotlib
 from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont, truetype
 
+from dlproj.results.fonts import font_file
 from dlproj.results.inspection import Sample
 from dlproj.results.style import COLORS, INK, short
 
@@ -55,7 +54,7 @@ def _texts(samples: Sequence[Sample], classes: Sequence[str], title: str) -> Ima
         y = _TITLE + place * _TEXT_HEIGHT
         _write(draw, (_GAP // 2, y), [", ".join(captions(sample, classes))])
         for number, line in enumerate(lines_of(sample.text or "")):
-            draw.text((_GAP // 2, y + 18 + 16 * number), line, INK, _font(11))
+            _text(draw, (_GAP // 2, y + 18 + 16 * number), line, INK, 11)
     return page
 
 
@@ -67,22 +66,27 @@ def lines_of(text: str) -> list[str]:
 def _page(width: int, height: int, title: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     page = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(page)
-    draw.text((_GAP // 2, 16), title, INK, _font(15))
+    _text(draw, (_GAP // 2, 16), title, INK, 15)
     return page, draw
 
 
 def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], lines: Sequence[str]) -> None:
     """The first line in bold and colour if it says that the guess is wrong."""
     wrong = lines[0].startswith("✗")
-    draw.text(place, lines[0], _WRONG if wrong else INK, _font(11, bold=wrong))
+    _text(draw, place, lines[0], _WRONG if wrong else INK, 11, bold=wrong)
     for number, line in enumerate(lines[1:], 1):
-        draw.text((place[0], place[1] + 16 * number), line, INK, _font(11))
+        _text(draw, (place[0], place[1] + 16 * number), line, INK, 11)
+
+
+def _text(
+    draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, color: str, size: int, bold: bool = False
+) -> None:
+    draw.text(place, text, color, _font(font_file(text, bold), size))
 
 
 @cache
-def _font(size: int, bold: bool = False) -> FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
+def _font(file: str, size: int) -> FreeTypeFont:
+    return truetype(file, size)
 
 
 def image_of(sample: Sample) -> Image.Image:

@@ -11,7 +11,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -25,6 +24,7 @@ from dlproj.results.inspection import LAYER_FIGURES, SAMPLE_FIGURES, Inspection
 
 _log = logging.getLogger(__name__)
 Epochs = dict[int, dict[str, float]]
+Answer = tuple[str, str]  # what went wrong with a file, or nothing, and the letters of which it shows boxes
 
 
 class Pictures:
@@ -98,20 +98,24 @@ class Pictures:
     def finish(self) -> list[Path]:
         """Wait for all that was asked for; the files that were written. What failed is said in the log."""
         paths = [path for path, _, _ in self._requested]
-        problems = dict(zip(paths, self._answers(), strict=True))
+        answers = self._answers()
+        if boxed := "".join(sorted({letter for _, letters in answers for letter in letters})):
+            from dlproj.results.fonts import in_words
+
+            _log.warning("%s", in_words(boxed))
+        problems = dict(zip(paths, (problem for problem, _ in answers), strict=True))
         for path, problem in problems.items():
             if problem:
                 _log.warning("%s was not written: %s", path, problem)
         return [path for path, problem in problems.items() if not problem]
 
-    def _answers(self) -> list[str]:
-        """For each request, what went wrong, or nothing."""
+    def _answers(self) -> list[Answer]:
         if self._process is None:
             return [_write(*request) for request in self._requested]
         try:
             return list(pickle.loads(self._process.communicate()[0]))
         except (EOFError, pickle.UnpicklingError):
-            return ["the drawing process has ended"] * len(self._requested)
+            return [("the drawing process has ended", "")] * len(self._requested)
 
 
 _ahead: list[subprocess.Popen[bytes]] = []
@@ -177,8 +181,6 @@ def main() -> None:
 def _import() -> None:
     from dlproj.results import gallery, report  # noqa: F401  # which takes its time before it is needed
 
-    warnings.filterwarnings("ignore", message="Glyph .* missing")  # a class in another script becomes boxes
-
 
 def _requests() -> Iterator[tuple[Path, str, tuple[Any, ...]]]:
     while True:
@@ -188,7 +190,8 @@ def _requests() -> Iterator[tuple[Path, str, tuple[Any, ...]]]:
             return
 
 
-def _write(path: Path, function: str, arguments: tuple[Any, ...]) -> str:
+def _write(path: Path, function: str, arguments: tuple[Any, ...]) -> Answer:
+    from dlproj.results.fonts import take_boxed
     from dlproj.results.style import png
 
     module, _, name = function.rpartition(".")
@@ -196,8 +199,8 @@ def _write(path: Path, function: str, arguments: tuple[Any, ...]) -> str:
         made = getattr(import_module(f"dlproj.results.{module}"), name)(*arguments)
         write_whole(path, made if isinstance(made, str) else png(made))
     except Exception as error:  # of whatever the figure was drawn from: the run goes on without it
-        return f"{type(error).__name__}: {error}"
-    return ""
+        return f"{type(error).__name__}: {error}", take_boxed()
+    return "", take_boxed()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
+from dlproj.results.fonts import DEFAULT, draw_all_letters, missing_letters
+
 # Okabe & Ito's colours, told apart by colour-blind people, in an order whose greys differ from one to the next.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A7A7A")
 GREY = COLORS[-1]
@@ -24,7 +26,7 @@ SCALE = LinearSegmentedColormap.from_list("dlproj", ["#2f6fde", "#b0569f", "#ef8
 INK = "#1b1f24"  # text and lines; in SVG it becomes the page's own colour
 GRID = "#d0d7de"
 _STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.family": DEFAULT,
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
@@ -76,7 +78,7 @@ def png(picture: Figure | Image.Image) -> bytes:
 def _rendered(figure: Figure) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     with styled():
-        canvas.draw()  # savefig() would go through the whole figure once more beforehand
+        draw_all_letters(figure, canvas.draw)  # savefig() would go through the whole figure once more beforehand
     size = canvas.get_width_height()
     return Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
 
@@ -86,12 +88,13 @@ def svg(figure: Figure, description: str) -> str:
 
     description is what a screen reader says. Ids are made unique by it.
     """
-    file = io.StringIO()
     figure.patch.set_visible(False)
     for axes in figure.axes:
         axes.patch.set_visible(False)
     with styled(), matplotlib.rc_context({"svg.hashsalt": description}):
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})  # once, as above
+        file = io.StringIO()
+        # Letters that matplotlib cannot measure are none of its business: the browser writes them.
+        missing_letters(lambda: FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None}))
     element = file.getvalue()
     element = element[element.index("<svg") :].replace(INK, "currentColor")
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)

@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dlproj.results.style import COLORS, INK, new_figure, plain_log, styled
+from dlproj.results.style import COLORS, INK, new_figure, plain_log, short, styled
 
 _GAP = 1 / 14  # of an image's side, between two images of the grid
 _CELL = 0.68  # inches an image of the grid takes
 _A_ROW = 5  # chosen samples side by side
 _BINS = 50
+_NAME = 24  # characters of a class's name
 
 
 def _laid_out(width: float, height: float) -> Figure:
@@ -30,7 +31,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str], title: str)
     figure = _laid_out(_CELL * max(map(len, rows)) + 1.5, _CELL * len(rows) + 0.5)
     axes = figure.add_subplot()
     _picture(axes, pictures)
-    axes.set_yticks((np.arange(len(rows)) + 0.5) * pitch - 0.5, names)
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * pitch - 0.5, [short(name, _NAME) for name in names])
     axes.tick_params(length=0)
     axes.set_title(title)
     return figure
@@ -58,7 +59,7 @@ def chosen(images: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
         axes = figure.add_subplot(lines, columns, number)
         _picture(axes, image)
         axes.set_yticks([])
-        axes.set_title(title, loc="center")
+        axes.set_title("\n".join(short(line, _NAME) for line in title.splitlines()), loc="center")
     return figure
 
 
@@ -77,7 +78,7 @@ def label_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figu
     for place, (label, found) in enumerate(counts.items()):
         offsets = np.arange(len(names)) + (place - (len(counts) - 1) / 2) * thick
         axes.bar_label(axes.barh(offsets, found, thick, label=label), padding=2, fontsize=8)
-    axes.set_yticks(np.arange(len(names)), names)
+    axes.set_yticks(np.arange(len(names)), [short(name, _NAME) for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.1, y=0.01)
     axes.set_xlabel("samples")

@@ -1,5 +1,6 @@
 """The survey of one data set: tables on standard output, pictures and texts in a folder."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from dlproj.data.base import DataConfig
 from dlproj.data.image import ImageDataModule, pixel_counts
 from dlproj.data.imdb import IMDBConfig
+from dlproj.results.fonts import in_words, take_boxed
 from dlproj.results.manifest import write_files
 from dlproj.results.style import png
 from dlproj.results.table import print_table
@@ -25,6 +27,7 @@ from dlproj.survey.sets import (
     read,
 )
 
+_log = logging.getLogger(__name__)
 Files = dict[str, Figure | str]  # by file name
 
 
@@ -106,4 +109,7 @@ def _titled(sets: OfficialSets, place: Place) -> str:
 
 
 def _encoded(files: Mapping[str, Figure | str]) -> dict[str, str | bytes]:
-    return {name: content if isinstance(content, str) else png(content) for name, content in files.items()}
+    encoded = {name: content if isinstance(content, str) else png(content) for name, content in files.items()}
+    if boxed := take_boxed():
+        _log.warning("%s", in_words(boxed))
+    return encoded

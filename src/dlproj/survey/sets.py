@@ -63,7 +63,7 @@ def read(config: DataConfig, seed: int) -> OfficialSets:
     module = config.build(seed)
     module.prepare_data()
     train, test = module.load()
-    reviews = read_reviews(data_root(config.root)) if isinstance(module, IMDBDataModule) else None
+    reviews = read_reviews(data_root(module.config.root)) if isinstance(module, IMDBDataModule) else None
     return OfficialSets(module, train, test, reviews)
 
 

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from dlproj.models.classifier import Classifier
-from dlproj.settings import VALIDATION_METRICS, better, one_of, within
+from dlproj.settings import VALIDATION_METRICS, better, one_of, require, within
 from dlproj.training.resuming import RankStates, StepCheckpoints
 
 
@@ -62,6 +62,13 @@ class CallbacksConfig:
 
     def __post_init__(self) -> None:
         within("callbacks.every_n_train_steps", self.every_n_train_steps, "[1, inf)")
+
+    def check_read(self) -> None:
+        """Raise ConfigurationError for a setting that has no effect beside the others."""
+        stopping = self.early_stopping
+        message = f"callbacks.early_stopping.min_delta={stopping.min_delta} is not read without a patience"
+        unread = stopping.patience is None and stopping.min_delta > 0
+        require(not unread, f"{message}: set callbacks.early_stopping.patience, such as 5")
 
     def build(self, folder: Path) -> list[Callback]:
         """Lightning's callbacks; checkpoints go to folder/checkpoints/{best,last}.ckpt."""

@@ -151,6 +151,15 @@ class TrainerConfig:
             well_formed = re.fullmatch(r"cpu|meta|cuda:\d+", name)
             require(bool(well_formed), f"trainer.layer_devices: {name} is no device: set cpu, cuda:0, cuda:1 …")
 
+    def check_read(self) -> None:
+        """Raise ConfigurationError for a setting that has no effect beside the others."""
+        by = self.gradient_clip_algorithm
+        message = f"trainer.gradient_clip_algorithm={by.name} needs a bound: set trainer.gradient_clip_val, such as 1"
+        require(by is ClipAlgorithm.norm or self.gradient_clip_val is not None, message)
+        pipes, schedule = self.strategy is StrategyName.pipeline, self.pipeline_schedule
+        message = f"trainer.pipeline_schedule={schedule} is of trainer=pipeline: choose that or leave it out"
+        require(pipes or schedule == type(self)().pipeline_schedule, message)
+
     def placed_on(self) -> list[str]:
         """The devices of layer_split. Raises ConfigurationError if this machine lacks one."""
         gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
