@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from dlproj.data.files import brief
+from dlproj.file_systems import why
 from dlproj.reproduce.claims import Verdict
 from dlproj.reproduce.plan import QUICK_BATCHES, QUICK_EPOCHS, QUICK_REVIEW_BATCHES
 from dlproj.reproduce.quantities import LABELS
@@ -38,9 +38,9 @@ def check_folder(folder: Path, quick: bool) -> None:
     """Raise ConfigurationError if it cannot be written to, or its table is worth more than a quick one."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = (folder / "results.csv").read_text() if (folder / "results.csv").exists() else ""
+        text = (folder / "results.csv").read_text(encoding="utf-8") if (folder / "results.csv").exists() else ""
     except OSError as error:
-        raise ConfigurationError(f"--output {folder} cannot be used ({brief(error)}): name another folder") from error
+        raise ConfigurationError(f"--output {folder} cannot be used ({why(error)}): name another folder") from error
     worth_more = quick and ",false," in text
     require(not worth_more, f"--output {folder} holds the table of a whole run: name another folder for a quick one")
 
