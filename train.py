@@ -1,8 +1,16 @@
 """Train, test and record one classifier, or several with -m: `python train.py model=mlp optim=rmsprop`."""
 
+from dlproj.start import end_on_ctrl_c, forget_other_tools, open_streams, raise_on_ctrl_c
+
+if __name__ in ("__main__", "__mp_main__"):  # or in a process that one of trainer=ddp has spawned
+    end_on_ctrl_c()
+    open_streams(keep_going=True)
+    forget_other_tools()
+
 import atexit
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -56,8 +64,11 @@ def main(composed: DictConfig) -> None:
 if __name__ == "__main__":
     try:
         with one_line_errors():
+            raise_on_ctrl_c()
             main()
         exit_code = 0
     except SystemExit as ended:
         exit_code = ended.code if isinstance(ended.code, int) else None
         raise
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left takes a moment, and would show a traceback

@@ -7,6 +7,7 @@ import sys
 
 import ctrl_c
 import pytest
+from folders import write_run
 from typer.testing import CliRunner
 
 from dlproj.cli import app
@@ -57,3 +58,40 @@ def test_ctrl_c_is_exit_code_130(tmp_path):
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in errors
+
+
+def test_standard_output_that_is_full_is_one_line_and_exit_code_1(tmp_path):
+    write_run(tmp_path / "run")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*PROGRAM, "runs", str(tmp_path)], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: standard output cannot be used (No space left on device): make room there, or choose another folder\n"
+    )
+
+
+def test_a_backend_of_matplotlibs_that_another_tool_left_over_is_no_matter(tmp_path):
+    environment = os.environ | {"MPLBACKEND": "of_another_tool"}
+    done = subprocess.run([*PROGRAM, "report", str(write_run(tmp_path / "run"))], env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_reader_that_ends_early_is_no_error_to_speak_of(tmp_path):
+    write_run(tmp_path / "run")
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run([*PROGRAM, "runs", str(tmp_path)], stdout=writes, stderr=subprocess.PIPE)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_without_any_stream_the_work_is_done(tmp_path):
+    write_run(tmp_path / "run")
+
+    def without_streams():
+        for descriptor in range(3):
+            os.close(descriptor)
+
+    done = subprocess.run([*PROGRAM, "report", str(tmp_path / "run")], preexec_fn=without_streams)
+    assert done.returncode == 0
+    assert (tmp_path / "run/report.html").exists()

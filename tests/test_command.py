@@ -1,5 +1,6 @@
 """The command line as a user types it, each in a process of its own."""
 
+import errno
 import json
 import os
 import signal
@@ -10,7 +11,14 @@ from pathlib import Path
 import ctrl_c
 import pytest
 
+from dlproj.command import can_be_mended, in_one_line
+
 ROOT = Path(__file__).parents[1]
+IN_THE_WAY = "error: /dev/null/x cannot be made (/dev/null is no folder)"
+ELSEWHERE = "set hydra.run.dir, or with -m hydra.sweep.dir, to another folder"
+MAKE_ROOM = "make room there, or choose another folder"
+RIGHTS = "choose another place, or change its rights"
+ULIMIT = "close other programs, or raise the limit with ulimit -n"
 DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "trainer.threads=1"]
 
 
@@ -61,6 +69,8 @@ def test_one_command_trains_tests_and_records(type_in, tmp_path):
         (["model.dropout=1.5", "data=digits"], "error: model.dropout=1.5 is impossible: set a value in [0, 1)\n"),
         (["+experiment=lab4/lsmt"], "error: lab4/lsmt is no experiment: did you mean lab4/lstm"),
         ([f"data={'x' * 5000}"], "error: the command line cannot be used (OSError: File name too long): a group of"),
+        (["hydra.run.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),
+        (["-m", "seed=1,2", "hydra.sweep.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),
         (["model=foo"], "error: model=foo is no choice: set one of gru, lstm, mlp, simple_rnn\n"),
         (["data=cifar10", "data.root=/dev/null"], "error: data.root=/dev/null cannot be used for cifar-10-batches-py"),
     ],
@@ -73,6 +83,61 @@ def test_a_mistake_ends_in_one_line_and_exit_code_1(overrides, message, type_in)
     assert done.stderr.endswith("\n")
     assert errors[0].startswith(message.strip())
     assert "Traceback" not in done.stderr
+
+
+def test_a_name_that_is_too_long_is_called_so(type_in):
+    (said,) = type_in(*DIGITS, f"name={'x' * 300}").stderr.splitlines()
+    assert said.endswith(f"… cannot be made (File name too long): {ELSEWHERE}")
+
+
+def failing(number, *names):
+    return OSError(number, os.strerror(number), *names)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (failing(errno.ENOSPC, "r/a.csv"), f"r/a.csv cannot be used (No space left on device): {MAKE_ROOM}"),
+        (failing(errno.ENOSPC), f"No space left on device: {MAKE_ROOM}"),
+        (failing(errno.EROFS, "r/.lock"), f"r/.lock cannot be used (Read-only file system): {RIGHTS}"),
+        (failing(errno.EACCES, b"r/\xff"), f"r/\\udcff cannot be used (Permission denied): {RIGHTS}"),
+        (failing(errno.EMFILE, "x.png"), f"x.png cannot be used (Too many open files): {ULIMIT}"),
+    ],
+)
+def test_what_a_file_system_refuses_is_one_line(error, line):
+    assert can_be_mended(error)
+    assert in_one_line(error) == line
+
+
+def test_an_error_of_the_network_is_not_taken_for_one_of_files():
+    assert not can_be_mended(failing(errno.ECONNRESET))
+
+
+def closed_streams():
+    ctrl_c.heed()
+    for descriptor in range(3):
+        os.close(descriptor)
+
+
+def test_a_run_without_any_stream_leaves_its_whole_record(tmp_path):
+    done = subprocess.run(
+        command(*DIGITS, "trainer.max_epochs=1", "figures=none"), cwd=tmp_path, preexec_fn=closed_streams
+    )
+    assert done.returncode == 0
+    (folder,) = folders(tmp_path)
+    assert json.loads((folder / "summary.json").read_text())["status"] == "completed"
+    assert (folder / "metrics.csv").read_text().startswith("epoch,")
+
+
+def test_a_run_at_an_ascii_terminal_shows_all(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        command(*DIGITS, "trainer.max_epochs=1", "figures=none", "name=\"é\""),
+        cwd=tmp_path, env=environment, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"\\xe9 data=digits" in done.stdout
+    assert b"| test accuracy |" in done.stdout
 
 
 def test_a_refused_setting_leaves_no_folder(type_in, tmp_path):

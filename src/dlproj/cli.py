@@ -11,10 +11,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
-import typer
+try:
+    import typer
 
-from dlproj.results.record import Damaged
-from dlproj.settings import DataError, UserError
+    from dlproj.results.record import Damaged
+    from dlproj.settings import DataError, UserError
+    from dlproj.start import forget_other_tools, open_streams
+except KeyboardInterrupt:
+    sys.exit(130)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -187,14 +191,17 @@ def survey(
     Example: `dlproj data survey fmnist --show train:0,50 test:100,1000`
     """
     from dlproj.config import data_config
+    from dlproj.results.files import check_writable
     from dlproj.survey.report import survey
     from dlproj.survey.sets import parse_places, read
 
     # What follows the first value of --show arrives as an argument: no setting is without "=".
     more = [text for text in settings or [] if "=" not in text]
     places = parse_places([*(show or []), *more])
+    output = output or Path("logs/surveys") / name
+    check_writable(output)
     sets = read(data_config(name, [text for text in settings or [] if "=" in text]), seed)
-    survey(sets, name, places, seed, output or Path("logs/surveys") / name)
+    survey(sets, name, places, seed, output)
 
 
 _PATHS = typer.Argument(metavar="PATH…", help="folders of runs or of sweeps, or folders above them", show_default=False)
@@ -269,6 +276,7 @@ def resume(
 
     Example: `dlproj resume logs/sweeps/20261121-171814-0b5dd2-mlp-tpe_search`
     """
+    open_streams(keep_going=True)
     if (folder / "config.yaml").is_file():
         from dlproj.results.table import show
         from dlproj.run import resume_run
@@ -308,6 +316,7 @@ def reproduce(
     """
     import shlex
 
+    open_streams(keep_going=True)
     from dlproj.experiments import names, select
     from dlproj.machine import usable_cores
     from dlproj.reproduce.reproduction import Options, reproduce
@@ -399,8 +408,15 @@ def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
 
 def main() -> None:
     """Run a subcommand: exit code 0, 1 for what the user can mend, 2 for wrong usage, 130 after Ctrl-C."""
+    open_streams()
+    forget_other_tools()
     try:
-        app()  # typer sees to Ctrl-C, and to a reader that ends early: `dlproj runs | head`
+        try:
+            app()  # typer sees to Ctrl-C, and to a reader that ends early: `dlproj runs | head`
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(1)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)

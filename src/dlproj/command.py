@@ -1,5 +1,6 @@
 """What the command line needs beside Hydra: unique run folders, and errors in one line."""
 
+import errno
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.experiments import names, no_experiment
+from dlproj.file_systems import why
 from dlproj.settings import UserError, explain, one_line, require
 from dlproj.training.processes import agree_on, started_by_torchrun
 
@@ -38,6 +40,18 @@ def stamp() -> None:
 _TOLD = (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # which say what is wrong
 # What torch's RuntimeErrors say of memory: on the CPU, of a size beyond 64 bits, on a GPU.
 _NO_MEMORY = ("can't allocate memory", "size calculation overflowed", "out of memory")
+# What a file system refuses; an OSError of the network, say, has another number.
+_OF_FILES = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT,
+                       errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE,
+                       errno.ENFILE, errno.EIO, errno.ESTALE, errno.EBUSY})  # fmt: skip
+_MAKE_ROOM = "make room there, or choose another folder"
+_CLOSE_FILES = "close other programs, or raise the limit with ulimit -n"
+_WHAT_TO_DO = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EMFILE: _CLOSE_FILES,
+    errno.ENFILE: _CLOSE_FILES,
+}
 _SHOW_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -77,7 +91,7 @@ def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
                 yield
     finally:
         if folder.exists() and all(path.name == ".lock" for path in folder.iterdir()):
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -93,7 +107,11 @@ def _shown_as(job: str) -> Iterator[None]:
 
 def can_be_mended(error: Exception) -> bool:
     """Whether in_one_line() says of it what to do."""
-    return isinstance(error, _TOLD) or lacks_memory(error) or _failed_in_hydra(error)
+    return isinstance(error, _TOLD) or lacks_memory(error) or _is_of_files(error) or _failed_in_hydra(error)
+
+
+def _is_of_files(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _OF_FILES
 
 
 def lacks_memory(error: BaseException) -> bool:
@@ -122,11 +140,34 @@ def in_one_line(error: BaseException) -> str:
         asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
         much = f" for {asked[1]} more" if asked else ""
         return f"memory does not suffice{much}: ask for less, such as smaller batches or layers"
+    if isinstance(error, OSError) and _is_of_files(error) and not _reads_settings(error):
+        return one_line(_of_files(error))
     words = _in_words(error)
     if not isinstance(error, _TOLD) and not str(error).startswith("Config group override"):
         words = (f"the command line cannot be used ({type(error).__name__}: {words}): a group of settings takes the "
                  "name of one of its files, such as data=digits")  # fmt: skip
     return one_line(words)
+
+
+def _reads_settings(error: OSError) -> bool:
+    """Whether Hydra looked for the file of a choice, whose name may be what is too long."""
+    return _failed_in_hydra(error) and not _makes_folder(error)
+
+
+def _makes_folder(error: OSError) -> bool:
+    return any(frame.f_code.co_name == "mkdir" for frame, _ in walk_tb(error.__traceback__))
+
+
+def _of_files(error: OSError) -> str:
+    path, reason = os.fsdecode(error.filename or ""), why(error)
+    if error.errno == errno.ENAMETOOLONG:
+        path = f"{path[:60]}…"
+    advice = _WHAT_TO_DO.get(error.errno or 0, "choose another place, or change its rights")
+    if not _makes_folder(error):
+        return f"{path} cannot be used ({reason}): {advice}" if path else f"{reason}: {advice}"
+    if any(frame.f_globals.get("__name__", "").startswith("hydra") for frame, _ in walk_tb(error.__traceback__)):
+        advice = "set hydra.run.dir, or with -m hydra.sweep.dir, to another folder"
+    return f"{path} cannot be made ({reason}): {advice}"
 
 
 def _in_words(error: BaseException) -> str:

@@ -57,7 +57,7 @@ def machine() -> str:
 def _processor() -> str:
     """Its name, where Linux tells."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -68,11 +68,11 @@ def git_commit() -> str | None:
     """The commit of the checkout that this package runs from, with a "+" for uncommitted changes; None outside one."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True).stdout.strip()
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+" if changes else "")
+    return commit.decode() + ("+" if changes else "")
 
 
 def peak_memory_bytes() -> tuple[int, int]:

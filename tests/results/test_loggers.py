@@ -1,9 +1,14 @@
 import math
+import os
+import resource
+import signal
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from dlproj.results.inspection import Histogram
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, shortest
 
 
@@ -51,3 +56,22 @@ def test_tensorboard_counts_epochs_from_1_and_keeps_settings_with_the_final_metr
     settings = HParamsPluginData.FromString(content).session_start_info.hparams
     assert {name: value.number_value for name, value in settings.items()} == {"optim/learning_rate": 0.01}
     assert not (tmp_path / "hparams.yaml").exists()
+
+
+def test_a_full_disk_ends_tensorboards_events_and_not_the_run(tmp_path, caplog, capfd):
+    board = EpochTensorBoard(tmp_path)
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # writing more fails as on a full disk
+        for epoch in range(9):
+            board.log_histogram("w", Histogram(-1.0, 1.0, [1] * 5000), torch.zeros(3), epoch)
+            board.log_scalar("a", 0.5, epoch)
+            board.save()
+        board.log_outcome({"seed": 1}, {"test/accuracy": 0.5}, 9)
+        board.finalize("success")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    (said,) = caplog.messages
+    assert said == f"{board.log_dir}: TensorBoard's events end here: {os.strerror(27)}"
+    assert "Traceback" not in capfd.readouterr().err

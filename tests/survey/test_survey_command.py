@@ -126,3 +126,11 @@ def test_help_has_an_example(type_in):
     code, out, _ = type_in("--help")
     assert code == 0
     assert "dlproj data survey fmnist --show train:0,50 test:100,1000" in out
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_anything_is_read(type_in, tmp_path):
+    (tmp_path / "file").touch()
+    code, out, err = type_in("digits", "--output", tmp_path / "file/x")
+    assert (code, out) == (1, "")
+    reason = f"{tmp_path}/file is no folder"
+    assert err == f"error: {tmp_path}/file/x cannot be written to ({reason}): choose another folder\n"

@@ -1,5 +1,6 @@
 """Jobs in processes of their own: as many at once as asked for, each by itself, none of them left behind."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -27,6 +28,10 @@ def fail():
     raise DataError("no such data: look elsewhere")
 
 
+def no_room():
+    raise OSError(errno.ENOSPC, "No space left on device", "metrics.csv")
+
+
 def crash():
     raise ZeroDivisionError("a mistake")
 
@@ -48,12 +53,15 @@ def test_each_job_is_told_of_with_its_exit_code_and_what_it_printed(tmp_path):
         Job(crash, (), tmp_path / "c.txt"),
         Job(die, (), tmp_path / "d.txt"),
         Job(say, ("bye",), tmp_path / "e.txt"),
+        Job(no_room, (), tmp_path / "f.txt"),
     ]
     told = []
     run_jobs(jobs, Forks([{}]), lambda job, code: told.append((job.log.name, code)))
-    assert told == [("log.txt", 0), ("b.txt", 1), ("c.txt", 1), ("d.txt", -signal.SIGKILL), ("e.txt", 0)]
+    assert told == [("log.txt", 0), ("b.txt", 1), ("c.txt", 1), ("d.txt", -signal.SIGKILL), ("e.txt", 0),
+                    ("f.txt", 1)]  # fmt: skip
     assert (tmp_path / "a/log.txt").read_text() == "hello\nhello\n"
     assert (tmp_path / "b.txt").read_text() == "error: no such data: look elsewhere\n"
+    assert (tmp_path / "f.txt").read_text().startswith("error: metrics.csv cannot be used (No space left on device): ")
     assert "ZeroDivisionError: a mistake" in (tmp_path / "c.txt").read_text()
 
 
@@ -154,3 +162,14 @@ def test_handlers_of_signals_are_as_they_were(tmp_path):
     before = handlers()
     run_jobs([Job(say, ("hello",), tmp_path / "log.txt")], Forks([{}]), lambda *_: None)
     assert handlers() == before
+
+
+def test_ctrl_c_in_a_job_that_has_no_log_yet_shows_no_traceback(tmp_path, monkeypatch, capfd):
+    def interrupted(job, place):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dlproj.sweeps.forks.call", interrupted)
+    codes = []
+    run_jobs([Job(say, ("hello",), tmp_path / "a.txt")], Forks([{}]), lambda job, code: codes.append(code))
+    assert codes == [130]
+    assert capfd.readouterr().err == ""

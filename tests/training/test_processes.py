@@ -1,5 +1,6 @@
 """Functions in several processes: results, errors in words, and nobody left behind."""
 
+import errno
 import os
 import signal
 import warnings
@@ -26,6 +27,8 @@ def all_ranks(offset):
 def fail_in_one(how):
     if rank() == 1 and how == "user":
         raise DataError("no data: set data.root")
+    if rank() == 1 and how == "disk":
+        raise OSError(errno.ENOSPC, "No space left on device", "metrics.csv")
     if rank() == 1 and how == "bug":
         raise ZeroDivisionError("a bug")
     if rank() == 1:
@@ -43,6 +46,7 @@ def test_the_result_of_rank_0_comes_back_and_each_process_knows_its_rank():
     ("how", "error", "message"),
     [
         ("user", UserError, r"^no data: set data\.root$"),
+        ("disk", UserError, r"^metrics\.csv cannot be used \(No space left on device\): make room there"),
         ("bug", RuntimeError, r"^process 1 failed: ZeroDivisionError: a bug\n(.|\n)*fail_in_one"),
         ("kill", RuntimeError, r"^process 1 failed: Signal 9"),
     ],

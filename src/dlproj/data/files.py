@@ -28,8 +28,16 @@ _DOWNLOAD_ERRORS = (OSError, RuntimeError, ValueError, EOFError, HTTPException, 
 
 
 def data_root(root: str) -> Path:
-    """The folder that data.root means; ~ is the home folder, which the shell does not expand after `=`."""
-    return Path(root).expanduser()
+    """The folder that data.root means; ~ is the home folder, which the shell does not expand after `=`.
+
+    Raises DataError where there is none, as for the random user of a container.
+    """
+    try:
+        return Path(root).expanduser()
+    except RuntimeError as error:
+        raise DataError(
+            f"data.root={root} cannot be found ({brief(error).rstrip('.')}): write the whole path"
+        ) from error
 
 
 def fixed_order(items: Sequence[T]) -> list[T]:

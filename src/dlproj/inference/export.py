@@ -20,6 +20,7 @@ from torch.export import Dim, ExportedProgram
 from dlproj.data.base import DataModule, Kind
 from dlproj.data.files import brief
 from dlproj.data.image import ImageDataModule
+from dlproj.file_systems import why
 from dlproj.inference.trained import Trained
 from dlproj.models.losses import class_probabilities
 from dlproj.results.manifest import add, content_hash, refuse_foreign
@@ -89,7 +90,7 @@ def export(trained: Trained, format: Format, output: Path | None = None, overwri
         add(folder, {name: content_hash(beside.read_bytes())})
         os.replace(beside, path)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({brief(error)}): set --output to another file") from error
+        raise UserError(f"{path} cannot be written ({why(error)}): set --output to another file") from error
     finally:
         if beside.exists():
             beside.unlink()

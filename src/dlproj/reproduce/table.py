@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from dlproj.data.files import brief
+from dlproj.file_systems import why
 from dlproj.reproduce.claims import Verdict
 from dlproj.reproduce.plan import QUICK_BATCHES, QUICK_EPOCHS, QUICK_REVIEW_BATCHES
 from dlproj.reproduce.quantities import LABELS
@@ -42,7 +42,7 @@ def check_folder(folder: Path, quick: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         page, text = (_text(folder / name) for name in ("RESULTS.md", "results.csv"))
     except OSError as error:
-        raise ConfigurationError(f"--output {folder} cannot be used ({brief(error)}): name another folder") from error
+        raise ConfigurationError(f"--output {folder} cannot be used ({why(error)}): name another folder") from error
     ours = page.startswith(_TITLE) == bool(page) and text.startswith(_HEADER) == bool(text)
     require(ours, f"--output {folder} holds a RESULTS.md or results.csv of somebody else: name another folder")
     worth_more = quick and ",false," in text

@@ -3,14 +3,14 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 import yaml
 
-from dlproj.data.files import brief
+from dlproj.file_systems import why
 from dlproj.settings import ConfigurationError, DataError
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, and not in every build
@@ -20,11 +20,17 @@ _DEEPEST = 32  # containers within containers of a YAML file
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside the file and rename into place, so that a reader never meets half of it."""
+    """Write beside the file and rename into place, so that a reader never meets half of it. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(beside, path)
+    try:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(beside, path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        error.filename = str(path)  # which writing to a full disk does not say
+        raise
 
 
 @contextmanager
@@ -33,7 +39,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be written to ({brief(error)}): choose another folder") from error
+        raise ConfigurationError(f"{folder} cannot be written to ({why(error)}): choose another folder") from error
 
 
 def check_writable(folder: Path) -> None:

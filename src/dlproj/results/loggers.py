@@ -2,8 +2,11 @@
 
 import csv
 import io
+import logging
 import struct
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from torch import Tensor
 
 from dlproj.results.files import write_whole
 from dlproj.results.inspection import Histogram
+
+_log = logging.getLogger(__name__)
 
 
 def shortest(value: float) -> float:
@@ -90,13 +95,44 @@ class KeepTable(Callback):
             self.table.write()
 
 
+def _while_it_can(write: Callable[..., None]) -> Callable[..., None]:
+    """Have the first failure to write said, and nothing written after it: the run has its own record."""
+
+    @wraps(write)
+    def attempt(board: "EpochTensorBoard", *args: Any, **kwargs: Any) -> None:
+        if board.failed:
+            return
+        try:
+            write(board, *args, **kwargs)
+        except OSError as error:
+            board.failed = True
+            _log.warning("%s: TensorBoard's events end here: %s", board.log_dir, error.strerror or error)
+
+    return attempt
+
+
+class _ThreadErrors:
+    """What is done about an error in a thread; TensorBoard's own raises it again in the next call that writes."""
+
+    def __init__(self, otherwise: Callable[[threading.ExceptHookArgs], Any]) -> None:
+        self.otherwise = otherwise
+
+    def __call__(self, error: threading.ExceptHookArgs) -> None:
+        if not (isinstance(error.exc_value, OSError) and type(error.thread).__module__.startswith("tensorboard.")):
+            self.otherwise(error)
+
+
 class EpochTensorBoard(TensorBoardLogger):
     """TensorBoard's events in the run's own folder, with the epoch, counted from 1, on the horizontal axis."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
+        self.failed = False
+        if not isinstance(threading.excepthook, _ThreadErrors):
+            threading.excepthook = _ThreadErrors(threading.excepthook)
 
     @rank_zero_only
+    @_while_it_can
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log by epoch what Lightning logs; the test, which belongs to no epoch, comes with the outcome."""
         if "epoch" in metrics:
@@ -105,11 +141,13 @@ class EpochTensorBoard(TensorBoardLogger):
         super().log_metrics(metrics, step)
 
     @rank_zero_only
+    @_while_it_can
     def log_scalar(self, tag: str, value: float, epoch: int) -> None:
         """Log one number, which is no metric of the run."""
         self.experiment.add_scalar(tag, value, epoch)
 
     @rank_zero_only
+    @_while_it_can
     def log_histogram(self, tag: str, histogram: Histogram, values: Tensor, epoch: int) -> None:
         """Log the histogram of values (N,), which add_histogram would count again, into 1,500 bins."""
         edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
@@ -119,6 +157,7 @@ class EpochTensorBoard(TensorBoardLogger):
                                           global_step=epoch)  # fmt: skip
 
     @rank_zero_only
+    @_while_it_can
     def log_png(self, tag: str, png: bytes, epoch: int) -> None:
         """Log a picture that is a PNG file already, which add_image would decode and encode again."""
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -128,15 +167,23 @@ class EpochTensorBoard(TensorBoardLogger):
         writer = self.experiment._get_file_writer()
         writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
 
+    @_while_it_can
     def log_outcome(self, settings: dict[str, Any], metrics: dict[str, float], epoch: int) -> None:
         """Fill the HParams tab: the settings that are set, and the final metrics, which stand at the last epoch."""
         self.log_hyperparams(_set(settings), dict(metrics), epoch)
         self.save()
 
     @rank_zero_only
+    @_while_it_can
     def save(self) -> None:
         """Lightning would write hparams.yaml, which config.yaml is already."""
         self.experiment.flush()
+
+    @rank_zero_only
+    @_while_it_can
+    def finalize(self, status: str) -> None:
+        """Write what is left, and close."""
+        super().finalize(status)
 
 
 def _set(settings: dict[str, Any]) -> dict[str, Any]:

@@ -103,9 +103,12 @@ def _call(job: Job, place: Place, parent: int, interrupt: Any) -> None:
     signal.signal(signal.SIGINT, interrupt)
     for one in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-    _die_with(parent)
-    sys.exit(call(job, place))
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        _die_with(parent)
+        sys.exit(call(job, place))
+    except KeyboardInterrupt:  # before the job has a log that says so
+        sys.exit(130)
 
 
 def _die_with(parent: int) -> None:

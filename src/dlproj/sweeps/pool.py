@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from dlproj.settings import UserError
+from dlproj.command import can_be_mended, in_one_line
 
 GRACE = 10.0  # seconds that jobs have to write their records when they are stopped
 _TICK = 0.5  # seconds
@@ -86,8 +86,11 @@ def call(job: Job, place: Place) -> int:
         job.function(*job.arguments)
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 1
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    except Exception as error:
+        if can_be_mended(error):
+            print(f"error: {in_one_line(error)}", file=sys.stderr)  # noqa: T201
+        else:
+            traceback.print_exc()
     except BaseException:
         traceback.print_exc()
     else:

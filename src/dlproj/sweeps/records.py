@@ -1,6 +1,5 @@
 """What one of several runs has left: whether it is done, and if not, why."""
 
-import fcntl
 import json
 import secrets
 import signal
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlproj.config import load
+from dlproj.file_systems import lock
 from dlproj.results.comparison import WITHOUT_EFFECT, flat
 from dlproj.results.record import Run, read_result, read_run
 from dlproj.settings import ConfigurationError, UserError
@@ -18,9 +18,9 @@ from dlproj.settings import ConfigurationError, UserError
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder against a second process that would run the same runs into the same places."""
-    with (folder / ".lock").open("w") as lock:
+    with (folder / ".lock").open("w") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file)
         except BlockingIOError:
             raise ConfigurationError(f"another process runs what is missing in {folder}: wait for it") from None
         yield
@@ -80,7 +80,9 @@ def why_it_died(folder: Path, exit_code: int) -> str:
     except UserError:
         pass
     try:
-        lines = [line for line in log_path(folder).read_text(errors="replace").splitlines() if line.strip()]
+        lines = [
+            line for line in log_path(folder).read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+        ]
     except OSError:
         lines = []
     return lines[-1].removeprefix("error: ") if lines else f"exit code {exit_code}"

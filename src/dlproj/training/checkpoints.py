@@ -9,6 +9,7 @@ import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
 from dlproj.data.files import brief
+from dlproj.file_systems import sync_file, sync_folder
 from dlproj.settings import DataError, UserError
 from dlproj.torch_files import load_plain
 
@@ -26,10 +27,9 @@ class WholeCheckpoints(TorchCheckpointIO):
             path.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as file:
                 torch.save(checkpoint | {"format": FORMAT}, file)
-                file.flush()
-                os.fsync(file.fileno())
+                sync_file(file)
             os.replace(beside, path)
-            _sync(path.parent)
+            sync_folder(path.parent)
         except (OSError, RuntimeError) as error:
             with suppress(OSError):
                 beside.unlink()
@@ -77,12 +77,3 @@ def _reason(error: BaseException) -> str:
 
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
-
-
-def _sync(folder: Path) -> None:
-    """Have the new name survive a power cut, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

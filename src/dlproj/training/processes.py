@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch.distributed
 
 from dlproj.settings import UserError
+from dlproj.start import raise_on_ctrl_c
 
 T = TypeVar("T")
 
@@ -74,8 +75,15 @@ def _call(function: Callable[..., T], *arguments: Any) -> T:
 
     Python would free what is imported piece by piece first, for two seconds.
     """
+    raise_on_ctrl_c()
     try:
         return function(*arguments)
+    except OSError as error:
+        from dlproj.command import can_be_mended, in_one_line  # which imports this module
+
+        if can_be_mended(error):
+            raise UserError(in_one_line(error)) from error
+        raise
     except SystemExit as ended:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -96,8 +104,9 @@ def _handlers_kept() -> Iterator[None]:
 
 @contextmanager
 def _only_our_words() -> Iterator[None]:
-    """Keep torch's launcher from printing a failing process's traceback two times before it is raised."""
-    loggers = [logging.getLogger(name) for name in ("torch.distributed.elastic", "torch.multiprocessing")]
+    """Keep torch's launcher from printing a failing process's traceback two times before it is raised, and Ctrl-C."""
+    names = ("torch.distributed.elastic", "torch.distributed.elastic.agent.server.api", "torch.multiprocessing")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

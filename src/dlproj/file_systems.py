@@ -1,0 +1,66 @@
+"""What not every file system can do: network, container and FUSE ones may lack locks, or syncing of folders."""
+
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+_log = logging.getLogger(__name__)
+# What a system call that is not implemented fails with. A disk that is full or broken has other numbers (EIO, ENOSPC).
+_LACKING = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK})
+_NO_FOLDER_SYNC = _LACKING | {errno.EBADF, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR}
+
+
+def sync_file(file: IO[bytes]) -> None:
+    """Have what was written survive a power cut, where the file system can. Raises OSError if the disk fails."""
+    file.flush()
+    with _unless(_LACKING, "cannot sync files", "a power cut may lose the last checkpoint"):
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in it survive one, too."""
+    with _unless(_NO_FOLDER_SYNC, "cannot sync folders", "a power cut may lose the last checkpoint"):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def lock(file: IO[str]) -> None:
+    """Lock it for this process until it is closed, where the file system can. Raises BlockingIOError if another has."""
+    with _unless(_LACKING, "has no locks", "start no second process on the same runs meanwhile"):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def why(error: OSError) -> str:
+    """What is wrong with the file that it names, in the system's words or better ones, without the file's name."""
+    path = Path(os.fsdecode(error.filename or ""))
+    if error.errno == errno.EEXIST and path.is_symlink():
+        return f"it is a link to {path.readlink()}, which is not there"
+    in_the_way = next((place for place in path.parents if place.exists() and not place.is_dir()), None)
+    if error.errno == errno.ENOTDIR and in_the_way:
+        return f"{in_the_way} is no folder"
+    return error.strerror or str(error)
+
+
+@contextmanager
+def _unless(lacking: frozenset[int], what: str, advice: str) -> Iterator[None]:
+    """Go on where a call fails with one of these error numbers."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in lacking:
+            raise
+        _say_once(f"the file system {what} ({error.strerror}): {advice}")
+
+
+@cache
+def _say_once(text: str) -> None:
+    _log.warning("%s", text)
