@@ -22,7 +22,7 @@ _DEEPEST = 32  # containers within containers of a YAML file
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write beside the file and rename into place, so that a reader never meets half of it. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
+    beside = path.with_name(f".{path.name}.tmp")
     try:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(beside, path)

@@ -18,7 +18,7 @@ from dlproj.settings import ConfigurationError, UserError
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder against a second process that would run the same runs into the same places."""
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("a") as file:
         try:
             lock(file)
         except BlockingIOError:
