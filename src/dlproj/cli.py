@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from dlproj.launch import forget_ranks
 from dlproj.results.record import Damaged
 from dlproj.settings import DataError, UserError
 
@@ -391,6 +392,7 @@ def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
 
 def main() -> None:
     """Run a subcommand: exit code 0, 1 for what the user can mend, 2 for wrong usage, 130 after Ctrl-C."""
+    forget_ranks()
     try:
         app()  # typer sees to Ctrl-C, and to a reader that ends early: `dlproj runs | head`
     except UserError as error:

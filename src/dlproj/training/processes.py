@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,14 +13,11 @@ from typing import Any, TypeVar
 
 import torch.distributed
 
+from dlproj.launch import OURS
 from dlproj.settings import UserError
 
 T = TypeVar("T")
-
-
-def started_by_torchrun() -> int | None:
-    """How many processes torchrun has started, of which this is one; None: it has not."""
-    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
+_LOOPBACK = "127.0.0.1"
 
 
 def agree_on(text: str, key: str) -> str:
@@ -28,11 +26,6 @@ def agree_on(text: str, key: str) -> str:
     store = torch.distributed.TCPStore(address, port, is_master=False)  # type: ignore[attr-defined]
     agreed: bytes = store.compare_set(f"dlproj/{key}", "", text)
     return agreed.decode()
-
-
-def rank() -> int:
-    """This process's number among those that train together, from 0."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) -> T:
@@ -45,16 +38,20 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    with TemporaryDirectory() as logs, _only_our_words(), _handlers_kept():
+    with TemporaryDirectory() as logs, _only_our_words(), _handlers_kept(), _on_this_machine_alone():
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=count,
-            run_id=uuid.uuid4().hex,
+            run_id=OURS + uuid.uuid4().hex,
             rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
+            # Processes of one machine meet at an address that needs no name: its own may be unknown to it.
+            rdzv_endpoint=f"{_LOOPBACK}:0",
+            local_addr=_LOOPBACK,
+            rdzv_configs={"join_timeout": 60},  # seconds, of which it takes a tenth
             max_restarts=0,
             monitor_interval=0.1,
             start_method="spawn",
@@ -65,8 +62,33 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
             return results[0]
         except ChildFailedError as error:
             raise _cause(error) from None
+        except RendezvousError as error:
+            cause = error.__cause__ or error
+            raise UserError(f"the {count} processes cannot meet at {_LOOPBACK}, this machine's loopback address "
+                            f"({cause}): see to it, or set trainer.devices=1") from error  # fmt: skip
         except SignalException as error:
             sys.exit(128 + error.sigval)
+
+
+@contextmanager
+def _on_this_machine_alone() -> Iterator[None]:
+    """Have the processes inherit what keeps them from looking elsewhere, and torch name this machine without asking.
+
+    Where no name server answers, each of its several lookups of the machine's full name takes half a minute.
+    """
+    wanted = {"PYTHONSAFEPATH": "1"}  # no module of the current folder, such as a random.py, in place of Python's own
+    if loopback := [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]:
+        wanted["GLOO_SOCKET_IFNAME"] = loopback[0]
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    full_name = socket.getfqdn
+    os.environ.update(added)
+    socket.getfqdn = lambda name="": name or socket.gethostname()
+    try:
+        yield
+    finally:
+        socket.getfqdn = full_name
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _call(function: Callable[..., T], *arguments: Any) -> T:
