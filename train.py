@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 
-if sys.path[0] == os.path.dirname(os.path.realpath(__file__)):
+if __name__ == "__main__" and sys.path[0] == os.path.dirname(os.path.realpath(__file__)):
     del sys.path[0]  # a random.py beside this file is the user's, and not what others mean by that name
 
 from pathlib import Path

@@ -1,6 +1,7 @@
 """What a start imports, and in which state it leaves the process."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,12 @@ def test_the_garbage_collector_is_off_for_the_imports_only(start):
     assert found["collects"]
     assert found["frozen"] > 100_000
     assert "leaked" not in done.stderr
+
+
+def test_the_users_files_beside_train_py_do_not_take_the_place_of_pythons_modules(tmp_path):
+    shutil.copy(ROOT / "train.py", tmp_path)
+    for name in ("pathlib", "random", "types", "logging", "queue", "numpy", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('a file of the user')")
+    done = subprocess.run([sys.executable, "train.py", "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Hydra")

@@ -38,9 +38,9 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    _check_loopback(count)
     with TemporaryDirectory() as logs, _only_our_words(), _handlers_kept(), _on_this_machine_alone():
         config = LaunchConfig(
             min_nodes=1,
@@ -51,7 +51,7 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
             # Processes of one machine meet at an address that needs no name: its own may be unknown to it.
             rdzv_endpoint=f"{_LOOPBACK}:0",
             local_addr=_LOOPBACK,
-            rdzv_configs={"join_timeout": 60},  # seconds, of which it takes a tenth
+            rdzv_configs={"join_timeout": 60},  # seconds, of which it takes less than one
             max_restarts=0,
             monitor_interval=0.1,
             start_method="spawn",
@@ -62,12 +62,18 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
             return results[0]
         except ChildFailedError as error:
             raise _cause(error) from None
-        except RendezvousError as error:
-            cause = error.__cause__ or error
-            raise UserError(f"the {count} processes cannot meet at {_LOOPBACK}, this machine's loopback address "
-                            f"({cause}): see to it, or set trainer.devices=1") from error  # fmt: skip
         except SignalException as error:
             sys.exit(128 + error.sigval)
+
+
+def _check_loopback(processes: int) -> None:
+    """Raise UserError where no connection comes about: torch would try for minutes, and write pages of it."""
+    try:
+        with socket.create_server((_LOOPBACK, 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=10).close()
+    except OSError as error:
+        message = f"{processes} processes meet at {_LOOPBACK}, where this machine does not reach itself ({error})"
+        raise UserError(f"{message}: bring up its loopback interface, or train in one process") from error
 
 
 @contextmanager
