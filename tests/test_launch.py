@@ -20,7 +20,7 @@ LEFT_OVER = [
     {"LOCAL_RANK": ""},
     {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_LOCALID": "3", "SLURM_NODEID": "1", "SLURM_JOB_ID": "77"},
     {"JSM_NAMESPACE_RANK": "2", "JSM_NAMESPACE_SIZE": "4", "LSB_JOBID": "1", "LSB_DJOB_RANKFILE": "/nowhere"},
-    {"TORCHELASTIC_RUN_ID": "gone", "RANK": "1"},
+    {"TORCHELASTIC_RUN_ID": "gone", "RANK": "1", "WORLD_SIZE": "2"},
     {"NODE_RANK": "1", "GROUP_RANK": "1"},
 ]
 QUICK = ["data=digits", "model.hidden=[8]", "trainer.max_epochs=1", "trainer.threads=1", "trainer.accelerator=cpu",
@@ -43,6 +43,7 @@ def environment(monkeypatch):
 
 def test_torchruns_rank_counts(environment):
     environment({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "RANK": "2"})
+    environment({"MASTER_ADDR": "localhost", "MASTER_PORT": "29500"})
     forget_ranks()
     assert (rank(), started_by_torchrun()) == (2, 4)
 

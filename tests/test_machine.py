@@ -109,6 +109,7 @@ def test_memory_is_the_machines_or_less_where_a_control_group_allows_less(own, f
         ({"OMP_NUM_THREADS": "3,2"}, 1, 3),
         ({"OMP_NUM_THREADS": "0"}, 1, 8),
         ({"OMP_NUM_THREADS": "many"}, 1, 8),
+        ({machine.SHARE_OF_CORES: "many"}, 1, 8),
         ({"MKL_NUM_THREADS": "2"}, 1, 2),
         ({"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "2"}, 1, 3),
         ({"OMP_NUM_THREADS": "4", machine.SHARE_OF_CORES: "2"}, 1, 2),  # of a run among others

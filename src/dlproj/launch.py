@@ -3,17 +3,18 @@
 import os
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # Lightning reads them on import
+_OF_TORCHRUN = {"TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # which sets all of them
 OURS = "dlproj-"  # begins the id of processes that run_in_processes() has started as torchrun does
 
 
 def started_by_torchrun() -> int | None:
     """How many processes torchrun has started, of which this is one; None: it has not."""
-    return int(os.environ["WORLD_SIZE"]) if {"TORCHELASTIC_RUN_ID", "WORLD_SIZE"} <= set(os.environ) else None
+    return int(os.environ["WORLD_SIZE"]) if set(os.environ) >= _OF_TORCHRUN else None
 
 
 def rank() -> int:
     """This process's number among those that train together, from 0."""
-    return int(os.environ.get("RANK", "0")) if started_by_torchrun() else 0
+    return int(os.environ["RANK"]) if started_by_torchrun() else 0
 
 
 def forget_ranks() -> None:

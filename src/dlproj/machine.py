@@ -63,7 +63,8 @@ def _words(path: Path) -> list[str]:
 
 def share_of_cores() -> int:
     """Of those the cores that this run should keep busy: a part of them where it is one of several."""
-    return int(os.environ.get(SHARE_OF_CORES) or usable_cores())
+    share = os.environ.get(SHARE_OF_CORES, "")
+    return int(share) if share.isdecimal() else usable_cores()
 
 
 def threads_of(processes: int) -> int:
