@@ -82,19 +82,19 @@ def _on_this_machine_alone() -> Iterator[None]:
 
     Where no name server answers, each of its several lookups of the machine's full name takes half a minute.
     """
-    wanted = {"PYTHONSAFEPATH": "1"}  # no module of the current folder, such as a random.py, in place of Python's own
+    inherited = {"PYTHONSAFEPATH": "1"}  # no module of the working folder, such as a random.py, in place of Python's
     if loopback := [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]:
-        wanted["GLOO_SOCKET_IFNAME"] = loopback[0]
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    full_name = socket.getfqdn
-    os.environ.update(added)
+        inherited["GLOO_SOCKET_IFNAME"] = loopback[0]
+    before, full_name = {name: os.environ.get(name) for name in inherited}, socket.getfqdn
+    os.environ.update(inherited)
     socket.getfqdn = lambda name="": name or socket.gethostname()
     try:
         yield
     finally:
         socket.getfqdn = full_name
-        for name in added:
+        for name, value in before.items():
             os.environ.pop(name, None)
+            os.environ.update({name: value} if value is not None else {})
 
 
 def _call(function: Callable[..., T], *arguments: Any) -> T:

@@ -19,7 +19,7 @@ from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Str
 from pytorch_lightning.utilities import rank_zero_only
 
 from dlproj.launch import rank, started_by_torchrun
-from dlproj.machine import threads_of
+from dlproj.machine import threads_of, usable_cores
 from dlproj.models.pipeline import SCHEDULES
 from dlproj.settings import one_of, require, within
 from dlproj.training.blocks import StepsPerExecution, needs_single_batches
@@ -41,6 +41,7 @@ _NOBODYS_FAULT = (
     # A resumed run goes on in its own folder.
     r"Checkpoint directory .* exists and is not empty",
 )
+_PROCESSES_A_CORE = 16  # the most: each takes half a gigabyte, and dozens of open files of the one that starts them
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true")
 
 
@@ -222,6 +223,9 @@ class TrainerConfig:
             wanted <= gpus,
             f"the trainer wants {wanted} GPUs, this machine has {gpus}: set trainer.accelerator=cpu or fewer devices",
         )
+        most = _PROCESSES_A_CORE * usable_cores()
+        message = f"trainer.devices={self.devices} are as many processes, this machine has {usable_cores()} cores"
+        require(wanted > 0 or self.devices <= most, f"{message}: set {most} or fewer")
         half = self.precision == "16-mixed" and not self.uses_gpu()
         require(not half, "trainer.precision=16-mixed needs a GPU: set trainer.precision=bf16-mixed")
 
