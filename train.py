@@ -1,5 +1,11 @@
 """Train, test and record one classifier, or several with -m: `python train.py model=mlp optim=rmsprop`."""
 
+import os
+import sys
+
+if __name__ == "__main__" and sys.path[0] == os.path.dirname(os.path.realpath(__file__)):
+    del sys.path[0]  # a random.py beside this file is the user's, and not what others mean by that name
+
 from dlproj.start import end_on_ctrl_c, forget_other_tools, open_streams, raise_on_ctrl_c
 
 if __name__ in ("__main__", "__mp_main__"):  # or in a process that one of trainer=ddp has spawned
@@ -29,9 +35,11 @@ def leave() -> None:
 atexit.register(leave)  # the first to be registered is the last to be called
 gc.disable()  # a seventh of the imports' time would go into searching for garbage among what stays
 
+from dlproj.launch import forget_ranks, rank
 from dlproj.results.pictures import start_ahead
 
-if __name__ == "__main__" and not {"-m", "--multirun"} & set(sys.argv) and os.environ.get("RANK", "0") == "0":
+forget_ranks()
+if __name__ == "__main__" and not {"-m", "--multirun"} & set(sys.argv) and rank() == 0:
     start_ahead()  # matplotlib is imported by the one process while torch is by the other
 
 import hydra
@@ -42,7 +50,6 @@ from dlproj.command import job_errors, one_line_errors, stamp
 from dlproj.config import checked, register
 from dlproj.results.table import show
 from dlproj.run import run
-from dlproj.training.processes import rank
 
 register()
 stamp()

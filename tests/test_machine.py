@@ -5,8 +5,37 @@ from pathlib import Path
 import pytest
 
 from dlproj import machine
-from dlproj.machine import git_commit, memory_bytes, peak_memory_bytes, require_memory, usable_cores, versions
+from dlproj.launch import OURS
+from dlproj.machine import (
+    git_commit,
+    memory_bytes,
+    peak_memory_bytes,
+    require_memory,
+    threads_of,
+    usable_cores,
+    versions,
+)
 from dlproj.settings import ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def groups(monkeypatch, tmp_path):
+    """Call with the process's own groups and the files of the groups' folder, in place of the machine's."""
+
+    def write(own, files):
+        monkeypatch.setattr(machine, "_CONTROL_GROUPS", tmp_path / "groups")
+        monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "own")
+        if own is not None:
+            (tmp_path / "own").write_text(own)
+        for name, content in files.items():
+            path = tmp_path / "groups" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+
+    write(None, {})
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHELASTIC_RUN_ID", machine.SHARE_OF_CORES):
+        monkeypatch.delenv(name, raising=False)
+    return write
 
 
 def test_the_cores_are_those_that_the_process_may_use(monkeypatch):
@@ -20,15 +49,82 @@ def test_where_the_system_does_not_tell_all_cores_count(monkeypatch):
     assert usable_cores() == 6
 
 
+V1 = "5:cpu,cpuacct:/docker/1f\n4:memory:/docker/1f\n0::/\n"  # of a container that sees the host's paths
+
+
 @pytest.mark.parametrize(
-    ("limit", "bytes_"), [("max", 8000 * 4096), ("1000000\n", 1_000_000), (f"{10**15}", 8000 * 4096)]
+    ("own", "files", "cores"),
+    [
+        (None, {}, 8),
+        (None, {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 2),  # one and a half
+        ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "1600000 100000\n"}, 8),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 8),
+        ("0::/\n", {"cpu.max": ""}, 8),
+        ("0::/user.slice/a.scope\n", {"user.slice/a.scope/cpu.max": "300000 100000\n"}, 3),
+        ("0::/user.slice/a.scope\n", {"user.slice/a.scope/cpu.max": "max 100000", "user.slice/cpu.max": "4 1"}, 4),
+        ("0::/user.slice/a.scope\n", {"user.slice/b.scope/cpu.max": "100000 100000\n"}, 8),
+        ("0::/../other\n", {"cpu.max": "200000 100000\n"}, 2),
+        (V1, {"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        (V1, {"cpu/docker/1f/cpu.cfs_quota_us": "500000", "cpu/docker/1f/cpu.cfs_period_us": "100000"}, 5),
+        (V1, {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        (V1, {"cpu/cpu.cfs_quota_us": "200000\n"}, 8),
+    ],
 )
-def test_memory_is_the_machines_or_less_where_a_container_allows_less(limit, bytes_, monkeypatch, tmp_path):
+def test_a_control_groups_share_of_time_limits_the_cores(own, files, cores, groups, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    groups(own, files)
+    assert usable_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "bytes_"),
+    [
+        (None, {}, 8000 * 4096),
+        (None, {"memory.max": "max"}, 8000 * 4096),
+        (None, {"memory.max": "1000000\n"}, 1_000_000),
+        (None, {"memory.max": f"{10**15}"}, 8000 * 4096),
+        ("0::/a/b\n", {"a/b/memory.max": "3000000\n", "a/memory.max": "2000000\n"}, 2_000_000),
+        (V1, {"memory/memory.limit_in_bytes": "5000000\n"}, 5_000_000),
+        (V1, {"memory/docker/1f/memory.limit_in_bytes": "9223372036854771712\n"}, 8000 * 4096),
+    ],
+)
+def test_memory_is_the_machines_or_less_where_a_control_group_allows_less(own, files, bytes_, groups, monkeypatch):
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 8000, "SC_PAGE_SIZE": 4096}.__getitem__)
-    monkeypatch.setattr(machine, "_CONTROL_GROUP", tmp_path / "memory.max")
-    assert memory_bytes() == 8000 * 4096
-    (tmp_path / "memory.max").write_text(limit)
+    groups(own, files)
     assert memory_bytes() == bytes_
+
+
+@pytest.mark.parametrize(
+    ("variables", "processes", "threads"),
+    [
+        ({}, 1, 8),
+        ({}, 3, 2),
+        ({}, 20, 1),
+        ({"OMP_NUM_THREADS": "1"}, 1, 1),
+        ({"OMP_NUM_THREADS": "3"}, 1, 3),
+        ({"OMP_NUM_THREADS": "3"}, 4, 2),
+        ({"OMP_NUM_THREADS": "64"}, 1, 8),
+        ({"OMP_NUM_THREADS": "3,2"}, 1, 3),
+        ({"OMP_NUM_THREADS": "0"}, 1, 8),
+        ({"OMP_NUM_THREADS": "many"}, 1, 8),
+        ({machine.SHARE_OF_CORES: "many"}, 1, 8),
+        ({"MKL_NUM_THREADS": "2"}, 1, 2),
+        ({"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "2"}, 1, 3),
+        ({"OMP_NUM_THREADS": "4", machine.SHARE_OF_CORES: "2"}, 1, 2),  # of a run among others
+        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none"}, 2, 4),  # by torchrun, not by the user
+        ({"OMP_NUM_THREADS": "3", "TORCHELASTIC_RUN_ID": "none"}, 2, 3),
+        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": f"{OURS}12ab"}, 2, 1),
+    ],
+)
+def test_threads_are_a_share_of_the_cores_or_fewer_where_the_environment_says_so(
+    variables, processes, threads, monkeypatch
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert threads_of(processes) == threads
 
 
 def test_what_takes_more_than_half_of_the_memory_is_refused(monkeypatch):

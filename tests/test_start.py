@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -216,3 +217,12 @@ def test_ctrl_c_at_any_moment_of_a_start_or_end_shows_no_traceback(moment, comma
     assert "Traceback" not in done.stderr
     if "rename" not in moment:  # by then the layers have been told of
         assert done.stderr in ("", words)
+
+
+def test_the_users_files_beside_train_py_do_not_take_the_place_of_pythons_modules(tmp_path):
+    shutil.copy(ROOT / "train.py", tmp_path)
+    for name in ("pathlib", "random", "select", "signal", "types", "logging", "queue", "numpy", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('a file of the user')")
+    done = subprocess.run([sys.executable, "train.py", "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Hydra")

@@ -14,6 +14,7 @@ from typing import Annotated
 try:
     import typer
 
+    from dlproj.launch import forget_ranks
     from dlproj.results.record import Damaged
     from dlproj.settings import DataError, UserError
     from dlproj.start import forget_other_tools, open_streams
@@ -410,6 +411,7 @@ def main() -> None:
     """Run a subcommand: exit code 0, 1 for what the user can mend, 2 for wrong usage, 130 after Ctrl-C."""
     open_streams()
     forget_other_tools()
+    forget_ranks()
     try:
         try:
             app()  # typer sees to Ctrl-C, and to a reader that ends early: `dlproj runs | head`

@@ -21,8 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.experiments import names, no_experiment
 from dlproj.file_systems import why
+from dlproj.launch import started_by_torchrun
 from dlproj.settings import UserError, explain, one_line, require
-from dlproj.training.processes import agree_on, started_by_torchrun
+from dlproj.training.processes import agree_on
 
 
 def stamp() -> None:

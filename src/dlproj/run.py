@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from dlproj.config import Config, load
 from dlproj.data.base import DataModule
 from dlproj.earlier import Earlier, check_goes_on, earlier_run
+from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
 from dlproj.results.files import write_whole
@@ -31,7 +32,7 @@ from dlproj.settings import UserError
 from dlproj.sweeps.records import alone_in
 from dlproj.training.callbacks import Resume, checkpoint_path, diverged_at
 from dlproj.training.checkpoints import remove_leftovers
-from dlproj.training.processes import rank, run_in_processes, started_by_torchrun
+from dlproj.training.processes import run_in_processes
 from dlproj.training.pruning import Prune, pruned_after
 from dlproj.training.signals import StopBySignal
 from dlproj.training.stopwatch import Stopwatch

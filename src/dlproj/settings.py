@@ -15,6 +15,9 @@ T = TypeVar("T")
 
 
 LARGEST_SEED = 2**32 - 1
+MOST_CLASSES_IN_ROWS = (
+    200  # of more, a confusion matrix is kept as its entries above 0: it has few, but classes² in all
+)
 VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
 
 

@@ -67,10 +67,10 @@ class ParallelLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what launch() needs. Raises ConfigurationError where there is no sweep to resume."""
+        from dlproj.launch import started_by_torchrun
         from dlproj.results.manifest import holds_run
         from dlproj.settings import require
         from dlproj.sweeps.sweep import Sweep
-        from dlproj.training.processes import started_by_torchrun
 
         setup_globals()
         HydraConfig.instance().set_config(config)

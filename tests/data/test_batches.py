@@ -214,3 +214,14 @@ def test_random_generators_of_different_entropy_differ():
     drawn = torch.rand((), generator=generator("a", 5, 1))
     assert drawn == torch.rand((), generator=again)
     assert drawn != torch.rand((), generator=other)
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize(("samples", "batch_size", "processes"), [(13, 4, 1), (13, 6, 2), (13, 3, 2), (12, 4, 1)])
+def test_the_smallest_batch_is_that_of_an_epoch_over_all_processes(samples, batch_size, processes, drop_last, limit):
+    shards = [Shard(rank, processes) for rank in range(processes)]
+    loaders = [training(samples, batch_size, shard=shard, drop_last=drop_last) for shard in shards]
+    together = [sum(map(len, batches)) for batches in zip(*map(epoch, loaders), strict=True)]
+    found = loaders[0].smallest(limit)
+    assert found - found % processes == min(together[:limit])

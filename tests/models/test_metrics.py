@@ -7,7 +7,9 @@ import pytest
 import torch
 from sklearn import metrics
 from torch.nn import functional
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
+from dlproj.live_bytes import LiveBytes
 from dlproj.models.losses import scores
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 
@@ -60,6 +62,65 @@ def test_confusion_matrix_has_true_classes_in_rows(classes, generator):
     assert matrix == expected.tolist()
     assert matrix != expected.T.tolist()
     assert type(matrix[0][0]) is int
+
+
+def many_classes(generator, classes=1500, samples=2000):
+    """Logits of which every fourth is right, and targets."""
+    targets = torch.randint(classes, (samples,), generator=generator)
+    logits = torch.rand(samples, classes, generator=generator)
+    logits[torch.arange(0, samples, 4), targets[::4]] += 1
+    return logits, targets
+
+
+@pytest.fixture
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("classes", [3, 10, 300])
+def test_metrics_are_those_of_torchmetrics_to_the_digit(classes, generator):
+    logits, targets = many_classes(generator, classes, 500)
+    evaluation = Evaluation(classes, CPU)
+    for part, true in zip(logits.split(64), targets.split(64), strict=True):
+        evaluation.add(part, true, torch.tensor(0.0))
+    means = evaluation.means(0.0, penalized=False)
+    assert {name: means[name] for name in ("accuracy", "top2_accuracy", "macro_f1")} == {
+        "accuracy": float(multiclass_accuracy(logits, targets, classes, average="micro")),
+        "top2_accuracy": float(multiclass_accuracy(logits, targets, classes, average="micro", top_k=2)),
+        "macro_f1": float(multiclass_f1_score(logits, targets, classes, average="macro")),
+    }
+
+
+def test_of_many_classes_the_confusion_matrix_is_its_entries_above_0(generator):
+    logits, targets = many_classes(generator, 300)
+    evaluation = Evaluation(300, CPU)
+    evaluation.add(logits, targets, torch.tensor(0.0))
+    expected = metrics.confusion_matrix(targets, logits.argmax(1), labels=range(300))
+    truths, guesses = expected.nonzero()
+    assert evaluation.confusion_matrix() == np.stack([truths, guesses, expected[truths, guesses]], axis=1).tolist()
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_counting_by_class_takes_no_more_memory_than_a_few_batches(generator):
+    """With deterministic algorithms torchmetrics compares each of 1,000 samples with all 2,250,000 pairs of classes."""
+    logits, targets = many_classes(generator)
+    with LiveBytes() as live:
+        evaluation = Evaluation(1500, CPU)
+        for part, true in zip(logits.split(1000), targets.split(1000), strict=True):
+            evaluation.add(part, true, torch.tensor(0.0))
+        means, matrix = evaluation.means(0.0, penalized=False), evaluation.confusion_matrix()
+    assert means["macro_f1"] == pytest.approx(metrics.f1_score(targets, logits.argmax(1), average="macro"), rel=1e-5)
+    assert sum(count for _, _, count in matrix) == 2000
+    assert live.peak < 3 * logits[:1000].nbytes
+
+
+def test_a_pass_of_a_single_sample_is_evaluated(generator):
+    evaluation = Evaluation(3, CPU)
+    evaluation.add(torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([1]), torch.tensor(0.5))
+    assert evaluation.means(0.0, penalized=False) == {"loss": 0.5, "accuracy": 0.0, "top2_accuracy": 1.0, "macro_f1": 0}
+    assert evaluation.confusion_matrix() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
 def test_macro_f1_leaves_out_a_class_that_is_neither_true_nor_predicted():

@@ -42,6 +42,9 @@ def test_wrong_samples_and_the_class_confused_most_are_counted(run):
     # [[8, 1, 1], [0, 10, 0], [3, 0, 7]]: 2 + 0 + 3 are wrong, and most of the third class.
     found = quantities(run())
     assert (found["wrong"], found["most_confused_class"]) == (5, 2)
+    many = [[0, 0, 4], [1, 0, 2], [250, 1, 3], [250, 9, 1]]  # of many classes, the entries above 0
+    found = quantities(run(classes=list(map(str, range(300))), confusion_matrix=many))
+    assert (found["wrong"], found["most_confused_class"]) == (6, 250)
 
 
 def test_times_follow_from_the_rate_and_the_batch(run):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
-from dlproj.results.classification import class_scores, most_confused
+from dlproj.results.classification import class_scores, entries, most_confused
 
 CLASSES = ["cat", "dog", "hen"]
 
@@ -24,7 +24,7 @@ def labels_of(counts):
 )
 def test_precision_recall_and_f1_are_those_of_scikit_learn(counts):
     expected = precision_recall_fscore_support(*labels_of(counts), labels=[0, 1, 2], zero_division=0)
-    found = [(score.precision, score.recall, score.f1, score.support) for score in class_scores(counts)]
+    found = [(score.precision, score.recall, score.f1, score.support) for score in class_scores(counts, 3)]
     np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-12)
 
 
@@ -40,3 +40,15 @@ def test_a_single_mistake_is_one_time_and_none_is_said():
         "Most confused: dog taken for cat, 1 time; the other way 0."
     )
     assert most_confused([[3, 0, 0], [0, 3, 0], [0, 0, 3]], CLASSES) == "No two classes were confused."
+
+
+def test_counts_kept_as_entries_say_what_those_kept_in_rows_say():
+    rows = [[0] * 300 for _ in range(300)]
+    kept = [[0, 0, 5], [0, 299, 2], [7, 0, 9], [299, 0, 1], [299, 299, 4]]
+    for truth, guess, count in kept:
+        rows[truth][guess] = count
+    names = [f"class {number}" for number in range(300)]
+    assert [list(one) for one in entries(rows, 300)] == [list(one) for one in entries(kept, 300)] == kept
+    assert class_scores(rows, 300) == class_scores(kept, 300)
+    assert most_confused(rows, names) == most_confused(kept, names)
+    assert most_confused(kept, names) == "Most confused: class 7 taken for class 0, 9 times; the other way 0."

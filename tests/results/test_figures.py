@@ -74,6 +74,14 @@ def test_a_matrix_of_a_hundred_classes_is_drawn_without_numbers():
     assert texts(axes) == []
 
 
+def test_a_matrix_of_a_thousand_classes_has_a_mark_for_each_pair_that_occurs():
+    kept = [[0, 0, 3], [0, 999, 1], [999, 999, 2]]
+    (axes,) = confusion_matrix(kept, [str(number) for number in range(1000)]).axes
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), [[0, 0], [999, 0], [999, 999]])
+    np.testing.assert_allclose(axes.collections[0].get_array(), [0.75, 0.25, 1])
+    assert "Most confused: 0 taken for 999, 1 time" in axes.get_title(loc="left")
+
+
 def test_classes_stand_by_f1_with_the_best_on_top_and_their_number_of_samples():
     (axes,) = per_class(COUNTS, CLASSES).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [

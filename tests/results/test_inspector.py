@@ -9,7 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from dlproj.results.gallery import image_of
-from dlproj.results.inspection import read_inspection
+from dlproj.results.inspection import Inspection, read_inspection
+from dlproj.results.inspector import TestSamples as ChosenSamples
 from dlproj.results.inspector import histogram_of
 from dlproj.run import run, train
 from dlproj.settings import DataError
@@ -204,3 +205,12 @@ def test_a_run_without_the_file_has_nothing_to_show(tmp_path):
 def test_the_file_is_plain_json(finished):
     _, folder, _, _ = finished
     json.loads((folder / "inspection.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_of_a_batch_nothing_is_kept_by_the_class(composed):
+    config = composed("data=digits", "model.hidden=[8]")
+    model = config.model.build(config.data.spec(), config.optim, config.scheduler)
+    watcher = ChosenSamples(Inspection(), None, config.figures)
+    watcher.on_test_epoch_start(None, model)
+    watcher.on_test_batch_end(None, model, torch.randn(7, 10), (None, torch.arange(7)))
+    assert {part.shape for parts in watcher._parts for part in parts} == {(7,)}

@@ -62,6 +62,15 @@ def test_a_damaged_file_is_named(tmp_path, name, content):
         read_run(folder)
 
 
+@pytest.mark.parametrize("matrix", [[[0, 300, 1]], [[-1, 0, 1]], [[0, 1]], [[0, 1, 2.5]]])
+def test_entries_of_a_confusion_matrix_that_cannot_be_are_damage(tmp_path, matrix):
+    classes = list(map(str, range(300)))
+    right = write_run(tmp_path / "right", classes=classes, confusion_matrix=[[0, 299, 1]])
+    assert read_run(right).result.confusion_matrix == [[0, 299, 1]]
+    with pytest.raises(DataError, match=r"summary.json is .*damaged"):
+        read_run(write_run(tmp_path / "run", classes=classes, confusion_matrix=matrix))
+
+
 @pytest.mark.parametrize("sample", [SAMPLE | {"truth": 3}, SAMPLE | {"guess": -1}, SAMPLE | {"image": 5}])
 def test_a_sample_that_cannot_be_is_damage(tmp_path, sample):
     folder = write_run(tmp_path / "run", inspected=inspection(gallery=[sample]))

@@ -265,6 +265,46 @@ def test_what_is_no_number_of_steps_is_refused(steps):
         TrainerConfig(steps_per_execution=steps)
 
 
+NORMALISED = ["data=digits", "model.batch_norm=true", "model.hidden=[8]", "figures=none",  # 1,293 training samples
+              "trainer.max_epochs=1", "trainer.threads=1", "trainer.progress_bar=false",
+              "trainer.accelerator=cpu"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "advice"),
+    [
+        (["data.batch_size=4"], "of 1,293 in batches of 4, .*: set data.drop_last=true or data.batch_size=5"),
+        (["data.batch_size=34"], "set data.drop_last=true or data.batch_size=35"),
+        (["data.batch_size=1292"], "set data.drop_last=true or data.batch_size=1293"),
+        (["data.batch_size=1"], "in batches of 1, .*: set data.batch_size=3"),
+        (["data.batch_size=1", "data.drop_last=true"], "set data.batch_size=3"),
+        (["data.batch_size=4", "trainer.limit_train_batches=324"], "set data.drop_last=true"),
+        (["data.batch_size=4", "trainer.steps_per_execution=5"], "set data.drop_last=true"),
+        (["data.batch_size=4", "trainer.accumulate_grad_batches=3"], "set data.drop_last=true"),
+        (["data.batch_size=4", "model.batch_norm=false", "model.hidden=[8,{units: 8, batch_norm: true}]"], "drop_last"),
+    ],
+)
+def test_batch_norm_refuses_a_batch_of_one_before_training(overrides, advice, composed, tmp_path):
+    with pytest.raises(ConfigurationError, match=f"^batch norm needs two samples: .*{advice}"):
+        run(composed(*NORMALISED, *overrides), tmp_path)
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.batch_size=4", "data.drop_last=true"],
+        ["data.batch_size=4", "trainer.limit_train_batches=323"],
+        ["data.batch_size=5"],
+        ["data.batch_size=1293"],
+        ["data.batch_size=1", "model.batch_norm=false", "trainer.limit_train_batches=3"],
+        ["data.batch_size=64", "data.eval_batch_size=143"],  # evaluated alone, of 144 validation samples the last
+    ],
+)
+def test_batch_norm_trains_where_each_batch_has_two_samples(overrides, composed, tmp_path):
+    assert run(composed(*NORMALISED, *overrides), tmp_path).status == "completed"
+
+
 def test_settings_that_need_single_batches_are_refused_beside_blocks():
     with pytest.raises(ConfigurationError, match=r"trainer\.accumulate_grad_batches=2 does not go with"):
         TrainerConfig(steps_per_execution=20, accumulate_grad_batches=2)

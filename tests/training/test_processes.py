@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import socket
+import sys
 import warnings
 
 import pytest
@@ -11,8 +13,10 @@ import torch.distributed
 from pytorch_lightning.demos.boring_classes import BoringModel
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from dlproj.launch import rank, started_by_torchrun
 from dlproj.settings import DataError, UserError
-from dlproj.training.processes import rank, run_in_processes, started_by_torchrun
+from dlproj.training import processes
+from dlproj.training.processes import run_in_processes
 from dlproj.training.signals import StopBySignal
 
 
@@ -96,3 +100,63 @@ def test_handlers_of_signals_are_as_they_were_after_processes_of_our_own():
     before = [signal.getsignal(one) for one in signals]
     run_in_processes(1, os.getpid)
     assert [signal.getsignal(one) for one in signals] == before
+
+
+def where_they_met():
+    torch.distributed.init_process_group("gloo")
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+    return os.environ["MASTER_ADDR"]
+
+
+def test_processes_of_one_machine_meet_though_its_name_is_unknown(monkeypatch):
+    """No name is looked up, by them or by torch's launcher."""
+
+    def refuse(*arguments, **options):
+        raise AssertionError(f"{arguments} was looked up")
+
+    for name in ("gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getaddrinfo", "getfqdn"):
+        monkeypatch.setattr(socket, name, refuse)
+    monkeypatch.setattr(socket, "create_connection", lambda *arguments, **options: socket.socket())
+    assert run_in_processes(2, where_they_met) == "127.0.0.1"
+    assert socket.getfqdn is refuse
+
+
+def test_a_machine_that_does_not_reach_itself_is_told_so(monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with pytest.raises(
+        UserError, match=r"^2 processes meet at 127\.0\.0\.1, where .*Network is unreachable.*: bring up"
+    ):
+        run_in_processes(2, os.getpid)
+
+
+def imported_from():
+    import random
+    import types
+
+    return [one.__file__ for one in (random, types)], os.environ.get("PYTHONSAFEPATH"), sys.path
+
+
+def test_modules_of_the_working_folder_do_not_take_the_place_of_pythons_own(monkeypatch, tmp_path):
+    for name in ("random", "types", "signal", "tempfile", "socket", "struct", "queue", "logging"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    files, safe, path = run_in_processes(2, imported_from)
+    assert not [file for file in files if file.startswith(str(tmp_path))]
+    assert safe == "1"
+    assert str(tmp_path) not in path
+    assert "PYTHONSAFEPATH" not in os.environ
+
+
+@pytest.mark.parametrize("theirs", ["eth7", None])
+def test_the_environment_is_as_it_was_after_processes_of_our_own(theirs, monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", theirs or "")
+    if theirs is None:
+        monkeypatch.delenv("GLOO_SOCKET_IFNAME")
+    with processes._on_this_machine_alone():
+        assert os.environ["GLOO_SOCKET_IFNAME"] == ("lo" if sys.platform == "linux" else "lo0")
+    assert os.environ.get("GLOO_SOCKET_IFNAME") == theirs

@@ -100,8 +100,9 @@ def test_a_rank_that_dies_takes_the_others_down_within_a_minute(launcher, strate
 )
 def test_another_number_of_processes_is_refused(started, devices, message, composed, monkeypatch):
     if started:
-        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-        monkeypatch.setenv("WORLD_SIZE", started)
+        torchruns = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": started, "RANK": "0"}
+        for name, value in (torchruns | {"MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}).items():
+            monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=message):
         run(composed(*DIGITS, devices), Path("nowhere"))
     assert not Path("nowhere").exists()

@@ -60,6 +60,14 @@ def test_fewer_gpus_than_asked_for_is_said_before_anything_starts(monkeypatch):
         config.check_machine()
 
 
+def test_more_processes_than_the_machine_can_run_are_refused(monkeypatch):
+    monkeypatch.setattr("dlproj.training.trainer.usable_cores", lambda: 2)
+    many = {"strategy": StrategyName.ddp, "accelerator": Accelerator.cpu}
+    TrainerConfig(devices=32, **many).check_machine()
+    with pytest.raises(ConfigurationError, match=r"devices=33 are as many processes, .* has 2 cores: set 32 or fewer"):
+        TrainerConfig(devices=33, **many).check_machine()
+
+
 def test_numbers_too_small_to_be_normal_are_zero():
     TrainerConfig(threads=1).prepare_process()
     assert torch.tensor(1e-30) * torch.tensor(1e-10) == 0

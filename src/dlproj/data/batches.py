@@ -137,6 +137,12 @@ class TrainingBatches:
         full, rest = divmod(len(self.samples), self.batch_size * self.shard.world_size)
         return full + (not self.drop_last and rest >= self.shard.world_size)
 
+    def smallest(self, limit: int | None = None) -> int:
+        """Samples of all processes in the smallest batch of an epoch, or of its first `limit` batches."""
+        whole = self.batch_size * self.shard.world_size
+        last = min(self.batches, limit or self.batches) - 1
+        return min(whole, len(self.samples) - last * whole)
+
     def batches_in(self, executions: int) -> int:
         """Batches in an epoch's first so many executions."""
         return min(executions * self.steps_per_execution, self.batches)

@@ -17,6 +17,7 @@ from dlproj.data.imdb import IMDBConfig
 from dlproj.inference.trained import Trained
 from dlproj.machine import machine
 from dlproj.models.metrics import Evaluation
+from dlproj.results.classification import entries
 from dlproj.results.loggers import shortest
 from dlproj.results.record import read_epochs
 from dlproj.results.summary import finite
@@ -36,7 +37,7 @@ class Evaluated:
     epoch: int
     samples: int
     metrics: dict[str, float]  # by the names that training gives them, such as test/accuracy
-    confusion_matrix: list[list[int]]  # row = true class, column = predicted
+    confusion_matrix: list[list[int]]  # as in summary.json
     classes: list[str]
     recorded: dict[str, float | None]  # the same as training left them, None: not finite; empty where it left none
     evaluated_on: str  # the machine, and what it computed in another precision than set
@@ -65,7 +66,7 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
         split,
         trained.weights,
         trained.epoch,
-        sum(map(sum, confusion)),
+        sum(count for _, _, count in entries(confusion, len(trained.model.classes))),
         metrics,
         confusion,
         list(trained.model.classes),

@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.utilities import dim_zero_cat
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from dlproj.models.losses import scores
+from dlproj.settings import MOST_CLASSES_IN_ROWS
 
 _TOGETHER = 20  # batches: a sum a batch would take a thirtieth of a small network's step
 
@@ -114,6 +115,35 @@ def _with_loss(data_loss: float, penalty: float, penalized: bool) -> dict[str, f
     return {"loss": data_loss}
 
 
+class Guesses(Metric):
+    """The class that each sample was taken for, as true class · classes + predicted class, and hits of the top two.
+
+    A number a sample takes less memory than the sample did. Counts by class would take classes² a pass; and with
+    deterministic algorithms torchmetrics counts them in batch size · classes² numbers.
+    """
+
+    full_state_update = False
+    pairs: list[Tensor] | Tensor
+    top2_hits: Tensor
+
+    def __init__(self, classes: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.classes = classes
+        self.add_state("pairs", [], dist_reduce_fx="cat")
+        self.add_state("top2_hits", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, targets: Tensor) -> None:
+        """Add a batch: scores (B, classes) and targets (B,)."""
+        assert isinstance(self.pairs, list)
+        self.pairs.append(targets * self.classes + scores.argmax(1))
+        self.top2_hits += (scores.topk(2).indices == targets[:, None]).sum()
+
+    def compute(self) -> tuple[Tensor, Tensor]:
+        """The true and the predicted class of each sample (2, N), and the hits of the top two, on the CPU."""
+        pairs = dim_zero_cat(self.pairs).cpu()
+        return torch.stack([pairs // self.classes, pairs % self.classes]), self.top2_hits.cpu()
+
+
 class Evaluation:
     """Loss and classification metrics over one pass through a split, exact over any number of processes."""
 
@@ -122,39 +152,48 @@ class Evaluation:
         fresh = {"compute_with_cache": False, "process_group": group}  # merge() may follow a first look
         # A batch's NaN stays one: by default it is left out of the mean, and nan_strategy="disable" ignores weights.
         self._loss = MeanMetric(nan_strategy=float("nan"), **fresh).to(device)
-        options: dict[str, Any] = {"num_classes": classes, "validate_args": False} | fresh
-        self._metrics = MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(average="micro", **options),
-                "top2_accuracy": MulticlassAccuracy(average="micro", top_k=2, **options),
-                "macro_f1": MulticlassF1Score(average="macro", **options),
-            },
-            compute_groups=False,  # those whose sums are alike after a first batch would be taken for one metric
-        ).to(device)
-        self._confusion = MulticlassConfusionMatrix(**options).to(device)
+        self._guesses = Guesses(classes, **fresh).to(device)
 
     def add(self, logits: Tensor, targets: Tensor, data_loss: Tensor) -> None:
         """Add a batch: logits (B, outputs), targets (B,) and its mean data loss."""
         self._loss.update(data_loss, len(targets))
-        self._metrics.update(scores(logits), targets)
-        self._confusion.update(scores(logits), targets)
+        self._guesses.update(scores(logits), targets)
 
     def merge(self, other: "Evaluation") -> None:
         """Add the pass of another process, as torchmetrics does between processes."""
-        for mine, theirs in zip(self._all(), other._all(), strict=True):
-            mine.merge_state(theirs)
-
-    def _all(self) -> list[Metric]:
-        return [self._loss, *self._metrics.values(), self._confusion]
+        self._loss.merge_state(other._loss)
+        self._guesses.merge_state(other._guesses)
 
     def means(self, penalty: float, penalized: bool) -> dict[str, float]:
         """The metrics by name, over all processes."""
-        values = {name: float(value) for name, value in self._metrics.compute().items()}
+        (truths, guesses), top2_hits = self._guesses.compute()
+        values = {
+            "accuracy": (truths == guesses).sum() / len(truths),
+            "top2_accuracy": top2_hits / len(truths),
+            "macro_f1": _macro_f1(truths, guesses, self._guesses.classes),
+        }
+        values = {name: float(value) for name, value in values.items()}
         return _with_loss(float(self._loss.compute()), penalty, penalized) | values
 
     def confusion_matrix(self) -> list[list[int]]:
-        """Counts: row = true class, column = predicted class."""
-        return self._confusion.compute().tolist()
+        """Counts: row = true class, column = predicted class.
+
+        Of more than MOST_CLASSES_IN_ROWS classes the entries above 0: [true class, predicted class, count] each.
+        """
+        (truths, guesses), _ = self._guesses.compute()
+        classes = self._guesses.classes
+        pairs = truths * classes + guesses
+        if classes <= MOST_CLASSES_IN_ROWS:
+            return pairs.bincount(minlength=classes**2).view(classes, classes).tolist()
+        found, counts = pairs.unique(return_counts=True)
+        return torch.stack([found // classes, found % classes, counts], dim=1).tolist()
+
+
+def _macro_f1(truths: Tensor, guesses: Tensor, classes: int) -> Tensor:
+    """The mean F1 of the classes that are true or predicted somewhere, from the classes (N,) of each sample."""
+    hits = truths[truths == guesses].bincount(minlength=classes)
+    total = truths.bincount(minlength=classes) + guesses.bincount(minlength=classes)
+    return (2 * hits / total.clamp(min=1) / (total > 0).sum()).sum()
 
 
 def gathered(values: Tensor, group: Any = None) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from dlproj.results.classification import Counts, entries
 from dlproj.results.inspection import Histogram
 from dlproj.results.record import Run
 
@@ -31,7 +32,7 @@ def quantities(run: Run) -> dict[str, float]:
         found["steps_an_epoch"] = result.steps / result.last_epoch
     if result.samples_per_second:
         found["milliseconds_a_batch"] = 1000 * run.settings["data"]["batch_size"] / result.samples_per_second
-    return found | _of_data(run) | _of_confusions(np.array(result.confusion_matrix)) | _of_weights(run)
+    return found | _of_data(run) | _of_confusions(result.confusion_matrix, len(result.classes)) | _of_weights(run)
 
 
 def _of_data(run: Run) -> dict[str, float]:
@@ -46,11 +47,13 @@ def _of_data(run: Run) -> dict[str, float]:
     return found
 
 
-def _of_confusions(counts: np.ndarray) -> dict[str, float]:
+def _of_confusions(counts: Counts, classes: int) -> dict[str, float]:
     """Wrong test samples, and the class (from 0) most of whose samples are taken for another."""
-    if not counts.size:
+    if not counts:
         return {}
-    wrong = counts.sum(axis=1) - counts.diagonal()
+    wrong = np.zeros(classes)
+    for truth, guess, count in entries(counts, classes):
+        wrong[truth] += count * (truth != guess)
     return {"wrong": float(wrong.sum()), "most_confused_class": float(wrong.argmax())}
 
 

@@ -1,9 +1,11 @@
 """What a confusion matrix says: precision, recall and F1 of each class, and the pair that is confused most."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Counts = Sequence[Sequence[int]]  # row = true class, column = predicted class
+# Row = true class, column = predicted class; of many classes [true class, predicted class, count] for those above 0.
+Counts = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +18,21 @@ class ClassScore:
     support: int  # samples of this class
 
 
-def class_scores(counts: Counts) -> list[ClassScore]:
+def entries(counts: Counts, classes: int) -> list[tuple[int, int, int]]:
+    """(true class, predicted class, count) of all counts above 0, whichever way they are kept, in order."""
+    if all(len(row) == classes for row in counts):
+        return [(truth, guess, n) for truth, row in enumerate(counts) for guess, n in enumerate(row) if n]
+    return [(truth, guess, n) for truth, guess, n in counts]
+
+
+def class_scores(counts: Counts, classes: int) -> list[ClassScore]:
     """The scores of each class, in order."""
-    called = [sum(row[place] for row in counts) for place in range(len(counts))]
-    return [_score(row[place], called[place], sum(row)) for place, row in enumerate(counts)]
+    hits, called, support = Counter[int](), Counter[int](), Counter[int]()
+    for truth, guess, count in entries(counts, classes):
+        support[truth] += count
+        called[guess] += count
+        hits[truth] += count * (truth == guess)
+    return [_score(hits[place], called[place], support[place]) for place in range(classes)]
 
 
 def _score(hits: int, called: int, support: int) -> ClassScore:
@@ -30,14 +43,15 @@ def _score(hits: int, called: int, support: int) -> ClassScore:
 
 def most_confused(counts: Counts, classes: Sequence[str]) -> str:
     """The two classes taken for one another most often, in words: both directions together."""
-    pairs = [(counts[a][b] + counts[b][a], a, b) for a in range(len(counts)) for b in range(a)]
-    errors, a, b = max(pairs, key=lambda pair: pair[0])
-    if not errors:
+    wrong = Counter({(truth, guess): n for truth, guess, n in entries(counts, len(classes)) if truth != guess})
+    if not wrong:
         return "No two classes were confused."
-    truth, guess = (a, b) if counts[a][b] >= counts[b][a] else (b, a)
+    pairs = sorted({(max(pair), min(pair)) for pair in wrong})
+    a, b = max(pairs, key=lambda pair: wrong[pair] + wrong[pair[::-1]])
+    truth, guess = (a, b) if wrong[a, b] >= wrong[b, a] else (b, a)
     return (
         f"Most confused: {classes[truth]} taken for {classes[guess]}, "
-        f"{counts[truth][guess]:,} {_times(counts[truth][guess])}; the other way {counts[guess][truth]:,}."
+        f"{wrong[truth, guess]:,} {_times(wrong[truth, guess])}; the other way {wrong[guess, truth]:,}."
     )
 
 

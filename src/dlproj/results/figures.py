@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
-from dlproj.results.classification import Counts, class_scores, most_confused
+from dlproj.results.classification import Counts, class_scores, entries, most_confused
 from dlproj.results.inspection import ByEpoch, Histogram
 from dlproj.results.style import COLORS, GRID, INK, new_figure, short, styled
+from dlproj.settings import MOST_CLASSES_IN_ROWS
 
 Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
 TRAIN, VAL = COLORS[0], COLORS[1]
@@ -74,18 +75,29 @@ def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
     with styled():
         figure = new_figure(size + 0.6, size)
         axes = figure.add_axes((1.5 / (size + 0.6), 0.9 / size, (size - 1.7) / (size + 0.6), (size - 1.7) / size))
-        table = np.asarray(counts)
-        shares = table / np.maximum(table.sum(1, keepdims=True), 1)
-        edges = np.arange(len(classes) + 1) - 0.5
-        axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)
+        truths, guesses, numbers = np.array(entries(counts, len(classes)), dtype=int).reshape(-1, 3).T
+        shares = numbers / np.bincount(truths, numbers, len(classes))[truths]
+        if len(classes) <= MOST_CLASSES_IN_ROWS:
+            _shade(axes, truths, guesses, shares, len(classes))
+        else:  # cells would be smaller than a pixel, and most of them empty
+            axes.scatter(guesses, truths, 4, shares, marker="s", linewidths=0, cmap="Blues", vmin=-0.5, vmax=1)
+            axes.set(xlim=(-1, len(classes)), ylim=(-1, len(classes)))
         axes.invert_yaxis()
         _name_classes(axes, [short(name, 16) for name in classes] if len(classes) <= _MOST_CLASSES else [])
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.spines[:].set_visible(False)
         axes.set_title(f"Test samples, and their share of the true class\n{most_confused(counts, classes)}")
         if len(classes) <= 20:  # more would not be readable
-            _cells(axes, table, shares)
+            for cell in zip(truths, guesses, numbers, shares, strict=True):
+                _number(axes, *cell)
         return figure
+
+
+def _shade(axes: Axes, truths: np.ndarray, guesses: np.ndarray, shares: np.ndarray, classes: int) -> None:
+    table = np.zeros((classes, classes))
+    table[truths, guesses] = shares
+    edges = np.arange(classes + 1) - 0.5
+    axes.pcolormesh(edges, edges, table, cmap="Blues", vmin=0, vmax=1)
 
 
 def _name_classes(axes: Axes, names: Sequence[str]) -> None:
@@ -95,12 +107,9 @@ def _name_classes(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=9)
 
 
-def _cells(axes: Axes, table: np.ndarray, shares: np.ndarray) -> None:
-    for (truth, guess), count in np.ndenumerate(table):
-        if count:
-            share = shares[truth, guess]
-            axes.text(guess, truth, f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}", fontsize=8,
-                      ha="center", va="center", linespacing=1.1, color="white" if share > 0.5 else INK)  # fmt: skip
+def _number(axes: Axes, truth: int, guess: int, count: int, share: float) -> None:
+    axes.text(guess, truth, f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}", fontsize=8,
+              ha="center", va="center", linespacing=1.1, color="white" if share > 0.5 else INK)  # fmt: skip
 
 
 _MOST_CLASSES = 40  # with a line each
@@ -108,7 +117,9 @@ _MOST_CLASSES = 40  # with a line each
 
 def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
     """Precision, recall and F1 of each class, the best F1 on top; of many classes, those with the lowest."""
-    scores = sorted(zip(class_scores(counts), classes, strict=True), key=lambda pair: pair[0].f1)[:_MOST_CLASSES]
+    scores = sorted(zip(class_scores(counts, len(classes)), classes, strict=True), key=lambda pair: pair[0].f1)[
+        :_MOST_CLASSES
+    ]
     height = 1.3 + 0.3 * len(scores)
     with styled():
         figure = new_figure(7.2, height)

@@ -199,42 +199,41 @@ class TestSamples(_Inspector):
 
     def on_test_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Start a pass."""
-        self._parts: list[tuple[Tensor, Tensor]] = []
+        self._parts: list[tuple[Tensor, ...]] = []
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, model: pl.LightningModule, logits: Any, batch: Any, *args: Any
     ) -> None:
-        """Keep what the model says of a batch."""
-        self._parts.append((logits, batch[1]))
+        """Keep what the model says of a batch: of its guess and of the true class, not of all classes."""
+        assert isinstance(model, Classifier)
+        # A diverged model is sure of nothing.
+        confidences, targets = class_probabilities(logits, model.activation).nan_to_num(), batch[1]
+        guesses = confidences.argmax(1)
+        sure = [confidences.gather(1, classes[:, None])[:, 0] for classes in (guesses, targets)]
+        self._parts.append((targets, guesses, *sure))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Choose among the samples of all processes, which stand in the order of the test set."""
         assert isinstance(model, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        logits, targets = (
-            gathered(torch.cat(parts), model.data_group).cpu() for parts in zip(*self._parts, strict=True)
-        )
+        said = [gathered(torch.cat(parts), model.data_group).cpu() for parts in zip(*self._parts, strict=True)]
         self._parts.clear()
-        if data.shard().world_size > 1 and len(targets) < len(data.test):
+        if data.shard().world_size > 1 and len(said[0]) < len(data.test):
             return  # with a limit each process has seen the beginning of its part: a place tells no sample
-        confidences = class_probabilities(logits, model.activation).nan_to_num()  # a diverged one is sure of nothing
-        self._choose(data, confidences, targets)
+        self._choose(data, *said)
 
-    def _choose(self, data: DataModule, confidences: Tensor, targets: Tensor) -> None:
-        guesses = confidences.argmax(1)
-        sample = partial(_sample, data, confidences, guesses, targets)
+    def _choose(self, data: DataModule, targets: Tensor, guesses: Tensor, sure: Tensor, sure_of_truth: Tensor) -> None:
+        def sample(index: int) -> Sample:
+            truth, guess = int(targets[index]), int(guesses[index])
+            shown = data.shown(data.test.inputs[index])
+            picture = {"text": shown} if isinstance(shown, str) else {"image": _png(shown)}
+            return Sample(index, truth, guess, float(sure[index]), float(sure_of_truth[index]), **picture)
+
         order = torch.randperm(len(targets), generator=generator("gallery", data.seed))
         self.inspection.gallery = [sample(index) for index in order[: self.config.gallery].tolist()]
         wrong = (guesses != targets).nonzero()[:, 0]
-        by_confidence = wrong[confidences.amax(1)[wrong].argsort(descending=True, stable=True)]
+        by_confidence = wrong[sure[wrong].argsort(descending=True, stable=True)]
         self.inspection.most_wrong = [sample(index) for index in by_confidence[: self.config.most_wrong].tolist()]
-
-
-def _sample(data: DataModule, confidences: Tensor, guesses: Tensor, targets: Tensor, index: int) -> Sample:
-    truth, guess = int(targets[index]), int(guesses[index])
-    shown = data.shown(data.test.inputs[index])
-    picture = {"text": shown} if isinstance(shown, str) else {"image": _png(shown)}
-    return Sample(index, truth, guess, float(confidences[index, guess]), float(confidences[index, truth]), **picture)
 
 
 def _png(pixels: np.ndarray) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hint
 from dlproj.results.files import read_json, read_yaml
 from dlproj.results.inspection import Inspection, read_inspection
 from dlproj.results.summary import RunResult
-from dlproj.settings import DataError
+from dlproj.settings import MOST_CLASSES_IN_ROWS, DataError
 
 T = TypeVar("T")
 
@@ -105,14 +105,21 @@ def read_result(folder: Path) -> RunResult:
     except TypeError as error:
         raise _damaged(folder / "summary.json") from error
     fits = _fits(result, RunResult) and 0 <= result.seconds < math.inf
-    if not fits or not _square(result.confusion_matrix, len(result.classes)):
+    if not fits or not _counts_classes(result.confusion_matrix, len(result.classes)):
         raise _damaged(folder / "summary.json")
     return result
 
 
-def _square(matrix: list[list[int]], size: int) -> bool:
-    """Whether a confusion matrix has a row and a column for each class, or is not there, as of a run not tested."""
-    return matrix == [] or {len(matrix), *map(len, matrix)} == {size}
+def _counts_classes(matrix: list[list[int]], size: int) -> bool:
+    """Whether a confusion matrix has a row and a column for each class, or is not there, as of a run not tested.
+
+    Of many classes it may have the entries above 0 instead.
+    """
+    if matrix == [] or {len(matrix), *map(len, matrix)} == {size}:
+        return True
+    return size > MOST_CLASSES_IN_ROWS and all(
+        len(row) == 3 and 0 <= row[0] < size and 0 <= row[1] < size for row in matrix
+    )
 
 
 def read_epochs(folder: Path) -> dict[int, dict[str, float]]:

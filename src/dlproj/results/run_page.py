@@ -81,14 +81,14 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 def _matrix(run: Run) -> Page | None:
     counts, classes = run.result.confusion_matrix, run.result.classes
-    if len(counts) < 2:
+    if not counts or len(classes) < 2:
         return None
-    readable = len(classes) <= _CLASSES_READABLE
-    rows = [(name, _confusion_row(place, counts[place], classes)) for place, name in enumerate(classes)]
+    readable = classes if len(classes) <= _CLASSES_READABLE else []
+    rows = [(name, _confusion_row(place, counts[place], classes)) for place, name in enumerate(readable)]
     return {
         "classes": classes,
-        "rows": rows if readable else [],
-        "scores": list(zip(classes, class_scores(counts), strict=True)),
+        "rows": rows,
+        "scores": list(zip(classes, class_scores(counts, len(classes)), strict=True)),
         "most_confused": most_confused(counts, classes),
     }
 

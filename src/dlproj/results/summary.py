@@ -24,7 +24,8 @@ class RunResult:
     monitor: str = ""
     tested_weights: str = ""  # "last" or "best"
     metrics: dict[str, float] = field(default_factory=dict)  # the last epoch's, and the test's
-    confusion_matrix: list[list[int]] = field(default_factory=list)  # test: row = true class, column = predicted
+    # Of the test: row = true class, column = predicted; of many classes [true class, predicted class, count] each.
+    confusion_matrix: list[list[int]] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     parameters: int = 0  # all of them are trained
     reference: dict[str, float] = field(default_factory=dict)  # what a document reports of the same, by quantity

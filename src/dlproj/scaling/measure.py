@@ -3,7 +3,6 @@
 import gc
 import logging
 import math
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ from pytorch_lightning.callbacks import Callback
 
 from dlproj.clock import Clock, median_seconds, memory_bytes_per_s, wall_clock
 from dlproj.config import Config
+from dlproj.launch import rank, started_by_torchrun
 from dlproj.live_bytes import LiveBytes
 from dlproj.scaling.cost import Job, Rates
-from dlproj.training.processes import rank, run_in_processes
+from dlproj.training.processes import run_in_processes
 
 _WARM_UP = 8  # batches before steps are timed; the first ones are watched for their memory
 _WATCHED = 5
@@ -124,7 +124,7 @@ class _Watch(Callback):
     def sent_bytes(self) -> float | None:
         """A step and process."""
         through_here = bytes_sent() is not None and not self.gpu
-        return sum(self._sent) / len(self._sent) / int(os.environ.get("WORLD_SIZE", "1")) if through_here else None
+        return sum(self._sent) / len(self._sent) / (started_by_torchrun() or 1) if through_here else None
 
 
 def _most(value: int, trainer: pl.Trainer) -> int:
@@ -141,7 +141,7 @@ def bytes_sent() -> int | None:
 
 
 def _probe(job: Job, kind: str) -> Rates:
-    device, processes = torch.device(kind, rank() if kind == "cuda" else 0), int(os.environ.get("WORLD_SIZE", "1"))
+    device, processes = torch.device(kind, rank() if kind == "cuda" else 0), started_by_torchrun() or 1
     clock = wall_clock(device)
     flops_per_s, bytes_per_s = _flops_per_s(job, processes, device, clock), memory_bytes_per_s(device, clock)
     if processes == 1:

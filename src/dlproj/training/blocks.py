@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch import nn
 
 from dlproj.data.base import DataModule
 from dlproj.models.captured import CapturedSteps, why_not_capturable
@@ -64,6 +65,20 @@ def _check_interval(trainer: Any) -> None:
         require(interval <= batches, f"{message}: set it lower or leave it unset")
 
 
+def _check_batch_norm(trainer: Any, model: pl.LightningModule) -> None:
+    """Raise ConfigurationError where batch norm over the samples alone would get a batch of one."""
+    norms = [one for one in model.modules() if isinstance(one, nn.BatchNorm1d | nn.SyncBatchNorm)]
+    if not norms or not isinstance(trainer.datamodule, DataModule):
+        return
+    data, limit = trainer.datamodule.train_dataloader(), trainer.limit_train_batches
+    samples, size = len(data.samples), data.batch_size
+    message = f"batch norm needs two samples: of {samples:,} in batches of {size}, one is a batch by itself"
+    others = [other for other in range(size + 1, samples + 1) if samples % other != 1]
+    ways = ["data.drop_last=true"] * (size > 1) + [f"data.batch_size={other}" for other in others[:1]]
+    advice = f"set {' or '.join(ways)}" if others else "leave it out"
+    require(data.smallest(limit if isinstance(limit, int) else None) > 1, f"{message}: {advice}")
+
+
 class StepsPerExecution(Callback):
     """Makes the data module hand out so many batches a call, and the model step by itself, as Keras's setting does.
 
@@ -91,6 +106,7 @@ class StepsPerExecution(Callback):
         """Before Lightning reads the loader's length and the optimizers. Raises ConfigurationError."""
         if stage == "fit":
             _check_interval(trainer)
+            _check_batch_norm(trainer, model)
             self.steps = self._choose(trainer, model)
             # It stays so after the fit: Lightning's global_step is that of the one or the other way.
             pipes = isinstance(trainer.strategy, PipelineStrategy)  # whose gradients come with the loss

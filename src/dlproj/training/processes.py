@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,15 +13,12 @@ from typing import Any, TypeVar
 
 import torch.distributed
 
+from dlproj.launch import OURS
 from dlproj.settings import UserError
 from dlproj.start import raise_on_ctrl_c
 
 T = TypeVar("T")
-
-
-def started_by_torchrun() -> int | None:
-    """How many processes torchrun has started, of which this is one; None: it has not."""
-    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
+_LOOPBACK = "127.0.0.1"
 
 
 def agree_on(text: str, key: str) -> str:
@@ -29,11 +27,6 @@ def agree_on(text: str, key: str) -> str:
     store = torch.distributed.TCPStore(address, port, is_master=False)  # type: ignore[attr-defined]
     agreed: bytes = store.compare_set(f"dlproj/{key}", "", text)
     return agreed.decode()
-
-
-def rank() -> int:
-    """This process's number among those that train together, from 0."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) -> T:
@@ -48,14 +41,18 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    with TemporaryDirectory() as logs, _only_our_words(), _handlers_kept():
+    _check_loopback(count)
+    with TemporaryDirectory() as logs, _only_our_words(), _handlers_kept(), _on_this_machine_alone():
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=count,
-            run_id=uuid.uuid4().hex,
+            run_id=OURS + uuid.uuid4().hex,
             rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
+            # Processes of one machine meet at an address that needs no name: its own may be unknown to it.
+            rdzv_endpoint=f"{_LOOPBACK}:0",
+            local_addr=_LOOPBACK,
+            rdzv_configs={"join_timeout": 60},  # seconds, of which it takes less than one
             max_restarts=0,
             monitor_interval=0.1,
             start_method="spawn",
@@ -68,6 +65,37 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
             raise _cause(error) from None
         except SignalException as error:
             sys.exit(128 + error.sigval)
+
+
+def _check_loopback(processes: int) -> None:
+    """Raise UserError where no connection comes about: torch would try for minutes, and write pages of it."""
+    try:
+        with socket.create_server((_LOOPBACK, 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=10).close()
+    except OSError as error:
+        message = f"{processes} processes meet at {_LOOPBACK}, where this machine does not reach itself ({error})"
+        raise UserError(f"{message}: bring up its loopback interface, or train in one process") from error
+
+
+@contextmanager
+def _on_this_machine_alone() -> Iterator[None]:
+    """Have the processes inherit what keeps them from looking elsewhere, and torch name this machine without asking.
+
+    Where no name server answers, each of its several lookups of the machine's full name takes half a minute.
+    """
+    inherited = {"PYTHONSAFEPATH": "1"}  # no module of the working folder, such as a random.py, in place of Python's
+    if loopback := [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]:
+        inherited["GLOO_SOCKET_IFNAME"] = loopback[0]
+    before, full_name = {name: os.environ.get(name) for name in inherited}, socket.getfqdn
+    os.environ.update(inherited)
+    socket.getfqdn = lambda name="": name or socket.gethostname()
+    try:
+        yield
+    finally:
+        socket.getfqdn = full_name
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: value} if value is not None else {})
 
 
 def _call(function: Callable[..., T], *arguments: Any) -> T:

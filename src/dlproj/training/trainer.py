@@ -11,10 +11,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from pytorch_lightning.utilities import rank_zero_only
 
-from dlproj.machine import share_of_cores
+from dlproj.launch import rank, started_by_torchrun
+from dlproj.machine import threads_of, usable_cores
 from dlproj.models.pipeline import SCHEDULES
 from dlproj.settings import one_of, require, within
 from dlproj.training.blocks import StepsPerExecution, needs_single_batches
@@ -31,9 +35,12 @@ _NOBODYS_FAULT = (
     r"Precision .* is not supported by the model summary",
     # A linear layer of FSDP2 inside tensor parallelism; nothing of ours changes its output in place.
     r"FSDP2-wrapped module .* returned a view tensor",
+    # Nor is each run on a cluster a job of SLURM's.
+    r"The `srun` command is available",
     # A resumed run goes on in its own folder.
     r"Checkpoint directory .* exists and is not empty",
 )
+_PROCESSES_A_CORE = 16  # the most: each takes half a gigabyte, and dozens of open files of the one that starts them
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true")
 
 
@@ -87,7 +94,7 @@ class TrainerConfig:
     limit_val_batches: int | None = None
     limit_test_batches: int | None = None
     val_check_interval: int | None = None  # training batches from one validation to the next; unset: once an epoch
-    threads: int | None = None  # a process, 1 or more; unset: the cores that this process may use, shared out
+    threads: int | None = None  # a process, 1 or more; unset: usable cores shared out, or OMP_NUM_THREADS if fewer
     progress_bar: bool = True
 
     def __post_init__(self) -> None:
@@ -224,12 +231,15 @@ class TrainerConfig:
             wanted <= gpus,
             f"the trainer wants {wanted} GPUs, this machine has {gpus}: set trainer.accelerator=cpu or fewer devices",
         )
+        most = _PROCESSES_A_CORE * usable_cores()
+        message = f"trainer.devices={self.devices} are as many processes, this machine has {usable_cores()} cores"
+        require(wanted > 0 or self.devices <= most, f"{message}: set {most} or fewer")
         half = self.precision == "16-mixed" and not self.uses_gpu()
         require(not half, "trainer.precision=16-mixed needs a GPU: set trainer.precision=bf16-mixed")
 
     def prepare_process(self) -> None:
         """Set this process's threads and arithmetic, and keep Lightning to the words that tell something of a run."""
-        torch.set_num_threads(self.threads or max(1, share_of_cores() // self.devices))
+        torch.set_num_threads(self.threads or threads_of(self.devices))
         # Gradients that vanish over 200 time steps end below 1e-38, where a CPU is slow: without flushing them to zero
         # a backward pass of an LSTM takes 12 times as long. Threads started later inherit this.
         torch.set_flush_denormal(True)
@@ -238,6 +248,7 @@ class TrainerConfig:
             os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
         # Filling fresh memory would cost time and guards only against reading what was never written.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        rank_zero_only.rank = rank()  # type: ignore[attr-defined]  # else from any of four variables
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         logging.getLogger("pytorch_lightning.callbacks.model_summary").setLevel(logging.INFO)
@@ -269,7 +280,11 @@ class TrainerConfig:
             log_every_n_steps=1,  # nothing is logged by the step; a longer interval only warns of short epochs
             sync_batchnorm=self.strategy is StrategyName.ddp and self.uses_gpu(),
             use_distributed_sampler=False,  # the data modules shard by themselves
-            plugins=[WholeCheckpoints()],
+            # Which processes there are is known here: Lightning would look for those of SLURM, LSF or MPI.
+            plugins=[
+                WholeCheckpoints(),
+                TorchElasticEnvironment() if started_by_torchrun() else LightningEnvironment(),
+            ],
             **self._named_alike(),
         )
 
