@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 LARGEST_SEED = 2**32 - 1
 VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
+COUNTED = ("parameters", "seconds", "peak_memory_bytes")  # what a search may keep small beside a metric
 
 
 def one_line(text: str) -> str:
@@ -70,8 +71,8 @@ def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def better(metric: str) -> Literal["min", "max"]:
-    """Which way a metric gets better: "min" for a loss, "max" for anything else."""
-    return "min" if metric.endswith("loss") else "max"
+    """Which way a metric gets better: "min" for a loss and what is COUNTED, "max" for anything else."""
+    return "min" if metric.endswith("loss") or metric in COUNTED else "max"
 
 
 def no_setting(prefix: str, key: str, cls: type) -> str:

@@ -111,7 +111,7 @@ class OptunaSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Search. Raises ConfigurationError before anything runs, UserError if no trial came to a value."""
         from dlproj.settings import typed
-        from dlproj.sweeps.conclusion import conclude, tell_front
+        from dlproj.sweeps.conclusion import conclude, tell_study
         from dlproj.sweeps.search import Search
         from dlproj.sweeps.space import Space
 
@@ -129,7 +129,7 @@ class OptunaSweeper(Sweeper):
         search = Search(search_config, space, folder)
         self._run(search, fixed)
         conclude(folder)
-        tell_front(search)
+        tell_study(search)
 
     def _run(self, search: "Search", fixed: Sequence[str]) -> None:
         wanted = (

@@ -10,9 +10,10 @@ import pytest
 from folders import write_run
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from dlproj.results.comparison import at_tested_epoch
 from dlproj.results.record import read_run
 from dlproj.settings import ConfigurationError, UserError
-from dlproj.sweeps.search import Search, objective
+from dlproj.sweeps.search import Search
 from dlproj.sweeps.search_config import SearchConfig
 from dlproj.sweeps.space import Space
 from dlproj.training.pruning import Prune, find_trial, open_storage
@@ -131,7 +132,7 @@ def test_several_objectives_leave_those_trials_that_no_other_beats(search, tmp_p
     for _, trial in ours.trials():
         accuracy, parameters = next(outcomes)
         ours.tell(trial, run_with(tmp_path, accuracy, parameters=parameters))
-    assert sorted(ours.front()) == [("run-1", [0.8, 100]), ("run-2", [0.9, 200])]
+    assert sorted((one.run, one.values) for one in ours.front()) == [("run-1", [0.8, 100]), ("run-2", [0.9, 200])]
 
 
 def test_a_search_without_a_value_says_so(search):
@@ -143,10 +144,10 @@ def test_a_search_without_a_value_says_so(search):
 
 
 def test_the_objective_is_that_of_the_weights_that_were_tested(tmp_path):
-    assert objective(run_with(tmp_path, 0.5), "val/accuracy") == 0.5
-    assert objective(run_with(tmp_path, 0.6, tested_weights="best", best_epoch=1), "val/accuracy") == 0.99
-    assert objective(run_with(tmp_path, 0.7, parameters=7), "parameters") == 7
-    assert math.isnan(objective(run_with(tmp_path, 0.8), "val/loss"))
+    assert at_tested_epoch(run_with(tmp_path, 0.5), "val/accuracy") == 0.5
+    assert at_tested_epoch(run_with(tmp_path, 0.6, tested_weights="best", best_epoch=1), "val/accuracy") == 0.99
+    assert at_tested_epoch(run_with(tmp_path, 0.7, parameters=7), "parameters") == 7
+    assert math.isnan(at_tested_epoch(run_with(tmp_path, 0.8), "val/loss"))
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,10 @@ def test_a_sweep_runs_compares_and_names_the_best_command(type_in, tmp_path):
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1", "2", "3"]
     lines = out.splitlines()
     assert "[1/6] " in lines[0]
-    assert "run\toptim.learning_rate\tseed\tstatus\tval/accuracy best\ttest/accuracy\tlast epoch\ttime" in lines
+    assert (
+        "run\toptim.learning_rate\tseed\tstatus\tval/loss tested\ttest/accuracy\ttested epoch\tlast epoch\ttime"
+        in lines
+    )
     assert lines[-1] == str(folder.relative_to(tmp_path) / "report.html")
     assert "mean of 2 seeds" in lines[-3]
     command = f"python train.py {' '.join(DIGITS)} trainer.max_epochs=2 optim.learning_rate=".replace("[16]", "[16]'")

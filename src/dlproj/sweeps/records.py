@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlproj.config import Config, load
-from dlproj.results.comparison import WITHOUT_EFFECT, flat
+from dlproj.results.comparison import flat, without_effect
 from dlproj.results.record import Run, read_result, read_run, read_settings
 from dlproj.settings import ConfigurationError, UserError, require
 
@@ -29,8 +29,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def identity(settings: dict[str, Any]) -> str:
     """The settings that decide what a run leaves, as text."""
-    own_data = settings["schema"]["data"] == "image_folder"  # the other data sets are the same everywhere
-    ignored = WITHOUT_EFFECT - {"figures"} - ({"data.root"} if own_data else set())
+    ignored = without_effect(settings) - {"figures"}
     deciding = {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
     return json.dumps(deciding, sort_keys=True)
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -11,6 +11,9 @@ from hydra.errors import HydraException
 
 from dlproj.results import formats
 from dlproj.settings import ConfigurationError, require
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 Value = str | int | float | bool
 _FORMS = "a,b or choice(a,b), range(1,9,2), interval(0.1,1), tag(log,interval(1e-3,0.1)) or tag(int,interval(1,9))"
@@ -31,6 +34,12 @@ class Choices:
         value: Value = trial.suggest_categorical(self.name, self.values)
         return value
 
+    def distribution(self) -> "BaseDistribution":
+        """What Optuna keeps of it."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.values)
+
     def all(self) -> Sequence[Value]:
         """What can be chosen."""
         return self.values
@@ -50,6 +59,12 @@ class Whole:
         """Have the trial choose."""
         return int(trial.suggest_int(self.name, self.low, self.high, step=self.step, log=self.log))
 
+    def distribution(self) -> "BaseDistribution":
+        """What Optuna keeps of it."""
+        from optuna.distributions import IntDistribution
+
+        return IntDistribution(self.low, self.high, self.log, self.step)
+
     def all(self) -> Sequence[int]:
         """What can be chosen."""
         return range(self.low, self.high + 1, self.step)
@@ -67,6 +82,12 @@ class Interval:
     def suggest(self, trial: Trial) -> float:
         """Have the trial choose."""
         return float(trial.suggest_float(self.name, self.low, self.high, log=self.log))
+
+    def distribution(self) -> "BaseDistribution":
+        """What Optuna keeps of it."""
+        from optuna.distributions import FloatDistribution
+
+        return FloatDistribution(self.low, self.high, self.log)
 
     def all(self) -> Sequence[float]:
         """Raise ConfigurationError: there are too many."""
@@ -126,6 +147,10 @@ class Space:
             require(late is None, f"{setting.key} depends on {late}, which is not set before it: put {late} first")
             known.add(setting.key)
 
+    def parameters(self) -> list[Parameter]:
+        """All that may be chosen, a list's length among them."""
+        return [one for setting in self.settings for one in (setting.length, *setting.items) if one is not None]
+
     def suggest(self, trial: Trial) -> list[str]:
         """The overrides that the trial chooses."""
         chosen = dict(self.fixed)
@@ -168,6 +193,17 @@ def _extended(
 def typed(value: Any) -> str:
     """A value as it is typed on the command line; a text is typed already."""
     return value if isinstance(value, str) else formats.setting(value)
+
+
+def as_typed(distribution: Any) -> str:
+    """What Optuna chooses from, as it is typed on the command line."""
+    if hasattr(distribution, "choices"):
+        return ",".join(map(typed, distribution.choices))
+    low, high, whole = typed(distribution.low), typed(distribution.high), isinstance(distribution.low, int)
+    if whole and not distribution.log:
+        return f"range({low},{distribution.high + 1},{distribution.step})"
+    tags = [*(["log"] if distribution.log else []), *(["int"] if whole else [])]
+    return f"tag({','.join(tags)},interval({low},{high}))" if tags else f"interval({low},{high})"
 
 
 def _setting(key: str, values: Any) -> Setting:

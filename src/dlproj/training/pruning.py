@@ -111,11 +111,12 @@ def make_pruner(name: str, settings: Mapping[str, Any] | None) -> "BasePruner":
 
 
 @contextmanager
-def in_one_line(key: str) -> Iterator[None]:
-    """Turn whatever Optuna, or a data base's driver, finds wrong with a setting into a ConfigurationError."""
+def in_one_line(key: str, advice: str = "") -> Iterator[None]:
+    """Turn whatever Optuna, or a data base's driver, finds wrong into a ConfigurationError, which ends with advice."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        raise ConfigurationError(f"{key} cannot be used: {' '.join(str(error).split())[:300]}") from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ConfigurationError(f"{key} cannot be used: {reason}{advice}") from error
