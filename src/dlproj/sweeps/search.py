@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PLACE = "place"  # of a trial: the sweep's folder in which it runs, and the machine
 _RUN = "run"  # of a trial: its run's folder
+_ANOTHER = "begin another study with hydra.sweeper.study=NAME"
 _COMMAND = "command"  # of a trial: the command line of its run
 
 
@@ -52,11 +53,12 @@ class Search:
         points = space.all() if config.sampler == "grid" else []
         self.study = self._open(url)
         self._check_space()
-        for point in points:
-            self.study.enqueue_trial(point, skip_if_exists=True)
+        with self._in_one_line():
+            for point in points:
+                self.study.enqueue_trial(point, skip_if_exists=True)
         self.total = config.trials  # trials in all
         if config.sampler == "grid":
-            self.total = min(self.total, len(self.study.get_trials(deepcopy=False)))
+            self.total = min(self.total, len(self._trials()))
 
     def _open(self, url: str) -> "Study":
         import optuna
@@ -77,7 +79,7 @@ class Search:
         # A sampler that began anew with the same seed would choose what the earlier start, or another machine, chose.
         elsewhere = zlib.crc32(self.place.encode()) if self.config.storage else 0
         study.sampler = make_sampler(self.config, self.config.seed + earlier + elsewhere)
-        require(kept in (None, wanted), f"the study has the objectives {kept}, not {wanted}: name another study")
+        require(kept in (None, wanted), f"the study has the objectives {kept}, not {wanted}: {_ANOTHER}")
         study.set_user_attr("objectives", wanted)
         return study
 
@@ -86,7 +88,7 @@ class Search:
         from optuna.distributions import check_distribution_compatibility
 
         wanted = {parameter.name: parameter.distribution() for parameter in self.space.parameters()}
-        for trial in self.study.get_trials(deepcopy=False):
+        for trial in self._trials():
             for name in wanted.keys() & trial.distributions.keys():
                 try:
                     check_distribution_compatibility(trial.distributions[name], wanted[name])
@@ -95,13 +97,15 @@ class Search:
 
     def _differs(self, name: str, before: "BaseDistribution", now: "BaseDistribution") -> str:
         return (f"{name}={as_typed(now)}: the study {self.template.study} has trials with {name}={as_typed(before)}, "
-                "and Optuna cannot mix the two: set it as it was, or begin another study with "
-                "hydra.sweeper.study=NAME")  # fmt: skip
+                f"and Optuna cannot mix the two: set it as it was, or {_ANOTHER}")  # fmt: skip
 
     def expected(self) -> int:
         """Trials that this start may run, if no other machine works on the study."""
-        ended = sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
-        return max(0, self.total - ended)
+        return max(0, self.total - sum(trial.state.is_finished() for trial in self._trials()))
+
+    def _trials(self) -> "list[FrozenTrial]":
+        with self._in_one_line():
+            return self.study.get_trials(deepcopy=False)
 
     def trials(self) -> "Iterator[tuple[list[str], Trial]]":
         """What one trial after the other chooses: first of those that an earlier start here has left unfinished."""
@@ -132,14 +136,13 @@ class Search:
         """How many trials have begun, by what has become of them: complete, pruned, fail or running."""
         from optuna.trial import TrialState
 
-        with self._in_one_line():
-            trials = self.study.get_trials(deepcopy=False)
-        return Counter(trial.state.name.lower() for trial in trials if trial.state is not TrialState.WAITING)
+        begun = (trial.state for trial in self._trials() if trial.state is not TrialState.WAITING)
+        return Counter(state.name.lower() for state in begun)
 
     def _left_behind(self) -> list[int]:
         from optuna.trial import TrialState
 
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = [trial for trial in self._trials() if trial.state is TrialState.RUNNING]
         return [trial.number for trial in running if trial.user_attrs.get(_PLACE) == self.place]
 
     def tell(self, trial: "Trial", run: Run | None) -> None:
@@ -164,7 +167,8 @@ class Search:
 
     def front(self) -> list["Found"]:
         """Those trials that no other beats. Raises UserError if no trial came to a value."""
-        found = [self._found(trial) for trial in self.study.best_trials]
+        with self._in_one_line():
+            found = [self._found(trial) for trial in self.study.best_trials]
         if not found:
             raise UserError("no trial came to a value: see the reasons above, mend the space, and begin again")
         return found

@@ -1,5 +1,6 @@
 """One trial of a search, as the run that tries it sees it: it reports each epoch, and is told when to stop."""
 
+import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import Trial
 
+_log = logging.getLogger(__name__)
 _TRIES, _PAUSE = 10, 0.5  # seconds
+_LOCKED = 60  # seconds for which SQLite waits while another process writes; its own 5 are few for a shared folder
 
 
 class Prune(Callback):
@@ -49,9 +52,13 @@ class Prune(Callback):
 
     def _has_no_hope(self, epoch: int, value: float) -> bool:
         self._trial = self._trial or find_trial(self.config)
-        if value == value:  # with NaN no comparison is possible
-            self._trial.report(value, epoch)
-        return self._trial.should_prune()
+        try:
+            if value == value:  # with NaN no comparison is possible
+                self._trial.report(value, epoch)
+            return self._trial.should_prune()
+        except Exception as error:  # of the storage: hours of training are worth more than one report
+            _log.warning("the search did not see epoch %d (%s): the run goes on", epoch, _reason(error))
+            return False
 
 
 def pruned_after(trainer: pl.Trainer) -> int:
@@ -87,14 +94,15 @@ def _data_base(url: str) -> "BaseStorage":
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import DBAPIError, IntegrityError
 
+    waiting: dict[str, Any] = {"engine_kwargs": {"connect_args": {"timeout": _LOCKED}}} if "sqlite" in url else {}
     for _ in range(_TRIES):
         try:
-            return RDBStorage(url)
+            return RDBStorage(url, **waiting)
         except DBAPIError as error:
             if not (isinstance(error, IntegrityError) or "already exists" in str(error)):
                 raise
             time.sleep(_PAUSE)
-    return RDBStorage(url)
+    return RDBStorage(url, **waiting)
 
 
 def make_pruner(name: str, settings: Mapping[str, Any] | None) -> "BasePruner":
@@ -118,5 +126,13 @@ def in_one_line(key: str, advice: str = "") -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ConfigurationError(f"{key} cannot be used: {reason}{advice}") from error
+        raise ConfigurationError(f"{key} cannot be used: {_reason(error)}{advice}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What the driver says, without SQLAlchemy's statement; of a package that is not installed, which."""
+    missing = getattr(error.__cause__ or error, "name", None) if isinstance(error, ImportError) else None
+    if missing:
+        return f"it needs the package {missing}, which is not installed"
+    said = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
+    return " ".join(str(said).split())[:300] or type(error).__name__
