@@ -208,6 +208,24 @@ def test_a_search_runs_its_trials_and_a_second_start_the_further_ones(type_in, t
     assert out.startswith("[1/1] 3 optim.learning_rate=")
     assert "hydra.mode=RUN" not in out  # no file asks for a sweep
 
+    kept = (folder / "multirun.yaml").read_text()
+    linear = "optim.learning_rate=interval(0.001,0.1)"
+    code, out, err = type_in(*SEARCH[:-1], linear, f"sweep.resume={folder.relative_to(tmp_path)}")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(f"error: {linear}: the study")
+    assert (folder / "multirun.yaml").read_text() == kept  # dlproj resume repeats what worked
+
+
+def test_a_search_that_is_done_says_so_and_shows_its_best_again(type_in, tmp_path):
+    pytest.importorskip("optuna")
+    search = [*SEARCH, "hydra.sweeper.trials=1", f"hydra.sweeper.storage={tmp_path}/study", "hydra.sweeper.study=ours"]
+    assert type_in(*search, "hydra.sweep.dir=a")[0] == 0
+    code, out, err = type_in(*search, "hydra.sweep.dir=b")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].startswith("no trial ran: the study ours has its 1 trials (1 complete); to go on, set ")
+    assert f"{tmp_path}/a/0" in out
+    assert "python train.py data=digits" in out
+
 
 @pytest.mark.parametrize(
     ("overrides", "message"),

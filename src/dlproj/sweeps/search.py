@@ -89,7 +89,7 @@ class Search:
 
         wanted = {parameter.name: parameter.distribution() for parameter in self.space.parameters()}
         for trial in self._trials():
-            for name in wanted.keys() & trial.distributions.keys():
+            for name in (name for name in wanted if name in trial.distributions):
                 try:
                     check_distribution_compatibility(trial.distributions[name], wanted[name])
                 except ValueError as error:
