@@ -288,6 +288,20 @@ def test_one_seed_twice_is_no_mean_and_no_spread(tmp_path):
     assert comparison.groups[0].spread("test/accuracy") == Spread(0.8333, None, 1)
 
 
+def test_a_seed_that_did_not_come_to_its_end_has_no_part_in_the_best_and_is_counted(tmp_path):
+    runs = [
+        with_losses(tmp_path, f"{seed}", [loss], {"seed": seed}, status=status, overrides=[f"seed={seed}"])
+        for seed, (loss, status) in enumerate([(0.1, "diverged"), (0.4, "completed"), (0.5, "completed")])
+    ]
+    runs[0].result.metrics["test/accuracy"] = 0.1
+    assert best(compare(runs)).words == (
+        "val/loss 0.4500, mean of 2 of 3 seeds; test accuracy 83.33 ± 0.00%, of the last weights"
+    )
+    alone = best(compare(runs[:2]))
+    assert alone.words == "val/loss 0.4000, 1 of 2 seeds; test accuracy 83.33%, of the last weights (epoch 1)"
+    assert alone.command == "python train.py seed=1"
+
+
 def test_of_the_runs_of_one_seed_the_first_that_was_tested_counts(tmp_path):
     runs = [
         with_losses(tmp_path, "a", [0.5], {"seed": 1}, status="failed", **{"test/accuracy": None}),

@@ -370,6 +370,9 @@ def test_a_database_that_is_damaged_and_a_missing_driver_are_named(search, tmp_p
     (tmp_path / "study.db").write_text("no data base at all")
     with pytest.raises(ConfigurationError, match=r"storage cannot be used: file is not a database$"):
         search(storage=f"sqlite:///{tmp_path}/study.db")
+    (tmp_path / "study.journal").write_text("no journal\n")
+    with pytest.raises(ConfigurationError, match=r"/study\.journal cannot be used: it is damaged, or no journal"):
+        search()
     monkeypatch.setitem(sys.modules, "pymysql", None)  # as if it were not installed
     with pytest.raises(ConfigurationError, match="storage cannot be used: it needs the package pymysql, which is not"):
         search(storage="mysql+pymysql://user@host/studies")

@@ -58,11 +58,15 @@ class Group:
 
     def spread(self, metric: str) -> Spread | None:
         """Of a test metric, over the runs that were tested and came to a finite value; None without such a run."""
-        return _spread([run.result.metrics.get(metric, math.nan) for run in self.repetitions])
+        return _test_spread(self.repetitions, metric)
+
+    def scored(self, metric: str) -> list[Run]:
+        """The repetitions that have what chooses between runs."""
+        return [run for run in self.repetitions if math.isfinite(score(run, metric))]
 
     def score(self, metric: str) -> Spread | None:
         """Of what chooses between runs, over those that have it; None without such a run."""
-        return _spread([score(run, metric) for run in self.repetitions])
+        return _spread([score(run, metric) for run in self.scored(metric)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,10 @@ def compare(runs: Sequence[Run]) -> Comparison:
         settings = {key: "" if value is None else value for key, value in _cells(run, varied).items() if key != "seed"}
         groups.setdefault(tuple(settings.values()), Group(settings, [])).runs.append(run)
     return Comparison(list(runs), varied, _names(runs), list(groups.values()), _chooses(runs))
+
+
+def _test_spread(runs: Sequence[Run], metric: str) -> Spread | None:
+    return _spread([run.result.metrics.get(metric, math.nan) for run in runs])
 
 
 def _spread(values: Sequence[float]) -> Spread | None:
@@ -329,10 +337,11 @@ def same_runs(comparison: Comparison) -> str:
 class Best:
     """The best settings, by validation: test figures would be no longer a test of what they chose."""
 
-    group: Group
+    runs: list[Run]  # those of the group that came to their end, one a seed
     score: str  # how good they are, by what chooses
     tested: str  # what the test of these weights came to
     weights: str  # which they are
+    settings: dict[str, Scalar]  # the varied ones
     command: str  # that trains the first of their runs again
 
     @property
@@ -346,14 +355,16 @@ def best(comparison: Comparison) -> Best | None:
     group = next((comparison.groups[place] for place in comparison.group_ranking()), None)
     if group is None or (found := group.score(comparison.chooses)) is None:
         return None
-    first = group.repetitions[0].result
-    alone = found.size == 1
-    mean = "" if alone else f", mean of {found.size} seeds"
+    runs, every = group.scored(comparison.chooses), len(group.repetitions)
+    first, alone = runs[0].result, len(runs) == 1
+    count = f"{len(runs)} of {every} seeds" if len(runs) < every else f"{every} seeds"  # the others did not come so far
+    mean = ("" if every == 1 else f", {count}") if alone else f", mean of {count}"
     return Best(
-        group,
+        runs,
         score=f"{comparison.chooses} {shown(comparison.chooses, found.mean)}{mean}",
-        tested=shown("test/accuracy", group.spread("test/accuracy")),
+        tested=shown("test/accuracy", _test_spread(runs, "test/accuracy")),
         weights=f"{first.tested_weights} weights" + (f" (epoch {first.tested_epoch()})" if alone else ""),
+        settings=group.settings,
         command=command(first),
     )
 

@@ -89,15 +89,15 @@ def _best(comparison: Comparison) -> Page | None:
     found = best(comparison)
     if found is None:
         return None
-    seeds = len(found.group.repetitions)
-    first = next(place for place, run in enumerate(comparison.runs) if run is found.group.repetitions[0])
+    seeds = len(found.runs)
+    first = next(place for place, run in enumerate(comparison.runs) if run is found.runs[0])
     mean = f"mean test accuracy of {seeds} seeds" if seeds > 1 else "test accuracy"
     return {
         "score": found.tested,
         "label": f"{mean}, of the {found.weights}",
         "place": first + 1,
         "name": "" if seeds > 1 else comparison.names[first],
-        "facts": [(key, shown(key, value)) for key, value in found.group.settings.items()],
+        "facts": [(key, shown(key, value)) for key, value in found.settings.items()],
         "chosen": f"Best by {found.score}",
         "command": found.command,
     }

@@ -16,7 +16,7 @@ from dlproj.results.record import Run
 from dlproj.settings import ConfigurationError, UserError, better, require
 from dlproj.sweeps.search_config import SearchConfig
 from dlproj.sweeps.space import Space, as_typed, typed
-from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage
+from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage, storage_words
 from dlproj.training.sweep_config import TrialConfig
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Search:
         import optuna
 
         directions = [optuna.study.StudyDirection[f"{better(one)}imize".upper()] for one in self.config.objectives]
-        with in_one_line("hydra.sweeper.storage"):
+        with in_one_line(storage_words(url)):
             study = optuna.create_study(
                 storage=open_storage(url),
                 study_name=self.template.study,

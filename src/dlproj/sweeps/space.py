@@ -1,6 +1,7 @@
 """What a search may choose from: settings with their values, some of them only where others have certain values."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -242,7 +243,10 @@ def _parameter(key: str, text: Any, name: str) -> Parameter:
         low, high, log = float(swept.start or 0), float(swept.end or 0), "log" in swept.tags
         require(low < high and (low > 0 or not log), f"{key}={text} is empty: set a lower and a higher number"
                                                      f"{' above 0' if log else ''}")  # fmt: skip
-        return Whole(name, int(low), int(high), log=log) if "int" in swept.tags else Interval(name, low, high, log)
+        if "int" not in swept.tags:
+            return Interval(name, low, high, log)
+        require(math.ceil(low) <= math.floor(high), f"{key}={text} holds no whole number: set bounds further apart")
+        return Whole(name, math.ceil(low), math.floor(high), log=log)
     if isinstance(swept, RangeSweep) and isinstance(numbers := swept.range(), range) and numbers and numbers.step > 0:
         return Whole(name, numbers[0], numbers[-1], numbers.step)
     texts = override.sweep_string_iterator()  # numbers as such, for a search that interpolates; the rest as typed

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -70,12 +71,17 @@ def find_trial(config: TrialConfig, study: "Study | None" = None) -> "Trial":
     """The trial in its study, which is opened unless it is given."""
     import optuna
 
-    with in_one_line("hydra.sweeper.storage"):
+    with in_one_line(storage_words(config.storage)):
         if study is None:
             pruner = make_pruner(config.pruner, config.pruner_settings)
             study = optuna.load_study(study_name=config.study, storage=open_storage(config.storage), pruner=pruner)
         number = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, config.number)
         return optuna.trial.Trial(study, number)
+
+
+def storage_words(url: str) -> str:
+    """What a message calls it: the file, but no URL, which may hold a password."""
+    return "hydra.sweeper.storage" if "://" in url else url
 
 
 def open_storage(url: str) -> "BaseStorage":
@@ -134,5 +140,7 @@ def _reason(error: Exception) -> str:
     missing = getattr(error.__cause__ or error, "name", None) if isinstance(error, ImportError) else None
     if missing:
         return f"it needs the package {missing}, which is not installed"
+    if isinstance(error, JSONDecodeError):
+        return "it is damaged, or no journal of Optuna"
     said = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
     return " ".join(str(said).split())[:300] or type(error).__name__
