@@ -1,6 +1,7 @@
 """Reports as HTML, CSV and Markdown: what they say, that no text becomes markup, that nothing is fetched."""
 
 import csv
+import os
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -221,6 +222,13 @@ def test_html_csv_and_markdown_stand_side_by_side(several, tmp_path):
     markdown = paths[2].read_text()
     assert "| 0 | 0.1 | 0 | completed | 80.00% |" in markdown
     assert "| 0.01 | 2 | 2 | 88.50 ± 0.71% |" in markdown
+
+
+def test_a_folder_whose_name_is_no_utf8_is_named_in_escapes(run, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    paths = write_report([run], [Damaged(folder, "why")], tmp_path / "r.html")
+    for path in (paths[0], paths[2]):
+        assert r"caf\udce9" in path.read_text()
 
 
 def test_many_runs_leave_out_the_part_of_each(tmp_path):

@@ -1,5 +1,6 @@
 """Searches: what is chosen, what is told, what is kept."""
 
+import errno
 import json
 import math
 import sqlite3
@@ -364,6 +365,35 @@ def test_a_run_that_cannot_report_goes_on_and_says_so(database, search, monkeypa
     assert "the search did not see epoch 2 (database is locked): the run goes on" in caplog.text
     assert not epoch_end(prune, 3, 0.5)
     assert ours.study.trials[0].intermediate_values == {1: 0.5, 3: 0.5}
+
+
+def test_half_a_line_that_a_kill_has_left_in_the_journal_is_cut_off(search, tmp_path, caplog):
+    ours = search(trials=1)
+    _, trial = next(ours.trials())
+    ours.tell(trial, run_with(tmp_path, 0.5))
+    with (tmp_path / "study.journal").open("ab") as journal:
+        journal.write(b'{"op_code":4,"wor')
+    second = search(trials=2)
+    assert [second.tell(trial, None) for _, trial in second.trials()] == [None]
+    assert "study.journal ended within a line" in caplog.text
+    assert [trial.state.name for trial in search(trials=2).study.trials] == ["COMPLETE", "FAIL"]
+
+
+def test_a_file_that_is_no_journal_is_left_as_it_is(search, tmp_path):
+    (tmp_path / "thesis.txt").write_text("a line\nand half of")
+    with pytest.raises(ConfigurationError, match=r"thesis\.txt cannot be used"):
+        search(storage=str(tmp_path / "thesis.txt"))
+    assert (tmp_path / "thesis.txt").read_text() == "a line\nand half of"
+
+
+def test_a_file_system_without_links_is_locked_by_a_file(search, tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.symlink", refuse)
+    ours = search(trials=1)
+    assert [ours.tell(trial, None) for _, trial in ours.trials()] == [None]
+    assert [path.name for path in tmp_path.iterdir()] == ["study.journal"]
 
 
 def test_a_database_that_is_damaged_and_a_missing_driver_are_named(search, tmp_path, monkeypatch):

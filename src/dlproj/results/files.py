@@ -20,10 +20,13 @@ _DEEPEST = 32  # containers within containers of a YAML file
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside the file and rename into place, so that a reader never meets half of it."""
+    """Write beside the file and rename into place, so that a reader never meets half of it.
+
+    Text is UTF-8; halves of characters, which names of files can have, become escapes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(content.encode() if isinstance(content, str) else content)
+    beside.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
     os.replace(beside, path)
 
 

@@ -80,7 +80,8 @@ class Search:
         elsewhere = zlib.crc32(self.place.encode()) if self.config.storage else 0
         study.sampler = make_sampler(self.config, self.config.seed + earlier + elsewhere)
         require(kept in (None, wanted), f"the study has the objectives {kept}, not {wanted}: {_ANOTHER}")
-        study.set_user_attr("objectives", wanted)
+        with self._in_one_line():
+            study.set_user_attr("objectives", wanted)
         return study
 
     def _check_space(self) -> None:

@@ -1,11 +1,14 @@
 """One trial of a search, as the run that tries it sees it: it reports each epoch, and is told when to stop."""
 
 import logging
+import os
+import secrets
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from json import JSONDecodeError
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.pruners import BasePruner
     from optuna.storages import BaseStorage
+    from optuna.storages.journal import JournalFileOpenLock, JournalFileSymlinkLock
     from optuna.trial import Trial
 
 _log = logging.getLogger(__name__)
@@ -87,12 +91,47 @@ def storage_words(url: str) -> str:
 def open_storage(url: str) -> "BaseStorage":
     """The data base at a URL, else the journal in a file."""
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return _data_base(url) if "://" in url else JournalStorage(JournalFileBackend(url))
+    return _data_base(url) if "://" in url else _journal(Path(url))
+
+
+def _journal(path: Path) -> "BaseStorage":
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
+
+    lock = JournalFileSymlinkLock(str(path)) if _has_links(path.parent) else JournalFileOpenLock(str(path))
+    _drop_half_a_line(path, lock)
+    return JournalStorage(JournalFileBackend(str(path), lock))
+
+
+def _has_links(folder: Path) -> bool:
+    """Whether the file system has symbolic links, by which Optuna would lock; exFAT and some network ones do not."""
+    probe = folder / f".{secrets.token_hex(8)}.link"
+    try:
+        probe.symlink_to("nowhere")
+    except OSError:
+        return False
+    probe.unlink()
+    return True
+
+
+def _drop_half_a_line(path: Path, lock: "JournalFileSymlinkLock | JournalFileOpenLock") -> None:
+    """Cut off what a process that was killed while it wrote has left: Optuna would write on in the same line."""
+    if path.is_file() and _ends_within_a_line(path.read_bytes()):
+        lock.acquire()  # another process may be writing it
+        try:
+            content = path.read_bytes()
+            if _ends_within_a_line(content):
+                _log.warning("%s ended within a line, of a process that was killed: that line is left out", path)
+                os.truncate(path, content.rindex(b"\n") + 1)
+        finally:
+            lock.release()
+
+
+def _ends_within_a_line(journal: bytes) -> bool:
+    return journal.startswith(b'{"op_code"') and b"\n" in journal and not journal.endswith(b"\n")
 
 
 def _data_base(url: str) -> "BaseStorage":
