@@ -101,6 +101,12 @@ def test_a_second_setting_has_a_line_for_each_value(comparison_of):
     ]  # fmt: skip
 
 
+def test_among_many_dots_no_free_corner_is_searched_for(comparison_of):
+    grid = [({"model.dropout": p, "optim.learning_rate": rate / 100}, p) for p in (0.0, 0.5) for rate in range(1, 52)]
+    (axes,) = score_against(comparison_of(*grid), "optim.learning_rate").axes
+    assert axes.get_legend()._get_loc() != 0  # 0 is matplotlib's number of "best"
+
+
 def test_the_heat_map_has_the_means_and_a_dash_where_there_is_none(comparison_of):
     comparison = comparison_of(
         ({"model.dropout": 0.5, "optim.learning_rate": 0.1}, 0.8),

@@ -231,6 +231,17 @@ def test_a_folder_whose_name_is_no_utf8_is_named_in_escapes(run, tmp_path):
         assert r"caf\udce9" in path.read_text()
 
 
+def test_what_there_are_too_many_of_to_draw_is_said(tmp_path):
+    names = [f"data.s{place}" for place in range(11)]
+    for number in range(5):
+        settings = dict.fromkeys(names, number) | {"model.hidden": [number]}
+        write_run(tmp_path / f"{number}", settings, inspected=inspection(), **{"test/accuracy": number / 10})
+    html = comparison_report(*find_runs([tmp_path]))
+    assert "Of 12 settings the first 6 are drawn." in html
+    assert "Of 12 settings and items of lists the first 9 are drawn." in html
+    assert "groups of runs the first" not in html
+
+
 def test_many_runs_leave_out_the_part_of_each(tmp_path):
     for seed in range(13):
         write_run(tmp_path / f"{seed}", {"seed": seed})

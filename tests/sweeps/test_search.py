@@ -320,6 +320,7 @@ def test_the_best_of_a_shared_study_is_told_though_another_folder_ran_it(tmp_pat
     first = start("a")
     for _, trial in first.trials():
         first.tell(trial, read_run(write_run(tmp_path / "a/0", overrides=["data=digits", "seed=7"])))
+    assert [one.run for one in first.front()] == ["0"]
     second = start("b")
     assert list(second.trials()) == []
     tell_study(second)

@@ -20,6 +20,7 @@ from dlproj.results.style import COLORS, GREY, INK, SCALE, new_figure, short, st
 SCORE = "test/accuracy"
 SHOWN = len(COLORS) - 1  # groups that have a colour of their own
 _SHADES = LinearSegmentedColormap.from_list("dlproj_shades", ["#dfeaf6", "#2a78b5", "#0b3a63"])
+_SEARCHED = 100  # dots among which matplotlib finds a free corner in less than a second
 _SIZE = (4.7, 3.1)  # inches: two stand side by side on a screen, and one fills a phone's
 
 
@@ -95,7 +96,8 @@ def score_against(comparison: Comparison, setting: str) -> Figure:
         axes.set_xlabel(setting)
         _percent(axes)
         if len(values) > 1:
-            axes.legend(title=others[0], fontsize=8, title_fontsize=8)
+            corner = 0 if len(groups) <= _SEARCHED else 3  # the best, or the lower left one
+            axes.legend(title=others[0], fontsize=8, title_fontsize=8, loc=corner)
         return figure
 
 

@@ -65,6 +65,7 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
         "search": _search(comparison),
         "chooses": comparison.chooses,
         "against": _against(comparison),
+        "against_note": _left_out(len(_compared(comparison)), _PANELS_READABLE, "settings"),
         "weights": _weights(comparison),
         "pages": _pages(comparison),
         "shared": _shared(runs),
@@ -137,9 +138,18 @@ def _curves_note(comparison: Comparison) -> str:
     return "Runs of one colour differ in the seed only." if comparison.repeats else ""
 
 
-def _against(comparison: Comparison) -> list[Markup]:
+def _left_out(found: int, shown: int, what: str) -> str:
+    return f"Of {found} {what} the first {shown} are drawn." if found > shown else ""
+
+
+def _compared(comparison: Comparison) -> list[str]:
+    """The settings that vary among the groups that were tested."""
     tested = [group for group in comparison.groups if group.spread(SCORE)]
-    settings = [key for key in comparison.settings if len({group.settings[key] for group in tested}) > 1]
+    return [key for key in comparison.settings if len({group.settings[key] for group in tested}) > 1]
+
+
+def _against(comparison: Comparison) -> list[Markup]:
+    settings = _compared(comparison)
     drawn = [svg(score_against(comparison, key), f"Test accuracy against {key}") for key in settings[:_PANELS_READABLE]]
     if len(settings) == len(comparison.settings) == 2:
         drawn.append(svg(heat_map(comparison), f"Test accuracy by {settings[0]} and {settings[1]}"))
@@ -151,25 +161,31 @@ def _search(comparison: Comparison) -> Page | None:
     if sum(map(math.isfinite, search_figures.scores(comparison))) < search_figures.FEWEST_RUNS:
         return None
     wide, narrow = [], []
-    if len(search_figures.facets(comparison)) > 1:
+    axes = len(search_figures.facets(comparison))
+    if axes > 1:
         wide.append(svg(search_figures.parallel_coordinates(comparison), "Settings and score of each run"))
         if shares := search_figures.importance(comparison):
             narrow.append(svg(search_figures.importance_bars(shares), "How much each setting matters"))
     if len({run.result.parameters for run in comparison.runs}) > 2 and comparison.chooses not in COUNTED:
         words = f"{comparison.chooses} against the number of parameters"
         narrow.append(svg(search_figures.pareto(comparison), words))
-    return {"wide": list(map(Markup, wide)), "narrow": list(map(Markup, narrow))} if wide or narrow else None
+    if not (wide or narrow):
+        return None
+    note = _left_out(axes, search_figures.MOST_AXES, "settings and items of lists")
+    return {"wide": list(map(Markup, wide)), "narrow": list(map(Markup, narrow)), "note": note}
 
 
 def _weights(comparison: Comparison) -> Page | None:
     """Of the first run of each group that has histograms, as many as can be read side by side."""
-    shown_groups = [group for group in comparison.groups if group.runs[0].inspection.histograms][:_PANELS_READABLE]
-    if not shown_groups:
+    noted = [group for group in comparison.groups if group.runs[0].inspection.histograms]
+    if not noted:
         return None
+    shown_groups = noted[:_PANELS_READABLE]
     runs = [group.runs[0] for group in shown_groups]
     names = [comparison.names[comparison.runs.index(run)] for run in runs]
     titles = ["\n".join(comparison.label(group)) or name for group, name in zip(shown_groups, names, strict=True)]
-    note = f"The values of each parameter at the start and the end, on the same axes: {', '.join(names)}."
+    note = f"The values of each parameter at the start and the end, on the same axes: {', '.join(names)}. "
+    note += _left_out(len(noted), _PANELS_READABLE, "groups of runs")
     return {"note": note, "svg": Markup(svg(weights(runs, titles), "Weights of the runs"))}
 
 

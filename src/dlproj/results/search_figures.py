@@ -20,7 +20,7 @@ from dlproj.results.style import COLORS, GREY, INK, SCALE, new_figure, short, st
 from dlproj.settings import better
 
 FEWEST_RUNS = 4  # below it a table says more
-_MOST_AXES = 9
+MOST_AXES = 9
 
 Facets = dict[str, list[Scalar]]  # by name a value for each run, "" where it has none
 
@@ -58,7 +58,7 @@ def scores(comparison: Comparison) -> list[float]:
 
 def parallel_coordinates(comparison: Comparison) -> Figure:
     """An upright axis for each setting that varies and one for the score, and a line through them for each run."""
-    columns = dict(list(facets(comparison).items())[:_MOST_AXES])
+    columns = dict(list(facets(comparison).items())[:MOST_AXES])
     values = scores(comparison)
     shade = Normalize(np.nanmin(values), np.nanmax(values))
     with styled():

@@ -40,6 +40,7 @@ class Search:
         require(installed, "hydra/sweeper=optuna needs Optuna: pip install -e '.[search]'")
         self.config = config
         self.space = space
+        self.folder = folder
         self.place = f"{socket.gethostname()}:{folder.resolve()}"
         url = config.storage or str((folder / "study.journal").resolve())
         self.template = TrialConfig(
@@ -176,7 +177,7 @@ class Search:
 
     def _found(self, trial: "FrozenTrial") -> "Found":
         place, run = trial.user_attrs.get(_PLACE, self.place), trial.user_attrs.get(_RUN, f"trial {trial.number}")
-        here = place == self.place
+        here = place == self.place and (self.folder / run).is_dir()  # and not removed since
         return Found(run if here else f"{place}/{run}", list(trial.values), _command(trial), here)
 
 
