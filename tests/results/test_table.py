@@ -62,3 +62,11 @@ def test_a_table_prints_a_users_words_as_they_are(terminal, monkeypatch, capsys)
     assert "[class]" in out
     assert ("title [/x] :smile:" in out) == terminal
     assert "\x1b[31m" not in out  # nothing that a name holds speaks to the terminal
+
+
+def test_a_table_for_which_a_terminal_is_too_narrow_is_lines_of_whole_words(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    row = [NAME, *(f"a value of {place}" for place in range(5))]
+    print_table(["name", *map(str, range(5))], [row])
+    assert capsys.readouterr().out.splitlines()[1].split("\t") == row

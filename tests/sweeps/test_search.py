@@ -325,7 +325,7 @@ def test_the_best_of_a_shared_study_is_told_though_another_folder_ran_it(tmp_pat
     assert list(second.trials()) == []
     tell_study(second)
     told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith("no trial ran: the study ours has its 1 trials")
+    assert told[0].startswith("no trial ran: the study ours has its 1 trial")
     assert told[1] == f"best of the study: val/accuracy 87.50%, {first.place}/0"
     assert told[2] == "  python train.py data=digits seed=7"
 

@@ -222,7 +222,7 @@ def test_a_search_that_is_done_says_so_and_shows_its_best_again(type_in, tmp_pat
     assert type_in(*search, "hydra.sweep.dir=a")[0] == 0
     code, out, err = type_in(*search, "hydra.sweep.dir=b")
     assert (code, err) == (0, "")
-    assert out.splitlines()[0].startswith("no trial ran: the study ours has its 1 trials (1 complete); to go on, set ")
+    assert out.splitlines()[0].startswith("no trial ran: the study ours has its 1 trial (1 complete); to go on, set ")
     assert f"{tmp_path}/a/0" in out
     assert "python train.py data=digits" in out
 

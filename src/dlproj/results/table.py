@@ -60,20 +60,25 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
 
 
 _NO_END = 100_000  # columns
-_SHORT = 20  # characters that stay in one line where the terminal is narrow; what is longer is folded, never cut
+_SHORT = 20  # characters of a column that stays in one line; what is longer is folded, never cut
+_LEAST = 10  # characters to which it is folded
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table: ruled at a terminal, else a line a row with tabs between, without the title."""
-    if not sys.stdout.isatty():
+    """Print a table: ruled at a terminal that is wide enough, else a line a row with tabs between.
+
+    Where there is no terminal the title is left out.
+    """
+    table, console = Table(), plain_console()
+    cells = zip(columns, *rows, strict=True)
+    widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
+    least = 1 + sum(3 + (width if width <= _SHORT else _LEAST) for width in widths)
+    if not sys.stdout.isatty() or console.width < least:
         for row in [columns, *rows]:
             print(*(one_line(" ".join(cell.split())) for cell in row), sep="\t")  # noqa: T201
         return
-    table, console = Table(), plain_console()
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    room = console.width - sum(width + 3 for width in widths if width <= _SHORT) - 1 > 0
     for column, width in zip(columns, widths, strict=True):
-        table.add_column(column, no_wrap=room and width <= _SHORT, overflow="fold")
+        table.add_column(column, no_wrap=width <= _SHORT, overflow="fold")
     for row in rows:
         table.add_row(*map(one_line, row))
     if title:

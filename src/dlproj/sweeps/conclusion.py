@@ -8,7 +8,7 @@ from dlproj.results.comparison import best, compare, heading, same_runs, score_c
 from dlproj.results.record import find_runs
 from dlproj.results.report import write_report
 from dlproj.results.table import print_table
-from dlproj.settings import DataError
+from dlproj.settings import DataError, one_line
 from dlproj.sweeps.search import Found, Search
 
 _OUTCOME = ("test/accuracy", "tested_epoch", "last_epoch", "seconds")
@@ -27,15 +27,17 @@ def tell_study(search: Search) -> None:
         for one in front:
             print(f"  {one.run}: {_in_words(search, one)}")  # noqa: T201
     elif not front[0].here:
-        print(f"best of the study: {_in_words(search, front[0])}, {front[0].run}\n  {front[0].command}")  # noqa: T201
+        words = f"best of the study: {_in_words(search, front[0])}, {front[0].run}"
+        print(f"{one_line(words)}\n  {one_line(front[0].command)}")  # noqa: T201
 
 
 def _has_its_trials(search: Search) -> str:
     states = search.states()
     count = sum(states.values())
     words = ", ".join(f"{number} {state}" for state, number in states.items())
+    has = f"no trial ran: the study {search.template.study} has its {count} trial{'s' * (count > 1)} ({words})"
     way = "let it choose from more" if count < search.config.trials else f"set hydra.sweeper.trials above {count}"
-    return f"no trial ran: the study {search.template.study} has its {count} trials ({words}); to go on, {way}"
+    return f"{has}; to go on, {way}"
 
 
 def _in_words(search: Search, found: Found) -> str:
@@ -58,5 +60,7 @@ def conclude(folder: Path) -> None:
     if note := same_runs(comparison):
         print(note)  # noqa: T201
     if found := best(comparison):
-        print(f"best: {found.words}\n  {found.command}")  # noqa: T201
-    print(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0]))  # noqa: T201
+        print(f"best: {found.words}\n  {one_line(found.command)}")  # noqa: T201
+    else:
+        print(f"no run is the best: none has come to its end with a finite {comparison.chooses}")  # noqa: T201
+    print(one_line(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0])))  # noqa: T201
