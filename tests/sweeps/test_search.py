@@ -131,6 +131,13 @@ def test_trials_that_another_folder_runs_are_not_taken_over(tmp_path):
     assert other != chosen  # though both samplers have the same seed
 
 
+def test_the_best_runs_folder_is_found_below_those_of_its_settings(search, tmp_path):
+    ours = search(trials=1)
+    for _, trial in ours.trials():
+        ours.tell(trial, read_run(write_run(tmp_path / "relu/0")))
+    assert [(one.run, one.here) for one in ours.front()] == [("relu/0", True)]
+
+
 def test_several_objectives_leave_those_trials_that_no_other_beats(search, tmp_path):
     ours = search(trials=3, objectives=["val/accuracy", "parameters"])
     outcomes = iter([(0.8, 100), (0.9, 200), (0.7, 150)])

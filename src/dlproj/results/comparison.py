@@ -144,11 +144,13 @@ def _chooses(runs: Sequence[Run]) -> str:
 
 
 def _objective(runs: Sequence[Run]) -> str:
-    """The first objective of the search in whose folder the runs lie; "" if there is none."""
+    """The first objective of the search whose folder holds the runs, directly or up to two folders below; "" if none."""
     if not runs:
         return ""
+    above = _folder_above(runs)
+    sweep = next((one for one in (above, *above.parents[:2]) if (one / "multirun.yaml").exists()), above)
     try:
-        found = read_yaml(_folder_above(runs) / "multirun.yaml")["hydra"]["sweeper"]["objectives"][0]
+        found = read_yaml(sweep / "multirun.yaml")["hydra"]["sweeper"]["objectives"][0]
     except (DataError, LookupError, TypeError):
         return ""
     return found if found in COUNTED or str(found).startswith(("val/", "train/")) else ""

@@ -1,6 +1,7 @@
 """A search over settings by Optuna: what it asks for, what it is told, and where that is kept."""
 
 import math
+import os
 import socket
 import zlib
 from collections import Counter
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 _PLACE = "place"  # of a trial: the sweep's folder in which it runs, and the machine
-_RUN = "run"  # of a trial: its run's folder
+_RUN = "run"  # of a trial: its run's folder below the sweep's
 _ANOTHER = "begin another study with hydra.sweeper.study=NAME"
 _COMMAND = "command"  # of a trial: the command line of its run
 
@@ -156,7 +157,7 @@ class Search:
         from optuna.trial import TrialState
 
         if run:
-            trial.set_user_attr(_RUN, run.folder.name)
+            trial.set_user_attr(_RUN, os.path.relpath(run.folder.resolve(), self.folder.resolve()))
             trial.set_user_attr(_COMMAND, command(run.result))
         whole = run is not None and run.result.status != "diverged"
         values = [at_tested_epoch(run, name) for name in self.config.objectives] if run and whole else []
