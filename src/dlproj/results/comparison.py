@@ -144,7 +144,7 @@ def _chooses(runs: Sequence[Run]) -> str:
 
 
 def _objective(runs: Sequence[Run]) -> str:
-    """The first objective of the search whose folder holds the runs, directly or up to two folders below; "" if none."""
+    """The first objective of the search in whose folder the runs lie, or up to two folders below it; "" if none."""
     if not runs:
         return ""
     above = _folder_above(runs)

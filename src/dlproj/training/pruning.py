@@ -139,7 +139,9 @@ def _data_base(url: str) -> "BaseStorage":
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import DBAPIError, IntegrityError
 
-    waiting: dict[str, Any] = {"engine_kwargs": {"connect_args": {"timeout": _LOCKED}}} if url.startswith("sqlite") else {}
+    waiting: dict[str, Any] = (
+        {"engine_kwargs": {"connect_args": {"timeout": _LOCKED}}} if url.startswith("sqlite") else {}
+    )
     for _ in range(_TRIES):
         try:
             return RDBStorage(url, **waiting)
