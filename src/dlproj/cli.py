@@ -16,7 +16,7 @@ try:
 
     from dlproj.launch import forget_ranks
     from dlproj.results.record import Damaged
-    from dlproj.settings import DataError, UserError
+    from dlproj.settings import DataError, UserError, one_line
     from dlproj.start import forget_other_tools, open_streams
 except KeyboardInterrupt:
     sys.exit(130)
@@ -232,7 +232,7 @@ def report(
     _name_skipped(damaged, runs)
     default = paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
     for path in write_report(runs, damaged, output or default, overwrite):
-        print(path)  # noqa: T201
+        print(one_line(str(path)))  # noqa: T201
 
 
 @app.command()
@@ -402,7 +402,7 @@ def study(arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME | 
 def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
     """Name what is left out on standard error. Raises DataError where nothing is left."""
     for one in damaged:
-        print(f"skipped {one.folder}: {one.reason}", file=sys.stderr)  # noqa: T201
+        print(one_line(f"skipped {one.folder}: {one.reason}"), file=sys.stderr)  # noqa: T201
     if not whole:
         raise DataError("no run is left that can be read: name other folders")
 

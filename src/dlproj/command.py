@@ -132,7 +132,7 @@ def _failed_in_hydra(error: Exception) -> bool:
 
 
 def _show(error: Exception, prefix: str = "") -> None:
-    print(f"error: {prefix}{in_one_line(error)}", file=sys.stderr)  # noqa: T201
+    print(f"error: {one_line(prefix)}{in_one_line(error)}", file=sys.stderr)  # noqa: T201
 
 
 def in_one_line(error: BaseException) -> str:

@@ -19,6 +19,7 @@ MOST_CLASSES_IN_ROWS = (
     200  # of more, a confusion matrix is kept as its entries above 0: it has few, but classes² in all
 )
 VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
+COUNTED = ("parameters", "seconds", "peak_memory_bytes")  # what a search may keep small beside a metric
 
 
 def one_line(text: str) -> str:
@@ -73,8 +74,8 @@ def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def better(metric: str) -> Literal["min", "max"]:
-    """Which way a metric gets better: "min" for a loss, "max" for anything else."""
-    return "min" if metric.endswith("loss") else "max"
+    """Which way a metric gets better: "min" for a loss and what is COUNTED, "max" for anything else."""
+    return "min" if metric.endswith("loss") or metric in COUNTED else "max"
 
 
 def no_setting(prefix: str, key: str, cls: type) -> str:

@@ -5,6 +5,7 @@ Hydra imports them whenever it starts, so what is heavy is imported where it is 
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -110,8 +111,8 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search. Raises ConfigurationError before anything runs, UserError if no trial came to a value."""
-        from dlproj.settings import typed
-        from dlproj.sweeps.conclusion import conclude, tell_front
+        from dlproj.settings import UserError, typed
+        from dlproj.sweeps.conclusion import conclude, tell_study
         from dlproj.sweeps.search import Search
         from dlproj.sweeps.space import Space
 
@@ -125,11 +126,16 @@ class OptunaSweeper(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         space = Space(search_config.params | typed_in, fixed)
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
-        search = Search(search_config, space, folder)
+        try:
+            search = Search(search_config, space, folder)
+        except UserError:
+            with suppress(OSError):  # where there is something in it
+                folder.rmdir()
+            raise
+        OmegaConf.save(self.config, folder / "multirun.yaml")  # what dlproj resume repeats, so none that was refused
         self._run(search, fixed)
         conclude(folder)
-        tell_front(search)
+        tell_study(search)
 
     def _run(self, search: "Search", fixed: Sequence[str]) -> None:
         wanted = (

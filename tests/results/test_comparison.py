@@ -15,6 +15,7 @@ from dlproj.results.comparison import (
     command,
     compare,
     repetitions,
+    same_runs,
     shown,
     table,
     varied_settings,
@@ -86,7 +87,7 @@ def test_a_run_without_a_finite_test_has_no_part_in_the_mean(runs_of):
 def test_the_rows_of_repetitions_say_how_many_runs_were_tested(runs_of):
     runs = runs_of(({}, {}), ({"seed": 1}, {"test/accuracy": None}))
     (row,) = repetitions(compare(runs))
-    assert (row["runs"], row["tested"], shown("test/accuracy", row["test/accuracy"])) == (2, 1, "83.33%")
+    assert (row["seeds"], row["tested"], shown("test/accuracy", row["test/accuracy"])) == (2, 1, "83.33%")
 
 
 def test_a_row_has_the_best_and_the_last_value_of_each_metric(runs_of):
@@ -99,8 +100,8 @@ def test_a_row_has_the_best_and_the_last_value_of_each_metric(runs_of):
 def test_the_best_value_passes_over_what_is_not_finite(tmp_path):
     epochs = [*EPOCHS, {"epoch": 3, "val/loss": "nan"}, {"epoch": 4, "val/loss": "-inf"}]
     run = read_run(write_run(tmp_path / "run", epochs=epochs))
-    assert best_value(run, "val/loss") == 0.5
-    assert best_value(run, "val/macro_f1") is None
+    assert best_value(run, "val/loss") == (0.5, 1)
+    assert best_value(run, "val/macro_f1") == (None, None)
 
 
 def test_an_unfinished_run_has_the_epochs_so_far_and_no_times(tmp_path):
@@ -119,7 +120,7 @@ def test_a_setting_that_a_choice_does_not_have_is_empty_and_one_not_set_is_null(
 
 def test_csv_has_unrounded_fractions_and_empty_cells(runs_of):
     rows = table(compare(runs_of(({"seed": 1}, {"test/accuracy": 0.123456789, "best_epoch": None}), ({}, {}))))
-    first = next(csv.DictReader(as_csv(rows).splitlines()))
+    first = next(row for row in csv.DictReader(as_csv(rows).splitlines()) if row["run"] == "0")
     assert (first["run"], first["seed"], first["test/accuracy"], first["best_epoch"]) == ("0", "1", "0.123456789", "")
 
 
@@ -134,6 +135,8 @@ def test_markdown_keeps_its_columns_whatever_a_cell_holds():
         ("test/accuracy", 0.86904, "86.90%"),
         ("test/accuracy", None, "–"),
         ("val/loss best", 0.34055, "0.3406"),
+        ("val/loss best epoch", 3, "3"),
+        ("val/loss tested", Spread(0.25, 0.0125, 4), "0.2500 ± 0.0125"),
         ("test/loss", math.nan, "not finite"),
         ("test/accuracy", Spread(0.9562, 0.0027, 4), "95.62 ± 0.27%"),
         ("test/loss", Spread(0.25, 0.0125, 4), "0.2500 ± 0.0125"),
@@ -167,8 +170,10 @@ def test_labels_are_as_short_as_they_can_be_told_apart(runs_of):
 
 
 def at_best(tmp_path, name, accuracy, settings, **changes):
+    """A run whose tested weights are those of epoch 1, with this val/accuracy."""
     epochs = [{"epoch": 1, "val/accuracy": accuracy}, {"epoch": 2, "val/accuracy": accuracy - 0.2}]
-    return read_run(write_run(tmp_path / name, settings, epochs, **changes))
+    tested = {"monitor": "val/accuracy", "tested_weights": "best", "best_epoch": 1}
+    return read_run(write_run(tmp_path / name, settings, epochs, **tested | changes))
 
 
 def test_the_best_settings_are_those_whose_seeds_have_the_highest_mean_in_validation(tmp_path):
@@ -178,8 +183,139 @@ def test_the_best_settings_are_those_whose_seeds_have_the_highest_mean_in_valida
         for seed, value in enumerate([0.85, 0.86])
     ]
     found = best(compare([*lucky, *steady]))
-    assert found.words == "val/accuracy 85.50%, mean of 2 seeds"
+    assert found.words == "val/accuracy 85.50%, mean of 2 seeds; test accuracy 83.33 ± 0.00%, of the best weights"
     assert found.command == "python train.py model.dropout=0.5"
+
+
+def with_losses(tmp_path, name, losses, settings, **changes):
+    """A run with this val/loss in each epoch; val/accuracy is 1 - val/loss, and the last weights were tested."""
+    epochs = [
+        {"epoch": place, "val/loss": loss, "val/accuracy": 1 - loss} for place, loss in enumerate(losses, start=1)
+    ]
+    fields = {"last_epoch": len(losses), "best_epoch": losses.index(min(losses)) + 1}
+    return read_run(write_run(tmp_path / name, settings, epochs, **fields | changes))
+
+
+def test_validation_chooses_and_the_test_of_what_it_chose_is_told(tmp_path):
+    runs = [
+        with_losses(tmp_path, "a", [0.4, 0.3], {"model.dropout": 0.1}, **{"test/accuracy": 0.8}),
+        with_losses(tmp_path, "b", [0.5, 0.4], {"model.dropout": 0.2}, **{"test/accuracy": 0.95}),
+    ]
+    assert best(compare(runs)).words == "val/loss 0.3000; test accuracy 80.00%, of the last weights (epoch 2)"
+
+
+def test_a_good_epoch_whose_weights_were_not_tested_chooses_nothing(tmp_path):
+    passing = with_losses(tmp_path, "a", [0.1, 0.6], {"model.dropout": 0.1}, overrides=["passing"])
+    steady = with_losses(tmp_path, "b", [0.4, 0.3], {"model.dropout": 0.2}, overrides=["steady"])
+    assert best(compare([passing, steady])).command == "python train.py steady"
+    passing.result.tested_weights = "best"
+    assert best(compare([passing, steady])).command == "python train.py passing"
+
+
+def test_a_row_says_of_which_epoch_each_figure_is(tmp_path):
+    (row,) = table(compare([with_losses(tmp_path, "a", [0.4, 0.1, 0.6], {})]))
+    tested = [row[key] for key in ("tested_epoch", "val/loss tested", "val/loss best", "val/loss best epoch")]
+    assert tested == [3, 0.6, 0.1, 2]
+    restored = with_losses(tmp_path, "b", [0.4, 0.1, 0.6], {}, tested_weights="best")
+    (row,) = table(compare([restored]))
+    assert (row["tested_epoch"], row["val/loss tested"]) == (2, 0.1)
+
+
+@pytest.mark.parametrize("status", ["pruned", "diverged", "failed", "interrupted", "running"])
+def test_a_run_that_has_not_come_to_its_end_is_never_the_best(tmp_path, status):
+    ended = with_losses(tmp_path, "a", [0.4, 0.3], {"model.dropout": 0.1}, overrides=["ended"])
+    other = with_losses(tmp_path, "b", [0.2, 0.1], {"model.dropout": 0.2}, status=status)
+    assert best(compare([other, ended])).command == "python train.py ended"
+    assert best(compare([other])) is None
+    assert [row["run"] for row in table(compare([other, ended]))] == ["a", "b"]
+
+
+def test_the_table_has_the_best_by_validation_first(tmp_path):
+    runs = [
+        with_losses(tmp_path, f"{number}", [loss], {"model.dropout": number / 10}, **{"test/accuracy": loss})
+        for number, loss in enumerate([0.5, 0.2, 0.9, 0.3])
+    ]
+    assert [row["run"] for row in table(compare(runs))] == ["1", "3", "0", "2"]
+
+
+def test_runs_that_monitor_different_metrics_are_chosen_by_val_accuracy(tmp_path):
+    runs = [with_losses(tmp_path, f"{place}", [0.5], {"seed": place}, monitor=name)
+            for place, name in enumerate(("val/loss", "val/macro_f1"))]  # fmt: skip
+    assert compare(runs[:1]).chooses == "val/loss"
+    assert compare(runs).chooses == "val/accuracy"
+
+
+@pytest.mark.parametrize(
+    ("text", "chooses"),
+    [
+        ("hydra: {sweeper: {objectives: [val/macro_f1, parameters]}}", "val/macro_f1"),
+        ("hydra: {sweeper: {objectives: [seconds]}}", "seconds"),
+        ("hydra: {sweeper: {max_batch_size: null}}", "val/loss"),  # not a search
+        ("hydra: {sweeper: {objectives: [test/accuracy]}}", "val/loss"),
+        ("hydra: {sweeper: {objectives: 3}}", "val/loss"),
+        ("- damaged", "val/loss"),
+    ],
+)
+def test_the_runs_of_a_search_are_chosen_by_its_objective(tmp_path, text, chooses):
+    for name in ("search/0", "search/relu/seeds/0"):  # as hydra.sweep.subdir may have it
+        run = with_losses(tmp_path, name, [0.5], {})
+        (tmp_path / "search/multirun.yaml").write_text(text)
+        assert compare([run]).chooses == chooses
+
+
+def test_what_is_counted_is_the_better_the_smaller(tmp_path):
+    (tmp_path / "multirun.yaml").write_text("hydra: {sweeper: {objectives: [parameters]}}")
+    runs = [with_losses(tmp_path, f"{size}", [0.5], {"model.hidden": [size]}, parameters=size) for size in (9, 7, 8)]
+    comparison = compare(runs)
+    assert [row["run"] for row in table(comparison)] == ["7", "8", "9"]
+    assert best(comparison).score == "parameters 7"
+
+
+def test_the_same_settings_and_seed_twice_are_one_repetition(tmp_path):
+    runs = [with_losses(tmp_path, f"{place}", [0.5], {"seed": seed, "name": f"{place}"}, **{"test/accuracy": accuracy})
+            for place, (seed, accuracy) in enumerate([(1, 0.9), (1, 0.9), (2, 0.8)])]  # fmt: skip
+    comparison = compare(runs)
+    (row,) = repetitions(comparison)
+    assert (row["seeds"], row["tested"]) == (2, 2)
+    assert row["test/accuracy"] == Spread(pytest.approx(0.85), pytest.approx(0.1 / math.sqrt(2)), 2)
+    assert "mean of 2 seeds" in best(comparison).words
+    assert same_runs(comparison) == "2 runs of the same settings and seed count as one: 0, 1"
+
+
+def test_one_seed_twice_is_no_mean_and_no_spread(tmp_path):
+    comparison = compare([with_losses(tmp_path, f"{place}", [0.5], {"seed": 1}) for place in range(2)])
+    assert not comparison.repeats
+    assert "mean" not in best(comparison).words
+    assert comparison.groups[0].spread("test/accuracy") == Spread(0.8333, None, 1)
+
+
+def test_a_seed_that_did_not_come_to_its_end_has_no_part_in_the_best_and_is_counted(tmp_path):
+    runs = [
+        with_losses(tmp_path, f"{seed}", [loss], {"seed": seed}, status=status, overrides=[f"seed={seed}"])
+        for seed, (loss, status) in enumerate([(0.1, "diverged"), (0.4, "completed"), (0.5, "completed")])
+    ]
+    runs[0].result.metrics["test/accuracy"] = 0.1
+    assert best(compare(runs)).words == (
+        "val/loss 0.4500, mean of 2 of 3 seeds; test accuracy 83.33 ± 0.00%, of the last weights"
+    )
+    alone = best(compare(runs[:2]))
+    assert alone.words == "val/loss 0.4000, 1 of 2 seeds; test accuracy 83.33%, of the last weights (epoch 1)"
+    assert alone.command == "python train.py seed=1"
+
+
+def test_of_the_runs_of_one_seed_the_first_that_was_tested_counts(tmp_path):
+    runs = [
+        with_losses(tmp_path, "a", [0.5], {"seed": 1}, status="failed", **{"test/accuracy": None}),
+        with_losses(tmp_path, "b", [0.5], {"seed": 1}, **{"test/accuracy": 0.75}),
+    ]
+    assert compare(runs).groups[0].spread("test/accuracy") == Spread(0.75, None, 1)
+
+
+def test_a_users_own_images_in_another_folder_are_other_data(tmp_path):
+    settings = {"schema": {"data": "image_folder", "model": "mlp", "optim": "adam"}}
+    runs = [with_losses(tmp_path, one, [0.5], settings | {"data.root": f"/{one}"}) for one in ("cats", "dogs")]
+    assert compare(runs).varied == ["data.root"]
+    assert same_runs(compare(runs)) == ""
 
 
 def test_runs_without_an_epoch_have_no_best(tmp_path):

@@ -47,10 +47,13 @@ def test_one_numeric_setting_is_coloured_along_a_scale_in_the_order_of_its_value
     assert colors == ["#ef8433", "#2f6fde", "#b0569f"]
 
 
-def test_of_many_settings_the_best_have_colours(comparison_of):
-    settings = [({"model.hidden": [width]}, width / 100) for width in range(1, SHOWN + 3)]
-    colors = group_colors(comparison_of(*settings))
-    assert colors == [GREY, GREY, *COLORS[:SHOWN]]
+def test_of_many_settings_the_best_by_validation_have_colours(tmp_path):
+    runs = []
+    for width in range(1, SHOWN + 3):  # the wider, the better in validation and the worse in the test
+        epochs = [{"epoch": 2, "val/loss": 1 / width}]
+        fields = {"epochs": epochs, "test/accuracy": 1 - width / 100}
+        runs.append(read_run(write_run(tmp_path / f"{width}", {"model.hidden": [width]}, **fields)))
+    assert group_colors(compare(runs)) == [GREY, GREY, *COLORS[:SHOWN]]
 
 
 def test_the_score_stands_against_a_logarithmic_setting_with_a_tick_at_each_value(comparison_of):
@@ -96,6 +99,12 @@ def test_a_second_setting_has_a_line_for_each_value(comparison_of):
     assert [points(bars.lines[0]) for bars in axes.containers] == [
         [(0.1, 0.1), (0.2, 0.2)], [(0.1, 0.6), (0.2, 0.7)],
     ]  # fmt: skip
+
+
+def test_among_many_dots_no_free_corner_is_searched_for(comparison_of):
+    grid = [({"model.dropout": p, "optim.learning_rate": rate / 100}, p) for p in (0.0, 0.5) for rate in range(1, 52)]
+    (axes,) = score_against(comparison_of(*grid), "optim.learning_rate").axes
+    assert axes.get_legend()._get_loc() != 0  # 0 is matplotlib's number of "best"
 
 
 def test_the_heat_map_has_the_means_and_a_dash_where_there_is_none(comparison_of):

@@ -1,13 +1,16 @@
 """Reports as HTML, CSV and Markdown: what they say, that no text becomes markup, that nothing is fetched."""
 
 import csv
+import os
 import re
 from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
-from folders import CLASSES, inspection, write_run
+from folders import CLASSES, EPOCHS, inspection, write_run
+from markdown_it import MarkdownIt
 
+from dlproj.results.comparison import as_markdown
 from dlproj.results.record import Damaged, find_runs, read_run
 from dlproj.results.report import comparison_report, run_report, write_report
 from dlproj.settings import UserError
@@ -60,7 +63,8 @@ def several(tmp_path):
         for seed in (0, 1):
             settings = {"optim.learning_rate": rate, "seed": seed}
             accuracy = {"test/accuracy": 0.9 - rate - seed / 100}
-            write_run(tmp_path / f"sweep/{2 * place + seed}", settings, inspected=inspection(), **accuracy)
+            epochs = [EPOCHS[0], EPOCHS[1] | {"val/loss": 0.75 - 0.05 * place}]
+            write_run(tmp_path / f"sweep/{2 * place + seed}", settings, epochs, inspection(), **accuracy)
     write_run(tmp_path / "sweep/4", {"optim.learning_rate": 10.0}, None, status="failed", stop_reason="loss is NaN",
               confusion_matrix=[], best_epoch=None, **{"test/accuracy": None})  # fmt: skip
     write_run(tmp_path / "sweep/5", {"optim.learning_rate": 1.0}, status="running", confusion_matrix=[])
@@ -71,7 +75,8 @@ def test_the_page_of_a_run_says_what_came_of_it(run):
     page = Page(run_report(run))
     assert page.unbalanced == []
     assert page.open == []
-    for words in ("mlp-digits-adam", "2026-11-21 06:02", "83.33%", "test accuracy of the last weights", "0.2500",
+    for words in ("mlp-digits-adam", "2026-11-21 06:02", "83.33%",
+                  "test accuracy of the last weights (epoch 2)", "0.2500",
                   "1 by val/loss", "75,010", "reached max_epochs=2", "data=digits", "Linux x86_64, 2 cores",
                   "Most confused: Bag taken for T-shirt/top, 3 times; the other way 1."):  # fmt: skip
         assert words in page.text
@@ -146,13 +151,46 @@ def test_the_page_of_several_runs_compares_them(several):
     page = Page(comparison_report(*several))
     assert page.unbalanced == []
     assert "6 runs, 4 completed, 1 failed, 1 running or killed · what varies: optim.learning_rate, seed" in page.text
-    assert ["0.01", "2", "2", "88.50 ± 0.71%", "0.2500 ± 0.0000"] in page.rows
+    assert ["0.01", "2", "2", "88.50 ± 0.71%", "0.2500 ± 0.0000", "0.7000 ± 0.0000"] in page.rows
     (failed,) = [row for row in page.rows if "failed" in str(row)]
     assert failed[:5] == ["4", "10", "0", "⚠ failed", "not finite"]
     (unfinished,) = [row for row in page.rows if "running or killed" in str(row)]
     assert unfinished[0] == "5"
     assert "88.50 ± 0.71%" in page.text
-    assert "highest mean test accuracy of 2 runs" in page.text
+    assert "mean test accuracy of 2 seeds, of the last weights" in page.text
+    assert "Best by val/loss 0.7000, mean of 2 seeds: python train.py" in page.text
+
+
+def test_the_headline_is_what_validation_chose_whatever_the_test_says(tmp_path):
+    for place, (loss, accuracy) in enumerate([(0.6, 0.95), (0.4, 0.8)]):
+        epochs = [EPOCHS[0] | {"val/loss": 0.1}, EPOCHS[1] | {"val/loss": loss}]
+        write_run(tmp_path / f"s/{place}", {"model.dropout": place / 2}, epochs, **{"test/accuracy": accuracy})
+    html, _, markdown = write_report(*find_runs([tmp_path]), tmp_path / "r.html")
+    headline = re.search(r'<div class="card headline">(.*?)</p>', html.read_text(), re.DOTALL)[1]
+    assert "80.00%" in headline
+    assert "test accuracy, of the last weights (epoch 2)" in headline
+    assert '<a href="#run-2">1</a>' in headline
+    assert '<th scope="row"><a href="#run-2">1</a></th>' in html.read_text()  # the first row leads to the second run
+    assert "Best by val/loss 0.4000; test accuracy 80.00%, of the last weights (epoch 2)" in markdown.read_text()
+
+
+def test_runs_of_the_same_settings_and_seed_are_said_to_count_once(tmp_path):
+    for place in range(2):
+        write_run(tmp_path / f"s/{place}", {"name": f"run {place}"})
+    html, _, markdown = write_report(*find_runs([tmp_path]), tmp_path / "r.html")
+    for text in (Page(html.read_text()).text, markdown.read_text()):
+        assert "2 runs of the same settings and seed count as one: 0, 1" in text
+        assert "of 2" not in text
+
+
+@pytest.mark.parametrize(
+    "name", ["a_*b*_`c`~~d~~", r"x\|y|z", "<b>&lt;", "[here](now)", "_one_ __two__ a_b_c", "![x](y)", "=1+1", "$x$"]
+)
+def test_a_name_in_markdown_is_read_as_it_is(name):
+    markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    page = Page(markdown.render(as_markdown(["run"], [[name]])))
+    assert page.rows == [["run"], [name]]
+    assert set(page.tags) == {"table", "thead", "tbody", "tr", "th", "td"}
 
 
 def test_numbers_are_sorted_by_their_value_and_what_is_missing_by_none(several):
@@ -179,10 +217,29 @@ def test_html_csv_and_markdown_stand_side_by_side(several, tmp_path):
     assert [path.name for path in paths] == ["all.html", "all.csv", "all.md"]
     rows = list(csv.DictReader(paths[1].read_text().splitlines()))
     assert [row["status"] for row in rows] == ["completed"] * 4 + ["failed", "running or killed"]
-    assert rows[0]["test/accuracy"] == "0.8"
+    assert [row["run"] for row in rows] == ["2", "3", "0", "1", "4", "5"]  # by val/loss of the tested weights
+    assert rows[2]["test/accuracy"] == "0.8"
     markdown = paths[2].read_text()
     assert "| 0 | 0.1 | 0 | completed | 80.00% |" in markdown
     assert "| 0.01 | 2 | 2 | 88.50 ± 0.71% |" in markdown
+
+
+def test_a_folder_whose_name_is_no_utf8_is_named_in_escapes(run, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    paths = write_report([run], [Damaged(folder, "why")], tmp_path / "r.html")
+    for path in (paths[0], paths[2]):
+        assert r"caf\udce9" in path.read_text()
+
+
+def test_what_there_are_too_many_of_to_draw_is_said(tmp_path):
+    names = [f"data.s{place}" for place in range(11)]
+    for number in range(5):
+        settings = dict.fromkeys(names, number) | {"model.hidden": [number]}
+        write_run(tmp_path / f"{number}", settings, inspected=inspection(), **{"test/accuracy": number / 10})
+    html = comparison_report(*find_runs([tmp_path]))
+    assert "Of 12 settings the first 6 are drawn." in html
+    assert "Of 12 settings and items of lists the first 9 are drawn." in html
+    assert "groups of runs the first" not in html
 
 
 def test_many_runs_leave_out_the_part_of_each(tmp_path):

@@ -78,13 +78,13 @@ def test_runs_come_newest_first_as_lines_with_tabs(dlproj, tmp_path):
     code, out, err = dlproj("runs")
     head, *lines = (line.split("\t") for line in out.splitlines())
     assert (code, err) == (0, "")
-    assert head == ["started", "folder", "status", "test accuracy", "best epoch", "time", "overrides"]
+    assert head == ["started", "folder", "status", "test accuracy", "tested epoch", "time", "overrides"]
     assert [line[1] for line in lines] == [
         "logs/runs/20261122-060000-bbbbbb-r", "logs/sweeps/20261121-060000-aaaaaa-s/1",
         "logs/sweeps/20261121-060000-aaaaaa-s/0",
     ]  # fmt: skip
     assert lines[0][2:4] == ["running or killed", "–"]
-    assert lines[1] == ["2026-11-21 06:00:00", "logs/sweeps/20261121-060000-aaaaaa-s/1", "completed", "83.33%", "1",
+    assert lines[1] == ["2026-11-21 06:00:00", "logs/sweeps/20261121-060000-aaaaaa-s/1", "completed", "83.33%", "2",
                         "1.5 s", "seed=1 data=digits"]  # fmt: skip
 
 

@@ -27,7 +27,8 @@ def compared(tmp_path):
         runs = []
         for place, (settings, accuracy, parameters) in enumerate(many):
             epochs = [] if accuracy is None else [{"epoch": 1, "val/accuracy": accuracy}]
-            runs.append(read_run(write_run(tmp_path / str(place), settings, epochs, parameters=parameters)))
+            fields = {"parameters": parameters, "monitor": "val/accuracy", "last_epoch": 1}
+            runs.append(read_run(write_run(tmp_path / str(place), settings, epochs, **fields)))
         return compare(runs)
 
     return make
@@ -88,10 +89,15 @@ def test_each_run_is_a_line_through_its_values_and_ends_at_its_score(compared):
     assert list(by_color[GREY.lower()].get_xdata()) == [0, 1, 2, 3]  # of no epoch there is no score
 
 
+def test_the_smaller_loss_is_the_better_one(compared):
+    many = compared(*(({"seed": seed}, 0.5, 100) for seed in range(2)))
+    assert undominated(many.runs, [0.4, 0.3], "val/loss") == [1]
+
+
 def test_no_run_beats_those_on_the_front(compared):
     many = compared(*((({"seed": seed}), *point) for seed, point in
                       enumerate([(0.7, 100), (0.6, 200), (0.9, 300), (0.9, 400), (0.8, 300), (None, 1)])))  # fmt: skip
-    assert undominated(many.runs, [0.7, 0.6, 0.9, 0.9, 0.8, math.nan]) == [0, 2]
+    assert undominated(many.runs, [0.7, 0.6, 0.9, 0.9, 0.8, math.nan], "val/accuracy") == [0, 2]
     front = pareto(many).axes[0].lines[1]
     assert list(front.get_xdata()) == [100, 300]
     assert list(front.get_ydata()) == [0.7, 0.9]

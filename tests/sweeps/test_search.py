@@ -1,8 +1,12 @@
 """Searches: what is chosen, what is told, what is kept."""
 
+import errno
 import json
 import math
-from dataclasses import asdict
+import sqlite3
+import sys
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,11 +14,13 @@ import pytest
 from folders import write_run
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from dlproj.results.comparison import at_tested_epoch
 from dlproj.results.record import read_run
 from dlproj.settings import ConfigurationError, UserError
-from dlproj.sweeps.search import Search, objective
+from dlproj.sweeps.conclusion import tell_study
+from dlproj.sweeps.search import Search
 from dlproj.sweeps.search_config import SearchConfig
-from dlproj.sweeps.space import Space
+from dlproj.sweeps.space import Space, as_typed
 from dlproj.training.pruning import Prune, find_trial, open_storage
 from dlproj.training.sweep_config import TrialConfig
 
@@ -125,13 +131,20 @@ def test_trials_that_another_folder_runs_are_not_taken_over(tmp_path):
     assert other != chosen  # though both samplers have the same seed
 
 
+def test_the_best_runs_folder_is_found_below_those_of_its_settings(search, tmp_path):
+    ours = search(trials=1)
+    for _, trial in ours.trials():
+        ours.tell(trial, read_run(write_run(tmp_path / "relu/0")))
+    assert [(one.run, one.here) for one in ours.front()] == [("relu/0", True)]
+
+
 def test_several_objectives_leave_those_trials_that_no_other_beats(search, tmp_path):
     ours = search(trials=3, objectives=["val/accuracy", "parameters"])
     outcomes = iter([(0.8, 100), (0.9, 200), (0.7, 150)])
     for _, trial in ours.trials():
         accuracy, parameters = next(outcomes)
         ours.tell(trial, run_with(tmp_path, accuracy, parameters=parameters))
-    assert sorted(ours.front()) == [("run-1", [0.8, 100]), ("run-2", [0.9, 200])]
+    assert sorted((one.run, one.values) for one in ours.front()) == [("run-1", [0.8, 100]), ("run-2", [0.9, 200])]
 
 
 def test_a_search_without_a_value_says_so(search):
@@ -143,10 +156,10 @@ def test_a_search_without_a_value_says_so(search):
 
 
 def test_the_objective_is_that_of_the_weights_that_were_tested(tmp_path):
-    assert objective(run_with(tmp_path, 0.5), "val/accuracy") == 0.5
-    assert objective(run_with(tmp_path, 0.6, tested_weights="best", best_epoch=1), "val/accuracy") == 0.99
-    assert objective(run_with(tmp_path, 0.7, parameters=7), "parameters") == 7
-    assert math.isnan(objective(run_with(tmp_path, 0.8), "val/loss"))
+    assert at_tested_epoch(run_with(tmp_path, 0.5), "val/accuracy") == 0.5
+    assert at_tested_epoch(run_with(tmp_path, 0.6, tested_weights="best", best_epoch=1), "val/accuracy") == 0.99
+    assert at_tested_epoch(run_with(tmp_path, 0.7, parameters=7), "parameters") == 7
+    assert math.isnan(at_tested_epoch(run_with(tmp_path, 0.8), "val/loss"))
 
 
 @pytest.mark.parametrize(
@@ -191,6 +204,216 @@ def test_a_study_with_other_objectives_is_not_mixed_up_with_this_one(search):
         ConfigurationError, match=r"the study has the objectives \['val/accuracy'\], not \['val/macro_f1'\]"
     ):
         search(objectives=["val/macro_f1"])
+
+
+def test_a_study_of_another_program_that_looks_the_other_way_is_refused(search, tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    optuna.create_study(storage=url, study_name="theirs", directions=["minimize", "maximize"])
+    with pytest.raises(
+        ConfigurationError, match=r"has the objectives \['minimize', 'maximize'\], .*sweeper\.study=NAME"
+    ):
+        search(storage=url, study="theirs")
+
+
+BATCH, LAYERS = "data.batch_size", "model.hidden"
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "now"),
+    [
+        (BATCH, "16,32", "16,32,64"),
+        (BATCH, "16,32,64", "16,32"),
+        (BATCH, "16,32", "32,16"),
+        (BATCH, "16,32", "range(16,33,16)"),
+        (BATCH, "range(16,33,16)", "16,32"),
+        (BATCH, "range(16,33,16)", "interval(16,32)"),
+        (BATCH, "interval(16,32)", "tag(int,interval(16,32))"),
+        (BATCH, "interval(0.1,0.9)", "tag(log,interval(0.1,0.9))"),
+        (BATCH, "tag(int,interval(1,9))", "tag(log,int,interval(1,9))"),
+        ("model.activation", "relu,tanh", "relu,elu"),
+    ],
+)
+def test_what_optuna_cannot_mix_is_refused_before_anything_runs(key, before, now, search):
+    ours = search({key: before}, trials=1)
+    for _, trial in ours.trials():
+        ours.tell(trial, None)
+    with pytest.raises(ConfigurationError) as raised:
+        search({key: now}, trials=2)
+    words = str(raised.value)
+    (old,), (new,) = (Space({key: one}, []).parameters() for one in (before, now))
+    assert f"{key}={as_typed(new.distribution())}: the study" in words
+    assert f"has trials with {key}={as_typed(old.distribution())}" in words
+    assert "hydra.sweeper.study=NAME" in words
+    other = search({key: now}, trials=1, study="another")
+    assert [trial.number for _, trial in other.trials() if other.tell(trial, None) is None] == [0]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "gp", "grid"])
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [("range(16,33,16)", "range(16,65,8)"), ("tag(int,interval(1,9))", "tag(int,interval(5,20))")],
+)
+def test_numbers_may_have_other_bounds_and_steps(before, now, sampler, search, tmp_path):
+    first = search({BATCH: before}, sampler=sampler, trials=12)
+    for number, (_, trial) in enumerate(first.trials()):
+        first.tell(trial, run_with(tmp_path, 0.5 + number / 100))
+    second = search({BATCH: now}, sampler=sampler, trials=24)
+    (parameter,) = second.space.parameters()
+    tried = [(second.tell(trial, None), trial.params[BATCH])[1] for _, trial in second.trials()]
+    assert tried
+    assert all(parameter.low <= value <= parameter.high for value in tried)
+
+
+def test_a_setting_that_is_new_or_no_longer_chosen_is_no_obstacle(search):
+    ours = search({BATCH: "16,32"}, trials=1)
+    assert [ours.tell(trial, None) for _, trial in ours.trials()] == [None]
+    other = search({"model.activation": "relu,tanh"}, trials=2)
+    assert [ours.tell(trial, None) for _, trial in other.trials()] == [None]
+
+
+def test_a_list_whose_items_are_others_is_refused_by_the_name_of_the_item(search):
+    ours = search({LAYERS: {"length": "range(1,3)", "each": "16,32"}}, trials=1)
+    assert [ours.tell(trial, None) for _, trial in ours.trials()] == [None]
+    with pytest.raises(ConfigurationError, match=r"model\.hidden\[0\]=16,64: the study .* model\.hidden\[0\]=16,32"):
+        search({LAYERS: {"length": "range(1,4)", "each": "16,64"}}, trials=2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a,b", "16,32", "range(16,33,16)", "range(1,10,1)", "interval(0.1,0.9)", "tag(log,interval(0.001,0.1))",
+     "tag(log,int,interval(1,9))"],
+)  # fmt: skip
+def test_what_optuna_keeps_is_said_as_it_is_typed(text):
+    (parameter,) = Space({"model.x": text}, []).parameters()
+    assert as_typed(parameter.distribution()) == text
+
+
+def test_a_grid_after_another_search_still_tries_all_its_points(search):
+    first = search({BATCH: "16,32", "seed": "1,2"}, trials=4, sampler="random")
+    tried = {trial.number: tuple(one) for one, trial in first.trials() if first.tell(trial, None) is None}
+    grid = search({BATCH: "16,32", "seed": "1,2"}, trials=100, sampler="grid")
+    tried |= {trial.number: tuple(one) for one, trial in grid.trials() if grid.tell(trial, None) is None}
+    assert len(set(tried.values())) == 4
+
+
+def test_a_study_that_has_its_trials_says_so_and_how_to_go_on(search, tmp_path, capsys):
+    first = search(trials=2)
+    for accuracy, (_, trial) in zip([0.8, None], first.trials(), strict=True):
+        first.tell(trial, accuracy and run_with(tmp_path, accuracy))
+    second = search(trials=2)
+    assert list(second.trials()) == []
+    tell_study(second)
+    assert capsys.readouterr().out == (
+        f"no trial ran: the study {tmp_path.name} has its 2 trials (1 complete, 1 fail); "
+        "to go on, set hydra.sweeper.trials above 2\n"
+    )
+
+
+def test_a_grid_without_a_point_left_asks_for_more_to_choose_from(search, tmp_path, capsys):
+    for _ in range(2):
+        ours = search({"seed": "1,2"}, sampler="grid", trials=100)
+        for _, trial in ours.trials():
+            ours.tell(trial, run_with(tmp_path, 0.5))
+    tell_study(ours)
+    assert "has its 2 trials (2 complete); to go on, let it choose from more" in capsys.readouterr().out
+
+
+def test_the_best_of_a_shared_study_is_told_though_another_folder_ran_it(tmp_path, capsys):
+    def start(folder):
+        (tmp_path / folder).mkdir()
+        config = SearchConfig(params=SPACE, trials=1, storage=str(tmp_path / "shared"), study="ours")
+        return Search(config, Space(SPACE, []), tmp_path / folder)
+
+    first = start("a")
+    for _, trial in first.trials():
+        first.tell(trial, read_run(write_run(tmp_path / "a/0", overrides=["data=digits", "seed=7"])))
+    assert [one.run for one in first.front()] == ["0"]
+    second = start("b")
+    assert list(second.trials()) == []
+    tell_study(second)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("no trial ran: the study ours has its 1 trial")
+    assert told[1] == f"best of the study: val/accuracy 87.50%, {first.place}/0"
+    assert told[2] == "  python train.py data=digits seed=7"
+
+
+@pytest.fixture
+def database(tmp_path):
+    return f"sqlite:///{tmp_path}/study.db"
+
+
+@contextmanager
+def held_by_another(database):
+    with closing(sqlite3.connect(database.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def test_a_database_that_stays_locked_is_said_in_one_line(database, search, monkeypatch):
+    monkeypatch.setattr("dlproj.training.pruning._LOCKED", 0.01)
+    ours = search(storage=database)
+    _, trial = next(ours.trials())
+    asked = (lambda: ours.tell(trial, None), lambda: next(ours.trials()), ours.expected, ours.front)
+    with held_by_another(database):
+        for ask in asked:
+            with pytest.raises(ConfigurationError, match=r"the study .* database is locked; sweep\.resume"):
+                ask()
+        with pytest.raises(ConfigurationError, match=r"sweeper\.storage cannot be used: database is locked"):
+            search(storage=database)
+
+
+def test_a_run_that_cannot_report_goes_on_and_says_so(database, search, monkeypatch, caplog):
+    monkeypatch.setattr("dlproj.training.pruning._LOCKED", 0.01)
+    ours = search(storage=database, pruner="median", trials=1)
+    _, trial = next(ours.trials())
+    prune = Prune(replace(ours.template, number=trial.number))
+    assert not epoch_end(prune, 1, 0.5)
+    with held_by_another(database):
+        assert not epoch_end(prune, 2, 0.5)
+    assert "the search did not see epoch 2 (database is locked): the run goes on" in caplog.text
+    assert not epoch_end(prune, 3, 0.5)
+    assert ours.study.trials[0].intermediate_values == {1: 0.5, 3: 0.5}
+
+
+def test_half_a_line_that_a_kill_has_left_in_the_journal_is_cut_off(search, tmp_path, caplog):
+    ours = search(trials=1)
+    _, trial = next(ours.trials())
+    ours.tell(trial, run_with(tmp_path, 0.5))
+    with (tmp_path / "study.journal").open("ab") as journal:
+        journal.write(b'{"op_code":4,"wor')
+    second = search(trials=2)
+    assert [second.tell(trial, None) for _, trial in second.trials()] == [None]
+    assert "study.journal ended within a line" in caplog.text
+    assert [trial.state.name for trial in search(trials=2).study.trials] == ["COMPLETE", "FAIL"]
+
+
+def test_a_file_that_is_no_journal_is_left_as_it_is(search, tmp_path):
+    (tmp_path / "thesis.txt").write_text("a line\nand half of")
+    with pytest.raises(ConfigurationError, match=r"thesis\.txt cannot be used"):
+        search(storage=str(tmp_path / "thesis.txt"))
+    assert (tmp_path / "thesis.txt").read_text() == "a line\nand half of"
+
+
+def test_a_file_system_without_links_is_locked_by_a_file(search, tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.symlink", refuse)
+    ours = search(trials=1)
+    assert [ours.tell(trial, None) for _, trial in ours.trials()] == [None]
+    assert [path.name for path in tmp_path.iterdir()] == ["study.journal"]
+
+
+def test_a_database_that_is_damaged_and_a_missing_driver_are_named(search, tmp_path, monkeypatch):
+    (tmp_path / "study.db").write_text("no data base at all")
+    with pytest.raises(ConfigurationError, match=r"storage cannot be used: file is not a database$"):
+        search(storage=f"sqlite:///{tmp_path}/study.db")
+    (tmp_path / "study.journal").write_text("no journal\n")
+    with pytest.raises(ConfigurationError, match=r"/study\.journal cannot be used: it is damaged, or no journal"):
+        search()
+    monkeypatch.setitem(sys.modules, "pymysql", None)  # as if it were not installed
+    with pytest.raises(ConfigurationError, match="storage cannot be used: it needs the package pymysql, which is not"):
+        search(storage="mysql+pymysql://user@host/studies")
 
 
 def test_a_run_knows_its_trial_by_overrides_that_hydra_reads_back():

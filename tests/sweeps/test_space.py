@@ -22,6 +22,7 @@ def test_each_form_of_hydras_grammar_becomes_a_parameter():
             "optim.momentum": "interval(0.1,0.9)",
             "optim.learning_rate": "tag(log,interval(1e-3,0.2))",
             "model.inputs": "tag(int,interval(1,9))",
+            "data.length": "tag(int,interval(1.5,9.5))",
         }
     )
     assert found == [
@@ -34,6 +35,7 @@ def test_each_form_of_hydras_grammar_becomes_a_parameter():
         Interval("optim.momentum", 0.1, 0.9),
         Interval("optim.learning_rate", 0.001, 0.2, log=True),
         Whole("model.inputs", 1, 9),
+        Whole("data.length", 2, 9),  # within the interval
     ]
 
 
@@ -76,6 +78,7 @@ def test_a_grid_has_each_combination_once_and_none_of_what_does_not_apply():
         ({}, "a search needs something to choose from: SETTING="),
         ({"seed": "1"}, "seed=1 leaves nothing to choose: write "),
         ({"seed": "range(3,3)"}, r"seed=range\(3,3\) is empty"),
+        ({"seed": "tag(int,interval(1.2,1.8))"}, "holds no whole number"),
         ({"optim.learning_rate": "interval(2,1)"}, "is empty: set a lower and a higher number"),
         ({"optim.learning_rate": "tag(log,interval(0,1))"}, "set a lower and a higher number above 0"),
         ({"seed": "choice("}, r"seed=choice\( cannot be read: write SETTING="),

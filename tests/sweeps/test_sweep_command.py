@@ -91,7 +91,10 @@ def test_a_sweep_runs_compares_and_names_the_best_command(type_in, tmp_path):
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1", "2", "3"]
     lines = out.splitlines()
     assert "[1/6] " in lines[0]
-    assert "run\toptim.learning_rate\tseed\tstatus\tval/accuracy best\ttest/accuracy\tlast epoch\ttime" in lines
+    assert (
+        "run\toptim.learning_rate\tseed\tstatus\tval/loss tested\ttest/accuracy\ttested epoch\tlast epoch\ttime"
+        in lines
+    )
     assert lines[-1] == str(folder.relative_to(tmp_path) / "report.html")
     assert "mean of 2 seeds" in lines[-3]
     command = f"python train.py {' '.join(DIGITS)} trainer.max_epochs=2 optim.learning_rate=".replace("[16]", "[16]'")
@@ -221,6 +224,24 @@ def test_a_search_runs_its_trials_and_a_second_start_the_further_ones(type_in, t
     assert code == 0, err
     assert out.startswith("[1/1] 3 optim.learning_rate=")
     assert "hydra.mode=RUN" not in out  # no file asks for a sweep
+
+    kept = (folder / "multirun.yaml").read_text()
+    linear = "optim.learning_rate=interval(0.001,0.1)"
+    code, out, err = type_in(*SEARCH[:-1], linear, f"sweep.resume={folder.relative_to(tmp_path)}")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(f"error: {linear}: the study")
+    assert (folder / "multirun.yaml").read_text() == kept  # dlproj resume repeats what worked
+
+
+def test_a_search_that_is_done_says_so_and_shows_its_best_again(type_in, tmp_path):
+    pytest.importorskip("optuna")
+    search = [*SEARCH, "hydra.sweeper.trials=1", f"hydra.sweeper.storage={tmp_path}/study", "hydra.sweeper.study=ours"]
+    assert type_in(*search, "hydra.sweep.dir=a")[0] == 0
+    code, out, err = type_in(*search, "hydra.sweep.dir=b")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].startswith("no trial ran: the study ours has its 1 trial (1 complete); to go on, set ")
+    assert f"{tmp_path}/a/0" in out
+    assert "python train.py data=digits" in out
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,11 @@ def test_a_pruned_run_says_when_and_how_far_it_had_come(job, capsys):
     with View(1) as view:
         view.ended(pruned)
     assert capsys.readouterr().out == "[1/1] 0 seed=0: pruned after epoch 2, val/accuracy 87.50%\n"
+
+
+def test_settings_and_reasons_are_shown_as_they_are(job):
+    view = View(1)
+    view.ended(job(0, run=False, reason="no folder [/x] :smile:"))
+    console = Console(width=60, record=True, file=io.StringIO())
+    console.print(view._table())
+    assert "no folder [/x] :smile:" in console.export_text()

@@ -4,18 +4,21 @@ import csv
 import io
 import math
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from dlproj.results import formats
+from dlproj.results.files import read_yaml
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar
 from dlproj.results.summary import RunResult
-from dlproj.settings import better
+from dlproj.settings import COUNTED, DataError, better
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -24,7 +27,7 @@ Row = dict[str, Value]
 WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference",
                   "callbacks.resume", "callbacks.every_n_train_steps"}  # fmt: skip
 _TESTED = ("test/accuracy", "test/loss")
-CHOOSES = "val/accuracy"
+_COMMON = "val/accuracy"  # what all runs have, whatever they monitor
 
 
 class Spread(NamedTuple):
@@ -45,12 +48,25 @@ class Group:
     settings: dict[str, Scalar]  # the varied settings but the seed: numbers, else text; "" where there is none
     runs: list[Run]
 
+    @property
+    def repetitions(self) -> list[Run]:
+        """A run for each seed: of those that share it, which are the same run again, the first that was tested."""
+        by_seed: dict[int, Run] = {}
+        for run in sorted(self.runs, key=lambda run: run.result.tested_epoch() is None):
+            by_seed.setdefault(run.result.seed, run)
+        return list(by_seed.values())
+
     def spread(self, metric: str) -> Spread | None:
         """Of a test metric, over the runs that were tested and came to a finite value; None without such a run."""
-        values = [value for run in self.runs if math.isfinite(value := run.result.metrics.get(metric, math.nan))]
-        if not values:
-            return None
-        return Spread(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+        return _test_spread(self.repetitions, metric)
+
+    def scored(self, metric: str) -> list[Run]:
+        """The repetitions that have what chooses between runs."""
+        return [run for run in self.repetitions if math.isfinite(score(run, metric))]
+
+    def score(self, metric: str) -> Spread | None:
+        """Of what chooses between runs, over those that have it; None without such a run."""
+        return _spread([score(run, metric) for run in self.scored(metric)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,7 @@ class Comparison:
     varied: list[str]  # dotted names of the settings that differ, a choice of a group by the group's name: optim
     names: list[str]  # of the runs: their folders below the one that holds them all
     groups: list[Group]  # in the order of their first runs
+    chooses: str  # the metric by which one is better than another; a search's objective
 
     @property
     def settings(self) -> list[str]:
@@ -83,7 +100,20 @@ class Comparison:
     @property
     def repeats(self) -> bool:
         """Whether some runs differ in nothing but the seed."""
-        return len(self.groups) < len(self.runs)
+        return any(len(group.repetitions) > 1 for group in self.groups)
+
+    def ranking(self) -> list[int]:
+        """The places of the runs, the best first; those without a score last, as they come."""
+        return self._ranked([score(run, self.chooses) for run in self.runs])
+
+    def group_ranking(self) -> list[int]:
+        """The same of the groups, by their means."""
+        scores = [group.score(self.chooses) for group in self.groups]
+        return self._ranked([found.mean if found else math.nan for found in scores])
+
+    def _ranked(self, scores: Sequence[float]) -> list[int]:
+        sign = 1 if better(self.chooses) == "min" else -1
+        return sorted(range(len(scores)), key=lambda at: sign * scores[at] if math.isfinite(scores[at]) else math.inf)
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
@@ -93,7 +123,47 @@ def compare(runs: Sequence[Run]) -> Comparison:
     for run in runs:
         settings = {key: "" if value is None else value for key, value in _cells(run, varied).items() if key != "seed"}
         groups.setdefault(tuple(settings.values()), Group(settings, [])).runs.append(run)
-    return Comparison(list(runs), varied, _names(runs), list(groups.values()))
+    return Comparison(list(runs), varied, _names(runs), list(groups.values()), _chooses(runs))
+
+
+def _test_spread(runs: Sequence[Run], metric: str) -> Spread | None:
+    return _spread([run.result.metrics.get(metric, math.nan) for run in runs])
+
+
+def _spread(values: Sequence[float]) -> Spread | None:
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return None
+    return Spread(fmean(finite), stdev(finite) if len(finite) > 1 else None, len(finite))
+
+
+def _chooses(runs: Sequence[Run]) -> str:
+    """The objective of the search that the runs are of, else what all of them monitor, else what they all have."""
+    monitors = {run.result.monitor for run in runs if run.result.monitor}
+    return _objective(runs) or (monitors.pop() if len(monitors) == 1 else _COMMON)
+
+
+def _objective(runs: Sequence[Run]) -> str:
+    """The first objective of the search in whose folder the runs lie, or up to two folders below it; "" if none."""
+    if not runs:
+        return ""
+    above = _folder_above(runs)
+    sweep = next((one for one in (above, *above.parents[:2]) if (one / "multirun.yaml").exists()), above)
+    try:
+        found = read_yaml(sweep / "multirun.yaml")["hydra"]["sweeper"]["objectives"][0]
+    except (DataError, LookupError, TypeError):
+        return ""
+    return found if found in COUNTED or str(found).startswith(("val/", "train/")) else ""
+
+
+def _folder_above(runs: Sequence[Run]) -> Path:
+    return Path(os.path.commonpath([run.folder.resolve().parent for run in runs]))
+
+
+def without_effect(settings: dict[str, Any]) -> set[str]:
+    """Names of settings that decide nothing; of files of the user's own, where they lie does."""
+    own_data = settings.get("schema", {}).get("data") == "image_folder"  # the other sets are the same everywhere
+    return WITHOUT_EFFECT - ({"data.root"} if own_data else set())
 
 
 def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
@@ -106,9 +176,8 @@ def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
     for one in settings:
         for key, value in flat(one).items():
             values.setdefault(key, set()).add(formats.setting(value))
-    return [
-        key for key, different in values.items() if len(different) > 1 and not {key, key.split(".")[0]} & WITHOUT_EFFECT
-    ]
+    ignored = set.intersection(*map(without_effect, settings)) if settings else set()
+    return [key for key, different in values.items() if len(different) > 1 and not {key, key.split(".")[0]} & ignored]
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -121,12 +190,14 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def table(comparison: Comparison) -> list[Row]:
-    """A row a run: the settings that vary and what came of them, unrounded; None is what the run does not have."""
-    metrics = validation_metrics(comparison.runs)
-    return [
-        {"run": name} | _cells(run, comparison.varied) | _outcome(run, metrics)
-        for run, name in zip(comparison.runs, comparison.names, strict=True)
-    ]
+    """A row a run, the best first: the settings that vary and what came of them, unrounded; None is what is not there.
+
+    Metrics of validation are given for the epoch whose weights were tested, the best one and the last one.
+    """
+    chooses = [] if comparison.chooses in COUNTED else [comparison.chooses]
+    metrics = list(dict.fromkeys([*chooses, *validation_metrics(comparison.runs)]))
+    runs = [(comparison.runs[place], comparison.names[place]) for place in comparison.ranking()]
+    return [{"run": name} | _cells(run, comparison.varied) | _outcome(run, metrics) for run, name in runs]
 
 
 def validation_metrics(runs: Sequence[Run]) -> list[str]:
@@ -134,10 +205,36 @@ def validation_metrics(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys([*(run.result.monitor for run in runs if run.result.monitor), "val/accuracy"]))
 
 
-def best_value(run: Run, metric: str) -> float | None:
-    """The best finite value of a metric over the epochs, by itself and not at the best epoch of another metric."""
-    values = [row[metric] for row in run.epochs.values() if math.isfinite(row.get(metric, math.nan))]
-    return (min if better(metric) == "min" else max)(values, default=None)
+class BestValue(NamedTuple):
+    """The best value of a metric over the epochs, and the first epoch that has it."""
+
+    value: float | None
+    epoch: int | None
+
+
+def score_column(comparison: Comparison) -> str:
+    """The column of table() that chooses."""
+    return comparison.chooses if comparison.chooses in COUNTED else f"{comparison.chooses} tested"
+
+
+def best_value(run: Run, metric: str) -> BestValue:
+    """Of the finite ones, by itself and not at the best epoch of another metric."""
+    sign = 1 if better(metric) == "min" else -1
+    values = {epoch: row[metric] for epoch, row in run.epochs.items() if math.isfinite(row.get(metric, math.nan))}
+    epoch = min(values, key=lambda epoch: (sign * values[epoch], epoch), default=None)
+    return BestValue(None if epoch is None else values[epoch], epoch)
+
+
+def at_tested_epoch(run: Run, metric: str) -> float:
+    """A metric of the weights that were tested, so at their epoch, or a count; NaN where there is none."""
+    if metric in COUNTED:
+        return float(getattr(run.result, metric))
+    return run.epochs.get(run.result.tested_epoch() or 0, {}).get(metric, math.nan)
+
+
+def score(run: Run, metric: str) -> float:
+    """What a run is chosen by: its tested weights' value of the metric; NaN of a run that has not come to its end."""
+    return at_tested_epoch(run, metric) if run.result.status == "completed" else math.nan
 
 
 def status(result: RunResult) -> str:
@@ -150,8 +247,11 @@ def _outcome(run: Run, metrics: Sequence[str]) -> Row:
     last_epoch = max([*run.epochs, result.last_epoch])  # of a run that was killed, the summary knows none
     values: Row = {"status": status(result)}
     values |= {name: result.metrics.get(name) for name in _TESTED}
+    values["tested_epoch"] = result.tested_epoch()
     for name in metrics:
-        values |= {f"{name} best": best_value(run, name), f"{name} last": run.epochs.get(last_epoch, {}).get(name)}
+        found, tested = best_value(run, name), run.epochs.get(result.tested_epoch() or 0, {})
+        values |= {f"{name} tested": tested.get(name), f"{name} best": found.value, f"{name} best epoch": found.epoch}
+        values[f"{name} last"] = run.epochs.get(last_epoch, {}).get(name)
     return values | {
         "best_epoch": result.best_epoch,
         "last_epoch": last_epoch,
@@ -175,19 +275,19 @@ def _cell(value: Any) -> Value:
 
 def _names(runs: Sequence[Run]) -> list[str]:
     folders = [run.folder.resolve() for run in runs]
-    above = os.path.commonpath([folder.parent for folder in folders]) if folders else ""
+    above = _folder_above(runs) if folders else ""
     return [folder.relative_to(above).as_posix() for folder in folders]
 
 
 def shown(column: str, value: Cell) -> str:
     """A cell as people read it."""
     if isinstance(value, Spread):
-        return formats.mean_and_spread(column, value.mean, value.deviation)
+        return formats.mean_and_spread(column.split()[0], value.mean, value.deviation)
     if column == "seconds":
         return formats.duration(value)  # type: ignore[arg-type]
     if column in ("samples_per_second", "parameters"):
         return formats.count(value)  # type: ignore[arg-type]
-    if "/" in column and not isinstance(value, str):
+    if "/" in column and not isinstance(value, str) and not column.endswith(" epoch"):
         return formats.metric(column.split()[0], value)
     if value is None or value == "":
         return formats.NONE
@@ -195,6 +295,7 @@ def shown(column: str, value: Cell) -> str:
 
 
 _HEADINGS = {
+    "tested_epoch": "tested epoch",
     "best_epoch": "best epoch",
     "last_epoch": "last epoch",
     "stop_reason": "stopped",
@@ -209,35 +310,65 @@ def heading(column: str) -> str:
 
 
 def repetitions(comparison: Comparison) -> list[dict[str, Cell]]:
-    """A row a group of runs that differ in the seed only: settings, mean and spread of the test metrics."""
+    """A row a group of runs that differ in the seed only, the best first: settings, mean and spread of the metrics."""
     rows: list[dict[str, Cell]] = []
-    for group in comparison.groups:
+    for group in (comparison.groups[place] for place in comparison.group_ranking()):
         tested = group.spread("test/accuracy")
-        counts: dict[str, Cell] = {"runs": len(group.runs), "tested": tested.size if tested else 0}
-        rows.append({**group.settings, **counts, **{name: group.spread(name) for name in _TESTED}})
+        counts: dict[str, Cell] = {"seeds": len(group.repetitions), "tested": tested.size if tested else 0}
+        metrics = {name: group.spread(name) for name in _TESTED}
+        if (column := score_column(comparison)) not in COUNTED:
+            metrics[column] = group.score(comparison.chooses)
+        rows.append({**group.settings, **counts, **metrics})
     return rows
 
 
-class Best(NamedTuple):
+def same_runs(comparison: Comparison) -> str:
+    """In words, the runs that have settings and seed of another; "" if there are none."""
+    named = {id(run): name for run, name in zip(comparison.runs, comparison.names, strict=True)}
+    alike = [
+        [named[id(run)] for run in group.runs if run.result.seed == one.result.seed]
+        for group in comparison.groups
+        for one in group.repetitions
+    ]
+    found = [f"{len(names)} runs of the same settings and seed count as one: {', '.join(names)}"
+             for names in alike if len(names) > 1]  # fmt: skip
+    return "; ".join([*found[:3], *([f"and {len(found) - 3} more"] if len(found) > 3 else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
     """The best settings, by validation: test figures would be no longer a test of what they chose."""
 
-    words: str  # how good they are
+    runs: list[Run]  # those of the group that came to their end, one a seed
+    score: str  # how good they are, by what chooses
+    tested: str  # what the test of these weights came to
+    weights: str  # which they are
+    settings: dict[str, Scalar]  # the varied ones
     command: str  # that trains the first of their runs again
+
+    @property
+    def words(self) -> str:
+        """All in one line."""
+        return f"{self.score}; test accuracy {self.tested}, of the {self.weights}"
 
 
 def best(comparison: Comparison) -> Best | None:
-    """The settings whose runs have the highest mean of each run's best val/accuracy; None where there is none."""
-    scored = [(score, group) for group in comparison.groups if (score := _chosen_by(group)) is not None]
-    if not scored:
+    """The settings whose runs have the best mean of what chooses; None where no run has it."""
+    group = next((comparison.groups[place] for place in comparison.group_ranking()), None)
+    if group is None or (found := group.score(comparison.chooses)) is None:
         return None
-    score, group = max(scored, key=lambda one: one[0])
-    mean = f", mean of {len(group.runs)} seeds" if len(group.runs) > 1 else ""
-    return Best(f"{CHOOSES} {formats.metric(CHOOSES, score)}{mean}", command(group.runs[0].result))
-
-
-def _chosen_by(group: Group) -> float | None:
-    values = [value for run in group.runs if (value := best_value(run, CHOOSES)) is not None]
-    return fmean(values) if values else None
+    runs, every = group.scored(comparison.chooses), len(group.repetitions)
+    first, alone = runs[0].result, len(runs) == 1
+    count = f"{len(runs)} of {every} seeds" if len(runs) < every else f"{every} seeds"  # the others did not come so far
+    mean = ("" if every == 1 else f", {count}") if alone else f", mean of {count}"
+    return Best(
+        runs,
+        score=f"{comparison.chooses} {shown(comparison.chooses, found.mean)}{mean}",
+        tested=shown("test/accuracy", _test_spread(runs, "test/accuracy")),
+        weights=f"{first.tested_weights} weights" + (f" (epoch {first.tested_epoch()})" if alone else ""),
+        settings=group.settings,
+        command=command(first),
+    )
 
 
 def command(result: RunResult) -> str:
@@ -258,8 +389,10 @@ def as_csv(rows: Sequence[Row]) -> str:
 def as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table of cells as people read them."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(map(_markdown, line))} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(as_markdown_text, line))} |\n" for line in lines)
 
 
-def _markdown(cell: str) -> str:
-    return " ".join(cell.replace("|", "\\|").replace("<", "&lt;").split())
+def as_markdown_text(text: str) -> str:
+    """A text in one line of Markdown in which nothing becomes markup, nor ends a table's cell."""
+    escaped = re.sub(r"([\\`*~|]|(?<![^\W_])_|_(?![^\W_])|\[(?=[^]]*\]\())", r"\\\1", text.replace("&", "&amp;"))
+    return " ".join(escaped.replace("<", "&lt;").split())

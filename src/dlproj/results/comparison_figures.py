@@ -20,30 +20,26 @@ from dlproj.results.style import COLORS, GREY, INK, SCALE, new_figure, short, st
 SCORE = "test/accuracy"
 SHOWN = len(COLORS) - 1  # groups that have a colour of their own
 _SHADES = LinearSegmentedColormap.from_list("dlproj_shades", ["#dfeaf6", "#2a78b5", "#0b3a63"])
+_SEARCHED = 100  # dots among which matplotlib finds a free corner in less than a second
 _SIZE = (4.7, 3.1)  # inches: two stand side by side on a screen, and one fills a phone's
 
 
 def group_colors(comparison: Comparison) -> list[str]:
     """A colour for each group: along a scale where one numeric setting varies, else distinct ones.
 
-    Of more groups than there are colours, those with the highest test accuracy have one, the others are GREY.
+    Of more groups than there are colours, the best by validation have one, the others are GREY.
     """
     groups = comparison.groups
     if len(comparison.settings) == 1 and len(groups) > 2:
         values = [group.settings[comparison.settings[0]] for group in groups]
         if not any(isinstance(value, str) for value in values):
             return _along_scale([in_order(values).index(value) for value in values])
-    best = sorted(sorted(range(len(groups)), key=lambda place: -_score(groups[place]))[:SHOWN])
+    best = sorted(comparison.group_ranking()[:SHOWN])
     return [COLORS[best.index(place)] if place in best else GREY for place in range(len(groups))]
 
 
 def _along_scale(places: Sequence[int]) -> list[str]:
     return [to_hex(SCALE(place / max(1, *places))) for place in places]
-
-
-def _score(group: Group) -> float:
-    spread = group.spread(SCORE)
-    return spread.mean if spread else -math.inf
 
 
 def curves(comparison: Comparison, metric: str) -> Figure:
@@ -52,7 +48,7 @@ def curves(comparison: Comparison, metric: str) -> Figure:
         figure, axes = _panel(metric)
         for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
             for run in group.runs:
-                _curve(axes, run, metric, color, alone=len(group.runs) == 1)
+                _curve(axes, run, metric, color, alone=len(group.repetitions) == 1)
         epochs_axis(axes)
         if not metric.endswith("loss"):
             _percent(axes)
@@ -100,7 +96,8 @@ def score_against(comparison: Comparison, setting: str) -> Figure:
         axes.set_xlabel(setting)
         _percent(axes)
         if len(values) > 1:
-            axes.legend(title=others[0], fontsize=8, title_fontsize=8)
+            corner = 0 if len(groups) <= _SEARCHED else 3  # the best, or the lower left one
+            axes.legend(title=others[0], fontsize=8, title_fontsize=8, loc=corner)
         return figure
 
 
@@ -112,8 +109,8 @@ def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str,
     """A dot a run, and the means of groups with a bar of one standard deviation each way."""
     spreads = [spread for group in groups if (spread := group.spread(SCORE))]
     for place, group in zip(x, groups, strict=True):
-        if len(group.runs) > 1:
-            scores = [run.result.metrics.get(SCORE, math.nan) for run in group.runs]
+        if len(group.repetitions) > 1:
+            scores = [run.result.metrics.get(SCORE, math.nan) for run in group.repetitions]
             axes.plot([place] * len(scores), scores, "o", color=color, markersize=3, alpha=0.5)
     bars = [math.nan if spread.deviation is None else spread.deviation for spread in spreads]
     axes.errorbar(x, [spread.mean for spread in spreads], bars, color=color, marker="o", markersize=5, capsize=3,
@@ -144,7 +141,7 @@ def heat_map(comparison: Comparison) -> Figure:
     table = np.full((len(rows), len(columns)), np.nan)
     for group in comparison.groups:
         place = rows.index(group.settings[down]), columns.index(group.settings[across])
-        table[place] = _score(group) if group.spread(SCORE) else np.nan
+        table[place] = spread.mean if (spread := group.spread(SCORE)) else np.nan
     with styled():
         figure = new_figure(_SIZE[0], max(_SIZE[1], 1 + 0.4 * len(rows)))
         axes = figure.add_axes((0.2, 0.18, 0.76, 0.71))

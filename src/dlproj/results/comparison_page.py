@@ -18,6 +18,8 @@ from dlproj.results.comparison import (
     flat,
     heading,
     repetitions,
+    same_runs,
+    score_column,
     shown,
     status,
     table,
@@ -26,14 +28,15 @@ from dlproj.results.comparison_figures import SCORE, SHOWN, curves, group_colors
 from dlproj.results.record import Damaged, Run
 from dlproj.results.run_page import Page, run_summary
 from dlproj.results.style import GREY, svg
+from dlproj.settings import COUNTED
 
 SPREAD = (
     "Mean ± sample standard deviation (n − 1) over the tested runs that differ in nothing but the seed; "
     "of a single run there is none."
 )
 _RUNS_NOTE = (
-    "Click a heading to sort. “best” is the best value over the epochs, of each metric by itself; "
-    "“last” is that of the last epoch."
+    "The best run stands first, by {column}; click a heading to sort. “tested” is the value at the epoch whose weights "
+    "were tested, “best” the best over the epochs, of each metric by itself, “last” that of the last epoch."
 )
 _RUNS_READABLE = 12
 _PANELS_READABLE = 6
@@ -49,17 +52,20 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
         "title": title(runs),
         "subtitle": _subtitle(comparison),
         "best": _best(comparison),
-        "chosen": best(comparison),
+        "same_runs": same_runs(comparison),
         "damaged": damaged,
         "repeated": _cells(repetitions(comparison)) if comparison.repeats else None,
         "spread_note": SPREAD,
         "table": _cells(rows),
-        "runs_note": _RUNS_NOTE,
+        "places": [place + 1 for place in comparison.ranking()],
+        "runs_note": _RUNS_NOTE.format(column=heading(score_column(comparison))),
         "curves": [Markup(svg(curves(comparison, name), f"{name} by epoch, all runs")) for name in drawn],
         "curves_note": _curves_note(comparison),
         "legend": _legend(comparison),
         "search": _search(comparison),
+        "chooses": comparison.chooses,
         "against": _against(comparison),
+        "against_note": _left_out(len(_compared(comparison)), _PANELS_READABLE, "settings"),
         "weights": _weights(comparison),
         "pages": _pages(comparison),
         "shared": _shared(runs),
@@ -80,19 +86,21 @@ def _subtitle(comparison: Comparison) -> str:
 
 
 def _best(comparison: Comparison) -> Page | None:
-    """The group with the highest mean test accuracy."""
-    scored = [(spread.mean, spread, group) for group in comparison.groups if (spread := group.spread(SCORE))]
-    if not scored:
+    """The settings that validation chooses, with their test."""
+    found = best(comparison)
+    if found is None:
         return None
-    _, spread, group = max(scored, key=lambda one: one[0])
-    place = comparison.runs.index(group.runs[0])
-    highest = "highest " if len(scored) > 1 else ""
+    seeds = len(found.runs)
+    first = next(place for place, run in enumerate(comparison.runs) if run is found.runs[0])
+    mean = f"mean test accuracy of {seeds} seeds" if seeds > 1 else "test accuracy"
     return {
-        "score": formats.mean_and_spread(SCORE, spread.mean, spread.deviation),
-        "label": f"{highest}mean test accuracy of {spread.size} runs" if spread.size > 1 else f"{highest}test accuracy",
-        "place": place + 1,
-        "name": "" if spread.size > 1 else comparison.names[place],
-        "facts": [(key, shown(key, value)) for key, value in group.settings.items()],
+        "score": found.tested,
+        "label": f"{mean}, of the {found.weights}",
+        "place": first + 1,
+        "name": "" if seeds > 1 else comparison.names[first],
+        "facts": [(key, shown(key, value)) for key, value in found.settings.items()],
+        "chosen": f"Best by {found.score}",
+        "command": found.command,
     }
 
 
@@ -126,13 +134,22 @@ def _legend(comparison: Comparison) -> list[tuple[str, str]]:
 
 def _curves_note(comparison: Comparison) -> str:
     if GREY in group_colors(comparison):
-        return f"In colour the {SHOWN} with the highest test accuracy."
+        return f"In colour the {SHOWN} with the best {comparison.chooses}."
     return "Runs of one colour differ in the seed only." if comparison.repeats else ""
 
 
-def _against(comparison: Comparison) -> list[Markup]:
+def _left_out(found: int, shown: int, what: str) -> str:
+    return f"Of {found} {what} the first {shown} are drawn." if found > shown else ""
+
+
+def _compared(comparison: Comparison) -> list[str]:
+    """The settings that vary among the groups that were tested."""
     tested = [group for group in comparison.groups if group.spread(SCORE)]
-    settings = [key for key in comparison.settings if len({group.settings[key] for group in tested}) > 1]
+    return [key for key in comparison.settings if len({group.settings[key] for group in tested}) > 1]
+
+
+def _against(comparison: Comparison) -> list[Markup]:
+    settings = _compared(comparison)
     drawn = [svg(score_against(comparison, key), f"Test accuracy against {key}") for key in settings[:_PANELS_READABLE]]
     if len(settings) == len(comparison.settings) == 2:
         drawn.append(svg(heat_map(comparison), f"Test accuracy by {settings[0]} and {settings[1]}"))
@@ -144,24 +161,31 @@ def _search(comparison: Comparison) -> Page | None:
     if sum(map(math.isfinite, search_figures.scores(comparison))) < search_figures.FEWEST_RUNS:
         return None
     wide, narrow = [], []
-    if len(search_figures.facets(comparison)) > 1:
+    axes = len(search_figures.facets(comparison))
+    if axes > 1:
         wide.append(svg(search_figures.parallel_coordinates(comparison), "Settings and score of each run"))
         if shares := search_figures.importance(comparison):
             narrow.append(svg(search_figures.importance_bars(shares), "How much each setting matters"))
-    if len({run.result.parameters for run in comparison.runs}) > 2:
-        narrow.append(svg(search_figures.pareto(comparison), "Accuracy against the number of parameters"))
-    return {"wide": list(map(Markup, wide)), "narrow": list(map(Markup, narrow))} if wide or narrow else None
+    if len({run.result.parameters for run in comparison.runs}) > 2 and comparison.chooses not in COUNTED:
+        words = f"{comparison.chooses} against the number of parameters"
+        narrow.append(svg(search_figures.pareto(comparison), words))
+    if not (wide or narrow):
+        return None
+    note = _left_out(axes, search_figures.MOST_AXES, "settings and items of lists")
+    return {"wide": list(map(Markup, wide)), "narrow": list(map(Markup, narrow)), "note": note}
 
 
 def _weights(comparison: Comparison) -> Page | None:
     """Of the first run of each group that has histograms, as many as can be read side by side."""
-    shown_groups = [group for group in comparison.groups if group.runs[0].inspection.histograms][:_PANELS_READABLE]
-    if not shown_groups:
+    noted = [group for group in comparison.groups if group.runs[0].inspection.histograms]
+    if not noted:
         return None
+    shown_groups = noted[:_PANELS_READABLE]
     runs = [group.runs[0] for group in shown_groups]
     names = [comparison.names[comparison.runs.index(run)] for run in runs]
     titles = ["\n".join(comparison.label(group)) or name for group, name in zip(shown_groups, names, strict=True)]
-    note = f"The values of each parameter at the start and the end, on the same axes: {', '.join(names)}."
+    note = f"The values of each parameter at the start and the end, on the same axes: {', '.join(names)}. "
+    note += _left_out(len(noted), _PANELS_READABLE, "groups of runs")
     return {"note": note, "svg": Markup(svg(weights(runs, titles), "Weights of the runs"))}
 
 

@@ -20,17 +20,25 @@ _DEEPEST = 32  # containers within containers of a YAML file
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside the file and rename into place, so that a reader never meets half of it. Raises OSError."""
+    """Write beside the file and rename into place, so that a reader never meets half of it. Raises OSError.
+
+    Text is UTF-8; halves of characters, which names of files can have, become escapes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.tmp")
     try:
-        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+        beside.write_bytes(encoded(content))
         os.replace(beside, path)
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
         error.filename = str(path)  # which writing to a full disk does not say
         raise
+
+
+def encoded(content: str | bytes) -> bytes:
+    """What write_whole() writes."""
+    return content.encode(errors="backslashreplace") if isinstance(content, str) else content
 
 
 @contextmanager

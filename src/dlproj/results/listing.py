@@ -9,7 +9,7 @@ from dlproj.results import formats
 from dlproj.results.comparison import shown, status
 from dlproj.results.record import Damaged, read_each, read_result, run_folders, started
 
-COLUMNS = ("started", "folder", "status", "test\naccuracy", "best\nepoch", "time", "overrides")
+COLUMNS = ("started", "folder", "status", "test\naccuracy", "tested\nepoch", "time", "overrides")
 
 
 def list_runs(path: Path) -> tuple[list[dict[str, Any]], list[Damaged]]:
@@ -31,6 +31,7 @@ def _listed(folder: Path) -> dict[str, Any]:
         "name": result.name,
         "status": status(result),
         "test/accuracy": accuracy if math.isfinite(accuracy) else None,
+        "tested_epoch": result.tested_epoch(),
         "best_epoch": result.best_epoch,
         "seconds": result.seconds if result.has_ended() else None,
         "seed": result.seed,
@@ -40,6 +41,6 @@ def _listed(folder: Path) -> dict[str, Any]:
 
 def as_cells(one: dict[str, Any]) -> list[str]:
     """A listed run as people read it, under COLUMNS."""
-    keys = ("started", "folder", "status", "test/accuracy", "best_epoch", "seconds")
+    keys = ("started", "folder", "status", "test/accuracy", "tested_epoch", "seconds")
     cells = [shown(key, one[key]) for key in keys]
     return [*cells, " ".join(one["overrides"]) or formats.NONE]

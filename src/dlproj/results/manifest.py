@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dlproj.data.files import brief
 from dlproj.results.figures_config import FiguresConfig
-from dlproj.results.files import read_json, write_whole, writing_to
+from dlproj.results.files import encoded, read_json, write_whole, writing_to
 from dlproj.settings import ConfigurationError, DataError, require
 
 NAME = ".dlproj.json"
@@ -112,10 +112,9 @@ def write_files(folder: Path, files: Mapping[str, str | bytes], overwrite: bool 
     """
     if not overwrite:
         refuse_foreign(folder, files)
-    encoded = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
     with writing_to(folder):
-        add(folder, {name: content_hash(content) for name, content in encoded.items()})
-        for name, content in encoded.items():
+        add(folder, {name: content_hash(encoded(content)) for name, content in files.items()})
+        for name, content in files.items():
             write_whole(folder / name, content)
     return [folder / name for name in files]
 

@@ -6,7 +6,19 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from dlproj.results.comparison import Cell, as_csv, as_markdown, compare, heading, repetitions, shown, table
+from dlproj.results.comparison import (
+    Cell,
+    as_csv,
+    as_markdown,
+    as_markdown_text,
+    best,
+    compare,
+    heading,
+    repetitions,
+    same_runs,
+    shown,
+    table,
+)
 from dlproj.results.comparison_page import SPREAD, comparison_page, title
 from dlproj.results.manifest import write_files
 from dlproj.results.record import Damaged, Run, read_run
@@ -55,11 +67,15 @@ def template(name: str) -> Template:
 
 def _markdown(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
     comparison = compare(runs)
-    parts = [f"# {title(runs)}", _markdown_table(table(comparison))]
+    parts = [f"# {as_markdown_text(title(runs))}"]
+    if len(runs) > 1 and (found := best(comparison)):
+        parts.append(as_markdown_text(f"Best by {found.words}: {found.command}"))
+    parts += [as_markdown_text(note)] if (note := same_runs(comparison)) else []
+    parts.append(_markdown_table(table(comparison)))
     if comparison.repeats:
         parts += ["## Repeated runs", SPREAD, _markdown_table(repetitions(comparison))]
     if damaged:
-        parts += ["## Skipped", "".join(f"- {one.folder}: {one.reason}\n" for one in damaged)]
+        parts += ["## Skipped", "".join(f"- {as_markdown_text(f'{one.folder}: {one.reason}')}\n" for one in damaged)]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 

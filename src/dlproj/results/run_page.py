@@ -53,10 +53,14 @@ def _score(run: Run) -> Page:
     """The test accuracy; of a run that was not tested the best one of the validation."""
     if "test/accuracy" in run.result.metrics:
         text = formats.metric("test/accuracy", run.result.metrics["test/accuracy"])
-        return {"score": text, "score_label": f"test accuracy of the {run.result.tested_weights} weights"}
+        epoch = run.result.tested_epoch()
+        where = f" (epoch {epoch})" if epoch else ""
+        return {"score": text, "score_label": f"test accuracy of the {run.result.tested_weights} weights{where}"}
+    found = best_value(run, "val/accuracy")
+    where = f" (epoch {found.epoch})" if found.epoch else ""
     return {
-        "score": formats.metric("val/accuracy", best_value(run, "val/accuracy")),
-        "score_label": "best validation accuracy; not tested",
+        "score": formats.metric("val/accuracy", found.value),
+        "score_label": f"best validation accuracy{where}; not tested",
     }
 
 
@@ -73,7 +77,14 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = {key: shown(key, outcome[key]) for key in keys if outcome[key] not in (None, "")}
     if result.status != "completed":
         facts.pop("stop_reason", None)  # the trouble says it
-    validation = {f"best {name}": formats.metric(name, best_value(run, name)) for name in validation_metrics([run])}
+    validation = {}
+    for name in validation_metrics([run]):
+        if result.tested_epoch():
+            validation[f"{name} of these weights"] = shown(name, outcome[f"{name} tested"])
+        found = best_value(run, name)
+        validation[f"best {name}"] = formats.metric(name, found.value) + (
+            f" (epoch {found.epoch})" if found.epoch else ""
+        )
     reported = {"reported": formats.reported(result.reference)} if result.reference else {}
     facts = {heading(key): text for key, text in facts.items()}
     return [*(reported | validation | {"best epoch": best} | facts).items()]

@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from dlproj.results import formats
-from dlproj.results.comparison import CHOOSES, Comparison, best_value
+from dlproj.results.comparison import Comparison, score, shown
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar, in_order, scale
 from dlproj.results.style import COLORS, GREY, INK, SCALE, new_figure, short, styled
+from dlproj.settings import better
 
 FEWEST_RUNS = 4  # below it a table says more
-_MOST_AXES = 9
+MOST_AXES = 9
 
 Facets = dict[str, list[Scalar]]  # by name a value for each run, "" where it has none
 
@@ -51,21 +52,21 @@ def _of_lists(key: str, values: Sequence[list[float]]) -> Facets:
 
 
 def scores(comparison: Comparison) -> list[float]:
-    """The best val/accuracy of each run; NaN where there is none."""
-    return [math.nan if (value := best_value(run, CHOOSES)) is None else value for run in comparison.runs]
+    """What each run is chosen by; NaN where there is none."""
+    return [score(run, comparison.chooses) for run in comparison.runs]
 
 
 def parallel_coordinates(comparison: Comparison) -> Figure:
     """An upright axis for each setting that varies and one for the score, and a line through them for each run."""
-    columns = dict(list(facets(comparison).items())[:_MOST_AXES])
+    columns = dict(list(facets(comparison).items())[:MOST_AXES])
     values = scores(comparison)
     shade = Normalize(np.nanmin(values), np.nanmax(values))
     with styled():
         figure = new_figure(1.6 + 1.35 * len(columns), 3.8)
         axes = figure.add_axes((0.06, 0.1, 0.88, 0.68))
         heights = [_upright(axes, place, name, found) for place, (name, found) in enumerate(columns.items())]
-        heights.append(_upright(axes, len(columns), CHOOSES, values))
-        for run in sorted(range(len(values)), key=lambda run: (math.isfinite(values[run]), values[run])):
+        heights.append(_upright(axes, len(columns), comparison.chooses, values))
+        for run in reversed(comparison.ranking()):  # the best one lies on top
             line = [(place, column[run]) for place, column in enumerate(heights) if math.isfinite(column[run])]
             color = SCALE(shade(values[run])) if math.isfinite(values[run]) else GREY
             axes.plot(*zip(*line, strict=True), color=color, linewidth=1.4, alpha=0.8)
@@ -101,11 +102,11 @@ def _share(part: float, whole: float) -> float:
 def _tick(name: str, value: Scalar) -> str:
     if isinstance(value, str):
         return short(value, 12)
-    return formats.metric(name, value) if name == CHOOSES else f"{value:.3g}"
+    return shown(name, value) if "/" in name else f"{value:.3g}"
 
 
 def importance(comparison: Comparison) -> dict[str, float]:
-    """The share of each setting in the differences of val/accuracy, the largest first, by fANOVA (Hutter et al. 2014).
+    """The share of each setting in the differences of the scores, the largest first, by fANOVA (Hutter et al. 2014).
 
     Of settings that all runs have. Empty where Optuna, which computes it, is not installed, or where runs are too few.
     """
@@ -151,9 +152,10 @@ def importance_bars(shares: Mapping[str, float]) -> Figure:
         return figure
 
 
-def undominated(runs: Sequence[Run], values: Sequence[float]) -> list[int]:
-    """The places of runs that no other beats, with as few parameters and a higher value or fewer and as high a one."""
-    points = [(run.result.parameters, -value) for run, value in zip(runs, values, strict=True)]
+def undominated(runs: Sequence[Run], values: Sequence[float], metric: str) -> list[int]:
+    """The places of runs that no other beats, with as few parameters and a better value or fewer and as good a one."""
+    sign = 1 if better(metric) == "min" else -1
+    points = [(run.result.parameters, sign * value) for run, value in zip(runs, values, strict=True)]
     order = sorted((place for place, value in enumerate(values) if math.isfinite(value)), key=lambda at: points[at])
     front: list[int] = []
     for place in order:
@@ -163,10 +165,10 @@ def undominated(runs: Sequence[Run], values: Sequence[float]) -> list[int]:
 
 
 def pareto(comparison: Comparison) -> Figure:
-    """val/accuracy against the number of parameters, a dot a run, and a line through those that no other beats."""
+    """The scores against the number of parameters, a dot a run, and a line through those that no other beats."""
     values = scores(comparison)
     sizes = [run.result.parameters for run in comparison.runs]
-    front = undominated(comparison.runs, values)
+    front = undominated(comparison.runs, values, comparison.chooses)
     with styled():
         figure = new_figure(4.7, 3.1)
         axes = figure.add_axes((0.14, 0.17, 0.82, 0.72))
@@ -174,8 +176,9 @@ def pareto(comparison: Comparison) -> Figure:
         best = [sizes[at] for at in front], [values[at] for at in front]
         axes.plot(*best, "o-", color=COLORS[1], drawstyle="steps-post", label="no other run beats these")
         axes.set_xscale("log" if max(sizes) >= 8 * min(sizes) else "linear")
-        axes.set(xlabel="parameters", title=f"Best {CHOOSES}")
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.set(xlabel="parameters", title=comparison.chooses)
+        if not comparison.chooses.endswith("loss"):
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(axis="y")
         axes.legend(fontsize=8, loc="lower right")
         return figure

@@ -45,6 +45,12 @@ class RunResult:
         """Whether it came to what it could come to: a search may prune a run before its last epoch and its test."""
         return self.status in ("completed", "pruned", "diverged")
 
+    def tested_epoch(self) -> int | None:
+        """The epoch whose weights were tested; None of a run that was not tested."""
+        if not self.has_ended() or self.status == "pruned":
+            return None
+        return self.best_epoch if self.tested_weights == "best" else self.last_epoch
+
     def write(self) -> None:
         """Write summary.json, metrics beside the other entries under their own names (`test/accuracy`)."""
         content = asdict(self)

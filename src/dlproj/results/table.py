@@ -5,19 +5,35 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from dlproj.results import formats
 from dlproj.results.summary import RunResult
+from dlproj.settings import one_line
 
 
 def show(result: RunResult) -> None:
     """Print what a completed run came to."""
-    table = Table(show_header=False, title=escape(" ".join([result.name, *result.overrides])), title_justify="left")
+    console = plain_console()
+    title = one_line(" ".join([result.name, *result.overrides]))
+    table = Table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for label, value in rows(result):
-        table.add_row(label, value)
-    Console(soft_wrap=True).print(table)
+        table.add_row(label, one_line(value))
+    console.print(title, soft_wrap=True)  # as a title of the table it would be as narrow as that
+    console.print(table)
+
+
+def plain_console() -> Console:
+    """Prints words as they are: [x], :smile: and numbers in a user's names are no markup.
+
+    Where there is no terminal nothing is too long for a line, so that nothing is folded or cut.
+    """
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not sys.stdout.isatty():
+        console.width = _NO_END
+    return console
 
 
 def rows(result: RunResult) -> list[tuple[str, str]]:
@@ -43,20 +59,28 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
     ]
 
 
-_SHORT = 20  # characters that stay in one line where the terminal is narrow; what is longer is folded, never cut
+_NO_END = 100_000  # columns
+_SHORT = 20  # characters of a column that stays in one line; what is longer is folded, never cut
+_LEAST = 10  # characters to which it is folded
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table: ruled at a terminal, else a line a row with tabs between, without the title."""
-    if not sys.stdout.isatty():
+    """Print a table: ruled at a terminal that is wide enough, else a line a row with tabs between.
+
+    Where there is no terminal the title is left out.
+    """
+    table, console = Table(), plain_console()
+    cells = zip(columns, *rows, strict=True)
+    widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
+    least = 1 + sum(3 + (width if width <= _SHORT else _LEAST) for width in widths)
+    if not sys.stdout.isatty() or console.width < least:
         for row in [columns, *rows]:
-            print(*(" ".join(cell.split()) for cell in row), sep="\t")  # noqa: T201
+            print(*(one_line(" ".join(cell.split())) for cell in row), sep="\t")  # noqa: T201
         return
-    table, console = Table(title=escape(title) or None, title_justify="left"), Console()
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    room = console.width - sum(width + 3 for width in widths if width <= _SHORT) - 1 > 0
     for column, width in zip(columns, widths, strict=True):
-        table.add_column(column, no_wrap=room and width <= _SHORT, overflow="fold")
+        table.add_column(column, no_wrap=width <= _SHORT, overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))  # a class folder may be called [red]
+        table.add_row(*map(one_line, row))
+    if title:
+        console.print(one_line(title), soft_wrap=True)
     console.print(table)

@@ -5,25 +5,46 @@ import os
 from pathlib import Path
 
 from dlproj.results import formats
-from dlproj.results.comparison import best, compare, heading, shown, table
+from dlproj.results.comparison import best, compare, heading, same_runs, score_column, shown, table
 from dlproj.results.record import find_runs
 from dlproj.results.report import write_report
 from dlproj.results.table import print_table
-from dlproj.settings import DataError, UserError
-from dlproj.sweeps.search import Search
+from dlproj.settings import DataError, UserError, one_line
+from dlproj.sweeps.search import Found, Search
 
 _log = logging.getLogger(__name__)
-_OUTCOME = ("status", "val/accuracy best", "test/accuracy", "last_epoch", "seconds")
+_OUTCOME = ("test/accuracy", "tested_epoch", "last_epoch", "seconds")
 
 
-def tell_front(search: Search) -> None:
-    """Print the runs that no other beats in several objectives. Raises UserError if no trial came to a value."""
+def tell_study(search: Search) -> None:
+    """Print what of the study the comparison of this folder's runs cannot say. Raises UserError without any value.
+
+    That is: why no trial ran, the runs that no other beats in several objectives, and a best one of another folder.
+    """
+    if not search.asked:
+        print(_has_its_trials(search))  # noqa: T201
     front, names = search.front(), search.config.objectives
     if len(names) > 1:
         print(f"runs that no other beats in {' and '.join(names)}:")  # noqa: T201
-        for run, values in front:
-            words = (f"{name} {formats.quantity(name, value)}" for name, value in zip(names, values, strict=True))
-            print(f"  {run}: {', '.join(words)}")  # noqa: T201
+        for one in front:
+            print(f"  {one.run}: {_in_words(search, one)}")  # noqa: T201
+    elif not front[0].here:
+        words = f"best of the study: {_in_words(search, front[0])}, {front[0].run}"
+        print(f"{one_line(words)}\n  {one_line(front[0].command)}")  # noqa: T201
+
+
+def _has_its_trials(search: Search) -> str:
+    states = search.states()
+    count = sum(states.values())
+    words = ", ".join(f"{number} {state}" for state, number in states.items())
+    has = f"no trial ran: the study {search.template.study} has its {count} trial{'s' * (count > 1)} ({words})"
+    way = "let it choose from more" if count < search.config.trials else f"set hydra.sweeper.trials above {count}"
+    return f"{has}; to go on, {way}"
+
+
+def _in_words(search: Search, found: Found) -> str:
+    pairs = zip(search.config.objectives, found.values, strict=True)
+    return ", ".join(f"{name} {formats.quantity(name, value)}" for name, value in pairs)
 
 
 def conclude(folder: Path) -> None:
@@ -35,12 +56,16 @@ def conclude(folder: Path) -> None:
     if not runs:
         return
     comparison = compare(runs)
-    columns = ["run", *comparison.varied, *_OUTCOME]
+    columns = dict.fromkeys(["run", *comparison.varied, "status", score_column(comparison), *_OUTCOME])
     cells = [[shown(key, row.get(key)) for key in columns] for row in table(comparison)]
     print_table([heading(key) for key in columns], cells)
+    if note := same_runs(comparison):
+        print(note)  # noqa: T201
     if found := best(comparison):
-        print(f"best: {found.words}\n  {found.command}")  # noqa: T201
+        print(f"best: {found.words}\n  {one_line(found.command)}")  # noqa: T201
+    else:
+        print(f"no run is the best: none has come to its end with a finite {comparison.chooses}")  # noqa: T201
     try:
-        print(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0]))  # noqa: T201
+        print(one_line(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0])))  # noqa: T201
     except UserError as error:  # which costs no run
         _log.warning("the report was not written: %s", error)

@@ -10,7 +10,7 @@ from typing import Any
 
 from dlproj.config import load
 from dlproj.file_systems import lock
-from dlproj.results.comparison import WITHOUT_EFFECT, flat
+from dlproj.results.comparison import flat, without_effect
 from dlproj.results.record import Run, read_result, read_run
 from dlproj.settings import ConfigurationError, UserError
 
@@ -33,8 +33,7 @@ def identity(settings: dict[str, Any]) -> str:
 
 def deciding(settings: dict[str, Any]) -> dict[str, Any]:
     """Those settings by their dotted names."""
-    own_data = settings["schema"]["data"] == "image_folder"  # the other data sets are the same everywhere
-    ignored = WITHOUT_EFFECT - {"figures"} - ({"data.root"} if own_data else set())
+    ignored = without_effect(settings) - {"figures"}
     return {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
 
 

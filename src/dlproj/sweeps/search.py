@@ -1,28 +1,35 @@
 """A search over settings by Optuna: what it asks for, what it is told, and where that is kept."""
 
 import math
+import os
 import socket
 import zlib
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from dlproj.results.comparison import at_tested_epoch, command
 from dlproj.results.record import Run
-from dlproj.settings import UserError, better, require
-from dlproj.sweeps.search_config import COUNTED, SearchConfig
-from dlproj.sweeps.space import Space
-from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage
+from dlproj.settings import ConfigurationError, UserError, better, require
+from dlproj.sweeps.search_config import SearchConfig
+from dlproj.sweeps.space import Space, as_typed, typed
+from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage, storage_words
 from dlproj.training.sweep_config import TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
 _PLACE = "place"  # of a trial: the sweep's folder in which it runs, and the machine
-_RUN = "run"  # of a trial: its run's folder
+_RUN = "run"  # of a trial: its run's folder below the sweep's
+_ANOTHER = "begin another study with hydra.sweeper.study=NAME"
+_COMMAND = "command"  # of a trial: the command line of its run
 
 
 class Search:
@@ -34,6 +41,7 @@ class Search:
         require(installed, "hydra/sweeper=optuna needs Optuna: pip install -e '.[search]'")
         self.config = config
         self.space = space
+        self.folder = folder
         self.place = f"{socket.gethostname()}:{folder.resolve()}"
         url = config.storage or str((folder / "study.journal").resolve())
         self.template = TrialConfig(
@@ -43,72 +51,116 @@ class Search:
             pruner_settings=config.pruner_settings,
             monitor=config.objectives[0],
         )
+        self.asked = 0  # trials that this start has run
+        points = space.all() if config.sampler == "grid" else []
         self.study = self._open(url)
-        self.total = config.trials  # trials in all
-        if config.sampler == "grid":
-            points = space.all()
-            self.total = min(self.total, len(points))
+        self._check_space()
+        with self._in_one_line():
             for point in points:
                 self.study.enqueue_trial(point, skip_if_exists=True)
+        self.total = config.trials  # trials in all
+        if config.sampler == "grid":
+            self.total = min(self.total, len(self._trials()))
 
     def _open(self, url: str) -> "Study":
         import optuna
 
-        with in_one_line("hydra.sweeper.storage"):
+        directions = [optuna.study.StudyDirection[f"{better(one)}imize".upper()] for one in self.config.objectives]
+        with in_one_line(storage_words(url)):
             study = optuna.create_study(
                 storage=open_storage(url),
                 study_name=self.template.study,
                 pruner=make_pruner(self.config.pruner, self.template.pruner_settings),
-                directions=["maximize" if is_larger_better(one) else "minimize" for one in self.config.objectives],
+                directions=directions,
                 load_if_exists=True,
             )
+            kept, wanted = study.user_attrs.get("objectives"), list(self.config.objectives)
+            if kept is None and study.directions != directions:  # another program has made it
+                kept = [direction.name.lower() for direction in study.directions]
+            earlier = len(study.get_trials(deepcopy=False))
         # A sampler that began anew with the same seed would choose what the earlier start, or another machine, chose.
         elsewhere = zlib.crc32(self.place.encode()) if self.config.storage else 0
-        study.sampler = make_sampler(self.config, self.config.seed + len(study.trials) + elsewhere)
-        kept, wanted = study.user_attrs.get("objectives"), list(self.config.objectives)
-        require(kept in (None, wanted), f"the study has the objectives {kept}, not {wanted}: name another study")
-        study.set_user_attr("objectives", wanted)
+        study.sampler = make_sampler(self.config, self.config.seed + earlier + elsewhere)
+        require(kept in (None, wanted), f"the study has the objectives {kept}, not {wanted}: {_ANOTHER}")
+        with self._in_one_line():
+            study.set_user_attr("objectives", wanted)
         return study
+
+    def _check_space(self) -> None:
+        """Raise ConfigurationError for a setting that Optuna cannot choose in another way than earlier trials have."""
+        from optuna.distributions import check_distribution_compatibility
+
+        wanted = {parameter.name: parameter.distribution() for parameter in self.space.parameters()}
+        for trial in self._trials():
+            for name in (name for name in wanted if name in trial.distributions):
+                try:
+                    check_distribution_compatibility(trial.distributions[name], wanted[name])
+                except ValueError as error:
+                    raise ConfigurationError(self._differs(name, trial.distributions[name], wanted[name])) from error
+
+    def _differs(self, name: str, before: "BaseDistribution", now: "BaseDistribution") -> str:
+        return (f"{name}={as_typed(now)}: the study {self.template.study} has trials with {name}={as_typed(before)}, "
+                f"and Optuna cannot mix the two: set it as it was, or {_ANOTHER}")  # fmt: skip
 
     def expected(self) -> int:
         """Trials that this start may run, if no other machine works on the study."""
-        ended = sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
-        return max(0, self.total - ended)
+        return max(0, self.total - sum(trial.state.is_finished() for trial in self._trials()))
+
+    def _trials(self) -> "list[FrozenTrial]":
+        with self._in_one_line():
+            return self.study.get_trials(deepcopy=False)
 
     def trials(self) -> "Iterator[tuple[list[str], Trial]]":
         """What one trial after the other chooses: first of those that an earlier start here has left unfinished."""
         for number in self._left_behind():
-            trial = find_trial(replace(self.template, number=number), self.study)
-            yield self.space.suggest(trial), trial
+            yield self._next(find_trial(replace(self.template, number=number), self.study))
         while self._begun() < self.total:
-            trial = self.study.ask()
-            trial.set_user_attr(_PLACE, self.place)
-            yield self.space.suggest(trial), trial
+            with self._in_one_line():
+                trial = self.study.ask()
+                trial.set_user_attr(_PLACE, self.place)
+            yield self._next(trial)
+
+    def _next(self, trial: "Trial") -> "tuple[list[str], Trial]":
+        self.asked += 1
+        with self._in_one_line():
+            return self.space.suggest(trial), trial
+
+    def _in_one_line(self) -> AbstractContextManager[None]:
+        return in_one_line(f"the study {self.template.study}", "; sweep.resume goes on with what is done")
 
     def reporting(self, trial: "Trial") -> list[str]:
         """The overrides by which the trial's run knows where to report."""
         return replace(self.template, number=trial.number).overrides()
 
     def _begun(self) -> int:
+        return sum(self.states().values())
+
+    def states(self) -> dict[str, int]:
+        """How many trials have begun, by what has become of them: complete, pruned, fail or running."""
         from optuna.trial import TrialState
 
-        trials = self.study.get_trials(deepcopy=False)
-        return sum(trial.state is not TrialState.WAITING for trial in trials)
+        begun = (trial.state for trial in self._trials() if trial.state is not TrialState.WAITING)
+        return Counter(state.name.lower() for state in begun)
 
     def _left_behind(self) -> list[int]:
         from optuna.trial import TrialState
 
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = [trial for trial in self._trials() if trial.state is TrialState.RUNNING]
         return [trial.number for trial in running if trial.user_attrs.get(_PLACE) == self.place]
 
     def tell(self, trial: "Trial", run: Run | None) -> None:
         """What came of a trial: its run, or None if it failed. So has one that diverged, or has no finite value."""
+        with self._in_one_line():
+            self._tell(trial, run)
+
+    def _tell(self, trial: "Trial", run: Run | None) -> None:
         from optuna.trial import TrialState
 
         if run:
-            trial.set_user_attr(_RUN, run.folder.name)
+            trial.set_user_attr(_RUN, os.path.relpath(run.folder.resolve(), self.folder.resolve()))
+            trial.set_user_attr(_COMMAND, command(run.result))
         whole = run is not None and run.result.status != "diverged"
-        values = [objective(run, name) for name in self.config.objectives] if run and whole else []
+        values = [at_tested_epoch(run, name) for name in self.config.objectives] if run and whole else []
         if run and run.result.status == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
         elif values and all(map(math.isfinite, values)):
@@ -116,26 +168,32 @@ class Search:
         else:
             self.study.tell(trial, state=TrialState.FAIL)
 
-    def front(self) -> list[tuple[str, list[float]]]:
-        """Run and values of those trials that no other beats. Raises UserError if no trial came to a value."""
-        best = [(str(trial.user_attrs.get(_RUN)), list(trial.values)) for trial in self.study.best_trials]
-        if not best:
+    def front(self) -> list["Found"]:
+        """Those trials that no other beats. Raises UserError if no trial came to a value."""
+        with self._in_one_line():
+            found = [self._found(trial) for trial in self.study.best_trials]
+        if not found:
             raise UserError("no trial came to a value: see the reasons above, mend the space, and begin again")
-        return best
+        return found
+
+    def _found(self, trial: "FrozenTrial") -> "Found":
+        place, run = trial.user_attrs.get(_PLACE, self.place), trial.user_attrs.get(_RUN, f"trial {trial.number}")
+        here = place == self.place and (self.folder / run).is_dir()  # and not removed since
+        return Found(run if here else f"{place}/{run}", list(trial.values), _command(trial), here)
 
 
-def objective(run: Run, name: str) -> float:
-    """Of the tested weights: the last epoch's value, or the best epoch's; NaN where there is none."""
-    result = run.result
-    if name in COUNTED:
-        return float(getattr(result, name))
-    epoch = result.best_epoch if result.tested_weights == "best" else result.last_epoch
-    return run.epochs.get(epoch or 0, {}).get(name, math.nan)
+class Found(NamedTuple):
+    """One of the best trials of a study."""
+
+    run: str  # its folder below the sweep's, or that of another place in full
+    values: list[float]  # of the objectives
+    command: str  # that trains it again; of an older study the chosen settings alone
+    here: bool  # whether the run is in this sweep's folder
 
 
-def is_larger_better(name: str) -> bool:
-    """Whether a search looks for a large value of an objective."""
-    return name not in COUNTED and better(name) == "max"
+def _command(trial: "FrozenTrial") -> str:
+    chosen = " ".join(f"{name}={typed(value)}" for name, value in trial.params.items())
+    return str(trial.user_attrs.get(_COMMAND, chosen))
 
 
 def make_sampler(config: SearchConfig, seed: int) -> "BaseSampler":

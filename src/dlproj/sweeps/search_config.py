@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlproj.settings import VALIDATION_METRICS, one_of, require, within
+from dlproj.settings import COUNTED, VALIDATION_METRICS, one_of, require, within
 from dlproj.training.sweep_config import PRUNERS
 
 SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
-COUNTED = ("parameters", "seconds", "peak_memory_bytes")
 OBJECTIVES = (*VALIDATION_METRICS, "train/loss", "train/accuracy", *COUNTED)
 
 

@@ -1,9 +1,10 @@
 """What a search may choose from: settings with their values, some of them only where others have certain values."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -11,6 +12,9 @@ from hydra.errors import HydraException
 
 from dlproj.results import formats
 from dlproj.settings import ConfigurationError, require
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 Value = str | int | float | bool
 _FORMS = "a,b or choice(a,b), range(1,9,2), interval(0.1,1), tag(log,interval(1e-3,0.1)) or tag(int,interval(1,9))"
@@ -31,6 +35,12 @@ class Choices:
         value: Value = trial.suggest_categorical(self.name, self.values)
         return value
 
+    def distribution(self) -> "BaseDistribution":
+        """What Optuna keeps of it."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.values)
+
     def all(self) -> Sequence[Value]:
         """What can be chosen."""
         return self.values
@@ -50,6 +60,12 @@ class Whole:
         """Have the trial choose."""
         return int(trial.suggest_int(self.name, self.low, self.high, step=self.step, log=self.log))
 
+    def distribution(self) -> "BaseDistribution":
+        """What Optuna keeps of it."""
+        from optuna.distributions import IntDistribution
+
+        return IntDistribution(self.low, self.high, self.log, self.step)
+
     def all(self) -> Sequence[int]:
         """What can be chosen."""
         return range(self.low, self.high + 1, self.step)
@@ -67,6 +83,12 @@ class Interval:
     def suggest(self, trial: Trial) -> float:
         """Have the trial choose."""
         return float(trial.suggest_float(self.name, self.low, self.high, log=self.log))
+
+    def distribution(self) -> "BaseDistribution":
+        """What Optuna keeps of it."""
+        from optuna.distributions import FloatDistribution
+
+        return FloatDistribution(self.low, self.high, self.log)
 
     def all(self) -> Sequence[float]:
         """Raise ConfigurationError: there are too many."""
@@ -126,6 +148,10 @@ class Space:
             require(late is None, f"{setting.key} depends on {late}, which is not set before it: put {late} first")
             known.add(setting.key)
 
+    def parameters(self) -> list[Parameter]:
+        """All that may be chosen, a list's length among them."""
+        return [one for setting in self.settings for one in (setting.length, *setting.items) if one is not None]
+
     def suggest(self, trial: Trial) -> list[str]:
         """The overrides that the trial chooses."""
         chosen = dict(self.fixed)
@@ -170,6 +196,17 @@ def typed(value: Any) -> str:
     return value if isinstance(value, str) else formats.setting(value)
 
 
+def as_typed(distribution: Any) -> str:
+    """What Optuna chooses from, as it is typed on the command line."""
+    if hasattr(distribution, "choices"):
+        return ",".join(map(typed, distribution.choices))
+    low, high, whole = typed(distribution.low), typed(distribution.high), isinstance(distribution.low, int)
+    if whole and not distribution.log:
+        return f"range({low},{distribution.high + 1},{distribution.step})"
+    tags = [*(["log"] if distribution.log else []), *(["int"] if whole else [])]
+    return f"tag({','.join(tags)},interval({low},{high}))" if tags else f"interval({low},{high})"
+
+
 def _setting(key: str, values: Any) -> Setting:
     if not isinstance(values, Mapping):
         return Setting(key, (_parameter(key, values, key),), None, {})
@@ -206,7 +243,10 @@ def _parameter(key: str, text: Any, name: str) -> Parameter:
         low, high, log = float(swept.start or 0), float(swept.end or 0), "log" in swept.tags
         require(low < high and (low > 0 or not log), f"{key}={text} is empty: set a lower and a higher number"
                                                      f"{' above 0' if log else ''}")  # fmt: skip
-        return Whole(name, int(low), int(high), log=log) if "int" in swept.tags else Interval(name, low, high, log)
+        if "int" not in swept.tags:
+            return Interval(name, low, high, log)
+        require(math.ceil(low) <= math.floor(high), f"{key}={text} holds no whole number: set bounds further apart")
+        return Whole(name, math.ceil(low), math.floor(high), log=log)
     if isinstance(swept, RangeSweep) and isinstance(numbers := swept.range(), range) and numbers and numbers.step > 0:
         return Whole(name, numbers[0], numbers[-1], numbers.step)
     texts = override.sweep_string_iterator()  # numbers as such, for a search that interpolates; the rest as typed

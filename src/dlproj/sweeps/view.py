@@ -3,16 +3,15 @@
 import sys
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from dlproj.results import formats
-from dlproj.results.comparison import best_value
 from dlproj.results.record import read_epochs
-from dlproj.settings import UserError
+from dlproj.results.table import plain_console
+from dlproj.settings import UserError, one_line
 from dlproj.sweeps.jobs import SweepJob
 
 _METRIC = "val/accuracy"
@@ -26,7 +25,8 @@ class View:
         self.finished: list[SweepJob] = []
         self.running: list[SweepJob] = []
         # Without rich's thread, which a fork would not have.
-        self._live = Live(auto_refresh=False, transient=True) if sys.stdout.isatty() else None
+        self._console = plain_console()
+        self._live = Live(console=self._console, auto_refresh=False, transient=True) if sys.stdout.isatty() else None
 
     def __enter__(self) -> "View":
         if self._live:
@@ -48,9 +48,10 @@ class View:
             self.running.remove(job)
         self.finished.append(job)
         if job.reason:
-            print(f"error: job {job.folder.name} ({job.label}): {job.reason}", file=sys.stderr)  # noqa: T201
+            print(one_line(f"error: job {job.folder.name} ({job.label}): {job.reason}"), file=sys.stderr)  # noqa: T201
         elif self._live is None:
-            print(f"[{len(self.finished)}/{self.total}] {job.folder.name} {job.label}: {_outcome(job)}", flush=True)  # noqa: T201
+            words = f"{job.folder.name} {job.label}: {_outcome(job)}"
+            print(f"[{len(self.finished)}/{self.total}] {one_line(words)}", flush=True)  # noqa: T201
         self.tick()
 
     def tick(self) -> None:
@@ -60,15 +61,19 @@ class View:
 
     def _table(self) -> Group:
         table = Table("run", "settings", "state", box=None, pad_edge=False, header_style="dim")
-        room = max(3, Console().height - len(self.running) - 6)
+        room = max(3, self._console.height - len(self.running) - 6)
         for job in self.finished[-room:]:
-            table.add_row(job.folder.name, escape(job.label), escape(_outcome(job)), style="dim")
+            table.add_row(*_cells(job, _outcome(job)), style="dim")
         for job in self.running:
-            table.add_row(job.folder.name, escape(job.label), escape(_progress(job)))
+            table.add_row(*_cells(job, _progress(job)))
         waiting = self.total - len(self.finished) - len(self.running)
         failed = sum(bool(job.reason) for job in self.finished)
         counts = f"{len(self.finished) - failed} done, {failed} failed, {len(self.running)} running, {waiting} waiting"
         return Group(table, Text(counts, style="bold"))
+
+
+def _cells(job: SweepJob, state: str) -> list[Text]:
+    return [Text(one_line(cell), overflow="fold") for cell in (job.folder.name, job.label, state)]
 
 
 def _outcome(job: SweepJob) -> str:
@@ -76,8 +81,10 @@ def _outcome(job: SweepJob) -> str:
         return f"failed: {job.reason}"
     result = job.run.result
     if result.status == "pruned":
-        value = best_value(job.run, _METRIC)
-        return f"{result.stop_reason}, {_METRIC} {formats.metric(_METRIC, value)}"
+        assert job.config is not None
+        metric = job.config.sweep.trial.monitor  # what the search saw
+        value = job.run.epochs.get(result.last_epoch, {}).get(metric)
+        return f"{result.stop_reason}, {metric} {formats.metric(metric, value)}"
     if result.status == "diverged":
         return result.stop_reason.partition(":")[0]
     kept = ", done before" if job.kept else ""

@@ -1,9 +1,14 @@
 """One trial of a search, as the run that tries it sees it: it reports each epoch, and is told when to stop."""
 
+import logging
+import os
+import secrets
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from json import JSONDecodeError
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -16,9 +21,12 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.pruners import BasePruner
     from optuna.storages import BaseStorage
+    from optuna.storages.journal import JournalFileOpenLock, JournalFileSymlinkLock
     from optuna.trial import Trial
 
+_log = logging.getLogger(__name__)
 _TRIES, _PAUSE = 10, 0.5  # seconds
+_LOCKED = 60  # seconds for which SQLite waits while another process writes; its own 5 are few for a shared folder
 
 
 class Prune(Callback):
@@ -49,9 +57,13 @@ class Prune(Callback):
 
     def _has_no_hope(self, epoch: int, value: float) -> bool:
         self._trial = self._trial or find_trial(self.config)
-        if value == value:  # with NaN no comparison is possible
-            self._trial.report(value, epoch)
-        return self._trial.should_prune()
+        try:
+            if value == value:  # with NaN no comparison is possible
+                self._trial.report(value, epoch)
+            return self._trial.should_prune()
+        except Exception as error:  # of the storage: hours of training are worth more than one report
+            _log.warning("the search did not see epoch %d (%s): the run goes on", epoch, _reason(error))
+            return False
 
 
 def pruned_after(trainer: pl.Trainer) -> int:
@@ -63,7 +75,7 @@ def find_trial(config: TrialConfig, study: "Study | None" = None) -> "Trial":
     """The trial in its study, which is opened unless it is given."""
     import optuna
 
-    with in_one_line("hydra.sweeper.storage"):
+    with in_one_line(storage_words(config.storage)):
         if study is None:
             pruner = make_pruner(config.pruner, config.pruner_settings)
             study = optuna.load_study(study_name=config.study, storage=open_storage(config.storage), pruner=pruner)
@@ -71,15 +83,55 @@ def find_trial(config: TrialConfig, study: "Study | None" = None) -> "Trial":
         return optuna.trial.Trial(study, number)
 
 
+def storage_words(url: str) -> str:
+    """What a message calls it: the file, but no URL, which may hold a password."""
+    return "hydra.sweeper.storage" if "://" in url else url
+
+
 def open_storage(url: str) -> "BaseStorage":
     """The data base at a URL, else the journal in a file."""
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return _data_base(url) if "://" in url else JournalStorage(JournalFileBackend(url))
+    return _data_base(url) if "://" in url else _journal(Path(url))
+
+
+def _journal(path: Path) -> "BaseStorage":
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
+
+    lock = JournalFileSymlinkLock(str(path)) if _has_links(path.parent) else JournalFileOpenLock(str(path))
+    _drop_half_a_line(path, lock)
+    return JournalStorage(JournalFileBackend(str(path), lock))
+
+
+def _has_links(folder: Path) -> bool:
+    """Whether the file system has symbolic links, by which Optuna would lock; exFAT and some network ones do not."""
+    probe = folder / f".{secrets.token_hex(8)}.link"
+    try:
+        probe.symlink_to("nowhere")
+    except OSError:
+        return False
+    probe.unlink()
+    return True
+
+
+def _drop_half_a_line(path: Path, lock: "JournalFileSymlinkLock | JournalFileOpenLock") -> None:
+    """Cut off what a process that was killed while it wrote has left: Optuna would write on in the same line."""
+    if path.is_file() and _ends_within_a_line(path.read_bytes()):
+        lock.acquire()  # another process may be writing it
+        try:
+            content = path.read_bytes()
+            if _ends_within_a_line(content):
+                _log.warning("%s ended within a line, of a process that was killed: that line is left out", path)
+                os.truncate(path, content.rindex(b"\n") + 1)
+        finally:
+            lock.release()
+
+
+def _ends_within_a_line(journal: bytes) -> bool:
+    return journal.startswith(b'{"op_code"') and b"\n" in journal and not journal.endswith(b"\n")
 
 
 def _data_base(url: str) -> "BaseStorage":
@@ -87,14 +139,17 @@ def _data_base(url: str) -> "BaseStorage":
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import DBAPIError, IntegrityError
 
+    waiting: dict[str, Any] = (
+        {"engine_kwargs": {"connect_args": {"timeout": _LOCKED}}} if url.startswith("sqlite") else {}
+    )
     for _ in range(_TRIES):
         try:
-            return RDBStorage(url)
+            return RDBStorage(url, **waiting)
         except DBAPIError as error:
             if not (isinstance(error, IntegrityError) or "already exists" in str(error)):
                 raise
             time.sleep(_PAUSE)
-    return RDBStorage(url)
+    return RDBStorage(url, **waiting)
 
 
 def make_pruner(name: str, settings: Mapping[str, Any] | None) -> "BasePruner":
@@ -111,11 +166,22 @@ def make_pruner(name: str, settings: Mapping[str, Any] | None) -> "BasePruner":
 
 
 @contextmanager
-def in_one_line(key: str) -> Iterator[None]:
-    """Turn whatever Optuna, or a data base's driver, finds wrong with a setting into a ConfigurationError."""
+def in_one_line(key: str, advice: str = "") -> Iterator[None]:
+    """Turn whatever Optuna, or a data base's driver, finds wrong into a ConfigurationError, which ends with advice."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        raise ConfigurationError(f"{key} cannot be used: {' '.join(str(error).split())[:300]}") from error
+        raise ConfigurationError(f"{key} cannot be used: {_reason(error)}{advice}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What the driver says, without SQLAlchemy's statement; of a package that is not installed, which."""
+    missing = getattr(error.__cause__ or error, "name", None) if isinstance(error, ImportError) else None
+    if missing:
+        return f"it needs the package {missing}, which is not installed"
+    if isinstance(error, JSONDecodeError):
+        return "it is damaged, or no journal of Optuna"
+    said = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
+    return " ".join(str(said).split())[:300] or type(error).__name__
