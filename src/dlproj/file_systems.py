@@ -44,8 +44,8 @@ def why(error: OSError) -> str:
     path = Path(os.fsdecode(error.filename or ""))
     if error.errno == errno.EEXIST and path.is_symlink():
         return f"it is a link to {path.readlink()}, which is not there"
-    in_the_way = next((place for place in path.parents if place.exists() and not place.is_dir()), None)
-    if error.errno == errno.ENOTDIR and in_the_way:
+    in_the_way = next((place for place in (path, *path.parents) if os.path.isfile(place)), None)
+    if error.errno in (errno.ENOTDIR, errno.EEXIST) and in_the_way:
         return f"{in_the_way} is no folder"
     return error.strerror or str(error)
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from shlex import quote
 
 import pytorch_lightning as pl
 import torch
@@ -86,7 +87,7 @@ def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path |
         return run_in_processes(config.trainer.devices, train, *arguments)
     except SystemExit as exit:
         if exit.code in (130, 143) and rank() == 0:
-            print(f"interrupted: dlproj resume {os.path.relpath(folder)} goes on", file=sys.stderr)  # noqa: T201
+            print(f"interrupted: dlproj resume {quote(os.path.relpath(folder))} goes on", file=sys.stderr)  # noqa: T201
         raise
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.core.config_store import ConfigStore
@@ -195,7 +196,7 @@ def _returned(job: "SweepJob", failure: str, folder: Path) -> JobReturn:
 
     if job.run is not None:
         return JobReturn(overrides=job.run.result.overrides, status=JobStatus.COMPLETED)
-    error = UserError(f"{failure}: sweep.resume={os.path.relpath(folder)} runs what is missing")
+    error = UserError(f"{failure}: {quote(f'sweep.resume={os.path.relpath(folder)}')} runs what is missing")
     return _FailedJob(status=JobStatus.FAILED, _return_value=error)
 
 

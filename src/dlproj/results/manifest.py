@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from dlproj.data.files import brief
 from dlproj.results.figures_config import FiguresConfig
@@ -162,7 +163,7 @@ def check(folder: Path, names: Iterable[str], replace: bool) -> None:
     require(not is_sweep, f"{shown} holds a sweep, whose runs this one would hide: name another folder")
     require(
         replace or not holds_run(folder),
-        f"{shown} holds an earlier run: go on with it by dlproj resume {shown} or callbacks.resume=auto, name another "
+        f"{shown} holds an earlier run: go on with it by dlproj resume {quote(shown)} or callbacks.resume=auto, name another "
         "folder, or replace it with overwrite=true",
     )
     refuse_foreign(folder, names)

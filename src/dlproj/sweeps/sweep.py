@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from dlproj.config import Config
 from dlproj.data.base import DataConfig
@@ -78,7 +79,7 @@ class Sweep:
             try:
                 run_jobs(missing, workers, process_ended, lambda one: view.started(by_log[one.log]), view.tick)
             except (KeyboardInterrupt, SystemExit):
-                where = f"sweep.resume={os.path.relpath(self.folder)} goes on"
+                where = f"{quote(f'sweep.resume={os.path.relpath(self.folder)}')} goes on"
                 print(f"interrupted: {len(view.finished)} of {total} runs have ended; {where}", file=sys.stderr)  # noqa: T201
                 raise
         return view.finished
