@@ -163,8 +163,8 @@ def check(folder: Path, names: Iterable[str], replace: bool) -> None:
     require(not is_sweep, f"{shown} holds a sweep, whose runs this one would hide: name another folder")
     require(
         replace or not holds_run(folder),
-        f"{shown} holds an earlier run: go on with it by dlproj resume {quote(shown)} or callbacks.resume=auto, name another "
-        "folder, or replace it with overwrite=true",
+        f"{shown} holds an earlier run: go on with it by dlproj resume {quote(shown)} or callbacks.resume=auto, name "
+        "another folder, or replace it with overwrite=true",
     )
     refuse_foreign(folder, names)
 
