@@ -44,6 +44,7 @@ if __name__ == "__main__" and not {"-m", "--multirun"} & set(sys.argv) and rank(
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from dlproj.command import job_errors, one_line_errors, stamp
@@ -63,7 +64,7 @@ def main(composed: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     with job_errors(hydra_config, folder):
-        result = run(checked(composed), folder, list(hydra_config.overrides.task))
+        result = run(checked(composed, hydra_config.mode is RunMode.RUN), folder, list(hydra_config.overrides.task))
         if rank() == 0:
             show(result)
 

@@ -186,17 +186,17 @@ REFUSED = {
     f"trainer.max_epochs={'9' * 20}": "trainer.max_epochs is impossible: set a value in [1, inf) that fits 64 bits",
     "seed=-1": "seed=-1 is impossible: set a value in [0, 4294967295]",
     "data=image_folder data.root=/nowhere": "/nowhere/train cannot be read",
-    "data=feature_sum data.root=wine.csv": "data.root is not read: this data needs no files; leave it out",
-    "data=digits +data.root=wine.csv": "data.root is not read: this data needs no files; leave it out",
-    "data=digits ++data.root=wine.csv": "data.root is not read: this data needs no files; leave it out",
+    "data=feature_sum data.root=wine.csv": "data.root has no effect: leave it out, as this data needs no files",
+    "data=digits +data.root=wine.csv": "data.root has no effect: leave it out, as this data needs no files",
+    "data=digits ++data.root=wine.csv": "data.root has no effect: leave it out, as this data needs no files",
     "data.root=": "data.root is empty: set the folder that holds the data sets",
     "data=imdb model=lstm data.root=": "data.root is empty: set the folder that holds the data sets",
     "data.val=test data.val_fraction=0.2": "data.val_fraction=0.2 is not read with data.val=test: set data.val=last",
     "callbacks.early_stopping.min_delta=0.1": "callbacks.early_stopping.min_delta=0.1 is not read without a patience",
     "trainer.gradient_clip_algorithm=value": "trainer.gradient_clip_algorithm=value needs a bound: set trainer.grad",
     "trainer.pipeline_schedule=gpipe": "trainer.pipeline_schedule=gpipe is of trainer=pipeline: choose that or leave",
-    "model.hidden=[] model.dropout=0.1": "model.dropout is of hidden layers, model.hidden=[] has none: leave it out",
-    "model.hidden=[] model.batch_norm=true model.activation=tanh": "model.activation and model.batch_norm is of hidden",
+    "model.hidden=[] model.dropout=0.1": "model.hidden=[] has no hidden layers for model.dropout to act on",
+    "model.hidden=[] model.batch_norm=true model.activation=tanh": "model.hidden=[] has no hidden layers for",
 }
 
 
@@ -287,7 +287,7 @@ def test_a_mistake_in_the_data_alone_is_refused(override, message):
         (
             "digits",
             ["root=/x"],
-            "data.root is not read: this data needs no files; leave it out, or make another choice",
+            "data.root has no effect: leave it out, as this data needs no files",
         ),
         ("feature_sum", ["val=test", "val_fraction=0.5"], "data.val_fraction=0.5 is not read with data.val=test"),
     ],

@@ -68,7 +68,7 @@ def test_a_run_beside_what_is_left_over_records_everything(variables, environmen
 
 def test_lightning_looks_for_no_cluster(environment, tmp_path):
     environment(LEFT_OVER[4])
-    trainer = TrainerConfig().build([], [], tmp_path)
+    trainer = TrainerConfig().build([], tmp_path)
     assert type(trainer._accelerator_connector.cluster_environment) is LightningEnvironment
     assert (trainer.global_rank, trainer.world_size) == (0, 1)
 

@@ -33,7 +33,13 @@ def groups(monkeypatch, tmp_path):
             path.write_text(content)
 
     write(None, {})
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHELASTIC_RUN_ID", machine.SHARE_OF_CORES):
+    for name in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "TORCHELASTIC_RUN_ID",
+        "LOCAL_WORLD_SIZE",
+        machine.SHARE_OF_CORES,
+    ):
         monkeypatch.delenv(name, raising=False)
     return write
 
@@ -113,7 +119,8 @@ def test_memory_is_the_machines_or_less_where_a_control_group_allows_less(own, f
         ({"MKL_NUM_THREADS": "2"}, 1, 2),
         ({"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "2"}, 1, 3),
         ({"OMP_NUM_THREADS": "4", machine.SHARE_OF_CORES: "2"}, 1, 2),  # of a run among others
-        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none"}, 2, 4),  # by torchrun, not by the user
+        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "2"}, 2, 4),  # not by the user
+        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "1"}, 1, 1),
         ({"OMP_NUM_THREADS": "3", "TORCHELASTIC_RUN_ID": "none"}, 2, 3),
         ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": f"{OURS}12ab"}, 2, 1),
     ],

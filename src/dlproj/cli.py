@@ -184,6 +184,7 @@ def survey(
     output: Annotated[
         Path | None, typer.Option(help="folder for the pictures; by default logs/surveys/NAME", show_default=False)
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Say what a data set holds: sizes, classes, statistics, and samples in words or pictures.
 
@@ -192,15 +193,14 @@ def survey(
     Example: `dlproj data survey fmnist --show train:0,50 test:100,1000`
     """
     from dlproj.config import data_config
-    from dlproj.results.files import check_writable
-    from dlproj.survey.report import survey
+    from dlproj.survey.report import check_folder, survey
     from dlproj.survey.sets import parse_places, read
 
     # What follows the first value of --show arrives as an argument: no setting is without "=".
     more = [text for text in settings or [] if "=" not in text]
     places = parse_places([*(show or []), *more])
     output = output or Path("logs/surveys") / name
-    check_writable(output)
+    check_folder(output, overwrite)
     sets = read(data_config(name, [text for text in settings or [] if "=" in text]), seed)
     survey(sets, name, places, seed, output)
 
@@ -364,6 +364,7 @@ def scaling(
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="for the page, its figures and tables")] = Path(
         "logs/scaling"
     ),
+    overwrite: Overwrite = False,
 ) -> None:
     """Time a step of an MLP by every strategy over several processes, beside what formulas predict.
 
@@ -380,11 +381,11 @@ def scaling(
     from dlproj.settings import whole_numbers
 
     planned = plan(settings or [], whole_numbers("--processes", processes, such_as="1,2,4"), strategies or [])
-    check_folder(output)
+    check_folder("scaling", output, overwrite)
     found = measured(planned, steps, progress=sys.stderr.isatty())
     table = measured_table(found)
     print_table(table.columns, table.cells)
-    for path in write_article(article(found, shlex.join(["dlproj", *sys.argv[1:]])), output):
+    for path in write_article(article(found, shlex.join(["dlproj", *sys.argv[1:]])), output, overwrite):
         print(path)  # noqa: T201
 
 

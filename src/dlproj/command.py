@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from traceback import walk_tb
@@ -92,7 +92,15 @@ def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
                 yield
     finally:
         if folder.exists() and all(path.name == ".lock" for path in folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_unless_locked(folder)
+
+
+def _remove_unless_locked(folder: Path) -> None:
+    """Remove a folder that holds a lock at most, unless another process has that: it is about to write there."""
+    from dlproj.sweeps.records import alone_in  # which imports what can make runs
+
+    with suppress(UserError, OSError), alone_in(folder):
+        shutil.rmtree(folder)
 
 
 @contextmanager

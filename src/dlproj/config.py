@@ -202,10 +202,14 @@ def register() -> None:
             store.store(group=f"schema/{group}", name=name, node=cls)
 
 
-def checked(composed: DictConfig) -> Config:
-    """The typed settings of what Hydra composed, for data that is there. Raises ConfigurationError or DataError."""
+def checked(composed: DictConfig, alone: bool = True) -> Config:
+    """The typed settings of what Hydra composed, for data that is there. Raises ConfigurationError or DataError.
+
+    alone: it is one run, of which each setting must have an effect; some of a sweep's may have none in one of its runs.
+    """
     config = typed_config(composed)
-    config.check_read()
+    if alone:
+        config.check_read()
     config.model.check_data(config.data.spec())
     return config
 

@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 _LENGTH = "trainer.max_epochs"
 _ABSENT = object()
 _NAMED = 5  # settings in a message
+_WAYS_OUT = "name another folder, or replace the run with overwrite=true"
 
 
 class Earlier(NamedTuple):
@@ -24,7 +25,6 @@ class Earlier(NamedTuple):
 
     done: Run | None  # where there is nothing left to do
     goes_on: bool  # whether its last checkpoint is to be gone on from
-    note: str = ""  # how it goes on, where that is not as it was begun
 
 
 def earlier_run(folder: Path, config: Config) -> Earlier | None:
@@ -42,27 +42,26 @@ def earlier_run(folder: Path, config: Config) -> Earlier | None:
         goes_on = _was_interrupted(folder) or config.sweep.resume is None
         return Earlier(completed(folder, identity(config.settings())), goes_on)
     if changed == [_LENGTH] and before.trainer.max_epochs < config.trainer.max_epochs:
-        return _made_longer(folder, config, before.trainer.max_epochs)
+        obstacle = _cannot_be_longer(folder, config, before.trainer.max_epochs)
+        require(not obstacle or config.overwrite, f"{shown_path(folder)} {obstacle}: {_WAYS_OUT}")
+        return None if obstacle else Earlier(None, goes_on=True)
     # The settings of another choice say nothing more than the choice.
     words = [f"{key}={formats.setting(was[key])} (now {formats.setting(now[key])})" for key in changed
              if key in was and key in now]  # fmt: skip
     named = ", ".join(words[:_NAMED]) + (f" and {len(words) - _NAMED} more" if len(words) > _NAMED else "")
-    otherwise = "set them so, name another folder, or replace the run with overwrite=true"
-    require(config.overwrite, f"{shown_path(folder)} holds a run with {named}: {otherwise}")
+    require(config.overwrite, f"{shown_path(folder)} holds a run with {named}: set them so, {_WAYS_OUT}")
     return None
 
 
-def _made_longer(folder: Path, config: Config, epochs: int) -> Earlier:
-    """Raises ConfigurationError unless training can go on as if it had been meant to be longer from the start."""
-    shown, end = shown_path(folder), f"{_LENGTH}={epochs}"
-    message = f"{shown} was trained for {end}, at which its learning rate ends: begin anew, and set scheduler=constant"
-    require(config.scheduler.lengthens, f"{message} to go on later")
+def _cannot_be_longer(folder: Path, config: Config, epochs: int) -> str:
+    """Why training cannot go on as if it had been meant to be longer from the start; empty where it can."""
+    end = f"{_LENGTH}={epochs}"
+    if not config.scheduler.lengthens:
+        return f"cannot be made longer, as its learning-rate schedule ends at {end} (scheduler=constant has no end)"
     result = read_result(folder)
-    ended_by_itself = result.has_ended() and result.last_epoch < epochs
-    require(not ended_by_itself, f"{shown} ended before {end} ({result.stop_reason}), and would again: begin anew")
-    has_checkpoint = checkpoint_path(folder, "last").exists()
-    require(has_checkpoint, f"{shown} has no checkpoints/last.ckpt to go on from: begin anew in another folder")
-    return Earlier(None, True, f"{shown} goes on, to epoch {config.trainer.max_epochs} instead of {epochs}")
+    if result.has_ended() and result.last_epoch < epochs:
+        return f"ended before {end} ({result.stop_reason}), and would again"
+    return "" if checkpoint_path(folder, "last").exists() else "has no checkpoints/last.ckpt to go on from"
 
 
 def _was_interrupted(folder: Path) -> bool:
@@ -73,23 +72,26 @@ def _was_interrupted(folder: Path) -> bool:
         return False
 
 
-def check_goes_on(folder: Path, now: RunResult) -> None:
+def check_goes_on(folder: Path, config: Config, now: RunResult) -> None:
     """Compare the data of a run that goes on with what it was begun on. Raises DataError, naming the difference.
 
-    Another version of the packages is told: the weights will not be the bits of a run that was never interrupted.
+    Other versions of packages are named, too: the weights will not be the bits of a run that was never interrupted. So
+    is another end.
     """
     shown = shown_path(folder)
     try:
         before = read_result(folder)
+        epochs = load(folder / "config.yaml").trainer.max_epochs
     except UserError:  # the record is lost, and the checkpoint has all that training needs
         return
     if difference := _other_data(before, now):
-        raise DataError(f"{shown} was begun on other data ({difference}): bring that back, or begin anew in another "
-                        "folder or with overwrite=true")  # fmt: skip
+        raise DataError(f"{shown} was begun on other data ({difference}): bring that back, {_WAYS_OUT}")
     changed = [f"{name} {old} (now {now.versions.get(name)})" for name, old in before.versions.items()
                if old != now.versions.get(name)]  # fmt: skip
     if changed:
         _log.warning("%s was begun with %s: its figures may differ in the last digits", shown, ", ".join(changed))
+    if epochs != config.trainer.max_epochs:
+        _log.warning("%s goes on, to epoch %d instead of %d", shown, config.trainer.max_epochs, epochs)
 
 
 def _other_data(before: RunResult, now: RunResult) -> str:
@@ -97,8 +99,8 @@ def _other_data(before: RunResult, now: RunResult) -> str:
     if before.classes and before.classes != now.classes:
         gone, new = (", ".join(sorted(set(one) - set(other))) for one, other in (
             (before.classes, now.classes), (now.classes, before.classes)))  # fmt: skip
-        parts = [f"without class {new}" if new else "", f"with class {gone}" if gone else ""]
-        return " and ".join(filter(None, parts)) or "its classes in another order"
+        parts = [f"class {gone} is gone" if gone else "", f"class {new} is new" if new else ""]
+        return ", ".join(filter(None, parts)) or "its classes are in another order"
     if not before.data_fingerprint or before.data_fingerprint == now.data_fingerprint:
         return ""
     counts = [f"{count} {split} samples (now {now.samples[split]})" for split, count in before.samples.items()

@@ -44,9 +44,9 @@ def why(error: OSError) -> str:
     path = Path(os.fsdecode(error.filename or ""))
     if error.errno == errno.EEXIST and path.is_symlink():
         return f"it is a link to {path.readlink()}, which is not there"
-    in_the_way = next((place for place in (path, *path.parents) if os.path.isfile(place)), None)
-    if error.errno in (errno.ENOTDIR, errno.EEXIST) and in_the_way:
-        return f"{in_the_way} is no folder"
+    there = next((place for place in (path, *path.parents) if os.path.exists(place)), path)  # its own would raise
+    if error.errno in (errno.ENOTDIR, errno.EEXIST) and not there.is_dir():
+        return f"{there} is no folder"
     return error.strerror or str(error)
 
 

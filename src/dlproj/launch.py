@@ -18,7 +18,7 @@ def rank() -> int:
 
 
 def forget_ranks() -> None:
-    """Remove a rank that torchrun has not given: a process that takes itself for another's helper records nothing."""
+    """Remove a rank that torchrun has not given: Lightning lets a process with a rank above 0 write nothing."""
     if not started_by_torchrun():
         for name in _RANKS:
             os.environ.pop(name, None)
@@ -27,9 +27,10 @@ def forget_ranks() -> None:
 def threads_asked_for() -> int | None:
     """How many the environment asks for, in the variable that torch obeys; None: it leaves that open.
 
-    The command torchrun asks for 1 by itself.
+    The command torchrun sets 1 by itself where it starts several processes on a machine.
     """
     text = os.environ.get("OMP_NUM_THREADS") or os.environ.get("MKL_NUM_THREADS") or ""
     first = text.partition(",")[0].strip()  # the others are for nested levels
-    by_torchrun = not os.environ.get("TORCHELASTIC_RUN_ID", OURS).startswith(OURS)
+    several = os.environ.get("LOCAL_WORLD_SIZE", "1") != "1"
+    by_torchrun = several and not os.environ.get("TORCHELASTIC_RUN_ID", OURS).startswith(OURS)
     return None if not first.isdecimal() or int(first) < 1 or (by_torchrun and first == "1") else int(first)

@@ -25,7 +25,7 @@ from dlproj.results.files import write_whole
 from dlproj.results.inspection import Inspection
 from dlproj.results.inspector import inspectors
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
-from dlproj.results.manifest import add, check, claim, holds_run, run_files
+from dlproj.results.manifest import add, check, claim, holds_run, recover, run_files
 from dlproj.results.pictures import Pictures
 from dlproj.results.record import read_result
 from dlproj.results.summary import RunResult
@@ -54,14 +54,13 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
     resume = resume or config.sweep.resume is not None or config.callbacks.resume is Resume.auto
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder) if rank() == 0 else nullcontext():
+        recover(folder)
         earlier = earlier_run(folder, config) if resume and holds_run(folder) else None
         if earlier is None:
             check(folder, run_files(config.figures), config.overwrite)
             return _run(config, folder, overrides, None, config.overwrite)
         if earlier.done:
             return earlier.done.result
-        if earlier.note and rank() == 0:
-            print(earlier.note, file=sys.stderr)  # noqa: T201
         return _run(config, folder, overrides, _last_checkpoint(folder, earlier), True)
 
 
@@ -213,12 +212,10 @@ class Begin(Callback):
             write_whole(folder / "figures" / name, content)
 
     def takes_free_folder(self) -> bool:
-        """Have a run whose data could not be read leave its record, where there is none but of one that failed so."""
+        """Have a run whose data could not be read leave its record, where no earlier run is in the way."""
         folder = Path(self.result.folder)
         try:
-            failed = holds_run(folder) and read_result(folder).status == "failed"
-            worthless = failed and not checkpoint_path(folder, "last").exists()
-            claim(folder, run_files(self.config.figures), replace=self.replace and worthless)
+            claim(folder, run_files(self.config.figures), replace=False)
         except UserError:
             return False
         self._record(folder)
@@ -233,7 +230,7 @@ class Begin(Callback):
         if not self.resumed:
             claim(folder, names, self.replace)
             return
-        check_goes_on(folder, self.result)
+        check_goes_on(folder, self.config, self.result)
         add(folder, names)
 
 

@@ -15,9 +15,8 @@ T = TypeVar("T")
 
 
 LARGEST_SEED = 2**32 - 1
-MOST_CLASSES_IN_ROWS = (
-    200  # of more, a confusion matrix is kept as its entries above 0: it has few, but classes² in all
-)
+# The confusion matrix of more classes is kept as its entries above 0: those are few, but it has classes² in all.
+MOST_CLASSES_IN_ROWS = 200
 VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
 COUNTED = ("parameters", "seconds", "peak_memory_bytes")  # what a search may keep small beside a metric
 
@@ -81,7 +80,7 @@ def better(metric: str) -> Literal["min", "max"]:
 def no_setting(prefix: str, key: str, cls: type) -> str:
     """Words for a misspelt key below `prefix` (`model.`), pointing to the nearest setting of cls or to all of them."""
     if why := getattr(cls, "not_read", {}).get(key):
-        return f"{prefix}{key} is not read: {why}; leave it out, or make another choice"
+        return f"{prefix}{key} has no effect: leave it out, as {why}"
     known = [field.name for field in fields(cls)]
     near = get_close_matches(key, known, n=1)
     every = f"the settings there are {', '.join(sorted(known))}" if known else "this choice has no settings"

@@ -4,6 +4,7 @@ Hydra imports them whenever it starts, so what is heavy is imported where it is 
 """
 
 import copy
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,10 +22,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 if TYPE_CHECKING:
+    from dlproj.config import Config
     from dlproj.sweeps.jobs import SweepJob
     from dlproj.sweeps.pool import Workers
     from dlproj.sweeps.sweep import Sweep
     from dlproj.training.trainer import TrainerConfig
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -69,17 +73,15 @@ class ParallelLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what launch() needs. Raises ConfigurationError where there is no sweep to resume."""
         from dlproj.launch import started_by_torchrun
-        from dlproj.results.manifest import holds_run
         from dlproj.settings import require
         from dlproj.sweeps.sweep import Sweep
 
         setup_globals()
         HydraConfig.instance().set_config(config)
+        self._said: set[str] = set()
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         OmegaConf.to_object(config.sweep)  # which refuses an empty sweep.resume
         require(not started_by_torchrun(), "-m starts each run's processes itself: set trainer=ddp, without torchrun")
-        folder = config.hydra.sweep.dir
-        require(not holds_run(Path(folder)), f"{folder} holds a run, no sweep: set hydra.sweep.dir to another folder")
         self.sweep = Sweep(Path(config.hydra.sweep.dir), config.sweep.resume is not None, self.forks)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -123,22 +125,34 @@ class ParallelLauncher(Launcher):
         try:
             composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(wanted.overrides))
             HydraConfig.instance().set_config(composed)
-            config = checked(_without_hydra(composed))
+            config = checked(_without_hydra(composed), alone=False)
         except Exception as error:
             if not can_be_mended(error):
                 raise
             folder = self.sweep.folder / str(self.sweep.number())
             return SweepJob(wanted.label, folder, None, lambda: None, wanted.trial, reason=in_one_line(error))
+        self._say_unread(config, wanted.label)
         earlier = self.sweep.earlier(config)
         with read_write(composed.hydra), open_dict(composed):
             composed.trainer.progress_bar = False
             composed.hydra.sweep.dir = str(self.sweep.folder)  # its default names the choice of model and data
             if earlier:
                 composed.hydra.sweep.subdir = str(earlier.relative_to(self.sweep.folder))
-            number = int(earlier.name) if earlier and earlier.name.isdigit() else self.sweep.number()
+            number = int(earlier.name) if earlier and earlier.name.isdecimal() else self.sweep.number()
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         folder = self.sweep.folder / composed.hydra.sweep.subdir
         return SweepJob(wanted.label, folder, config, self._task(composed), wanted.trial)
+
+    def _say_unread(self, config: "Config", label: str) -> None:
+        """Name a setting that has no effect in a run, once."""
+        from dlproj.settings import ConfigurationError
+
+        try:
+            config.check_read()
+        except ConfigurationError as error:
+            if str(error) not in self._said:
+                _log.warning("%s: %s", label or "all runs", error)
+            self._said.add(str(error))
 
     def _task(self, composed: DictConfig) -> Callable[[], None]:
         return partial(self._train, composed)

@@ -58,7 +58,7 @@ class GridSweeper(BasicSweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what sweep() needs. Raises ConfigurationError."""
-        _check_launcher(config)
+        _check(config)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     @staticmethod
@@ -102,7 +102,7 @@ class OptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what sweep() needs. Raises ConfigurationError."""
-        _check_launcher(config)
+        _check(config)
         self.config = config
         self.parse = OverridesParser.create(config_loader=hydra_context.config_loader).parse_overrides
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -153,14 +153,20 @@ class OptunaSweeper(Sweeper):
             done += len(batch)
 
 
-def _check_launcher(config: DictConfig) -> None:
+def _check(config: DictConfig) -> None:
+    """Raise ConfigurationError for a launcher that cannot be, and a folder that is not to be written to."""
+    from dlproj.results.manifest import holds_run, is_sweep, refuse_foreign
     from dlproj.settings import require
 
     choice = config.hydra.launcher
     require(OmegaConf.is_dict(choice), f"hydra.launcher={choice} sets a group: write hydra/launcher={choice}")
-    slurm = "Slurm" in config.hydra.launcher._target_
+    slurm = "Slurm" in choice._target_
     message = "hydra/launcher=submitit_slurm needs Slurm's srun, which is not here: start it on a node of the cluster"
     require(not slurm or which("srun") is not None, message)
+    folder = Path(config.hydra.sweep.dir)
+    require(not holds_run(folder), f"{folder} holds a run, no sweep: set hydra.sweep.dir to another folder")
+    if not is_sweep(folder):
+        refuse_foreign(folder, ["multirun.yaml"])
 
 
 def _short(override: str) -> str:

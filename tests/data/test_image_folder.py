@@ -1,3 +1,4 @@
+import io
 import os
 import shutil
 from pathlib import Path
@@ -165,9 +166,30 @@ def test_that_other_frames_are_not_read_is_said(root, caplog):
     assert caplog.messages == ["2 images have several frames or pages: the first of each is read"]
 
 
+def test_a_first_frame_is_read_where_the_second_is_cut_off(root):
+    film = io.BytesIO()
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    frames[0].save(film, "GIF", save_all=True, append_images=frames[1:])
+    alone = io.BytesIO()
+    frames[0].save(alone, "GIF")
+    for length in range(len(alone.getvalue()) - 1, len(film.getvalue())):
+        (root / "train" / "cat" / f"{length}.gif").write_bytes(film.getvalue()[:length])
+    data(root)  # raises nothing
+
+
+def test_what_lies_beside_train_and_test_is_named(root, caplog):
+    (root / "val").mkdir()
+    (root / "train.csv").touch()
+    data(root)
+    assert caplog.messages[0].startswith(
+        "train.csv, val is not read: only train/ and test/ are, and validation samples"
+    )
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 def test_a_pipe_is_not_waited_for(root):
     os.mkfifo(root / "train" / "cat" / "pipe.png")
+    (root / "train" / "cat" / "link.png").symlink_to("pipe.png")
     assert len(data(root).test) == 6
 
 
@@ -285,10 +307,10 @@ def test_one_class_is_none_to_tell_apart(root):
 def test_an_empty_class_is_named(root):
     for split in ("train", "test"):
         (root / split / "bird").mkdir()
-    with pytest.raises(DataError, match=f"{root}/train/bird holds no such files as are read .*: add some"):
+    with pytest.raises(DataError, match=f"{root}/train/bird holds no files with the extensions .*: add some"):
         data(root)
     (root / "train" / "bird" / "a.heic").touch()
-    with pytest.raises(DataError, match=r"train/bird holds no such .*\), but 1 .heic: .*/bird/a.heic: add some"):
+    with pytest.raises(DataError, match=r"train/bird holds no files .*, but 1 .heic: .*/bird/a.heic: add some"):
         data(root)
 
 

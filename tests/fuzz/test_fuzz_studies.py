@@ -47,7 +47,7 @@ def taken(*_, **__):
 @amounts
 @pytest.mark.parametrize("name", command.STUDIES)
 def test_options_of_studies(name, examples, monkeypatch, tmp_path):
-    monkeypatch.setattr(command, "write_article", lambda article, folder: [])
+    monkeypatch.setattr(command, "write_article", lambda article, folder, overwrite=False: [])
     if MEASURING[name]:
         monkeypatch.setattr(f"dlproj.studies.{name}.{MEASURING[name]}", taken)
     options = [f"--{key.replace('_', '-')}" for key in inspect.signature(command.study(name)).parameters]

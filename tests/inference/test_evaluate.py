@@ -195,7 +195,7 @@ def test_settings_of_the_data_are_checked_like_those_of_training():
     assert (other.padding, other.batch_size) == (Side.post, 7)
     for settings, message in (
         (["scalling=none"], r"data.scalling is no setting: did you mean data.scaling\?"),
-        (["root=x"], r"data.root is not read: this data needs no files; leave it out"),
+        (["root=x"], r"data.root has no effect: leave it out, as this data needs no files"),
         (["eval_batch_size=0"], r"data.eval_batch_size=0 is impossible"),
         (["mnist"], r"--data=mnist is no choice: set one of fmnist, "),
         (["imdb", "digits"], r"--data names imdb and digits: name one data set"),

@@ -146,7 +146,7 @@ def test_predict_names_all_that_it_leaves_out_after_the_others_are_predicted(
         [
             f"left out: {folder}/1.png is damaged or no image: replace or delete it",
             f"left out: {folder}/5.png is AVIF, which is not read: convert it to PNG or JPEG",
-            "error: 2 of 6 inputs were left out: mend what is named above",
+            "error: 2 of 6 inputs were left out, as named above",
         ],
     )
 

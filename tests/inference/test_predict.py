@@ -149,7 +149,7 @@ def test_images_that_are_none(digits, tmp_path):
         ("a good film", UserError, "no file 'a good film': the model reads images, so name image files or folders"),
         ("-", UserError, "the model reads images, not standard input: name image files or folders"),
         (str(tmp_path / "text.png"), DataError, r"text.png is damaged or no image: replace or delete it"),
-        (str(tmp_path / "empty"), DataError, r"empty holds no such files as are read \(.jpg .*\): name another"),
+        (str(tmp_path / "empty"), DataError, r"empty holds no files with the extensions .jpg .*: name another"),
     ):
         with pytest.raises(error, match=message):
             list(predict(trained, read_inputs(Kind.image, [argument])))
@@ -201,12 +201,28 @@ def test_no_standard_input_at_all(kind, monkeypatch):
 )
 def test_a_misspelt_file_is_no_text(argument, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews").mkdir()
     with pytest.raises(UserError, match=f"^no file '{argument}': name one that is there; a text that looks like"):
         read_inputs(Kind.sequence, ["a good film", argument])
 
 
 @pytest.mark.parametrize(
-    "text", ["great", "good and/or bad film", "I liked it... txt", "0.5,0.5", "film.", "10 / 10", "10/10"]
+    "text",
+    [
+        "great",
+        "good and/or bad film",
+        "I liked it... txt",
+        "0.5,0.5",
+        "film.",
+        "10 / 10",
+        "10/10",
+        "AC/DC",
+        "n/a",
+        "Rated on imdb.md",
+        "see site.html",
+        "最高/最悪",
+        "http://a.b/c",
+    ],
 )
 def test_a_text_is_no_file(text):
     assert [item.content for item in read_inputs(Kind.sequence, [text])] == [text]

@@ -50,7 +50,7 @@ def trained(composed, folder, *overrides, callback=None):
     pl.seed_everything(0, verbose=False)
     data = config.data.build(0)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    trainer = config.trainer.build([*config.callbacks.build(folder), *([callback] if callback else [])], [], folder)
+    trainer = config.trainer.build([*config.callbacks.build(folder), *([callback] if callback else [])], folder)
     trainer.fit(model, datamodule=data)
     return trainer, {key: value.clone() for key, value in model.state_dict().items()}
 
@@ -109,7 +109,7 @@ def test_training_ends_at_the_step_that_is_asked_for(composed, tmp_path):
     config = composed(*SETTINGS, "trainer.accelerator=cpu")
     data = config.data.build(0)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    trainer = config.trainer.build([Captured()], [], tmp_path)
+    trainer = config.trainer.build([Captured()], tmp_path)
     trainer.fit_loop.epoch_loop.max_steps = 17
     trainer.fit(model, datamodule=data)
     assert trainer.global_step == 17

@@ -194,7 +194,7 @@ def test_a_second_command_at_the_same_time_is_refused(reproduce, tmp_path):
     with (tmp_path / "logs/reproduce/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = reproduce("toy/one")
-    message = "error: another process runs what is missing in logs/reproduce: wait for it\n"
+    message = "error: another process is at work in logs/reproduce: wait for it\n"
     assert (done.returncode, done.stderr) == (1, message)
 
 
@@ -208,8 +208,7 @@ def test_a_second_command_at_the_same_time_is_refused(reproduce, tmp_path):
         ),
         (
             ["--output", "/dev/null/x"],
-            "error: --output /dev/null/x cannot be used ([Errno 20] Not a directory: "
-            "'/dev/null/x'): name another folder\n",
+            "error: --output /dev/null/x cannot be used (/dev/null is no folder): name another folder\n",
         ),
         (["lab4"], "error: lab4 is no experiment: set one of toy/dying, toy/one, toy/sweep, toy\n"),
     ],

@@ -14,6 +14,7 @@ from dlproj.reproduce.plan import plan
 from dlproj.reproduce.reproduction import Outcome
 from dlproj.reproduce.rows import rows, verdicts
 from dlproj.reproduce.table import COLUMNS, as_page, cells, check_folder, write
+from dlproj.results.manifest import NAME
 from dlproj.results.reference import ReferenceConfig
 from dlproj.settings import ConfigurationError
 from dlproj.sweeps.records import why_it_died
@@ -188,10 +189,19 @@ def test_a_quick_table_does_not_take_the_place_of_a_whole_one(planned, tmp_path)
 @pytest.mark.parametrize(("name", "content"), [("RESULTS.md", "# My results"), ("results.csv", "experiment,loss\n")])
 def test_a_table_of_somebody_else_is_not_overwritten(name, content, tmp_path):
     (tmp_path / name).write_text(content)
-    with pytest.raises(ConfigurationError, match=r"holds a RESULTS\.md or results\.csv of somebody else"):
+    with pytest.raises(ConfigurationError, match=f"{name} would be overwritten, and dlproj did not write it"):
         check_folder(tmp_path, quick=False)
 
 
 def test_a_table_of_ours_may_be_written_anew(planned, tmp_path):
     write(rows(planned({}, {"test/accuracy": 0.1})), "dlproj reproduce", False, tmp_path)
     check_folder(tmp_path, quick=False)
+    (tmp_path / NAME).unlink()  # as a version without a list of its files left it
+    check_folder(tmp_path, quick=False)
+
+
+def test_notes_in_a_table_of_ours_are_somebodys(planned, tmp_path):
+    page, _ = write(rows(planned({}, {"test/accuracy": 0.1})), "dlproj reproduce", False, tmp_path)
+    page.write_text(page.read_text() + "my notes")
+    with pytest.raises(ConfigurationError, match=r"RESULTS\.md would be overwritten"):
+        check_folder(tmp_path, quick=False)

@@ -311,6 +311,15 @@ def test_of_the_runs_of_one_seed_the_first_that_was_tested_counts(tmp_path):
     assert compare(runs).groups[0].spread("test/accuracy") == Spread(0.75, None, 1)
 
 
+def test_of_the_runs_of_one_seed_one_that_was_completed_counts_before_one_that_diverged(tmp_path):
+    runs = [
+        with_losses(tmp_path, "a", [9.0], {"seed": 1}, status="diverged", **{"test/accuracy": 0.1}),
+        with_losses(tmp_path, "b", [0.75], {"seed": 1}, **{"test/accuracy": 0.5}),
+        with_losses(tmp_path, "c", [0.9], {"seed": 1, "model.hidden": [9]}),
+    ]
+    assert best(compare(runs)).words.startswith("val/loss 0.7500")
+
+
 def test_a_users_own_images_in_another_folder_are_other_data(tmp_path):
     settings = {"schema": {"data": "image_folder", "model": "mlp", "optim": "adam"}}
     runs = [with_losses(tmp_path, one, [0.5], settings | {"data.root": f"/{one}"}) for one in ("cats", "dogs")]

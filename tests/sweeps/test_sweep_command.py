@@ -23,10 +23,10 @@ DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "figure
 @pytest.fixture
 def start(tmp_path):
     """Call with overrides: the command begun in an empty folder, its end killed with the test."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA", "PL_"))}
     begun = []
 
     def popen(*overrides):
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA", "PL_"))}
         command = [sys.executable, "-W", "error", str(ROOT / "train.py"), "-m", *overrides]
         begun.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -167,11 +167,15 @@ def test_each_run_of_several_processes_trains_for_itself(type_in, tmp_path):
     assert [summary(folder / name)["steps"] for name in "01"] == [21, 21]
 
 
-def test_a_job_that_dies_is_named_and_the_others_go_on(type_in, tmp_path):
-    code, out, err = type_in(*DIGITS, "trainer.max_epochs=1", "data=digits,fmnist", "data.root=/dev/null")
+def test_a_job_that_dies_is_named_and_the_others_go_on(type_in, monkeypatch):
+    monkeypatch.setenv("DLPROJ_DATA_DIR", "/dev/null")
+    code, out, err = type_in(*DIGITS, "trainer.max_epochs=1", "data=digits,fmnist", "data.val=test,last",
+                             "data.val_fraction=0.2")  # fmt: skip
     assert code == 1
-    assert [line for line in err.splitlines() if line.startswith("error: job 1 (data=fmnist): ")]
-    assert "0 data=digits: test accuracy " in out
+    assert [line for line in err.splitlines() if line.startswith("error: job 2 (data=fmnist data.val=test): ")]
+    assert "0 data=digits data.val=test: test accuracy " in out
+    (unread,) = (line for line in err.splitlines() if "val_fraction" in line)  # of two runs, once
+    assert unread.startswith("data=digits data.val=test: data.val_fraction=0.2 is not read with data.val=test: set")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +205,7 @@ def test_runs_and_sweeps_keep_out_of_each_others_folders(type_in, tmp_path):
     code, _, err = type_in(*DIGITS, "seed=1,2", "hydra.sweep.dir=run")
     assert (code, err) == (1, "error: run holds a run, no sweep: set hydra.sweep.dir to another folder\n")
     (tmp_path / "sweep").mkdir()
-    (tmp_path / "sweep/multirun.yaml").touch()
+    (tmp_path / "sweep/multirun.yaml").write_text("_target_: hydra_plugins.dlproj_sweepers.GridSweeper")
     with pytest.raises(ConfigurationError, match="holds a sweep, whose runs this one would hide: name another folder"):
         claim(tmp_path / "sweep", ours, replace=True)
 
@@ -290,6 +294,11 @@ def test_jobs_that_another_launcher_runs_land_in_one_folder_and_are_compared(typ
 
 
 def test_a_sweep_in_a_folder_with_somebodys_files_loses_none_of_them(type_in, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/multirun.yaml").write_text("of another program")
+    code, _, err = type_in(*DIGITS, "seed=1,2", "hydra.sweep.dir=other")
+    message = "multirun.yaml would be overwritten, and dlproj did not write it: name another folder, or move it away"
+    assert (code, err) == (1, f"error: other/{message}\n")
     mine = {"s1/thesis.txt": "mine", "s2/summary.json": "{}", "s3.log": "mine", "report.csv": "mine"}
     for name, content in mine.items():
         (tmp_path / "w" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -304,7 +313,8 @@ def test_a_sweep_in_a_folder_with_somebodys_files_loses_none_of_them(type_in, tm
         "error: 2 of 3 runs failed: sweep.resume=w runs what is missing",
         f"error: job s2 (seed=2): w/s2/summary.json {overwritten}",
         f"error: job s3 (seed=3): w/s3.log {overwritten}",
-        f"the report was not written: w/report.csv {overwritten}",
+        f"the report was not written: w/report.csv {overwritten.partition(':')[0]}: name another place with --output, "
+        "move what is there away, or add --overwrite",
     ]
 
 

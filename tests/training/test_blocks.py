@@ -273,10 +273,13 @@ NORMALISED = ["data=digits", "model.batch_norm=true", "model.hidden=[8]", "figur
 @pytest.mark.parametrize(
     ("overrides", "advice"),
     [
-        (["data.batch_size=4"], "of 1,293 in batches of 4, .*: set data.drop_last=true or data.batch_size=5"),
+        (
+            ["data.batch_size=4"],
+            "1,293 in batches of 4 leave a batch of 1: .*drop_last=true or data.batch_size=5",
+        ),
         (["data.batch_size=34"], "set data.drop_last=true or data.batch_size=35"),
         (["data.batch_size=1292"], "set data.drop_last=true or data.batch_size=1293"),
-        (["data.batch_size=1"], "in batches of 1, .*: set data.batch_size=3"),
+        (["data.batch_size=1"], "in batches of 1 leave a batch of 1: set data.batch_size=3"),
         (["data.batch_size=1", "data.drop_last=true"], "set data.batch_size=3"),
         (["data.batch_size=4", "trainer.limit_train_batches=324"], "set data.drop_last=true"),
         (["data.batch_size=4", "trainer.steps_per_execution=5"], "set data.drop_last=true"),
@@ -285,7 +288,7 @@ NORMALISED = ["data=digits", "model.batch_norm=true", "model.hidden=[8]", "figur
     ],
 )
 def test_batch_norm_refuses_a_batch_of_one_before_training(overrides, advice, composed, tmp_path):
-    with pytest.raises(ConfigurationError, match=f"^batch norm needs two samples: .*{advice}"):
+    with pytest.raises(ConfigurationError, match=f"^batch norm needs at least 2 samples a batch, and .*{advice}"):
         run(composed(*NORMALISED, *overrides), tmp_path)
     assert not (tmp_path / "metrics.csv").exists()
 

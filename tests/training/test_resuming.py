@@ -242,12 +242,12 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(composed, tmp_path, monke
 
 
 @pytest.mark.parametrize("scheduler", ["constant", "step", "exponential", "plateau"])
-def test_a_run_that_is_made_longer_ends_as_one_that_was_meant_to_be(scheduler, composed, tmp_path, capsys):
+def test_a_run_that_is_made_longer_ends_as_one_that_was_meant_to_be(scheduler, composed, tmp_path, caplog):
     short = [*DIGITS, "figures=none", f"scheduler={scheduler}", "optim=momentum", "callbacks.resume=auto"]
     longer = composed(*short, "trainer.max_epochs=4")
     run(composed(*short, "trainer.max_epochs=2"), tmp_path / "run")
     result = run(longer, tmp_path / "run")
-    assert "goes on, to epoch 4 instead of 2" in capsys.readouterr().err
+    assert "goes on, to epoch 4 instead of 2" in caplog.text
     assert (result.status, result.last_epoch, result.stop_reason) == ("completed", 4, "reached max_epochs=4")
     run(longer, tmp_path / "whole")
     assert_same(tmp_path / "run", tmp_path / "whole")
@@ -256,7 +256,11 @@ def test_a_run_that_is_made_longer_ends_as_one_that_was_meant_to_be(scheduler, c
 @pytest.mark.parametrize(
     ("begun", "asked", "message"),
     [
-        ([], ["trainer.max_epochs=4"], "trainer.max_epochs=2, at which its learning rate ends: begin anew, and"),
+        (
+            [],
+            ["trainer.max_epochs=4"],
+            "made longer, as its learning-rate schedule ends at trainer.max_epochs=2",
+        ),
         (["scheduler=constant"], ["trainer.max_epochs=1"], "holds a run with trainer.max_epochs=2 (now 1): set them"),
         (
             ["scheduler=constant"],
@@ -325,9 +329,9 @@ def remove_a_class(images):
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        (rename_a_class, "without class z and with class a"),
-        (add_a_class, "without class c"),
-        (remove_a_class, "without class c, d and with class a, b"),
+        (rename_a_class, "class a is gone, class z is new"),
+        (add_a_class, "(class c is new)"),
+        (remove_a_class, "class a, b is gone, class c, d is new"),
         (lambda images: (images / "train/a/0.png").unlink(), "12 train samples (now 11)"),
         (lambda images: shutil.copy(images / "test/a/0.png", images / "test/a/9.png"), "16 test samples (now 17)"),
         (lambda images: shutil.copy(images / "test/a/0.png", images / "test/a/1.png"), "but not the same ones"),

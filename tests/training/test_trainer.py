@@ -64,7 +64,7 @@ def test_more_processes_than_the_machine_can_run_are_refused(monkeypatch):
     monkeypatch.setattr("dlproj.training.trainer.usable_cores", lambda: 2)
     many = {"strategy": StrategyName.ddp, "accelerator": Accelerator.cpu}
     TrainerConfig(devices=32, **many).check_machine()
-    with pytest.raises(ConfigurationError, match=r"devices=33 are as many processes, .* has 2 cores: set 32 or fewer"):
+    with pytest.raises(ConfigurationError, match=r"devices=33 would start 33 processes on 2 cores: set 32 or fewer"):
         TrainerConfig(devices=33, **many).check_machine()
 
 

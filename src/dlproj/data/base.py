@@ -68,7 +68,9 @@ def check_root(root: str) -> None:
 class DataConfig:
     """Settings that every data set has. Those that are read from files have a root, too."""
 
-    not_read: ClassVar[Mapping[str, str]] = {"root": "this data needs no files"}  # settings of other data, and why
+    not_read: ClassVar[Mapping[str, str]] = {  # settings of other data, and why they have no effect here
+        "root": "this data needs no files (where a sweep has other data, too, set DLPROJ_DATA_DIR)"
+    }
 
     batch_size: int = 128  # samples a step and process, 1 or more
     eval_batch_size: int = 1000  # samples a batch in validation and test; it changes the speed, not the figures

@@ -37,7 +37,7 @@ _NOT_READ = {
     "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
     "a Photoshop file": rb"8BPS",
     "an icon": rb"\0\0\x01\0",
-    "SVG": rb"\s*(<\?xml[^>]*>\s*)?(<!--.{,500}?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg",
+    "SVG": rb"\s*<(svg|\?xml|!)[^\0]*",  # XML, of which no other is an image
 }
 MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels of 8 bits
 FIRST_FRAME = "first frame"  # in the conversion of an image of several
@@ -151,9 +151,17 @@ def _peculiarities(image: "Image") -> str:
     found = {
         "turned": _orientation(image) != 1,
         "transparent": _has_transparency(image),
-        FIRST_FRAME: getattr(image, "is_animated", False),
+        FIRST_FRAME: _has_more_frames(image),
     }
     return "".join(f" {name}" for name, present in found.items() if present)
+
+
+def _has_more_frames(image: "Image") -> bool:
+    """Whether it is an animation or has pages; the second picture of an MPO file is for 3-D screens."""
+    try:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # nearly anything, where the first frame is sound and the second is cut off
+        return True
 
 
 def _orientation(image: "Image") -> int:

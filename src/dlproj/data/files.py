@@ -59,7 +59,7 @@ class Listing(NamedTuple):
         """Raise DataError where nothing was found, saying what there is instead."""
         if not self.found:
             others = f", but {_by_extension(self.left_out)}" if self.left_out else ""
-            raise DataError(f"{folder} holds no such files as are read ({' '.join(extensions)}){others}: {advice}")
+            raise DataError(f"{folder} holds no files with the extensions {' '.join(extensions)}{others}: {advice}")
 
 
 def files_below(folder: Path, extensions: tuple[str, ...]) -> Listing:
@@ -88,7 +88,7 @@ def _walk(folder: Path, above: list[tuple[int, int]]) -> Iterator[Path]:
                 continue
             if entry.is_dir():
                 yield from _walk(folder / entry.name, [*above, here])
-            elif entry.is_file() or entry.is_symlink():  # no pipe, which could be waited for without end
+            elif entry.is_file() or not os.path.exists(entry.path):  # no pipe, which could be waited for without end
                 yield folder / entry.name
 
 
@@ -113,12 +113,18 @@ def _by_extension(paths: Sequence[Path]) -> str:
 
 
 def refuse_problems(problems: Iterable[str], what: str, advice: str = "") -> None:
-    """Raise DataError, naming the files that cannot be read, if there are any: a problem each, "" for none."""
+    """Raise DataError, naming the files that cannot be read, if there are any: a problem each, "" for none.
+
+    Many are named in the log, a line each.
+    """
     found = [problem for problem in problems if problem]
+    if len(found) > _PROBLEMS:
+        for problem in found:
+            _log.warning("%s", one_line(problem))
+        raise DataError(f"{len(found)} {what} cannot be used, as named above{advice}")
     if found:
         count = f"{len(found)} {what} cannot be used: " if len(found) > 1 else ""
-        more = f"; … and {len(found) - _PROBLEMS} more" if len(found) > _PROBLEMS else ""
-        raise DataError(count + "; ".join(found[:_PROBLEMS]) + more + advice)
+        raise DataError(count + "; ".join(found) + advice)
 
 
 def ensure(

@@ -36,6 +36,9 @@ class FMNISTConfig(StoredImageConfig):
         return FMNISTDataModule(self, seed)
 
 
+_MOST = 1_000_000  # items of a file: a packed one could claim to hold far more than there is memory
+
+
 class FMNISTDataModule(ImageDataModule):
     """Fashion-MNIST as torchvision downloads it; files that are still packed are read as they are."""
 
@@ -87,7 +90,7 @@ def _values(path: Path, shape: tuple[int, ...]) -> Tensor:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             magic, count, *found = header.unpack(file.read(header.size))
-            wanted = magic == 0x801 + len(shape) and tuple(found) == shape and count > 0
+            wanted = magic == 0x801 + len(shape) and tuple(found) == shape and 0 < count <= _MOST
             content = _read_exactly(file, count * prod(shape)) if wanted else None
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise damaged(path, NAME, OTHERWISE) from error

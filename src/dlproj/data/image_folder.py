@@ -47,6 +47,9 @@ class ImageFolderConfig(StoredImageConfig):
         return ImageFolderDataModule(self, seed)
 
 
+_NAMED = 5  # files and folders beside train/ and test/ in a message
+
+
 class ImageFolderDataModule(ImageDataModule):
     """The images of a tree, decoded once into memory."""
 
@@ -60,6 +63,13 @@ class ImageFolderDataModule(ImageDataModule):
         self._listed = self._list()  # spares this process a second listing, no more
         left_out = [path for split in self._listed for path in split.left_out]
         warn_left_out(left_out, sum(len(split.images) for split in self._listed) + len(left_out))
+        beside = {path.name for path in data_root(self.config.root).iterdir() if path.name[0] != "."} - {
+            "train",
+            "test",
+        }
+        if beside:
+            _log.warning("%s is not read: only train/ and test/ are, and validation samples are taken from train/",
+                         one_line(", ".join(sorted(beside)[:_NAMED])))  # fmt: skip
 
     def load(self) -> tuple[Samples, Samples]:
         """Training images in one fixed order (files.fixed_order), as they come sorted by class, and test images.
@@ -73,7 +83,8 @@ class ImageFolderDataModule(ImageDataModule):
         refuse_problems((problem for one in decoded for problem in one.problems), "images")
         several = sum(FIRST_FRAME in conversion for one in decoded for conversion in one.conversions)
         if first and several:
-            _log.warning("%d images have several frames or pages: the first of each is read", several)
+            have = "image has" if several == 1 else "images have"
+            _log.warning("%d %s several frames or pages: the first of each is read", several, have)
         return _samples(decoded[0], train), _samples(decoded[1], test)
 
     def _list(self) -> "list[_Split]":

@@ -23,7 +23,7 @@ from dlproj.data.image import ImageDataModule
 from dlproj.file_systems import why
 from dlproj.inference.trained import Trained
 from dlproj.models.losses import class_probabilities
-from dlproj.results.manifest import add, content_hash, refuse_foreign
+from dlproj.results.manifest import OVERWRITE, add, content_hash, refuse_foreign
 from dlproj.settings import UserError
 
 INPUT, OUTPUT, DETAILS = "input", "probabilities", "dlproj.json"
@@ -78,7 +78,7 @@ def export(trained: Trained, format: Format, output: Path | None = None, overwri
     if path.is_dir():
         raise UserError(f"{path} is a folder: set --output to a file in it, such as {path / 'model'}")
     if not overwrite:
-        refuse_foreign(folder, [name])
+        refuse_foreign(folder, [name], OVERWRITE)
     if format is Format.onnx:
         _require_packages()
     whole = _Whole(trained).eval()
@@ -87,8 +87,9 @@ def export(trained: Trained, format: Format, output: Path | None = None, overwri
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(whole, trained, format, beside)
         difference = _compare(whole, _run_of(format, beside), trained.data)
-        add(folder, {name: content_hash(beside.read_bytes())})
+        add(folder, {name: ""})
         os.replace(beside, path)
+        add(folder, {name: content_hash(path.read_bytes())})
     except OSError as error:
         raise UserError(f"{path} cannot be written ({why(error)}): set --output to another file") from error
     finally:

@@ -137,8 +137,7 @@ def name_left_out(problems: Sequence[str], predicted: int) -> None:
         raise DataError(problems[0])
     for problem in problems:
         say(f"left out: {one_line(problem)}")
-    were = "was" if len(problems) == 1 else "were"
-    raise DataError(f"{len(problems)} of {predicted + len(problems)} inputs {were} left out: mend what is named above")
+    raise DataError(f"{len(problems)} of {predicted + len(problems)} inputs were left out, as named above")
 
 
 class Conversions:

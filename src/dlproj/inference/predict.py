@@ -1,6 +1,5 @@
 """What a run's model says of images, texts or numbers that a user hands in."""
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -70,8 +69,8 @@ def _predict_batch(
 def _stored(trained: Trained, batch: list[Item], report: Report) -> tuple[list[Item], Tensor, list[str]]:
     """The items that can be read, as stored inputs (N, …), and what was converted of each."""
     if trained.data.spec.kind is not Kind.image:
-        readable = _encodable(trained, batch, report)
-        return readable, trained.data.encode([str(item.content) for item in readable]), [""] * len(readable)
+        readable, stored = _encoded(trained, batch, report)
+        return readable, stored, [""] * len(readable)
     decoded = trained.data.decode([Path(item.content) for item in batch])
     for problem in filter(None, decoded.problems):
         report(problem)
@@ -79,15 +78,21 @@ def _stored(trained: Trained, batch: list[Item], report: Report) -> tuple[list[I
     return [batch[place] for place in kept], decoded.pixels[kept], [decoded.conversions[place] for place in kept]
 
 
-def _encodable(trained: Trained, batch: list[Item], report: Report) -> list[Item]:
-    readable = []
-    for item in batch:
-        try:
-            trained.data.encode([str(item.content)])
-            readable.append(item)
-        except DataError as error:
-            report(str(error))
-    return readable
+def _encoded(trained: Trained, batch: list[Item], report: Report) -> tuple[list[Item], Tensor]:
+    try:
+        return batch, trained.data.encode([str(item.content) for item in batch])
+    except DataError:  # of one of them
+        readable = [item for item in batch if _is_encodable(trained, item, report)]
+        return readable, trained.data.encode([str(item.content) for item in readable])
+
+
+def _is_encodable(trained: Trained, item: Item, report: Report) -> bool:
+    try:
+        trained.data.encode([str(item.content)])
+    except DataError as error:
+        report(str(error))
+        return False
+    return True
 
 
 def read_inputs(kind: Kind, arguments: Sequence[str], by_line: bool = False, report: Report = refuse) -> Iterator[Item]:
@@ -136,8 +141,10 @@ def _exists(argument: str) -> bool:
 
 
 def _looks_like_a_file(argument: str) -> bool:
-    in_a_folder = "/" in argument and re.fullmatch(r"\S*[^\W\d]\S*", argument)  # but 10/10 is a verdict
-    return bool(in_a_folder) or argument.lower().endswith((*EXTENSIONS, *_TEXT_EXTENSIONS, *_OTHER_EXTENSIONS))
+    """Whether it ends in .txt, is one word with another extension, or begins with a folder that is there."""
+    folder, name = argument.rpartition("/")[0], argument.lower()
+    one_word = len(argument.split()) == 1 and name.endswith((*EXTENSIONS, *_OTHER_EXTENSIONS))
+    return one_word or name.endswith(_TEXT_EXTENSIONS) or (folder != "" and _exists(folder))
 
 
 def _is_unicode(text: str) -> bool:

@@ -57,7 +57,7 @@ class ModelConfig(LayerSettings):
         default = type(self)()
         unread = [name for name in ("activation", "dropout", "batch_norm")
                   if not self.hidden and getattr(self, name, None) != getattr(default, name, None)]  # fmt: skip
-        message = f"model.{' and model.'.join(unread)} is of hidden layers, model.hidden=[] has none: leave it out"
+        message = f"model.hidden=[] has no hidden layers for model.{' and model.'.join(unread)} to act on: leave it out"
         require(not unread, message)
 
     def check_data(self, spec: DataSpec) -> None:

@@ -13,7 +13,7 @@ from dlproj.reproduce.quantities import LABELS
 from dlproj.reproduce.rows import Row, verdicts
 from dlproj.results import formats
 from dlproj.results.comparison import as_csv, as_markdown
-from dlproj.results.files import write_whole
+from dlproj.results.manifest import listed, refuse_foreign, write_files
 from dlproj.settings import ConfigurationError, require
 
 COLUMNS = ("experiment", "place", "quantity", "reported", "reproduced", "difference", "claims", "time", "remark")
@@ -31,9 +31,7 @@ def write(rows: Sequence[Row], command: str, quick: bool, folder: Path) -> list[
     """Write RESULTS.md and results.csv into folder."""
     judged = verdicts(rows, quick)
     files = {"RESULTS.md": as_page(rows, judged, command, quick), "results.csv": _csv(rows, judged, quick)}
-    for name, text in files.items():
-        write_whole(folder / name, text)
-    return [folder / name for name in files]
+    return write_files(folder, files, overwrite=True)  # check_folder() has looked at them
 
 
 def check_folder(folder: Path, quick: bool) -> None:
@@ -43,8 +41,9 @@ def check_folder(folder: Path, quick: bool) -> None:
         page, text = (_text(folder / name) for name in ("RESULTS.md", "results.csv"))
     except OSError as error:
         raise ConfigurationError(f"--output {folder} cannot be used ({why(error)}): name another folder") from error
-    ours = page.startswith(_TITLE) == bool(page) and text.startswith(_HEADER) == bool(text)
-    require(ours, f"--output {folder} holds a RESULTS.md or results.csv of somebody else: name another folder")
+    older = page.startswith(_TITLE) == bool(page) and text.startswith(_HEADER) == bool(text)
+    if not (older and not listed(folder)):  # of a version that kept no list of what it wrote
+        refuse_foreign(folder, ["RESULTS.md", "results.csv"], "name another folder with --output, or move it away")
     worth_more = quick and ",false," in text
     require(not worth_more, f"--output {folder} holds the table of a whole run: name another folder for a quick one")
 

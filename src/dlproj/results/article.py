@@ -1,5 +1,6 @@
 """A page of text, figures and tables that is about no single run: one HTML file that needs nothing else."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,11 @@ from matplotlib.figure import Figure
 
 from dlproj.results.comparison import as_csv
 from dlproj.results.files import check_writable
-from dlproj.results.manifest import refuse_foreign, write_files
+from dlproj.results.manifest import OVERWRITE, foreign, refuse_foreign, write_files
 from dlproj.results.report import template
 from dlproj.results.style import png, svg
 
+_log = logging.getLogger(__name__)
 Row = Mapping[str, str | float | None]
 
 
@@ -48,21 +50,28 @@ class Article:
     introduction: Sequence[str] = ()  # paragraphs
 
 
-def check_folder(folder: Path) -> None:
-    """Raise ConfigurationError where an article cannot be written, or might overwrite files that are not dlproj's."""
+def check_folder(name: str, folder: Path, overwrite: bool) -> None:
+    """Raise ConfigurationError where the article of this name cannot be written to the folder."""
     check_writable(folder)
-    refuse_foreign(folder, ["*.html", "*.png", "*.csv"])
+    if not overwrite:
+        refuse_foreign(folder, [f"{name}.html"], OVERWRITE)
 
 
-def write_article(article: Article, folder: Path) -> list[Path]:
-    """Write the page, each figure as PNG and each table as CSV. Raises ConfigurationError where that cannot be."""
+def write_article(article: Article, folder: Path, overwrite: bool = False) -> list[Path]:
+    """Write the page, each figure as PNG and each table as CSV. Raises ConfigurationError where that cannot be.
+
+    A figure or table that would overwrite a file that is not dlproj's is left out and named: the page holds it, too.
+    """
     files: dict[str, str | bytes] = {}
     for section in article.sections:
         files |= {f"{name}.png": png(figure) for name, figure in section.figures.items()}
         if section.table and section.table.name:
             files[f"{section.table.name}.csv"] = as_csv([dict(row) for row in section.table.rows])
+    for path in [] if overwrite else foreign(folder, files):
+        del files[path.name]
+        _log.warning("%s was not written: one that dlproj did not write is there; --overwrite replaces it", path)
     files[f"{article.name}.html"] = as_html(article)  # last: drawn as SVG, a figure loses its background
-    return write_files(folder, files)
+    return write_files(folder, files, overwrite)
 
 
 def as_html(article: Article) -> str:

@@ -50,9 +50,10 @@ class Group:
 
     @property
     def repetitions(self) -> list[Run]:
-        """A run for each seed: of those that share it, which are the same run again, the first that was tested."""
+        """A run for each seed: of those that share it, the first that is completed, or else that was tested."""
         by_seed: dict[int, Run] = {}
-        for run in sorted(self.runs, key=lambda run: run.result.tested_epoch() is None):
+        tested = sorted(self.runs, key=lambda run: run.result.tested_epoch() is None)
+        for run in sorted(tested, key=lambda run: run.result.status != "completed"):
             by_seed.setdefault(run.result.seed, run)
         return list(by_seed.values())
 
@@ -197,7 +198,15 @@ def table(comparison: Comparison) -> list[Row]:
     chooses = [] if comparison.chooses in COUNTED else [comparison.chooses]
     metrics = list(dict.fromkeys([*chooses, *validation_metrics(comparison.runs)]))
     runs = [(comparison.runs[place], comparison.names[place]) for place in comparison.ranking()]
-    return [{"run": name} | _cells(run, comparison.varied) | _outcome(run, metrics) for run, name in runs]
+    return [
+        {"run": name} | _cells(run, comparison.varied) | _outcome(run, metrics) | _count(run, comparison.chooses)
+        for run, name in runs
+    ]
+
+
+def _count(run: Run, chooses: str) -> Row:
+    """What chooses, where it is a count that no column has: peak_memory_bytes."""
+    return {chooses: getattr(run.result, chooses)} if chooses in COUNTED and run.result.has_ended() else {}
 
 
 def validation_metrics(runs: Sequence[Run]) -> list[str]:

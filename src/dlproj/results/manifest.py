@@ -1,7 +1,7 @@
 """Which files of a folder dlproj wrote. Those may be replaced; all others are somebody's, and are left as they are.
 
-They are listed in the hidden file .dlproj.json of the folder: their names, which may be patterns, and a hash where the
-content was known when they were listed. With another content a file is no longer dlproj's.
+They are listed in the hidden file .dlproj.json of the folder, the manifest: their names, one of which is a pattern, and
+a hash where the content was known when they were listed. With another content a file is no longer dlproj's.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-from dlproj.data.files import brief
+from dlproj.file_systems import why
 from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.files import encoded, read_json, write_whole, writing_to
 from dlproj.settings import ConfigurationError, DataError, require
@@ -20,38 +20,52 @@ from dlproj.settings import ConfigurationError, DataError, require
 NAME = ".dlproj.json"
 FORMAT = 1
 _RECORD = ("summary.json", "config.yaml", "metrics.csv", "inspection.json")
-_CHECKPOINTS = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")
+_LAST = "checkpoints/last.ckpt"
 _EVENTS = "events.out.tfevents.*"  # TensorBoard puts time, host and process behind it
-_ADDED = ("report.csv", "report.md", "export/model.onnx", "export/model.pt2")  # by commands after a run
+_REPORTS = ("report.html", "report.csv", "report.md")
 
 Names = Mapping[str, str]  # hashes by name or pattern, relative to the folder; "" where the content may change
 
 
 def run_files(figures: FiguresConfig) -> dict[str, str]:
     """What a run with these figures writes into its folder."""
-    return dict.fromkeys([*_RECORD, *_CHECKPOINTS, _EVENTS, *figures.files()], "")
+    return dict.fromkeys([*_RECORD, "checkpoints/best.ckpt", _LAST, _EVENTS, *figures.files()], "")
 
 
 def listed(folder: Path) -> dict[str, str]:
-    """The names in the folder's manifest; empty without one, or where it is damaged.
-
-    A run of a version without manifests wrote what such runs can have written.
-    """
-    if not (folder / NAME).is_file():
-        every = FiguresConfig(gradients=True, samples=["grid"])
-        return run_files(every) | dict.fromkeys(_ADDED, "") if _is_older_run(folder) else {}
+    """The names in the folder's manifest; without one, or where it is damaged, what an older version left there."""
     try:
         content = read_json(folder / NAME)
-    except DataError:
+        files = content["files"] if content["format"] == FORMAT else {}
+        return {name: str(content) for name, content in files.items()}
+    except (DataError, KeyError, AttributeError):
+        return _left_by_older_version(folder)
+
+
+def _left_by_older_version(folder: Path) -> dict[str, str]:
+    """Versions without manifests are known by the first line of a run's settings, and by a sweep's command."""
+    if _is_older_run(folder):
+        exported = dict.fromkeys(["export/model.onnx", "export/model.pt2"], "")
+        return run_files(FiguresConfig(gradients=True, samples=["grid"])) | exported
+    if not is_sweep(folder):
         return {}
-    files = content.get("files") if content.get("format") == FORMAT else None
-    return {name: str(content) for name, content in files.items()} if isinstance(files, dict) else {}
+    runs = [path.parent for path in folder.rglob("config.yaml") if _is_older_run(path.parent)]
+    logs = [os.path.relpath(run.with_name(f"{run.name}.log"), folder) for run in runs]
+    return dict.fromkeys([*logs, *_REPORTS] if runs else [], "")
 
 
 def _is_older_run(folder: Path) -> bool:
     try:
         with (folder / "config.yaml").open("rb") as file:
-            return file.readline().startswith(b"schema:")
+            return file.readline() == b"schema:\n"
+    except OSError:
+        return False
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether the folder is a sweep's, not of another program that uses Hydra."""
+    try:
+        return b"dlproj_sweepers" in (folder / "multirun.yaml").read_bytes()
     except OSError:
         return False
 
@@ -61,15 +75,19 @@ def holds_run(folder: Path) -> bool:
     return "summary.json" in listed(folder) and any((folder / name).exists() for name in _RECORD)
 
 
-def refuse_foreign(folder: Path, names: Iterable[str]) -> None:
-    """Raise ConfigurationError where writing these names would overwrite a file that is not dlproj's."""
+def foreign(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The files there by these names that are not dlproj's."""
     ours = set(_present(folder, listed(folder)))
-    foreign = sorted(path for path in _present(folder, dict.fromkeys(names, "")) if path not in ours)
-    if foreign:
-        first = shown_path(foreign[0])
-        others = f" and {len(foreign) - 1} more like it" if len(foreign) > 1 else ""
-        raise ConfigurationError(f"{first}{others} would be overwritten, and dlproj did not write it: name another "
-                                 "folder, or move it away")  # fmt: skip
+    return sorted(path for path in _present(folder, dict.fromkeys(names, "")) if path not in ours)
+
+
+def refuse_foreign(folder: Path, names: Iterable[str], ways_out: str = "name another folder, or move it away") -> None:
+    """Raise ConfigurationError where writing these names would touch a file that is not dlproj's."""
+    if found := foreign(folder, names):
+        more = len(found) - 1
+        others = f" and {more} other file{'s' if more > 1 else ''}" if more else ""
+        raise ConfigurationError(f"{shown_path(found[0])}{others} would be overwritten, and dlproj did not write "
+                                 f"{'them' if more else 'it'}: {ways_out}")  # fmt: skip
 
 
 def _present(folder: Path, names: Names) -> list[Path]:
@@ -79,7 +97,7 @@ def _present(folder: Path, names: Names) -> list[Path]:
 
 
 def _matching(folder: Path, name: str) -> list[Path]:
-    if "*" in name:
+    if name in (_EVENTS, _aside(Path(_EVENTS)).name):
         return sorted(folder.glob(name))
     path = folder / name
     if path.parent != folder and os.path.lexists(path.parent) and not path.parent.is_dir():
@@ -112,40 +130,69 @@ def write_files(folder: Path, files: Mapping[str, str | bytes], overwrite: bool 
     the folder cannot be written to.
     """
     if not overwrite:
-        refuse_foreign(folder, files)
+        refuse_foreign(folder, files, OVERWRITE)
+    before = listed(folder)
     with writing_to(folder):
-        add(folder, {name: content_hash(encoded(content)) for name, content in files.items()})
+        add(folder, dict.fromkeys(files, ""))  # whatever their content when this is interrupted
         for name, content in files.items():
             write_whole(folder / name, content)
+        hashes = {name: content_hash(encoded(content)) for name, content in files.items()}
+        add(folder, {name: content for name, content in hashes.items() if before.get(name) != ""})
     return [folder / name for name in files]
 
 
-def discard_run(folder: Path) -> None:
-    """Remove what a run has left in its folder, all of it or, with a ConfigurationError, nothing.
+OVERWRITE = "name another place with --output, move what is there away, or add --overwrite"
 
-    Each file is first renamed where it is, which fails where removing it would.
+
+def discard_run(folder: Path) -> None:
+    """Remove what a run has left in its folder: all of it or, where an error or a signal comes between, nothing.
+
+    Each file is first renamed where it is, which fails where removing it would, and the manifest last.
     """
-    moved: list[tuple[Path, Path]] = []
+    add(folder, {})
     paths = [path for path in _present(folder, listed(folder)) if not path.is_dir()]
     try:
         for path in [*paths, folder / NAME]:
-            aside = path.with_name(f".{path.name}.replaced")
-            if path.exists():
-                os.replace(path, aside)
-                moved.append((path, aside))
-    except OSError as error:
-        for path, aside in reversed(moved):
-            os.replace(aside, path)
-        raise ConfigurationError(f"{folder} cannot be replaced ({brief(error)}): name another folder") from error
-    for _, aside in moved:
-        aside.unlink()
-    for below in {path.parent for path, _ in moved} - {folder}:
+            os.replace(path, _aside(path))
+    except BaseException as error:
+        recover(folder)
+        if not isinstance(error, OSError):
+            raise
+        raise ConfigurationError(f"{folder} cannot be replaced ({why(error)}): name another folder") from error
+    recover(folder)
+
+
+def recover(folder: Path) -> None:
+    """Finish a discard_run() that was killed: bring the run back, or remove what is left of it."""
+    undo = (folder / NAME).exists()
+    names = listed(folder) if undo else _listed_aside(folder)
+    asides = [path for name in names for path in _matching(folder, _aside(Path(name)).as_posix()) if path.is_file()]
+    for aside in asides:
+        if undo:
+            os.replace(aside, aside.with_name(aside.name[1:].removesuffix(".replaced")))
+        else:
+            aside.unlink()
+    if undo or not asides:
+        return
+    for below in {aside.parent for aside in asides} - {folder}:
         with suppress(OSError):  # of a folder that holds other files
             below.rmdir()
+    _aside(folder / NAME).unlink()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.replaced")
+
+
+def _listed_aside(folder: Path) -> dict[str, str]:
+    try:
+        return dict(read_json(_aside(folder / NAME))["files"])
+    except (DataError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def claim(folder: Path, names: Names, replace: bool) -> None:
-    """Make the folder a new run's, and list its files. Raises ConfigurationError, and nothing has changed.
+    """Make the folder a new run's, and list its files. Raises ConfigurationError.
 
     replace: whether an earlier run there may go.
     """
@@ -157,16 +204,23 @@ def claim(folder: Path, names: Names, replace: bool) -> None:
 
 
 def check(folder: Path, names: Iterable[str], replace: bool) -> None:
-    """Raise ConfigurationError where claim() would."""
+    """Raise ConfigurationError where claim() would, so that what is there stays as it is."""
     shown = shown_path(folder)
-    is_sweep = (folder / "multirun.yaml").exists()
-    require(not is_sweep, f"{shown} holds a sweep, whose runs this one would hide: name another folder")
+    require(not is_sweep(folder), f"{shown} holds a sweep, whose runs this one would hide: name another folder")
     require(
-        replace or not holds_run(folder),
+        replace or not holds_run(folder) or _came_to_nothing(folder),
         f"{shown} holds an earlier run: go on with it by dlproj resume {quote(shown)} or callbacks.resume=auto, name "
         "another folder, or replace it with overwrite=true",
     )
     refuse_foreign(folder, names)
+
+
+def _came_to_nothing(folder: Path) -> bool:
+    """Whether the run there failed before its first checkpoint, as where its data could not be read."""
+    try:
+        return read_json(folder / "summary.json").get("status") == "failed" and not (folder / _LAST).exists()
+    except DataError:
+        return False
 
 
 def shown_path(path: Path) -> str:

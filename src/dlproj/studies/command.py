@@ -56,12 +56,14 @@ def study(name: str) -> Study:
 
 Output = Annotated[Path, typer.Option(metavar="FOLDER", help="for the pages; each study has a folder of its own in it")]
 _OUTPUT = Path("logs/studies")
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files there that dlproj did not write, too")]
 
 
 def _begin(
     context: typer.Context,
     every: Annotated[bool, typer.Option("--all", help="all of them, with their defaults")] = False,
     output: Output = _OUTPUT,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make the documents' figures and measurements again, what was reported beside what is measured.
 
@@ -72,31 +74,34 @@ def _begin(
     name = context.invoked_subcommand
     require(not (every and name), f"--all runs {name}, too: leave one of them out")
     if every:
-        _run_all(output)
+        _run_all(output, overwrite)
     elif name is None:
         print(context.get_help())  # noqa: T201
     else:
-        context.default_map = {name: {"output": output}}
+        context.default_map = {name: {"output": output, "overwrite": overwrite}}
 
 
 def _written(function: Study) -> Callable[..., None]:
     """The study as a command, which prints its tables and writes its page."""
-    option = inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, default=_OUTPUT, annotation=Output)
+    options = [
+        inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, default=_OUTPUT, annotation=Output),
+        inspect.Parameter("overwrite", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Overwrite),
+    ]
     signature = inspect.signature(function)
 
-    def command(output: Path, **settings: Any) -> None:
+    def command(output: Path, overwrite: bool, **settings: Any) -> None:
         folder = output / function.__name__
-        check_folder(folder)  # rather than fail once all is measured
+        check_folder(function.__name__, folder, overwrite)  # rather than fail once all is measured
         article = function(**settings)
         for section in article.sections:
             if section.table:
                 print_table(section.table.columns, section.table.cells, section.heading)
                 print()  # noqa: T201
-        for path in write_article(_complete(article, shlex.join(["dlproj", *sys.argv[1:]])), folder):
+        for path in write_article(_complete(article, shlex.join(["dlproj", *sys.argv[1:]])), folder, overwrite):
             print(path)  # noqa: T201
 
     command.__doc__ = function.__doc__
-    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
+    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *options])  # type: ignore[attr-defined]
     return command
 
 
@@ -106,18 +111,20 @@ def _complete(article: Article, command: str) -> Article:
     return replace(article, subtitle=f"{article.subtitle} · {command}", introduction=explanation.split("\n\n"))
 
 
-def _run_all(output: Path) -> None:
+def _run_all(output: Path, overwrite: bool) -> None:
     """Run each with its defaults, and keep a page that leads to those that are done."""
-    for folder in (output, *(output / name for name in STUDIES)):
-        check_folder(folder)
+    check_folder("index", output, overwrite)
+    for name in STUDIES:
+        check_folder(name, output / name, overwrite)
     rows: list[tuple[str, str, str]] = []
     for name in STUDIES:
         began = time.perf_counter()
         article = study(name)()
-        write_article(_complete(article, f"dlproj study {name}"), output / name)
+        write_article(_complete(article, f"dlproj study {name}"), output / name, overwrite)
         rows.append((name, article.title, formats.duration(time.perf_counter() - began)))
         print(f"{output / name / name}.html", flush=True)  # noqa: T201
         table = Table(("study", "what it shows", "time"), rows, links=[f"{row[0]}/{row[0]}.html" for row in rows])
-        index = write_article(Article("index", "Studies", "dlproj study --all", [Section("Done", table=table)]), output)
+        page = Article("index", "Studies", "dlproj study --all", [Section("Done", table=table)])
+        index = write_article(page, output, overwrite)
     print_table(table.columns, table.cells)
     print(*index)  # noqa: T201

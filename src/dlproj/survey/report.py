@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from dlproj.data.base import DataConfig
 from dlproj.data.image import ImageDataModule, pixel_counts
 from dlproj.data.imdb import IMDBConfig
+from dlproj.results.files import check_writable
 from dlproj.results.fonts import in_words, take_boxed
-from dlproj.results.manifest import write_files
+from dlproj.results.manifest import OVERWRITE, refuse_foreign, write_files
 from dlproj.results.style import png
 from dlproj.results.table import print_table
 from dlproj.survey import figures, tables
@@ -28,13 +29,21 @@ from dlproj.survey.sets import (
 )
 
 _log = logging.getLogger(__name__)
+_FILES = ("grid.png", "grid.txt", "samples.png", "labels.png", "pixels.png", "lengths.png", "features.png")
 Files = dict[str, Figure | str]  # by file name
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Raise ConfigurationError where survey() could not write to the folder."""
+    check_writable(folder)
+    if not overwrite:
+        refuse_foreign(folder, _FILES, OVERWRITE)
 
 
 def survey(sets: OfficialSets, name: str, places: Sequence[Place], seed: int, folder: Path) -> None:
     """Print what the data set holds and write its pictures; without places, one sample of each class is shown.
 
-    Raises DataError for a place that does not exist, ConfigurationError for a folder that cannot be written to.
+    Files there are replaced: check_folder() has looked at them. Raises DataError for a place that does not exist.
     """
     check_places(places, sets)
     places = places or one_of_each_class(sets)
@@ -43,7 +52,7 @@ def survey(sets: OfficialSets, name: str, places: Sequence[Place], seed: int, fo
         print_table(*table)
         print()  # noqa: T201
     files = grid(sets, seed) | samples(sets, places) | {"labels.png": _label_counts(sets)} | histogram(sets)
-    print_table(("file",), [(str(path),) for path in write_files(folder, _encoded(files))])
+    print_table(("file",), [(str(path),) for path in write_files(folder, _encoded(files), overwrite=True)])
 
 
 def draw_samples(config: DataConfig, wanted: Sequence[str], seed: int) -> dict[str, str | bytes]:

@@ -22,7 +22,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         try:
             lock(file)
         except BlockingIOError:
-            raise ConfigurationError(f"another process runs what is missing in {folder}: wait for it") from None
+            raise ConfigurationError(f"another process is at work in {folder}: wait for it") from None
         yield
 
 

@@ -10,7 +10,7 @@ from shlex import quote
 from dlproj.config import Config
 from dlproj.data.base import DataConfig
 from dlproj.data.shared import keep
-from dlproj.results.manifest import add, listed, refuse_foreign
+from dlproj.results.manifest import add, refuse_foreign
 from dlproj.results.record import read_settings, run_folders
 from dlproj.settings import DataError, UserError, require
 from dlproj.sweeps.jobs import SweepJob
@@ -28,6 +28,7 @@ class Sweep:
         Raises ConfigurationError if there is no sweep in the folder to resume.
         """
         self.folder = folder
+        self.resumes = resume
         self._reads_ahead = reads_ahead
         self._read: DataConfig | None = None
         self._known: dict[str, list[Path]] = {}  # folders of earlier starts by what they hold
@@ -35,12 +36,10 @@ class Sweep:
         if resume:
             message = f"sweep.resume={folder} holds no runs of a sweep: name a folder of logs/sweeps"
             require((folder / "multirun.yaml").is_file(), message)  # logs/runs has runs, too
-            if not listed(folder):  # an older version's, which left these
-                add(folder, dict.fromkeys(["*.log", "report.html", "report.csv", "report.md"], ""))
             with suppress(DataError):
                 for run in run_folders([folder]):
                     self._known.setdefault(_held(run), []).append(run)
-        self._next = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdigit()), default=-1)
+        self._next = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), default=-1)
 
     def earlier(self, config: Config) -> Path | None:
         """The folder of an earlier start's run with these settings, finished or not: each is handed out once."""
@@ -96,9 +95,8 @@ class Sweep:
         self, jobs: Iterable[SweepJob], by_log: dict[Path, SweepJob], note: Callable[[SweepJob], None]
     ) -> Iterator[Job]:
         for job in jobs:
-            if job.config is not None and not self._is_refused(job):
-                job.run = completed(job.folder, identity(job.config.settings()))
-                job.kept = job.run is not None
+            if job.config is not None:
+                job.reason = self._taken_by(job) or self._keep_or_refuse(job, job.config)
             if job.config is None or job.kept or job.reason:
                 note(job)
                 continue
@@ -107,21 +105,30 @@ class Sweep:
             by_log[log_path(job.folder)] = job
             yield Job(job.train, (), log_path(job.folder))
 
-    def _is_refused(self, job: SweepJob) -> bool:
-        """Whether its folder or its log belongs to somebody else; else they are the job's from now on."""
-        folder, log = job.folder.resolve(), os.path.relpath(log_path(job.folder), self.folder)
+    def _taken_by(self, job: SweepJob) -> str:
+        """Why the job's folder is not its own; empty where it is, from now on."""
+        folder = job.folder.resolve()
+        if folder == self.folder.resolve():
+            return f"{job.folder} is the sweep's own folder: set hydra.sweep.subdir to a name below it"
         if folder in self._taken:
-            job.reason = (f"{job.folder} is the folder of {self._taken[folder]}, too: set hydra.sweep.subdir to what "
-                          "tells the runs apart, or leave it out")  # fmt: skip
-            return True
+            return (f"{job.folder} is the folder of {self._taken[folder]}, too: set hydra.sweep.subdir to what tells "
+                    "the runs apart, or leave it out")  # fmt: skip
         self._taken[folder] = job.label
+        return ""
+
+    def _keep_or_refuse(self, job: SweepJob, config: Config) -> str:
+        """Keep what is done; of what is not, take the log, or say why that cannot be."""
+        if self.resumes or not config.overwrite:
+            job.run = completed(job.folder, identity(config.settings()))
+            job.kept = job.run is not None
+        log = os.path.relpath(log_path(job.folder), self.folder)
         try:
-            refuse_foreign(self.folder, [log])
+            if not job.kept:
+                refuse_foreign(self.folder, [log])
+                add(self.folder, {log: ""})
         except UserError as error:
-            job.reason = str(error)
-            return True
-        add(self.folder, {log: ""})
-        return False
+            return str(error)
+        return ""
 
 
 def _held(folder: Path) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from dlproj.data.base import DataModule
 from dlproj.models.captured import CapturedSteps, why_not_capturable
 from dlproj.models.steps import StepsModule
-from dlproj.settings import require
+from dlproj.settings import ConfigurationError, require
 from dlproj.training.layer_split import LayerSplit
 from dlproj.training.pipeline import PipelineStrategy
 
@@ -71,12 +71,13 @@ def _check_batch_norm(trainer: Any, model: pl.LightningModule) -> None:
     if not norms or not isinstance(trainer.datamodule, DataModule):
         return
     data, limit = trainer.datamodule.train_dataloader(), trainer.limit_train_batches
+    if data.smallest(limit if isinstance(limit, int) else None) > 1:
+        return
     samples, size = len(data.samples), data.batch_size
-    message = f"batch norm needs two samples: of {samples:,} in batches of {size}, one is a batch by itself"
-    others = [other for other in range(size + 1, samples + 1) if samples % other != 1]
-    ways = ["data.drop_last=true"] * (size > 1) + [f"data.batch_size={other}" for other in others[:1]]
-    advice = f"set {' or '.join(ways)}" if others else "leave it out"
-    require(data.smallest(limit if isinstance(limit, int) else None) > 1, f"{message}: {advice}")
+    other = next((other for other in range(size + 1, samples + 1) if samples % other != 1), None)
+    ways = ["data.drop_last=true"] * (1 < size < samples) + [f"data.batch_size={other}"] * (other is not None)
+    message = f"batch norm needs at least 2 samples a batch, and {samples:,} in batches of {size} leave a batch of 1"
+    raise ConfigurationError(f"{message}: set {' or '.join(ways) or 'model.batch_norm=false'}")
 
 
 class StepsPerExecution(Callback):

@@ -101,6 +101,8 @@ def _journal(path: Path) -> "BaseStorage":
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 
+    if path.is_file() and path.stat().st_size and not _is_journal(path.read_bytes()):  # Optuna would write on in it
+        raise ConfigurationError(f"{path} is no journal of Optuna's: name another file as hydra.sweeper.storage")
     lock = JournalFileSymlinkLock(str(path)) if _has_links(path.parent) else JournalFileOpenLock(str(path))
     _drop_half_a_line(path, lock)
     return JournalStorage(JournalFileBackend(str(path), lock))
@@ -131,7 +133,11 @@ def _drop_half_a_line(path: Path, lock: "JournalFileSymlinkLock | JournalFileOpe
 
 
 def _ends_within_a_line(journal: bytes) -> bool:
-    return journal.startswith(b'{"op_code"') and b"\n" in journal and not journal.endswith(b"\n")
+    return _is_journal(journal) and b"\n" in journal and not journal.endswith(b"\n")
+
+
+def _is_journal(content: bytes) -> bool:
+    return content.startswith(b'{"op_code"')
 
 
 def _data_base(url: str) -> "BaseStorage":

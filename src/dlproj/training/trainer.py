@@ -232,7 +232,7 @@ class TrainerConfig:
             f"the trainer wants {wanted} GPUs, this machine has {gpus}: set trainer.accelerator=cpu or fewer devices",
         )
         most = _PROCESSES_A_CORE * usable_cores()
-        message = f"trainer.devices={self.devices} are as many processes, this machine has {usable_cores()} cores"
+        message = f"trainer.devices={self.devices} would start {self.devices} processes on {usable_cores()} cores"
         require(wanted > 0 or self.devices <= most, f"{message}: set {most} or fewer")
         half = self.precision == "16-mixed" and not self.uses_gpu()
         require(not half, "trainer.precision=16-mixed needs a GPU: set trainer.precision=bf16-mixed")
