@@ -202,7 +202,7 @@ DLPROJ = ["-c", "from dlproj.cli import main; main()"]
         ("import torch", TRAIN, ""),
         ("import pytorch_lightning.callbacks", [TRAIN[0], "-m", *DIGITS, "seed=1,2", "hydra.sweep.dir=run"], ""),
         ("open conf/config.yaml", TRAIN, ""),
-        ("open run/.config.yaml.tmp", TRAIN, "interrupted: dlproj resume run goes on\n"),
+        ("open run/.config.yaml.", TRAIN, "interrupted: dlproj resume run goes on\n"),
         ("os.rename inspection.json", TRAIN, ""),
         ("import omegaconf", [*DLPROJ, "runs"], ""),
         ("import torch", [*DLPROJ, "evaluate", "run"], ""),

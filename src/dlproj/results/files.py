@@ -25,7 +25,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Text is UTF-8; halves of characters, which names of files can have, become escapes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another process may write the same file
     try:
         beside.write_bytes(encoded(content))
         os.replace(beside, path)

@@ -23,6 +23,7 @@ _RECORD = ("summary.json", "config.yaml", "metrics.csv", "inspection.json")
 _LAST = "checkpoints/last.ckpt"
 _EVENTS = "events.out.tfevents.*"  # TensorBoard puts time, host and process behind it
 _REPORTS = ("report.html", "report.csv", "report.md")
+OVERWRITE = "name another place with --output, move what is there away, or add --overwrite"
 
 Names = Mapping[str, str]  # hashes by name or pattern, relative to the folder; "" where the content may change
 
@@ -139,9 +140,6 @@ def write_files(folder: Path, files: Mapping[str, str | bytes], overwrite: bool 
         hashes = {name: content_hash(encoded(content)) for name, content in files.items()}
         add(folder, {name: content for name, content in hashes.items() if before.get(name) != ""})
     return [folder / name for name in files]
-
-
-OVERWRITE = "name another place with --output, move what is there away, or add --overwrite"
 
 
 def discard_run(folder: Path) -> None:
