@@ -177,13 +177,11 @@ def test_a_first_frame_is_read_where_the_second_is_cut_off(root):
     data(root)  # raises nothing
 
 
-def test_what_lies_beside_train_and_test_is_named(root, caplog):
-    (root / "val").mkdir()
-    (root / "train.csv").touch()
+def test_a_folder_for_validation_is_said_not_to_be_read(root, caplog):
+    (root / "Val").mkdir()
+    (root / "logs").mkdir()
     data(root)
-    assert caplog.messages[0].startswith(
-        "train.csv, val is not read: only train/ and test/ are, and validation samples"
-    )
+    assert caplog.messages == ["Val/ is not read: validation samples are taken from train/"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")

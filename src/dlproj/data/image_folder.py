@@ -47,7 +47,7 @@ class ImageFolderConfig(StoredImageConfig):
         return ImageFolderDataModule(self, seed)
 
 
-_NAMED = 5  # files and folders beside train/ and test/ in a message
+_VALIDATION = ("val", "valid", "validation", "dev")  # what others call a folder beside train/ and test/
 
 
 class ImageFolderDataModule(ImageDataModule):
@@ -63,13 +63,9 @@ class ImageFolderDataModule(ImageDataModule):
         self._listed = self._list()  # spares this process a second listing, no more
         left_out = [path for split in self._listed for path in split.left_out]
         warn_left_out(left_out, sum(len(split.images) for split in self._listed) + len(left_out))
-        beside = {path.name for path in data_root(self.config.root).iterdir() if path.name[0] != "."} - {
-            "train",
-            "test",
-        }
-        if beside:
-            _log.warning("%s is not read: only train/ and test/ are, and validation samples are taken from train/",
-                         one_line(", ".join(sorted(beside)[:_NAMED])))  # fmt: skip
+        folders = (path.name for path in data_root(self.config.root).iterdir() if path.is_dir())
+        if unread := sorted(name for name in folders if name.lower() in _VALIDATION):
+            _log.warning("%s/ is not read: validation samples are taken from train/", unread[0])
 
     def load(self) -> tuple[Samples, Samples]:
         """Training images in one fixed order (files.fixed_order), as they come sorted by class, and test images.
