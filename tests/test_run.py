@@ -368,10 +368,8 @@ def test_a_second_run_in_a_folder_is_refused_and_replaces_the_first_whole_where_
     assert load(tmp_path / "config.yaml") == second
 
 
-@pytest.mark.parametrize("wrong", [["data=fmnist"], ["figures.samples=['test:360']"]])
-def test_what_is_wrong_with_the_data_leaves_an_earlier_run_as_it_was(wrong, composed, tmp_path, monkeypatch):
-    (tmp_path / "data").write_text("a file, no folder")
-    monkeypatch.setenv("DLPROJ_DATA_DIR", str(tmp_path / "data"))
+@pytest.mark.parametrize("wrong", [["data=fmnist", "data.root=/dev/null"], ["figures.samples=['test:360']"]])
+def test_what_is_wrong_with_the_data_leaves_an_earlier_run_as_it_was(wrong, composed, tmp_path):
     folder = tmp_path / "run"
     run(composed(*QUICK, "trainer.max_epochs=1"), folder)
     before = files(folder)
