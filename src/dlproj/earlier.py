@@ -99,8 +99,8 @@ def _other_data(before: RunResult, now: RunResult) -> str:
     if before.classes and before.classes != now.classes:
         gone, new = (", ".join(sorted(set(one) - set(other))) for one, other in (
             (before.classes, now.classes), (now.classes, before.classes)))  # fmt: skip
-        parts = [f"class {gone} is gone" if gone else "", f"class {new} is new" if new else ""]
-        return ", ".join(filter(None, parts)) or "its classes are in another order"
+        parts = [f"missing classes: {gone}" if gone else "", f"new classes: {new}" if new else ""]
+        return "; ".join(filter(None, parts)) or "its classes are in another order"
     if not before.data_fingerprint or before.data_fingerprint == now.data_fingerprint:
         return ""
     counts = [f"{count} {split} samples (now {now.samples[split]})" for split, count in before.samples.items()

@@ -329,9 +329,9 @@ def remove_a_class(images):
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        (rename_a_class, "class a is gone, class z is new"),
-        (add_a_class, "(class c is new)"),
-        (remove_a_class, "class a, b is gone, class c, d is new"),
+        (rename_a_class, "missing classes: a; new classes: z"),
+        (add_a_class, "(new classes: c)"),
+        (remove_a_class, "missing classes: a, b; new classes: c, d"),
         (lambda images: (images / "train/a/0.png").unlink(), "12 train samples (now 11)"),
         (lambda images: shutil.copy(images / "test/a/0.png", images / "test/a/9.png"), "16 test samples (now 17)"),
         (lambda images: shutil.copy(images / "test/a/0.png", images / "test/a/1.png"), "but not the same ones"),

@@ -32,7 +32,7 @@ class Sweep:
         self._reads_ahead = reads_ahead
         self._read: DataConfig | None = None
         self._known: dict[str, list[Path]] = {}  # folders of earlier starts by what they hold
-        self._taken: dict[Path, str] = {}  # folders of this start's jobs, and those
+        self._taken: dict[Path, str] = {}  # labels of this start's jobs by their folders
         if resume:
             message = f"sweep.resume={folder} holds no runs of a sweep: name a folder of logs/sweeps"
             require((folder / "multirun.yaml").is_file(), message)  # logs/runs has runs, too
