@@ -14,7 +14,7 @@ import pytest
 from dlproj.command import can_be_mended, in_one_line
 
 ROOT = Path(__file__).parents[1]
-IN_THE_WAY = "error: /dev/null/x cannot be made (/dev/null is no folder)"
+IN_THE_WAY = "error: /dev/null/x cannot be made (/dev/null is not a folder)"
 ELSEWHERE = "set hydra.run.dir, or with -m hydra.sweep.dir, to another folder"
 MAKE_ROOM = "make room there, or choose another folder"
 RIGHTS = "choose another place, or change its rights"

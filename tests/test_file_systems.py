@@ -121,5 +121,5 @@ def test_what_is_in_the_way_of_a_folder_is_named(tmp_path):
         with pytest.raises(OSError) as refused:  # noqa: PT011
             (tmp_path / name).mkdir(parents=True, exist_ok=True)
         reasons.append(why(refused.value))
-    assert reasons == [f"{tmp_path / 'file'} is no folder", "it is a link to nowhere, which is not there",
+    assert reasons == [f"{tmp_path / 'file'} is not a folder", "it is a link to nowhere, which is not there",
                        "Too many levels of symbolic links", "File name too long"]  # fmt: skip

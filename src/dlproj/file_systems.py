@@ -46,7 +46,7 @@ def why(error: OSError) -> str:
         return f"it is a link to {path.readlink()}, which is not there"
     there = next((place for place in (path, *path.parents) if os.path.exists(place)), path)  # its own would raise
     if error.errno in (errno.ENOTDIR, errno.EEXIST) and not there.is_dir():
-        return f"{there} is no folder"
+        return f"{there} is not a folder"
     return error.strerror or str(error)
 
 

@@ -208,7 +208,7 @@ def test_a_second_command_at_the_same_time_is_refused(reproduce, tmp_path):
         ),
         (
             ["--output", "/dev/null/x"],
-            "error: --output /dev/null/x cannot be used (/dev/null is no folder): name another folder\n",
+            "error: --output /dev/null/x cannot be used (/dev/null is not a folder): name another folder\n",
         ),
         (["lab4"], "error: lab4 is no experiment: set one of toy/dying, toy/one, toy/sweep, toy\n"),
     ],

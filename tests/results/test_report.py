@@ -275,7 +275,7 @@ def test_a_run_of_any_kind_has_a_page_alone_and_among_others(tmp_path, fields):
 
 def test_a_report_that_cannot_be_written_says_so_in_one_line(run, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file cannot be written to \(.*is no folder\): choose another folder"):
+    with pytest.raises(UserError, match=r"file cannot be written to \(.*is not a folder\): choose another folder"):
         write_report([run], [], tmp_path / "file/r.html")
     with pytest.raises(UserError, match=r"r\.txt is no name for a report: .*\.html"):
         write_report([run], [], tmp_path / "r.txt")

@@ -132,5 +132,5 @@ def test_a_folder_that_cannot_be_made_is_named_before_anything_is_read(type_in, 
     (tmp_path / "file").touch()
     code, out, err = type_in("digits", "--output", tmp_path / "file/x")
     assert (code, out) == (1, "")
-    reason = f"{tmp_path}/file is no folder"
+    reason = f"{tmp_path}/file is not a folder"
     assert err == f"error: {tmp_path}/file/x cannot be written to ({reason}): choose another folder\n"

@@ -47,7 +47,7 @@ def refuse(problem: str) -> None:
 def predict(
     trained: Trained, items: Iterable[Item], top: int = 1, batch_size: int = 1000, report: Report = refuse
 ) -> Iterator[Prediction]:
-    """The items' classes in the order of the items, worked out by the batch. What cannot be read is reported."""
+    """Classify the items in batches, keeping their order; an item that cannot be read is reported and skipped."""
     waiting = iter(items)
     while batch := list(islice(waiting, batch_size)):
         readable, stored, conversions = _stored(trained, batch, report)
