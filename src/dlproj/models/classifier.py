@@ -11,7 +11,7 @@ from torch.distributed.tensor.parallel import ParallelStyle
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Batch
 from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
-from dlproj.models.losses import Loss, loss_function, output_activation
+from dlproj.models.losses import Loss, LossFrom, check_loss_from, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.parallel import split, whole
 from dlproj.models.penalties import Penalties, Penalty
@@ -29,6 +29,7 @@ class ModelConfig(LayerSettings):
     outputs: int | None = None  # unset: one a class; 1: a single probability, for two classes
     output: OutputConfig = field(default_factory=OutputConfig)
     loss: Loss = Loss.cross_entropy
+    loss_from: LossFrom = LossFrom.auto
 
     def __post_init__(self) -> None:
         self.check("model")
@@ -38,6 +39,7 @@ class ModelConfig(LayerSettings):
             self.outputs in (None, 1), f"model.outputs={self.outputs}: leave it unset for one output a class, or set 1"
         )
         output_activation(self.loss, self.output.activation, self.outputs or 0)
+        check_loss_from(self.loss, self.loss_from)
         describe_output(self.output, self.outputs or 2, self)
 
     @abstractmethod
@@ -110,7 +112,7 @@ class Classifier(StepsModule):
         config.check_data(spec)
         self.classes = spec.classes
         self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
-        self.loss = loss_function(config.loss, self.activation)
+        self.loss = loss_function(config.loss, self.activation, config.loss_from)
         self._is_split = False
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
