@@ -28,6 +28,7 @@ from dlproj.results.loggers import EpochTable, EpochTensorBoard, KeepTable, shor
 from dlproj.results.manifest import add, check, claim, holds_run, recover, run_files
 from dlproj.results.pictures import Pictures
 from dlproj.results.record import read_result
+from dlproj.results.reference import distance
 from dlproj.results.summary import RunResult
 from dlproj.settings import UserError
 from dlproj.sweeps.records import alone_in
@@ -169,6 +170,7 @@ def _new_record(config: Config, folder: Path, overrides: Sequence[str], model: C
         classes=list(model.classes),
         parameters=model.parameter_count(),
         reference=config.reference.figures(config.settings()),
+        reference_curves=config.reference.curves_of(config.settings()),
         versions=versions(),
         machine=machine(),
         fallbacks=config.fallbacks(),
@@ -289,6 +291,7 @@ def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None
     result.last_epoch = max(table.rows, default=0)
     result.best_epoch = _best_epoch(config, table)
     result.metrics = dict(table.rows.get(result.last_epoch, {}))
+    result.reference_distance = distance(result.reference_curves, table.rows)
 
 
 def _best_epoch(config: Config, table: EpochTable) -> int | None:

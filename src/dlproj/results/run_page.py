@@ -11,7 +11,9 @@ from dlproj.results.comparison import best_value, compare, flat, heading, shown,
 from dlproj.results.figures import by_layer, learning_curves, weight_histograms
 from dlproj.results.inspection import LAYER_FIGURES
 from dlproj.results.record import Run, started
+from dlproj.results.reference import unmatched
 from dlproj.results.style import svg
+from dlproj.settings import DISTANCE
 
 _CLASSES_READABLE = 30
 
@@ -45,6 +47,7 @@ def run_summary(run: Run, name: str) -> Page:
         "trouble": _trouble(run),
         "facts": _facts(run),
         "curves": Markup(drawn),
+        "unmatched": "; ".join(unmatched(result.reference_curves, run.epochs) if result.status != "running" else ()),
         "matrix": _matrix(run),
     } | _score(run)
 
@@ -86,6 +89,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
             f" (epoch {found.epoch})" if found.epoch else ""
         )
     reported = {"reported": formats.reported(result.reference)} if result.reference else {}
+    if result.reference_distance is not None:
+        reported[heading(DISTANCE)] = shown(DISTANCE, result.reference_distance)
     facts = {heading(key): text for key, text in facts.items()}
     return [*(reported | validation | {"best epoch": best} | facts).items()]
 
