@@ -127,11 +127,12 @@ def train(
             trainer.fit(model, datamodule=data, ckpt_path=resumed)
             # Before the test, for which the callbacks go back to the checkpoint, too.
             end = outcome(trainer), stop_reason(trainer, config.trainer.max_time)
-            pictures.of_training(table.rows, _best_epoch(config, table), inspection)
+            best = _best_epoch(config, table)
+            pictures.of_training(table.rows, best, inspection, result.reference_curves)
             if not pruned_after(trainer):
-                best = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
-                result.tested_weights = "best" if best else "last"
-                trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
+                restored = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
+                result.tested_weights = "best" if restored else "last"
+                trainer.test(model, datamodule=data, ckpt_path=restored, verbose=False)
         except (KeyboardInterrupt, SystemExit) as error:
             sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
         result.status, result.stop_reason = end

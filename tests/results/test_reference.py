@@ -98,7 +98,7 @@ def test_what_a_run_has_nothing_to_set_beside_is_said():
     curves = {"train_eval/accuracy": {1: 0.5}, "val/loss": {20: 0.5}, "val/accuracy": {1: 0.5}}
     row = {"val/loss": 1.0, "val/accuracy": 0.5}
     assert unmatched(curves, dict.fromkeys(range(1, 11), row)) == [
-        "reported: train_eval/accuracy, which the run did not log",
+        "reported: train_eval/accuracy, which the run did not log: set trainer.evaluate_train=true",
         "reported up to epoch 20: val/loss; the run ended after 10",
     ]
     assert unmatched({"val/accuracy": {1: 0.5}}, {1: row, 2: row}) == []

@@ -198,19 +198,16 @@ def table(comparison: Comparison) -> list[Row]:
     """
     chooses = [] if comparison.chooses in COUNTED else [comparison.chooses]
     metrics = list(dict.fromkeys([*chooses, *validation_metrics(comparison.runs)]))
-    counts = [comparison.chooses] if comparison.chooses in COUNTED else []
-    if comparison.chooses != DISTANCE and any(run.result.reference_distance is not None for run in comparison.runs):
-        counts.append(DISTANCE)
+    counts = _further_counts(comparison)
     runs = [(comparison.runs[place], comparison.names[place]) for place in comparison.ranking()]
-    return [
-        {"run": name} | _cells(run, comparison.varied) | _outcome(run, metrics) | _counts(run, counts)
-        for run, name in runs
-    ]
+    return [{"run": name} | _cells(run, comparison.varied) | _outcome(run, metrics, counts) for run, name in runs]
 
 
-def _counts(run: Run, names: Sequence[str]) -> Row:
-    """Counts that no other column has; None of a run that has not ended."""
-    return {name: getattr(run.result, name) if run.result.has_ended() else None for name in names}
+def _further_counts(comparison: Comparison) -> list[str]:
+    """Counts in columns of their own: the peak memory where it chooses, the reported curves' distance if any has it."""
+    chooses = [comparison.chooses] if comparison.chooses == "peak_memory_bytes" else []
+    distance = any(run.result.reference_distance is not None for run in comparison.runs)
+    return chooses + [DISTANCE] * distance
 
 
 def validation_metrics(runs: Sequence[Run]) -> list[str]:
@@ -256,7 +253,7 @@ def status(result: RunResult) -> str:
     return "running or killed" if result.status == "running" else result.status
 
 
-def _outcome(run: Run, metrics: Sequence[str]) -> Row:
+def _outcome(run: Run, metrics: Sequence[str], counts: Sequence[str]) -> Row:
     result, ended = run.result, run.result.has_ended()
     last_epoch = max([*run.epochs, result.last_epoch])  # of a run that was killed, the summary knows none
     values: Row = {"status": status(result)}
@@ -273,6 +270,7 @@ def _outcome(run: Run, metrics: Sequence[str]) -> Row:
         "seconds": result.seconds if ended else None,
         "samples_per_second": result.samples_per_second if ended else None,
         "parameters": result.parameters,
+        **{name: getattr(result, name) if ended else None for name in counts},
         "folder": os.path.relpath(run.folder),
     }
 

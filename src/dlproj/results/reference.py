@@ -103,8 +103,9 @@ def unmatched(curves: Curves, epochs: Mapping[int, Mapping[str, float]]) -> list
     for metric, curve in curves.items():
         if metric in logged and (last := max(curve, default=0)) > ended:
             longer.setdefault(last, []).append(metric)
-    missing = ", ".join(metric for metric in curves if metric not in logged)
-    words = [f"reported: {missing}, which the run did not log"] if missing else []
+    missing = [metric for metric in curves if metric not in logged]
+    way = ": set trainer.evaluate_train=true" if any(metric.startswith("train_eval/") for metric in missing) else ""
+    words = [f"reported: {', '.join(missing)}, which the run did not log{way}"] if missing else []
     return words + [f"reported up to epoch {last}: {', '.join(names)}; the run ended after {ended}"
                     for last, names in longer.items()]  # fmt: skip
 

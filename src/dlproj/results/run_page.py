@@ -39,7 +39,10 @@ def run_page(run: Run) -> Page:
 def run_summary(run: Run, name: str) -> Page:
     """What the page of one run and that of several show of a run; name tells it from the others on the page."""
     result = run.result
-    drawn = svg(learning_curves(run.epochs, result.best_epoch), f"Learning curves of {name}") if run.epochs else ""
+    drawn = ""
+    if run.epochs:
+        figure = learning_curves(run.epochs, result.best_epoch, result.reference_curves)
+        drawn = svg(figure, f"Learning curves of {name}")
     return {
         "name": name,
         "result": result,
