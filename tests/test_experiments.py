@@ -23,7 +23,8 @@ ROWS = {  # of the documents' tables, with the number of settings that each goes
         "samples": 1, "sgd_raw": 1, "sgd_scaled": 1, "batch32": 1, "batch10000": 1, "sgd10": 1, "adam10": 1,
         "lr_scaled": 3, "lr_raw": 3, "weight_histograms": 6,
     },
-    "regularization": {"baseline": 1, "dropout": 1, "l2": 1, "batch_norm": 1, "altogether": 1, "gallery": 1},
+    "regularization": {"baseline": 1, "dropout": 1, "l2": 1, "batch_norm": 1, "altogether": 1, "gallery": 1,
+                       "batch_norm_as_done": 1, "altogether_as_done": 1},
     "mlp": {
         "base": 1, "hidden_units": 8, "depth": 3, "single_neuron": 1, "learning_rate_10": 6, "learning_rate_20": 6,
         "random_search": 5, "tpe_search": 1, "activations": 5, "initializations": 3, "batch_size": 7,
@@ -68,7 +69,9 @@ SETTINGS = {  # experiment and point: rate, batch, epochs, widths, reported test
     "regularization/dropout": (0.01, 128, 1, [200, 200, 200], None),
     "regularization/l2": (0.01, 128, 1, [200, 200, 200], None),
     "regularization/batch_norm": (0.01, 128, 1, [200, 200, 200], None),
+    "regularization/batch_norm_as_done": (0.01, 128, 1, [200, 200, 200], None),
     "regularization/altogether": (0.01, 128, 5, [200, 200, 200], 0.8117),
+    "regularization/altogether_as_done": (0.01, 128, 5, [200, 200, 200], None),
     "mlp/base": (0.1, 256, 10, [256], 0.8327),
     **{f"mlp/hidden_units [{width}]": (0.1, 256, 10, [width], accuracy)
        for width, accuracy in zip((64, 128, 256, 512, 1024, 2048, 4096, 8192),
@@ -86,7 +89,7 @@ SETTINGS = {  # experiment and point: rate, batch, epochs, widths, reported test
     "mlp/random_search 512_b32": (0.01, 32, 10, [512], 0.8573),
     "mlp/random_search 256_256": (0.01, 32, 10, [256, 256], 0.8664),
     "mlp/random_search 128_256": (0.01, 128, 10, [128, 256], 0.8345),
-    "mlp/tpe_search": (0.0737, 32, 19, [512, 256], 0.8940),
+    "mlp/tpe_search": (0.0737251, 32, 19, [512, 256], 0.8940),
     **{f"mlp/activations {name}": (0.001, 128, 5, [256, 128], accuracy)
        for name, accuracy in (("relu", 0.8701), ("sigmoid", 0.8665), ("tanh", 0.8794), ("leaky_relu", 0.8731),
                               ("elu", 0.8723))},
@@ -157,6 +160,37 @@ def test_a_point_has_the_documents_settings_and_figure(name, all_points):
     assert config.data.val.name == split
     assert fraction in (None, config.data.val_fraction)
     assert type(config.scheduler) is SchedulerConfig
+
+
+def test_the_layers_of_the_regularization_document_are_its_list_with_a_relu_after_every_entry(all_points):
+    def network(name):
+        (point,) = all_points[f"regularization/{name}"]
+        model = point.config.model.build(point.config.data.spec(), point.config.optim, point.config.scheduler)
+        return [type(part).__name__ for block in model.hidden for part in block] + [type(model.output).__name__]
+
+    after = {"batch_norm": ["ReLU"], "altogether": ["ReLU", "Dropout"]}
+    for name, parts in after.items():
+        entries = ["Linear", "BatchNorm1d", "Linear", "BatchNorm1d", "Linear"]
+        expected = [part for entry in entries for part in (entry, *parts)] + ["Linear"]
+        assert network(name) == network(f"{name}_as_done") == expected
+    assert network("gallery") == network("altogether")
+
+
+def test_what_the_regularization_document_did_differs_in_how_it_was_evaluated(all_points):
+    ((altogether,), (done,)) = (all_points[f"regularization/altogether{end}"] for end in ("", "_as_done"))
+    assert (altogether.config.trainer.val_check_interval, done.config.trainer.val_check_interval) == (None, 1)
+    found = [point.config.reference.figures(point.config.settings()) for point in (altogether, done)]
+    assert found == [{"test/accuracy": 0.8117, "wrong": 1883}, {"seconds": 348.39}]
+    eval_modes = {name: point.config.model.eval_mode for name, (point, *_) in all_points.items()}
+    assert [name for name, eval_mode in eval_modes.items() if not eval_mode] == ["regularization/batch_norm_as_done"]
+
+
+@pytest.mark.parametrize("name", ["random_search", "tpe_search", "initializations"])
+def test_where_the_mlp_document_draws_weights_anew_biases_are_torchs(name, all_points):
+    for point in all_points[f"mlp/{name}"]:
+        weights, biases = point.config.model.weight_initializer.name.name, point.config.model.bias_initializer.name.name
+        assert biases == "torch"
+        assert weights == "glorot_uniform" or name == "initializations"
 
 
 def test_no_experiment_sets_what_has_no_effect(all_points):
