@@ -72,7 +72,7 @@ def _set(value: Any) -> Any:
     return value
 
 
-_PERCENTAGES = ("accuracy", "macro_f1", "small_weights")
+_PERCENTAGES = ("accuracy", "accuracy_gap", "macro_f1", "small_weights")
 
 
 def quantity(name: str, value: float) -> str:

@@ -16,7 +16,8 @@ class ReferenceConfig:
     place: str = ""  # where in it: an exercise, a section
     reported: dict[str, Any] = field(default_factory=dict)  # by quantity, as in summary.json; null is not reported
     by: str = ""  # the setting that is swept, where a quantity's figure or reason is a mapping from its values
-    claims: list[str] = field(default_factory=list)  # what must come out, in the words of dlproj.reproduce.claims
+    claims: list[str] = field(default_factory=list)  # what the document concludes, in words of dlproj.reproduce.claims
+    findings: list[str] = field(default_factory=list)  # what we conclude beside it, in the same words
     reasons: dict[str, Any] = field(default_factory=dict)  # by quantity: why it differs, where it does and it is known
 
     def __post_init__(self) -> None:
