@@ -57,9 +57,10 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
     """
     one_of("--split", split, SPLITS)
     data = data_of(trained, settings)
-    evaluation = trained.model.evaluation = _evaluation(trained, data, split, progress)
+    evaluation = _evaluation(trained, data, split, progress)
     with torch.inference_mode():  # of the penalties
-        metrics = {f"{split}/{name}": shortest(value) for name, value in trained.model.evaluation_means().items()}
+        means = trained.model.evaluation_means(evaluation)
+    metrics = {f"{split}/{name}": shortest(value) for name, value in means.items()}
     recorded = _recorded(trained, split) if data.fingerprint() == trained.summary.get("data_fingerprint") else {}
     confusion = evaluation.confusion_matrix()
     return Evaluated(

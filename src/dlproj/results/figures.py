@@ -23,7 +23,7 @@ TRAIN, VAL = COLORS[0], COLORS[1]
 def learning_curves(epochs: Epochs, best: int | None) -> Figure:
     """Loss and accuracy of training and validation by epoch; with penalties, the loss without them and they apart.
 
-    The best and the last epoch are marked.
+    Where the training set was evaluated after each epoch, that is a dashed line. The best and the last epoch are marked.
     """
     panels = {"loss": "Loss", "accuracy": "Accuracy"}
     if _has(epochs, "train/penalty"):
@@ -36,7 +36,7 @@ def learning_curves(epochs: Epochs, best: int | None) -> Figure:
             _curves(axes, epochs, metric, best)
             axes.set_title(title)
         grid[-1].yaxis.set_major_formatter(PercentFormatter(1))
-        figure.legend(*grid[0].get_legend_handles_labels(), ncols=4, loc="upper left")
+        figure.legend(*grid[0].get_legend_handles_labels(), ncols=5, loc="upper left")
         return figure
 
 
@@ -47,6 +47,8 @@ def _has(epochs: Epochs, metric: str) -> bool:
 def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None) -> None:
     for split, color, marker in (("train", TRAIN, "o"), ("val", VAL, "s")):
         _line(axes, epochs, f"{split}/{metric}", color, marker, split)
+    if _has(epochs, f"train_eval/{metric}"):
+        _line(axes, epochs, f"train_eval/{metric}", TRAIN, "o", "train, after the epoch", linestyle="--")
     epochs_axis(axes)
     axes.grid(axis="y")
     last = max(epochs, default=0)
@@ -63,10 +65,10 @@ def epochs_axis(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # one epoch has no epoch and a half
 
 
-def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, label: str) -> None:
+def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, label: str, linestyle: str = "-") -> None:
     points = [(epoch, row[metric]) for epoch, row in sorted(epochs.items()) if metric in row]
     shape = marker if len(points) <= 40 else ""
-    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=4, label=label)
+    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=4, label=label, linestyle=linestyle)
 
 
 def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
