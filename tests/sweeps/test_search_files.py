@@ -41,3 +41,13 @@ def test_the_search_of_the_document_is_over_the_documents_bounds(sweeper):
     assert batch.items == (Choices("data.batch_size", (32, 64, 128)),)
     assert hidden.length == Whole("model.hidden.length", 1, 3)
     assert hidden.items == tuple(Whole(f"model.hidden[{place}]", 64, 512, 64) for place in range(3))
+
+
+def test_the_random_search_is_over_the_documents_values(sweeper):
+    settings = sweeper("mlp/random_search")
+    assert (settings["trials"], settings["sampler"]) == (5, "random")
+    rate, batch, hidden = Space(settings["params"], []).settings
+    assert rate.items == (Choices("optim.learning_rate", (0.01, 0.05, 0.1)),)
+    assert batch.items == (Choices("data.batch_size", (32, 64, 128)),)
+    assert hidden.length == Choices("model.hidden.length", (1, 2))
+    assert hidden.items == tuple(Choices(f"model.hidden[{place}]", (64, 128, 256, 512)) for place in range(2))

@@ -207,10 +207,10 @@ CLAIMS: dict[str, Check] = {
     "time a batch rises with the batch size": lambda of: _falling(
         [of("mlp/batch_size", size, "total_milliseconds_a_batch") for size in reversed(_BATCHES)]
     ),
-    "batch 16 overfits more than batch 1024": lambda of: _overfits_more(of, "mlp/batch_size", "16", "1024"),
+    "batch 16 overfits more than batch 1024": lambda of: _overfits_more(of, "mlp/batch_size_gap", "16", "1024"),
     "batch 1024 is as wrong on its training set after 10 epochs": lambda of: (
-        abs(of("mlp/batch_size", "1024", "accuracy_gap")) < CLEARLY
-        and of("mlp/batch_size", "1024", "train_eval/accuracy") < 0.75
+        abs(of("mlp/batch_size_gap", "1024", "accuracy_gap")) < CLEARLY
+        and of("mlp/batch_size_gap", "1024", "train_eval/accuracy") < 0.75
     ),
     "batch 16 and 32 score above 95 % after 10 epochs, batch 1024 below 75 %": (
         lambda of: (
