@@ -18,7 +18,8 @@ LARGEST_SEED = 2**32 - 1
 # The confusion matrix of more classes is kept as its entries above 0: those are few, but it has classes² in all.
 MOST_CLASSES_IN_ROWS = 200
 VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
-COUNTED = ("parameters", "seconds", "peak_memory_bytes")  # what a search may keep small beside a metric
+DISTANCE = "reference_distance"  # from the curves that a document reports
+COUNTED = ("parameters", "seconds", "peak_memory_bytes", DISTANCE)  # what a search may keep small, of summary.json
 
 
 def one_line(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 from folders import inspection, write_run
+from matplotlib.ticker import PercentFormatter
 
 from dlproj.results.comparison import compare
 from dlproj.results.comparison_figures import (
@@ -10,11 +11,12 @@ from dlproj.results.comparison_figures import (
     curves,
     group_colors,
     heat_map,
+    is_grid,
     score_against,
     weights,
 )
 from dlproj.results.record import read_run
-from dlproj.results.style import COLORS, png
+from dlproj.results.style import COLORS, INK, png
 
 
 @pytest.fixture
@@ -40,6 +42,30 @@ def test_a_curve_has_the_values_of_its_run_and_repetitions_one_colour(comparison
     (axes,) = curves(comparison, "val/loss").axes
     assert [points(line) for line in axes.lines] == [[(1, 0.5), (2, 0.75)]] * 3
     assert [line.get_color() for line in axes.lines] == [COLORS[0], COLORS[0], COLORS[1]]
+
+
+def test_reported_curves_are_dashed_in_their_groups_colour_and_black_where_several_share_one(tmp_path):
+    rates = {0.1: {1: 0.5, 2: 0.4}, 0.01: {1: 0.9}, 0.001: {1: 0.9}}
+    for place, (rate, curve) in enumerate([*rates.items(), *rates.items()]):
+        settings = {"optim.learning_rate": rate, "seed": place // 3}
+        write_run(tmp_path / str(place), settings, reference_curves={"val/loss": curve})
+    comparison = compare([read_run(tmp_path / str(place)) for place in range(6)])
+    (axes,) = curves(comparison, "val/loss").axes
+    dashed = [(points(line), line.get_color()) for line in axes.lines if line.get_linestyle() == "--"]
+    assert dashed == [([(1, 0.5), (2, 0.4)], group_colors(comparison)[0]), ([(1, 0.9)], INK)]
+    assert len(axes.lines) == 6 + 2
+    assert not any(line.get_linestyle() == "--" for line in curves(comparison, "val/accuracy").axes[0].lines)
+
+
+def test_only_shares_are_in_percent(comparison_of):
+    comparison = comparison_of(({}, 0.9), epochs=[{"epoch": 1, "val/accuracy": 0.5, "learning_rate": 0.25}])
+    ticks = [curves(comparison, name).axes[0].yaxis.get_major_formatter() for name in ("val/accuracy", "learning_rate")]
+    assert [isinstance(one, PercentFormatter) for one in ticks] == [True, False]
+
+
+def test_values_that_were_not_tried_together_make_no_grid(comparison_of):
+    settings = [{"optim.learning_rate": 1 / n, "model.dropout": n / 10} for n in range(1, 7)]
+    assert not is_grid(comparison_of(*((one, 0.9) for one in settings)))
 
 
 def test_one_numeric_setting_is_coloured_along_a_scale_in_the_order_of_its_values(comparison_of):

@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 
 from dlproj.results import formats
 from dlproj.results.comparison import Comparison, Group
-from dlproj.results.figures import epochs_axis, histogram
+from dlproj.results.figures import epochs_axis, histogram, reported_line
 from dlproj.results.inspection import Histogram
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar, in_order, scale
@@ -20,6 +20,7 @@ from dlproj.results.style import COLORS, GREY, INK, SCALE, new_figure, short, st
 SCORE = "test/accuracy"
 SHOWN = len(COLORS) - 1  # groups that have a colour of their own
 _SHADES = LinearSegmentedColormap.from_list("dlproj_shades", ["#dfeaf6", "#2a78b5", "#0b3a63"])
+_MARKED = 100  # runs whose epochs have a dot each, which is most of a page's size
 _SEARCHED = 100  # dots among which matplotlib finds a free corner in less than a second
 _SIZE = (4.7, 3.1)  # inches: two stand side by side on a screen, and one fills a phone's
 
@@ -42,17 +43,38 @@ def _along_scale(places: Sequence[int]) -> list[str]:
     return [to_hex(SCALE(place / max(1, *places))) for place in places]
 
 
+def logged(runs: Sequence[Run]) -> list[str]:
+    """The metrics of the runs' epochs, and those that only a document reports."""
+    found = dict.fromkeys(name for run in runs for row in run.epochs.values() for name in row)
+    return list(found | dict.fromkeys(name for run in runs for name in run.result.reference_curves))
+
+
 def curves(comparison: Comparison, metric: str) -> Figure:
-    """A metric by epoch, a line a run, in the colour of its group; those without a colour lie below."""
+    """A metric by epoch, a line a run, in the colour of its group; those without a colour lie below.
+
+    What a document reports of a group is dashed, with hollow marks, in its colour; what it reports of several is black.
+    """
+    marker = "o" if len(comparison.runs) <= _MARKED else ""
     with styled():
         figure, axes = _panel(metric)
         for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
             for run in group.runs:
-                _curve(axes, run, metric, color, alone=len(group.repetitions) == 1)
+                _curve(axes, run, metric, color, marker, alone=len(group.repetitions) == 1)
+        for curve, color in _reported(comparison, metric).items():
+            reported_line(axes, dict(curve), color, "o")
         epochs_axis(axes)
-        if not metric.endswith("loss"):
+        if metric.endswith(formats.PERCENTAGES):
             _percent(axes)
         return figure
+
+
+def _reported(comparison: Comparison, metric: str) -> dict[tuple[tuple[int, float], ...], str]:
+    """The reported curves, and the colour of the group that each is of, INK where several have the same."""
+    found: dict[tuple[tuple[int, float], ...], str] = {}
+    for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
+        for curve in {tuple(sorted(run.result.reference_curves.get(metric, {}).items())) for run in group.runs}:
+            found[curve] = INK if curve in found else color
+    return found
 
 
 def _panel(title: str) -> tuple[Figure, Axes]:
@@ -63,10 +85,10 @@ def _panel(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _curve(axes: Axes, run: Run, metric: str, color: str, alone: bool) -> None:
+def _curve(axes: Axes, run: Run, metric: str, color: str, marker: str, alone: bool) -> None:
     points = [(epoch, row[metric]) for epoch, row in sorted(run.epochs.items()) if metric in row]
-    marker = "o" if len(points) <= 20 else ""
-    axes.plot(*zip(*points, strict=True), color=color, marker=marker, markersize=3.5,
+    shape = marker if len(points) <= 20 else ""
+    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=3.5,
               alpha=1 if alone else 0.7, zorder=2 if color == GREY else 3)  # fmt: skip
 
 
@@ -132,6 +154,12 @@ def _places(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
         axes.set_xticks(numbers, labels)
         axes.minorticks_off()
     return dict(zip(values, numbers, strict=True))
+
+
+def is_grid(comparison: Comparison) -> bool:
+    """Whether the values of what varies were tried together, at least a quarter of their combinations."""
+    cells = math.prod(len({group.settings[key] for group in comparison.groups}) for key in comparison.settings)
+    return cells <= 4 * len(comparison.groups)
 
 
 def heat_map(comparison: Comparison) -> Figure:
