@@ -78,6 +78,13 @@ def test_a_reference_that_no_run_produces_says_so(planned):
     assert cell(cells(found, False)[0], "reproduced") == "–"
 
 
+def test_a_reported_curve_that_a_run_does_not_have_says_so_once(planned):
+    curves = {"train_eval/accuracy": [0.5], "train/loss": [1.0]}
+    found = rows(planned({"reported": {"wrong": 5}, "curves": curves}, {}))
+    words = "reported: train_eval/accuracy, train/loss, which the run did not log: set trainer.evaluate_train=true"
+    assert [row.remark for row in found] == ["", words]
+
+
 def test_a_run_that_died_is_a_row_that_says_why(planned):
     found = rows(planned({"reported": {"test/accuracy": 0.85}}, None, {"test/accuracy": 0.9}))
     assert found[0].remark == "died: no data in there: look elsewhere"

@@ -14,6 +14,7 @@ from dlproj.reproduce.evidence import Decision, Verdict, judge
 from dlproj.reproduce.quantities import LABELS
 from dlproj.reproduce.recorded import Recorded
 from dlproj.reproduce.reproduction import Outcome
+from dlproj.results.reference import unmatched
 
 ACCURACY = "test/accuracy"
 NEAR = 0.015  # accuracies that differ by no more need no reason
@@ -78,8 +79,16 @@ class Row:
             remarks.append("on images of CIFAR-10, not the original")
         if self.runs and not self.values:
             remarks.append(f"a run does not produce {self.quantity}")
+        remarks += self._unmatched()
         remarks.append(self.reason)
         return "; ".join(filter(None, remarks))
+
+    def _unmatched(self) -> list[str]:
+        """What the first run has nothing to set beside, of the reported curves; said once a point."""
+        if self.quantity != ACCURACY or not self.runs:
+            return []
+        config = self.point.config
+        return unmatched(config.reference.curves_of(config.settings()), self.runs[0].epochs)
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[Row]:
