@@ -54,6 +54,16 @@ def test_the_penalty_has_a_panel_of_its_own_and_the_loss_is_shown_without_it():
     assert lines(accuracy)["train"] == [[1, 0.5]]
 
 
+def test_the_training_set_evaluated_after_each_epoch_is_a_dashed_line():
+    evaluated = {"train_eval/loss": 0.3, "train_eval/accuracy": 0.95}
+    (loss, accuracy) = learning_curves(EPOCHS | {3: EPOCHS[3] | evaluated}, best=None).axes
+    assert lines(loss)["train, after the epoch"] == [[3, 0.3]]
+    assert lines(accuracy)["train, after the epoch"] == [[3, 0.95]]
+    (dashed,) = [line for line in loss.get_lines() if line.get_linestyle() == "--"]
+    (train,) = [line for line in loss.get_lines() if line.get_label() == "train"]
+    assert (dashed.get_label(), dashed.get_color()) == ("train, after the epoch", train.get_color())
+
+
 def test_an_epoch_without_validation_is_left_out_of_its_line():
     figure = learning_curves(EPOCHS | {4: {"train/loss": 0.3, "train/accuracy": 1.0}}, best=2)
     assert len(lines(figure.axes[0])["train"]) == 4

@@ -23,7 +23,7 @@ TRAIN, VAL = COLORS[0], COLORS[1]
 def learning_curves(epochs: Epochs, best: int | None) -> Figure:
     """Loss and accuracy of training and validation by epoch; with penalties, the loss without them and they apart.
 
-    Where the training set was evaluated after each epoch, that is a dashed line. The best and the last epoch are marked.
+    A dashed line is the training set evaluated after each epoch, where it was. The best and the last epoch are marked.
     """
     panels = {"loss": "Loss", "accuracy": "Accuracy"}
     if _has(epochs, "train/penalty"):
