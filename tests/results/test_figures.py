@@ -83,6 +83,15 @@ def test_with_penalties_a_reported_loss_stands_beside_the_whole_loss():
     assert len(learning_curves(epochs, 1, {"train/accuracy": {1: 0.5}}).axes) == 3
 
 
+def test_the_training_set_evaluated_after_each_epoch_is_a_line_of_its_own():
+    evaluated = {"train_eval/loss": 0.3, "train_eval/accuracy": 0.95}
+    (loss, accuracy) = learning_curves(EPOCHS | {3: EPOCHS[3] | evaluated}, best=None).axes
+    assert lines(loss)["train, after the epoch"] == [[3, 0.3]]
+    assert lines(accuracy)["train, after the epoch"] == [[3, 0.95]]
+    by_label = {line.get_label(): line for line in loss.get_lines()}
+    assert by_label["train, after the epoch"].get_color() != by_label["train"].get_color()
+
+
 def test_an_epoch_without_validation_is_left_out_of_its_line():
     figure = learning_curves(EPOCHS | {4: {"train/loss": 0.3, "train/accuracy": 1.0}}, best=2)
     assert len(lines(figure.axes[0])["train"]) == 4
