@@ -115,6 +115,9 @@ class Config:
         message = "model.batch_norm would see a part of each batch at a time: leave it out, or use one process"
         whole = self.trainer.processes() == self.trainer.micro_batches == 1
         require(whole or synchronised or not normalised, message)
+        alone = self.trainer.processes() == 1 and self.trainer.strategy is not StrategyName.pipeline
+        message = "model.eval_mode=false needs one process that has the whole model: set trainer=auto"
+        require(alone or self.model.eval_mode, message)
         devices, blocks = len(self.trainer.layer_devices or []), len(self.model.hidden_layers()) + 1
         message = f"trainer.layer_devices names {devices} devices for {blocks} layers, the output among them"
         require(devices <= blocks, f"{message}: name fewer")

@@ -73,7 +73,7 @@ class DataConfig:
     }
 
     batch_size: int = 128  # samples a step and process, 1 or more
-    eval_batch_size: int = 1000  # samples a batch in validation and test; it changes the speed, not the figures
+    eval_batch_size: int = 1000  # samples a batch in validation and test; for the speed alone (but see model.eval_mode)
     val: ValidationSplit = ValidationSplit.last
     val_fraction: float = 0.1  # share of the training set held out, in (0, 1); not where val is `test`
     drop_last: bool = False  # leave out the last training batch of an epoch where it is incomplete

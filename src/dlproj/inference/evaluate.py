@@ -22,6 +22,7 @@ from dlproj.results.loggers import shortest
 from dlproj.results.record import read_epochs
 from dlproj.results.summary import finite
 from dlproj.settings import DataError, one_line, one_of, require, typed
+from dlproj.training.blocks import check_evaluation
 from dlproj.training.trainer import TrainerConfig
 
 SPLITS = ("train", "val", "test")
@@ -90,12 +91,15 @@ def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) 
     config = trained.config.trainer
     for fallback in trained.config.fallbacks():
         _log.warning("%s", fallback)
+    if trained.config.model.drops() and not trained.config.model.eval_mode:
+        _log.warning("model.eval_mode=false: dropout drops other units than in training, so the figures differ")
     trainer = _trainer(config, split, progress).build([], trained.folder)
     data.place(trainer.strategy.root_device)
     parts = []
     for rank in range(config.data_shards()):
         shard = Shard(rank, config.data_shards())
         batches = EvaluationBatches(getattr(data, split), data.config.eval_batch_size, data.transform, shard)
+        check_evaluation(trained.model, batches)
         try:
             trainer.test(trained.model, dataloaders=batches, verbose=False)
         except SystemExit as error:  # what Lightning makes of Ctrl-C

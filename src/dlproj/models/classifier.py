@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,7 +10,16 @@ from torch.distributed.tensor.parallel import ParallelStyle
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Batch
-from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
+from dlproj.models.activations import PARAMETERS
+from dlproj.models.layers import (
+    LayerSettings,
+    OutputConfig,
+    check_read,
+    describe_output,
+    linear,
+    linear_penalties,
+    output_settings,
+)
 from dlproj.models.losses import Loss, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.parallel import split, whole
@@ -29,6 +38,9 @@ class ModelConfig(LayerSettings):
     outputs: int | None = None  # unset: one a class; 1: a single probability, for two classes
     output: OutputConfig = field(default_factory=OutputConfig)
     loss: Loss = Loss.cross_entropy
+    # false: validate and test in training mode, as code that never calls model.eval(): dropout drops, and batch norm
+    # normalises by the batch and moves its running statistics. Predictions and exported files are in eval mode.
+    eval_mode: bool = True
 
     def __post_init__(self) -> None:
         self.check("model")
@@ -53,12 +65,26 @@ class ModelConfig(LayerSettings):
         """The classifier for such data."""
 
     def check_read(self) -> None:
-        """Raise ConfigurationError for a setting of the hidden layers where there is none."""
-        default = type(self)()
-        unread = [name for name in ("activation", "dropout", "batch_norm")
-                  if not self.hidden and getattr(self, name, None) != getattr(default, name, None)]  # fmt: skip
+        """Raise ConfigurationError for a setting that no layer reads."""
+        default, layers = type(self)(), self.hidden_layers()
+        given = [name.name for name in fields(self) if getattr(self, name.name) != getattr(default, name.name)]
+        of_hidden = ("activation", "dropout", "batch_norm", "order", *PARAMETERS.values())
+        unread = [name for name in given if name in of_hidden and not layers]
         message = f"model.hidden=[] has no hidden layers for model.{' and model.'.join(unread)} to act on: leave it out"
         require(not unread, message)
+        output = describe_output(self.output, 2, self)
+        check_read("model", given, [*layers, output])
+        check_read("model.output", output_settings(self.output), [output])
+        for number, (entry, layer) in enumerate(zip(self.hidden, layers, strict=True)):
+            check_read(f"model.hidden[{number}]", entry if isinstance(entry, dict) else (), [layer])
+        normalised = any(getattr(layer, "batch_norm", False) for layer in layers)
+        message = "model.eval_mode=false acts on dropout and batch norm, which the model has not: leave it out"
+        require(self.eval_mode or self.drops() or normalised, message)
+
+    def drops(self) -> bool:
+        """Whether there is dropout anywhere."""
+        drops = [getattr(one, name, 0.0) for one in self.hidden_layers() for name in ("dropout", "input_dropout")]
+        return any([*drops, getattr(self, "embedding_dropout", 0.0)])
 
     def check_data(self, spec: DataSpec) -> None:
         """Raise ConfigurationError unless the model can read and classify such data."""
@@ -74,9 +100,8 @@ class ModelConfig(LayerSettings):
 
     def check_tensor_parallel(self, size: int) -> None:
         """Raise ConfigurationError unless so many processes can split each layer and compute what one would."""
-        drops = [getattr(one, name, 0.0) for one in self.hidden_layers() for name in ("dropout", "input_dropout")]
         message = f"dropout does not go with trainer.tensor_parallel_size={size}, whose processes would drop different"
-        require(not any([*drops, getattr(self, "embedding_dropout", 0.0)]), f"{message} units: set it to 0")
+        require(not self.drops(), f"{message} units: set it to 0")
 
     def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
         """Raise ConfigurationError unless each process gets a layer, and each batch so many equal micro-batches."""
@@ -112,6 +137,7 @@ class Classifier(StepsModule):
         self.classes = spec.classes
         self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
         self.loss = loss_function(config.loss, self.activation)
+        self.eval_mode = config.eval_mode
         self._is_split = False
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
@@ -223,6 +249,14 @@ class Classifier(StepsModule):
     def running_metrics(self) -> dict[str, float]:
         """Loss and accuracy of the running epoch on this process, for the progress bar; on a GPU, of the last call."""
         return training_means(self.training_sums.totals_without_waiting(), penalized=bool(self.penalties))
+
+    def on_validation_model_eval(self) -> None:
+        """Go to eval mode, or to training mode where config.eval_mode is false."""
+        self.train(not self.eval_mode)
+
+    def on_test_model_eval(self) -> None:
+        """As for validation."""
+        self.train(not self.eval_mode)
 
     def on_validation_epoch_start(self) -> None:
         """Start a pass through the validation set and, with a second loader, one through the training set."""

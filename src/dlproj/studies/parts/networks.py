@@ -48,5 +48,10 @@ def linear_layers(model: nn.Module) -> list[nn.Linear]:
 
 def scratch_copy(model: nn.Module, dtype: DTypeLike) -> ScratchMLP:
     """The same network in NumPy, with a copy of the weights."""
-    layers = [(one.weight.detach().double(), one.bias.detach().double()) for one in linear_layers(model)]
+    layers = [(one.weight.detach().double(), _biases(one)) for one in linear_layers(model)]
     return ScratchMLP([(weights.numpy(), biases.numpy()) for weights, biases in layers], dtype)
+
+
+def _biases(layer: nn.Linear) -> Tensor:
+    """Zeros where it has none."""
+    return layer.weight.new_zeros(layer.out_features).double() if layer.bias is None else layer.bias.detach().double()
