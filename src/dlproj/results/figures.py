@@ -40,8 +40,8 @@ def learning_curves(epochs: Epochs, best: int | None, reported: Curves | None = 
             _curves(axes, epochs, metric, best, reported or {})
             axes.set_title(title)
         grid[-1].yaxis.set_major_formatter(PercentFormatter(1))
-        handles = {label: one for axes in grid[::-1] for one, label in _legend(axes)}
-        figure.legend(handles.values(), handles, ncols=len(handles), loc="upper left", columnspacing=1.5)
+        lines = _legend(grid)
+        figure.legend(lines.values(), lines, ncols=len(lines), loc="upper left", columnspacing=1.5)
         return figure
 
 
@@ -54,9 +54,13 @@ def _panels(number: int) -> tuple[Figure, list[Axes]]:
     return figure, list(grid.flat)
 
 
-def _legend(axes: Axes) -> list[tuple[Artist, str]]:
-    """The lines and their labels, of equal ones the first."""
-    return [*zip(*axes.get_legend_handles_labels(), strict=True)][::-1]
+def _legend(grid: Sequence[Axes]) -> dict[str, Artist]:
+    """The lines of all panels by label, of equal ones the first; what is reported stands last."""
+    found: dict[str, Artist] = {}
+    for axes in grid:
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, line)
+    return dict(sorted(found.items(), key=lambda item: item[0] == "reported"))
 
 
 def _has(epochs: Epochs, metric: str) -> bool:
