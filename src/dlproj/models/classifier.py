@@ -20,7 +20,7 @@ from dlproj.models.layers import (
     linear_penalties,
     output_settings,
 )
-from dlproj.models.losses import Loss, loss_function, output_activation
+from dlproj.models.losses import Loss, LossFrom, check_loss_from, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.parallel import split, whole
 from dlproj.models.penalties import Penalties, Penalty
@@ -38,6 +38,7 @@ class ModelConfig(LayerSettings):
     outputs: int | None = None  # unset: one a class; 1: a single probability, for two classes
     output: OutputConfig = field(default_factory=OutputConfig)
     loss: Loss = Loss.cross_entropy
+    loss_from: LossFrom = LossFrom.auto
     # false: validate and test in training mode, as code that never calls model.eval(): dropout drops, and batch norm
     # normalises by the batch and moves its running statistics. Predictions and exported files are in eval mode.
     eval_mode: bool = True
@@ -50,6 +51,7 @@ class ModelConfig(LayerSettings):
             self.outputs in (None, 1), f"model.outputs={self.outputs}: leave it unset for one output a class, or set 1"
         )
         output_activation(self.loss, self.output.activation, self.outputs or 0)
+        check_loss_from(self.loss, self.loss_from)
         describe_output(self.output, self.outputs or 2, self)
 
     @abstractmethod
@@ -136,7 +138,7 @@ class Classifier(StepsModule):
         config.check_data(spec)
         self.classes = spec.classes
         self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
-        self.loss = loss_function(config.loss, self.activation)
+        self.loss = loss_function(config.loss, self.activation, config.loss_from)
         self.eval_mode = config.eval_mode
         self._is_split = False
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
