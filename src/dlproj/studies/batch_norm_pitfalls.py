@@ -56,9 +56,9 @@ def batch_norm_pitfalls(
         [
             Section(
                 "A batch of one",
-                "Less its own mean, any sample is 0, and the output is β whatever came in (the mlp document: zeros); of two, "
-                "one gives 1 and the other -1 but for ε. By the formula: torch.nn.BatchNorm1d says to a batch of one in training "
-                f"“{refusal()}”.",
+                "Less its own mean, any sample is 0, and the output is β whatever came in, as the mlp document has it. "
+                "Of two, one gives 1 and the other -1 but for ε. By the formula: torch.nn.BatchNorm1d says to a batch "
+                f"of one in training “{refusal()}”.",
                 table=small_batches(),
             ),
             Section(
