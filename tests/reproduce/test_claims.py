@@ -9,9 +9,6 @@ RATES = ("0.1", "0.001", "1e-05")
 
 # Figures on which every claim holds: (experiment, label, quantity) to a mean.
 HELD = {
-    ("lab2/survey", "", "training_samples"): 60_000, ("lab2/survey", "", "test_samples"): 10_000,
-    ("lab2/survey", "", "height"): 28, ("lab2/survey", "", "width"): 28, ("lab2/survey", "", "classes"): 10,
-    ("lab2/plain", "", "parameters"): 623_290, ("lab2/sgd", "", ACCURACY): 0.3,
     ("lab2/plain", "", ACCURACY): 0.857, ("lab2/regularized", "", ACCURACY): 0.848,
     ("lab2/l1", "", ACCURACY): 0.0989, ("lab2/cifar10_l1", "", ACCURACY): 0.1,
     ("lab2/init_zeros", "", ACCURACY): 0.1, ("lab2/init_ones", "", ACCURACY): 0.1,
@@ -74,13 +71,8 @@ HELD = {
 
 # For each claim the figures that, each changed alone, make it fail.
 FAILS = {
-    "60,000 training and 10,000 test images of 28 × 28 in 10 classes": [
-        ("lab2/survey", "", "training_samples", 59_999), ("lab2/survey", "", "test_samples", 9_999),
-        ("lab2/survey", "", "height", 14), ("lab2/survey", "", "width", 56), ("lab2/survey", "", "classes", 9)],
-    "parameter count of the plain model = 623,290": [("lab2/plain", "", "parameters", 623_280)],
     "a penalty costs the plain model some accuracy": [("lab2/regularized", "", ACCURACY, 0.86)],
-    "L1 of 0.01 drives the model to chance, where without it SGD 0.01 scores clearly more": [
-        ("lab2/l1", "", ACCURACY, 0.25), ("lab2/sgd", "", ACCURACY, 0.13)],
+    "L1 of 0.01 drives the model to chance": [("lab2/l1", "", ACCURACY, 0.25)],
     "a model whose weights are all 0 does not learn": [("lab2/init_zeros", "", ACCURACY, 0.2)],
     "a model whose weights are all 1 does not learn": [("lab2/init_ones", "", ACCURACY, 0.2)],
     "RMSprop below Adam on the L1 model": [("lab2/l1_rmsprop", "", ACCURACY, 0.841)],

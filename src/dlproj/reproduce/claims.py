@@ -66,15 +66,8 @@ _DEEP, _SHALLOW = "[512, 256, 128, 64]", "[256, 128]"
 
 CLAIMS: dict[str, Check] = {
     # lab2
-    "60,000 training and 10,000 test images of 28 × 28 in 10 classes": lambda of: (
-        [of("lab2/survey", "", name) for name in ("training_samples", "test_samples", "height", "width", "classes")]
-        == [60_000, 10_000, 28, 28, 10]
-    ),
-    "parameter count of the plain model = 623,290": lambda of: of("lab2/plain", "", "parameters") == 623_290,
     "a penalty costs the plain model some accuracy": lambda of: of("lab2/regularized") < of("lab2/plain"),
-    "L1 of 0.01 drives the model to chance, where without it SGD 0.01 scores clearly more": (
-        lambda of: of("lab2/l1") < CHANCE + CLEARLY < of("lab2/sgd") - CLEARLY
-    ),
+    "L1 of 0.01 drives the model to chance": lambda of: of("lab2/l1") < CHANCE + CLEARLY,
     "a model whose weights are all 0 does not learn": lambda of: of("lab2/init_zeros") < CHANCE + CLEARLY,
     "a model whose weights are all 1 does not learn": lambda of: of("lab2/init_ones") < CHANCE + CLEARLY,
     "RMSprop below Adam on the L1 model": lambda of: of("lab2/l1_rmsprop") < of("lab2/l1_adam"),
