@@ -171,6 +171,7 @@ REFUSED = {
     "model.weight_l1=-1": "model.weight_l1=-1.0 is impossible: set a value in [0, inf)",
     "model.outputs=1": "model.outputs=1 is a probability: set model.loss=binary_cross_entropy, model.output.activation",
     "model.output.activation=relu": "model.output.activation=relu does not go with model.loss=cross_entropy: set",
+    "model.loss=mean_squared_error model.loss_from=logits": "model.loss_from=logits does not go with model.loss",
     "data=cifar10 model.inputs=784": "model.inputs=784, but the data has 3072 (image of 3 × 32 × 32): set",
     "data=imdb": "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn",
     "model=lstm": "an RNN needs to know how to read an image: set model.image_reading=rows",

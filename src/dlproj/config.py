@@ -157,15 +157,23 @@ def load(path: Path) -> Config:
         text = read_yaml_text(path)
         if "${" in text:  # save() leaves none, and one can read the environment
             raise ValueError("an interpolation")
-        content = cast(DictConfig, OmegaConf.create(text))
-        base = OmegaConf.structured(Config)
-        for group, name in content.pop("schema").items():
-            base[group] = OmegaConf.structured(SCHEMAS[group][name])
-        if "root" not in base.data:  # which older versions gave all data sets
-            content.data.pop("root", None)
-        return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
+        return from_settings(cast(dict[str, Any], OmegaConf.create(text)))
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
+
+
+def from_settings(settings: dict[str, Any]) -> Config:
+    """The typed settings of what Config.settings() gave, perhaps in an older version: what it lacks has its default.
+
+    Raises ConfigurationError, and what OmegaConf raises for containers that are no settings.
+    """
+    content = OmegaConf.create(settings)
+    base = OmegaConf.structured(Config)
+    for group, name in content.pop("schema").items():
+        base[group] = OmegaConf.structured(SCHEMAS[group][name])
+    if "root" not in base.data:  # which older versions gave all data sets
+        content.data.pop("root", None)
+    return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
 
 
 def data_config(name: str, overrides: Sequence[str]) -> DataConfig:

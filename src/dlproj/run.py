@@ -26,8 +26,10 @@ from dlproj.results.inspection import Inspection
 from dlproj.results.inspector import inspectors
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
 from dlproj.results.manifest import add, check, claim, holds_run, recover, run_files
+from dlproj.results.network_graph import NoteGraph
 from dlproj.results.pictures import Pictures
 from dlproj.results.record import read_result
+from dlproj.results.reference import distance
 from dlproj.results.summary import RunResult
 from dlproj.settings import UserError
 from dlproj.sweeps.records import alone_in
@@ -115,6 +117,7 @@ def train(
         begin,
         *config.callbacks.build(folder),
         *inspectors(config.figures, inspection, tensorboard),
+        *([NoteGraph(inspection, tensorboard, config.model.loss.value)] if config.figures.graph else []),
         KeepTable(table),
         RecordEarlyEnd(config, result, table, begin),
         StopBySignal(checkpoint_path(folder, "last")),
@@ -126,11 +129,12 @@ def train(
             trainer.fit(model, datamodule=data, ckpt_path=resumed)
             # Before the test, for which the callbacks go back to the checkpoint, too.
             end = outcome(trainer), stop_reason(trainer, config.trainer.max_time)
-            pictures.of_training(table.rows, _best_epoch(config, table), inspection)
+            best = _best_epoch(config, table)
+            pictures.of_training(table.rows, best, inspection, result.reference_curves)
             if not pruned_after(trainer):
-                best = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
-                result.tested_weights = "best" if best else "last"
-                trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
+                restored = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
+                result.tested_weights = "best" if restored else "last"
+                trainer.test(model, datamodule=data, ckpt_path=restored, verbose=False)
         except (KeyboardInterrupt, SystemExit) as error:
             sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
         result.status, result.stop_reason = end
@@ -169,6 +173,7 @@ def _new_record(config: Config, folder: Path, overrides: Sequence[str], model: C
         classes=list(model.classes),
         parameters=model.parameter_count(),
         reference=config.reference.figures(config.settings()),
+        reference_curves=config.reference.curves_of(config.settings()),
         versions=versions(),
         machine=machine(),
         fallbacks=config.fallbacks(),
@@ -289,6 +294,7 @@ def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None
     result.last_epoch = max(table.rows, default=0)
     result.best_epoch = _best_epoch(config, table)
     result.metrics = dict(table.rows.get(result.last_epoch, {}))
+    result.reference_distance = distance(result.reference_curves, table.rows)
 
 
 def _best_epoch(config: Config, table: EpochTable) -> int | None:

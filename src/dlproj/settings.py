@@ -18,7 +18,8 @@ LARGEST_SEED = 2**32 - 1
 # The confusion matrix of more classes is kept as its entries above 0: those are few, but it has classes² in all.
 MOST_CLASSES_IN_ROWS = 200
 VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
-COUNTED = ("parameters", "seconds", "peak_memory_bytes")  # what a search may keep small beside a metric
+DISTANCE = "reference_distance"  # from the curves that a document reports
+COUNTED = ("parameters", "seconds", "peak_memory_bytes", DISTANCE)  # what a search may keep small, of summary.json
 
 
 def one_line(text: str) -> str:
@@ -145,4 +146,15 @@ def whole_numbers(option: str, text: str, least: int = 1, such_as: str = "16,32,
     require(
         min(numbers) >= least, f"{option}={text} is no list of whole numbers from {least} on: set such as {such_as}"
     )
+    return numbers
+
+
+def numbers_within(option: str, text: str, interval: str, such_as: str = "0.1,0.5,1") -> list[float]:
+    """What "0.1,0.5,1" names, each in the interval. Raises ConfigurationError, naming the option."""
+    parts = text.split(",") if len(text) < 1000 else [""]
+    well_formed = all(re.fullmatch(r" *\d+(\.\d+)?(e[+-]?\d{1,3})? *", part, re.ASCII) for part in parts)
+    require(well_formed, f"{option}={text} is no list of numbers in {interval}: set such as {such_as}")
+    numbers = [float(part) for part in parts]
+    for number in numbers:
+        within(option, number, interval)
     return numbers

@@ -121,6 +121,7 @@ class OptunaSweeper(Sweeper):
         settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
                     for key, value in self.settings.items()}  # fmt: skip
         search_config = typed(SearchConfig, settings, "hydra.sweeper")
+        search_config.check_reference(self.config.reference.curves)
         swept = [str(one.input_line).partition("=") for one in parsed if one.is_sweep_override()]
         typed_in = {key: values for key, _, values in swept}
         folder = Path(self.config.hydra.sweep.dir)

@@ -47,6 +47,19 @@ def test_validation_is_that_of_the_checkpoints_epoch(digits):
         assert outcome.samples == 144
 
 
+def test_the_training_set_gets_the_figures_of_the_epochs_own_evaluation_of_it(digits, reviews, trained_run):
+    limited = trained_run(
+        *("data=digits", "model.hidden=[8]", "model.dropout=0.5", "trainer.max_epochs=2"),
+        *("trainer.evaluate_train=true", "trainer.limit_val_batches=3", "data.eval_batch_size=100"),
+    )
+    for folder, samples in ((reviews, 36), (limited, 300)):
+        outcome = evaluate(open_run(folder), "train")
+        wanted = {f"train/{key.split('/')[1]}": value for key, value in recorded(folder, "train_eval").items()}
+        assert outcome.metrics == outcome.recorded == wanted
+        assert outcome.samples == samples
+    assert evaluate(open_run(digits), "train").recorded == {}  # its train/* are means over moving weights
+
+
 def test_the_best_weights_where_training_tested_those(trained_run):
     folder = trained_run(
         *("data=digits", "model.hidden=[8]", "model.weight_l2=0.001", "trainer.max_epochs=4", "optim=sgd"),

@@ -8,7 +8,15 @@ import torch
 from sklearn.metrics import log_loss, mean_squared_error
 
 from dlproj.models.activations import Activation
-from dlproj.models.losses import Loss, loss_function, output_activation, probabilities, scores
+from dlproj.models.losses import (
+    Loss,
+    LossFrom,
+    check_loss_from,
+    loss_function,
+    output_activation,
+    probabilities,
+    scores,
+)
 from dlproj.settings import ConfigurationError
 
 PAIRS = [
@@ -54,6 +62,77 @@ def test_loss_and_gradient_stay_finite_on_saturated_outputs(loss, activation):
     value.backward()
     assert torch.isfinite(value)
     assert torch.isfinite(logits.grad).all()
+
+
+CROSS_ENTROPIES = [(loss, activation) for loss, activation in PAIRS if loss is not Loss.mean_squared_error]
+
+
+def by_numpy(loss, activation, source, logits, targets):
+    """As Keras 2 defines it, in float64."""
+    z, hot = logits.double().numpy(), np.eye(logits.shape[1])[targets]
+    softmax = np.exp(z - z.max(1, keepdims=True))
+    softmax /= softmax.sum(1, keepdims=True)
+    if source is LossFrom.logits:
+        if loss is Loss.cross_entropy:
+            return (np.logaddexp.reduce(z, 1) - (hot * z).sum(1)).mean()
+        return (np.logaddexp(0, z) - hot * z).mean()
+    p = softmax if activation is Activation.softmax else 1 / (1 + np.exp(-z))
+    p = p.clip(1e-7, 1 - 1e-7)
+    if loss is Loss.cross_entropy:
+        return -(hot * np.log(p)).sum(1).mean()
+    return -(hot * np.log(p) + (1 - hot) * np.log(1 - p)).mean()
+
+
+@pytest.mark.parametrize("size", [1.0, 8.0, 300.0])
+@pytest.mark.parametrize("source", [LossFrom.logits, LossFrom.probabilities])
+@pytest.mark.parametrize(("loss", "activation"), CROSS_ENTROPIES)
+def test_each_form_is_the_one_of_numpy_even_where_outputs_are_saturated(loss, activation, source, size, generator):
+    logits, targets = size * torch.randn(20, 4, generator=generator), torch.randint(4, (20,), generator=generator)
+    ours = loss_function(loss, activation, source)(logits, targets)
+    # float32 has no number nearer to 1 - 1e-7 than 1 - 1.19e-7.
+    tolerance = 1e-5 if source is LossFrom.logits else 0.01
+    assert float(ours) == pytest.approx(by_numpy(loss, activation, source, logits, targets), rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "source"),
+    [
+        (Loss.cross_entropy, Activation.softmax, LossFrom.logits),
+        (Loss.binary_cross_entropy, Activation.sigmoid, LossFrom.logits),
+        (Loss.binary_cross_entropy, Activation.softmax, LossFrom.probabilities),
+    ],
+)
+def test_auto_clips_a_softmax_before_binary_cross_entropy_alone(loss, activation, source, generator):
+    logits, targets = 50 * torch.randn(20, 4, generator=generator), torch.randint(4, (20,), generator=generator)
+    auto, chosen = loss_function(loss, activation), loss_function(loss, activation, source)
+    assert torch.equal(auto(logits, targets), chosen(logits, targets))
+
+
+def test_binary_cross_entropy_from_logits_reads_a_softmax_output_through_sigmoids(generator):
+    logits, targets = 50 * torch.randn(20, 4, generator=generator), torch.randint(4, (20,), generator=generator)
+    of_softmax, of_sigmoid = (
+        loss_function(Loss.binary_cross_entropy, activation, LossFrom.logits)(logits, targets)
+        for activation in (Activation.softmax, Activation.sigmoid)
+    )
+    assert torch.equal(of_softmax, of_sigmoid)
+
+
+@pytest.mark.parametrize(("loss", "activation"), CROSS_ENTROPIES)
+def test_probabilities_stop_the_gradient_of_a_saturated_mistake_and_logits_do_not(loss, activation):
+    for source, moves in ((LossFrom.probabilities, False), (LossFrom.logits, True)):
+        logits = torch.tensor([[100.0, -100.0]], requires_grad=True)
+        loss_function(loss, activation, source)(logits, torch.tensor([1])).backward()
+        assert bool(logits.grad.any()) is moves
+
+
+@pytest.mark.parametrize("source", [LossFrom.logits, LossFrom.probabilities])
+def test_a_mean_squared_error_has_one_form(source):
+    message = (
+        f"model.loss_from={source.name} does not go with model.loss=mean_squared_error, which reads outputs: "
+        "leave it out"
+    )
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
+        check_loss_from(Loss.mean_squared_error, source)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from keras_twin import assert_same_outputs, assert_same_steps, features, keras, 
 
 from dlproj.models.activations import Activation
 from dlproj.models.layers import LayerPart, OutputConfig
-from dlproj.models.losses import Loss, loss_function
+from dlproj.models.losses import Loss, LossFrom, loss_function
 from dlproj.models.mlp import MLPConfig
 from dlproj.optim import SchedulerConfig, SGDConfig
 
@@ -145,6 +145,37 @@ def test_same_steps_with_a_single_sigmoid_output(loss, their_loss, output, gener
     inputs, targets = batch(generator, classes=2)
     assert_same_outputs(ours, theirs, inputs)
     assert_same_steps(ours, theirs, inputs, targets)
+
+
+@pytest.mark.parametrize(
+    ("loss", "their_loss", "activation"),
+    [
+        (Loss.cross_entropy, losses.CategoricalCrossentropy, Activation.softmax),
+        (Loss.binary_cross_entropy, losses.BinaryCrossentropy, Activation.softmax),
+        (Loss.binary_cross_entropy, losses.BinaryCrossentropy, Activation.sigmoid),
+    ],
+)
+@pytest.mark.parametrize("source", [LossFrom.logits, LossFrom.probabilities])
+def test_same_steps_with_each_form_of_a_cross_entropy(loss, their_loss, activation, source, generator):
+    # From logits, the Keras model has no activation, whose logits Keras 2 would take.
+    name, from_logits = (activation.name, False) if source is LossFrom.probabilities else (None, True)
+    theirs = keras_mlp(
+        layers.Dense(8, activation="relu"),
+        layers.Dense(CLASSES, activation=name),
+        loss=their_loss(from_logits=from_logits),
+    )
+    config = MLPConfig(hidden=[8], loss=loss, loss_from=source, output=OutputConfig(activation=activation))
+    ours = twin(theirs, config, features(INPUTS, CLASSES), SGDConfig(learning_rate=0.1), scale=4.0)
+    assert_same_steps(ours, theirs, *batch(generator))
+
+
+@pytest.mark.parametrize("size", [30.0, 300.0])
+def test_same_cross_entropy_of_a_saturated_softmax(size):
+    logits = torch.tensor([[size, 0.0, 0.0], [0.0, size, 0.0]])
+    targets = torch.tensor([0, 2])
+    expected = losses.CategoricalCrossentropy()(torch.eye(3)[targets], logits.softmax(1))
+    ours = loss_function(Loss.cross_entropy, Activation.softmax, LossFrom.probabilities)(logits, targets)
+    assert float(ours) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [30.0, 300.0])

@@ -2,19 +2,23 @@
 
 import pytest
 from folders import inspection, write_run
+from matplotlib.ticker import PercentFormatter
 
 from dlproj.results.comparison import compare
 from dlproj.results.comparison_figures import (
     GREY,
     SHOWN,
+    bars,
     curves,
     group_colors,
+    has_bars,
     heat_map,
+    is_grid,
     score_against,
     weights,
 )
 from dlproj.results.record import read_run
-from dlproj.results.style import COLORS, png
+from dlproj.results.style import COLORS, INK, png
 
 
 @pytest.fixture
@@ -40,6 +44,30 @@ def test_a_curve_has_the_values_of_its_run_and_repetitions_one_colour(comparison
     (axes,) = curves(comparison, "val/loss").axes
     assert [points(line) for line in axes.lines] == [[(1, 0.5), (2, 0.75)]] * 3
     assert [line.get_color() for line in axes.lines] == [COLORS[0], COLORS[0], COLORS[1]]
+
+
+def test_reported_curves_are_dashed_in_their_groups_colour_and_black_where_several_share_one(tmp_path):
+    rates = {0.1: {1: 0.5, 2: 0.4}, 0.01: {1: 0.9}, 0.001: {1: 0.9}}
+    for place, (rate, curve) in enumerate([*rates.items(), *rates.items()]):
+        settings = {"optim.learning_rate": rate, "seed": place // 3}
+        write_run(tmp_path / str(place), settings, reference_curves={"val/loss": curve})
+    comparison = compare([read_run(tmp_path / str(place)) for place in range(6)])
+    (axes,) = curves(comparison, "val/loss").axes
+    dashed = [(points(line), line.get_color()) for line in axes.lines if line.get_linestyle() == "--"]
+    assert dashed == [([(1, 0.5), (2, 0.4)], group_colors(comparison)[0]), ([(1, 0.9)], INK)]
+    assert len(axes.lines) == 6 + 2
+    assert not any(line.get_linestyle() == "--" for line in curves(comparison, "val/accuracy").axes[0].lines)
+
+
+def test_only_shares_are_in_percent(comparison_of):
+    comparison = comparison_of(({}, 0.9), epochs=[{"epoch": 1, "val/accuracy": 0.5, "learning_rate": 0.25}])
+    ticks = [curves(comparison, name).axes[0].yaxis.get_major_formatter() for name in ("val/accuracy", "learning_rate")]
+    assert [isinstance(one, PercentFormatter) for one in ticks] == [True, False]
+
+
+def test_values_that_were_not_tried_together_make_no_grid(comparison_of):
+    settings = [{"optim.learning_rate": 1 / n, "model.dropout": n / 10} for n in range(1, 7)]
+    assert not is_grid(comparison_of(*((one, 0.9) for one in settings)))
 
 
 def test_one_numeric_setting_is_coloured_along_a_scale_in_the_order_of_its_values(comparison_of):
@@ -119,6 +147,43 @@ def test_the_heat_map_has_the_means_and_a_dash_where_there_is_none(comparison_of
     assert {text.get_position(): text.get_text() for text in axes.texts} == {
         (0.5, 0.5): "–", (1.5, 0.5): "70.0%", (0.5, 1.5): "85.0%", (1.5, 1.5): "–",
     }  # fmt: skip
+
+
+def test_bars_have_accuracy_and_seconds_a_group_with_the_reported_figures_as_marks(tmp_path):
+    trials = [([512], 128, 0.87, 10.0), ([512], 64, 0.86, 20.0), ([128, 256], 128, 0.83, 30.0)]
+    for place, (hidden, batch, accuracy, seconds) in enumerate(trials):
+        for seed in (0, 1):
+            settings = {"model.hidden": hidden, "data.batch_size": batch, "seed": seed}
+            reported = {"test/accuracy": 0.88, "seconds": 140.81} if place == 1 else {}
+            write_run(tmp_path / f"{place}-{seed}", settings, seconds=seconds + seed, reference=reported,
+                      **{"test/accuracy": accuracy + seed / 100})  # fmt: skip
+    comparison = compare([read_run(path) for path in sorted(tmp_path.iterdir())])
+    assert has_bars(comparison)
+    accuracy, seconds = bars(comparison).axes
+    assert [bar.get_width() for bar in accuracy.patches] == pytest.approx([0.875, 0.865, 0.835])
+    assert [bar.get_width() for bar in seconds.patches] == [10.5, 20.5, 30.5]
+    assert [text.get_text() for text in seconds.texts] == ["10.50 s", "20.50 s", "30.50 s"]
+    assert [label.get_text() for label in accuracy.get_yticklabels()] == [
+        "batch_size=128, hidden=[512]", "batch_size=64, hidden=[512]", "batch_size=128, hidden=[128, 256]",
+    ]  # fmt: skip
+    marks = [
+        points(next(line for line in axes.lines if line.get_label() == "reported")) for axes in (accuracy, seconds)
+    ]
+    assert marks == [[(0.88, 1)], [(140.81, 1)]]
+    assert accuracy.get_ylim()[0] > accuracy.get_ylim()[1]  # the first on top
+
+
+@pytest.mark.parametrize(
+    ("settings", "drawn"),
+    [
+        ([{"optim.learning_rate": rate} for rate in (0.1, 0.01)], False),  # an axis of numbers shows it
+        ([{"model.activation": name} for name in ("relu", "tanh")], True),
+        ([{"model.hidden": [n], "model.dropout": n / 100} for n in range(31)], False),  # too many to read
+        ([{"seed": seed} for seed in (0, 1)], False),
+    ],
+)
+def test_bars_are_for_a_few_groups_that_lie_on_no_axis(settings, drawn, comparison_of):
+    assert has_bars(comparison_of(*((one, 0.5) for one in settings))) is drawn
 
 
 def test_weights_stand_side_by_side_on_the_same_axes(tmp_path):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from dlproj.results.figures import (
+    TRAIN,
+    VAL,
     by_layer,
     central_range,
     confusion_matrix,
@@ -52,6 +54,42 @@ def test_the_penalty_has_a_panel_of_its_own_and_the_loss_is_shown_without_it():
     assert lines(loss)["train"] == [[1, 0.7]]
     assert lines(penalty)["val"] == [[1, 0.2]]
     assert lines(accuracy)["train"] == [[1, 0.5]]
+
+
+def dashed(axes):
+    return [line for line in axes.get_lines() if line.get_label() == "reported"]
+
+
+def test_reported_curves_are_dashed_and_hollow_beside_ours_in_the_same_colour():
+    reported = {"val/loss": {1: 0.7, 3: 0.5, 4: 0.4}, "train/accuracy": {2: 0.75}}
+    figure = learning_curves(EPOCHS, 2, reported)
+    loss, accuracy = figure.axes
+    (line,) = dashed(loss)
+    assert line.get_xydata().tolist() == [[1, 0.7], [3, 0.5], [4, 0.4]]
+    assert (line.get_linestyle(), line.get_markerfacecolor()) == ("--", "none")
+    assert [line.get_color() for line in dashed(loss) + dashed(accuracy)] == [VAL, TRAIN]
+    assert dashed(accuracy)[0].get_xydata().tolist() == [[2, 0.75]]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["train", "val", "best epoch, 2", "last epoch, 3", "reported"]
+
+
+def test_with_penalties_a_reported_loss_stands_beside_the_whole_loss():
+    epochs = {1: EPOCHS[1] | {"train/data_loss": 0.7, "train/penalty": 0.2, "val/data_loss": 0.6, "val/penalty": 0.2}}
+    figure = learning_curves(epochs, 1, {"train/loss": {1: 0.95}})
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Loss with the penalty", "Loss without the penalty", "Penalty", "Accuracy"]
+    assert lines(figure.axes[0])["train"] == [[1, 0.9]]
+    assert lines(figure.axes[0])["reported"] == [[1, 0.95]]
+    assert len(learning_curves(epochs, 1, {"train/accuracy": {1: 0.5}}).axes) == 3
+
+
+def test_the_training_set_evaluated_after_each_epoch_is_a_line_of_its_own():
+    evaluated = {"train_eval/loss": 0.3, "train_eval/accuracy": 0.95}
+    (loss, accuracy) = learning_curves(EPOCHS | {3: EPOCHS[3] | evaluated}, best=None).axes
+    assert lines(loss)["train, after the epoch"] == [[3, 0.3]]
+    assert lines(accuracy)["train, after the epoch"] == [[3, 0.95]]
+    by_label = {line.get_label(): line for line in loss.get_lines()}
+    assert by_label["train, after the epoch"].get_color() != by_label["train"].get_color()
 
 
 def test_an_epoch_without_validation_is_left_out_of_its_line():

@@ -25,6 +25,15 @@ def test_a_metric_that_was_not_finite_is_nan(tmp_path):
     assert math.isnan(run.result.metrics["test/loss"])
 
 
+def test_reported_curves_are_read_by_epoch_and_an_older_run_has_none(tmp_path):
+    curves = {"val/loss": {"1": 0.5, "10": 0.25}}
+    run = read_run(write_run(tmp_path / "run", reference_curves=curves, reference_distance=0.5))
+    assert run.result.reference_curves == {"val/loss": {1: 0.5, 10: 0.25}}
+    assert run.result.reference_distance == 0.5
+    older = read_run(write_run(tmp_path / "older")).result
+    assert (older.reference_curves, older.reference_distance) == ({}, None)
+
+
 def test_a_run_before_its_first_epoch_and_one_of_an_older_version_are_whole(tmp_path):
     run = read_run(write_run(tmp_path / "run", epochs=None, confusion_matrix=[], status="running"))
     assert run.epochs == {}
@@ -47,6 +56,9 @@ DAMAGE = {
         '{"name": 1, "status": "completed", "stop_reason": "", "seed": 0}',
         '{"name": "n", "status": "s", "stop_reason": "", "seed": 0, "test/loss": "low"}',
         '{"name": "n", "status": "s", "stop_reason": "", "seed": 0, "classes": ["a"], "confusion_matrix": [[1, 2]]}',
+        '{"name": "n", "status": "s", "stop_reason": "", "seed": 0, "reference_curves": {"val/loss": {"one": 0.5}}}',
+        '{"name": "n", "status": "s", "stop_reason": "", "seed": 0, "reference_curves": {"val/loss": [0.5]}}',
+        '{"name": "n", "status": "s", "stop_reason": "", "seed": 0, "reference_curves": {"val/loss": {"1": null}}}',
     ],
     "config.yaml": ["", "schema: [", "data: {}", "\x00"],
     "metrics.csv": ["val/loss\n0.5\n", "epoch,val/loss\n1,low\n", "epoch,val/loss\n1,0.5,0.5\n", "epoch,val/loss\n1\n"],

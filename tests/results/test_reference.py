@@ -1,8 +1,10 @@
 """What a document reports of a run, found by the value of a swept setting."""
 
+import math
+
 import pytest
 
-from dlproj.results.reference import ReferenceConfig
+from dlproj.results.reference import ReferenceConfig, distance, unmatched
 from dlproj.settings import ConfigurationError
 
 SETTINGS = {"model": {"hidden": [256, 128], "activation": "relu"}, "optim": {"learning_rate": 0.001}, "seed": 0}
@@ -49,8 +51,54 @@ def test_a_reason_is_found_as_a_figure_is():
         ({"reported": {"x": [0.5]}}, "is no figure"),
         ({"reasons": {"x": {0.1: "so"}}}, "reference.reasons.x differs by the value of a setting: set reference.by"),
         ({"reasons": {"x": 5}}, "reference.reasons.x=5 is no reason: set words"),
+        ({"curves": {"test/loss": [1]}}, "reference.curves=test/loss is no choice: set one of train/loss, "),
+        ({"curves": {"val/loss": 0.5}}, "reference.curves.val/loss=0.5 is no curve: set a list of numbers"),
+        ({"curves": {"val/loss": ["low"]}}, "reference.curves.val/loss: low is no figure: set a list of numbers"),
+        ({"curves": {"val/loss": [True]}}, "reference.curves.val/loss: True is no figure"),
+        ({"curves": {"val/loss": [0.5, 0]}}, r"reference.curves.val/loss=0 is impossible: set a value in \(0, inf\)"),
+        ({"curves": {"val/accuracy": [85.7]}}, r"val/accuracy=85.7 is impossible: set a value in \[0, 1\]"),
+        ({"curves": {"val/loss": {0.1: [0.5]}}}, "reference.curves.val/loss differs by the value of a setting: set"),
+        ({"by": "seed", "curves": {"val/loss": {0: 0.5}}}, "reference.curves.val/loss=0.5 is no curve"),
     ],
 )
 def test_what_is_no_figure_or_no_reason_is_refused(wrong, message):
     with pytest.raises(ConfigurationError, match=message):
         ReferenceConfig(**wrong)
+
+
+def test_a_curve_is_found_by_the_value_of_the_setting_and_counts_epochs_from_1():
+    curves = {"val/loss": {0.001: [0.5, None, 0.25], 0.01: [2]}, "train/accuracy": [None, 1], "val/accuracy": [None]}
+    reference = ReferenceConfig(by="optim.learning_rate", curves=curves)
+    assert reference.curves_of(SETTINGS) == {"val/loss": {1: 0.5, 3: 0.25}, "train/accuracy": {2: 1.0}}
+    assert reference.curves_of({"optim": {"learning_rate": 0.1}}) == {"train/accuracy": {2: 1.0}}
+
+
+def test_the_distance_is_worked_out_by_hand():
+    curves = {"train/loss": {1: 1.0, 2: 0.5}, "val/accuracy": {1: 0.9, 2: 0.9}}
+    epochs = {1: {"train/loss": math.e, "val/accuracy": 0.7}, 2: {"train/loss": 0.5, "val/accuracy": 0.9}}
+    assert distance(curves, epochs) == pytest.approx(math.sqrt((1 + 0 + 4 + 0) / 4))
+
+
+def test_what_the_run_does_not_have_counts_one_each():
+    curves = {"train/loss": {1: 1.0, 2: 0.5}, "train_eval/accuracy": {1: 0.9, 2: 0.9}}
+    assert distance(curves, {1: {"train/loss": 1.0}}) == pytest.approx(math.sqrt(3 / 4))
+    assert distance(curves, {}) == 1
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 0.0, 1e30, 1e-30])
+def test_a_loss_that_is_not_finite_or_far_off_counts_ten(loss):
+    assert distance({"val/loss": {1: 1.0}}, {1: {"val/loss": loss}}) == 10
+
+
+def test_without_a_reported_number_there_is_no_distance():
+    assert distance({}, {1: {"val/loss": 1.0}}) is None
+
+
+def test_what_a_run_has_nothing_to_set_beside_is_said():
+    curves = {"train_eval/accuracy": {1: 0.5}, "val/loss": {20: 0.5}, "val/accuracy": {1: 0.5}}
+    row = {"val/loss": 1.0, "val/accuracy": 0.5}
+    assert unmatched(curves, dict.fromkeys(range(1, 11), row)) == [
+        "reported: train_eval/accuracy, which the run did not log: set trainer.evaluate_train=true",
+        "reported up to epoch 20: val/loss; the run ended after 10",
+    ]
+    assert unmatched({"val/accuracy": {1: 0.5}}, {1: row, 2: row}) == []

@@ -279,3 +279,29 @@ def test_a_report_that_cannot_be_written_says_so_in_one_line(run, tmp_path):
         write_report([run], [], tmp_path / "file/r.html")
     with pytest.raises(UserError, match=r"r\.txt is no name for a report: .*\.html"):
         write_report([run], [], tmp_path / "r.txt")
+
+
+def test_a_reported_curve_that_a_run_has_nothing_beside_is_said(tmp_path):
+    curves = {"train_eval/accuracy": {"1": 0.5}, "val/loss": {"1": 0.5, "20": 0.25}}
+    for seed in (0, 1):
+        write_run(tmp_path / f"{seed}", {"seed": seed}, reference_curves=curves, reference_distance=0.5)
+    runs, _ = find_runs([tmp_path])
+    missing = "reported: train_eval/accuracy, which the run did not log: set trainer.evaluate_train=true"
+    longer = "reported up to epoch 20: val/loss; the run ended after 2"
+    assert f"{missing}; {longer}" in Page(run_report(runs[0])).text
+    text = Page(comparison_report(runs, [])).text
+    assert f"{missing} (2 runs). {longer} (2 runs)." in text
+    assert "distance from the reported curves" in text
+
+
+def test_every_logged_metric_waits_to_be_chosen_and_of_many_runs_the_usual_two(tmp_path, monkeypatch):
+    for seed in (0, 1):
+        write_run(tmp_path / f"{seed}", {"seed": seed}, [EPOCHS[0] | {"learning_rate": 0.1}])
+    runs, _ = find_runs([tmp_path])
+    drawn = r'aria-label="(\S+) by epoch, all runs"'
+    every = ["val/loss", "val/accuracy", "train/loss", "train/accuracy", "learning_rate"]
+    assert re.findall(drawn, comparison_report(runs, [])) == every
+    monkeypatch.setattr("dlproj.results.comparison_page._RUNS_CHOSEN", 1)
+    page = comparison_report(runs, [])
+    assert re.findall(drawn, page) == every[:2]
+    assert "Of more than 1 runs no other metric is drawn." in page

@@ -61,15 +61,27 @@ def reports(tmp_path_factory):
         for place in range(4)
     ]
     rates = {"gradient_norms": {"hidden.0.linear.weight": {"1": 0.1, "2": 0.05}}}
-    write_run(root / "run/0", inspected=inspection(gallery=images, **rates), overrides=["data.root=/" + "long" * 20])
+    graph = [
+        {"name": "inputs", "operation": "inputs", "kind": "data", "shape": [784]},
+        {"name": "hidden.0.weight", "operation": "parameter", "kind": "parameter", "shape": [1000, 784]},
+        {"name": "hidden.0", "operation": "matmul", "kind": "operation", "shape": [1000], "reads": [0, 1]},
+    ]
+    write_run(
+        root / "run/0",
+        inspected=inspection(gallery=images, graph=graph, **rates),
+        overrides=["data.root=/" + "long" * 20],
+    )
     write_run(root / "reviews/0", inspected=inspection(gallery=reviews, most_wrong=reviews))
     for place, (rate, dropout) in enumerate((rate, dropout) for rate in (0.1, 0.01, 0.001) for dropout in (0.0, 0.3)):
         settings = {"optim.learning_rate": rate, "model.dropout": dropout}
-        write_run(root / f"sweep/{place}", settings, inspected=inspection(), **{"test/accuracy": 0.9 - rate * dropout})
+        reported = {"reference": {"test/accuracy": 0.85, "seconds": 0.5}}
+        write_run(root / f"sweep/{place}", settings, inspected=inspection(),
+                  **{"test/accuracy": 0.9 - rate * dropout} | reported)  # fmt: skip
     write_run(root / "sweep/10", {"optim.learning_rate": 10.0}, status="failed", stop_reason="ValueError: " + "x" * 200,
               confusion_matrix=[], **{"test/accuracy": None})  # fmt: skip
+    reported = {"reference_curves": {"val/loss": {"1": 0.4, "3": 0.3}, "train_eval/accuracy": {"1": 0.5}}}
     for seed in range(4):
-        write_run(root / f"seeds/{seed}", {"seed": seed}, **{"test/accuracy": 0.9 + seed / 1000})
+        write_run(root / f"seeds/{seed}", {"seed": seed}, **{"test/accuracy": 0.9 + seed / 1000} | reported)
     damaged = [Damaged(root / "sweep/11", "summary.json is missing or damaged: take it from another copy")]
     for name in ("run", "reviews", "sweep", "seeds"):
         runs, _ = find_runs([root / name])
@@ -158,6 +170,38 @@ def test_the_keyboard_sorts_too(visit):
     scores = [float(text.rstrip("%")) for text in column(page, ".scores", "F1")]
     assert scores == sorted(scores)
     assert len(set(scores)) > 1
+
+
+def shown(page):
+    """What is drawn in the cards of curves."""
+    return [svg.get_attribute("aria-label").split()[0] for svg in page.locator(".chosen svg").all()]
+
+
+def test_the_metric_of_each_card_is_chosen_by_name_and_from_the_keyboard(visit):
+    page = visit("sweep", width=400)
+    first, second = page.get_by_label("Metric").all()
+    assert shown(page) == ["val/loss", "val/accuracy"]
+    assert first.locator("option").all_inner_texts() == ["train/loss", "train/accuracy", "val/loss", "val/accuracy"]
+    first.select_option("train/accuracy")
+    second.focus()
+    page.keyboard.type("train/l")
+    assert shown(page) == ["train/accuracy", "train/loss"]
+    first.select_option("train/loss")
+    assert shown(page) == ["train/loss", "train/loss"]
+    first.select_option("val/loss")
+    assert shown(page) == ["val/loss", "train/loss"]
+    assert page.evaluate(TROUBLE) == page.evaluate(TEXTS) == []
+    page.emulate_media(media="print")
+    assert not first.is_visible()
+
+
+def test_without_a_script_the_usual_metrics_are_shown_and_nothing_to_choose(browser, reports):
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto(reports["sweep"].as_uri())
+    assert shown(page) == ["val/loss", "val/accuracy"]
+    assert not page.locator(".chosen select").first.is_visible()
+    context.close()
 
 
 def test_a_link_opens_the_part_of_its_run(visit):

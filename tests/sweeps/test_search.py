@@ -138,6 +138,15 @@ def test_the_best_runs_folder_is_found_below_those_of_its_settings(search, tmp_p
     assert [(one.run, one.here) for one in ours.front()] == [("relu/0", True)]
 
 
+def test_the_distance_from_reported_curves_is_kept_small_and_a_run_without_them_has_no_value(search, tmp_path):
+    ours = search(trials=4, objectives=["reference_distance"])
+    distances = iter([2.0, 0.5, None, 1.0])
+    for _, trial in ours.trials():
+        ours.tell(trial, run_with(tmp_path, 0.5, reference_distance=next(distances)))
+    assert [trial.state.name for trial in ours.study.trials] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    assert ours.study.best_value == 0.5
+
+
 def test_several_objectives_leave_those_trials_that_no_other_beats(search, tmp_path):
     ours = search(trials=3, objectives=["val/accuracy", "parameters"])
     outcomes = iter([(0.8, 100), (0.9, 200), (0.7, 150)])

@@ -6,7 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from dlproj.sweeps.space import Choices, Interval, Space, Whole
+from dlproj.experiments import composing, points
+from dlproj.sweeps.space import Choices, Fixed, Interval, Space, Whole
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(file.relative_to(CONF / "search").with_suffix("") for file in (CONF / "search").glob("*/*.yaml"))
@@ -41,3 +42,36 @@ def test_the_search_of_the_document_is_over_the_documents_bounds(sweeper):
     assert batch.items == (Choices("data.batch_size", (32, 64, 128)),)
     assert hidden.length == Whole("model.hidden.length", 1, 3)
     assert hidden.items == tuple(Whole(f"model.hidden[{place}]", 64, 512, 64) for place in range(3))
+
+
+def test_the_random_search_is_over_the_documents_values(sweeper):
+    settings = sweeper("mlp/random_search")
+    assert (settings["trials"], settings["sampler"]) == (5, "random")
+    rate, batch, hidden = Space(settings["params"], []).settings
+    assert rate.items == (Choices("optim.learning_rate", (0.01, 0.05, 0.1)),)
+    assert batch.items == (Choices("data.batch_size", (32, 64, 128)),)
+    assert hidden.length == Choices("model.hidden.length", (1, 2))
+    assert hidden.items == tuple(Choices(f"model.hidden[{place}]", (64, 128, 256, 512)) for place in range(2))
+
+
+def test_the_search_of_lab2_tries_every_point_of_its_grid_by_the_distance_from_the_log(sweeper):
+    settings = sweeper("lab2/early_stopping")
+    assert (settings["sampler"], settings["objectives"]) == ("grid", ["reference_distance"])
+    assert settings["trials"] == len(Space(settings["params"], []).all())
+
+
+def test_the_settings_chosen_for_lab2_are_a_point_of_its_search(sweeper):
+    with composing():
+        (chosen,) = points("lab2/early_stopping")
+    model, optim = chosen.config.model, chosen.config.optim
+    assert (type(optim).__name__, optim.learning_rate, optim.momentum) == ("SGDConfig", 0.01, 0.9)
+    wanted = {
+        f"model.loss={model.loss.name}",
+        f"model.loss_from={model.loss_from.name}",
+        f"data.scaling={chosen.config.data.scaling.name}",
+        "optim=momentum",
+        f"model.hidden={model.hidden}",
+        f"model.output.weight_l1={model.output.weight_l1 or 0}",
+    }
+    space = Space(sweeper("lab2/early_stopping")["params"], [])
+    assert wanted in [set(space.suggest(Fixed(point))) for point in space.all()]

@@ -257,6 +257,10 @@ def test_a_search_that_is_done_says_so_and_shows_its_best_again(type_in, tmp_pat
         ),
         (["hydra.sweeper.trial=3"], "hydra.sweeper.trial is no setting: did you mean hydra.sweeper.trials?"),
         (["model.activation=interval(1"], "the command line cannot be read"),
+        (
+            ["hydra.sweeper.objectives=[reference_distance]"],
+            "hydra.sweeper.objectives=[reference_distance] needs reference.curves: set what the document reports",
+        ),
     ],
 )
 def test_a_search_that_cannot_begin_is_refused_in_one_line(overrides, message, type_in, tmp_path):

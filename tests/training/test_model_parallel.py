@@ -12,7 +12,7 @@ from dlproj.settings import ConfigurationError
 from dlproj.training.callbacks import checkpoint_path
 
 SHARED = ["trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "trainer.max_epochs=2",
-          "trainer.limit_train_batches=12", "data.drop_last=true"]  # fmt: skip
+          "trainer.limit_train_batches=12", "data.drop_last=true", "trainer.evaluate_train=true"]  # fmt: skip
 MLP = ["data=digits", "model.hidden=[32,16,8]", "model.weight_l2=0.01", "trainer.gradient_clip_val=0.5",
        "optim=momentum"]  # fmt: skip
 GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8,8,8]"]
@@ -66,6 +66,7 @@ def test_processes_that_share_a_model_end_with_the_weights_and_metrics_of_one(mo
     assert first.keys() == second.keys()
     assert all((first[name] - second[name]).abs().max() <= 1e-6 for name in first)
     ours, theirs = (json.loads((folder / "summary.json").read_text()) for folder in (many, one))
+    assert {"train/loss", "train_eval/loss", "val/loss", "test/loss"} <= theirs.keys()
     assert {key: ours[key] for key in ours if "/" in key} == pytest.approx(
         {key: theirs[key] for key in theirs if "/" in key}, abs=1e-6
     )

@@ -58,9 +58,10 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
     """
     one_of("--split", split, SPLITS)
     data = data_of(trained, settings)
-    evaluation = trained.model.evaluation = _evaluation(trained, data, split, progress)
+    evaluation = _evaluation(trained, data, split, progress)
     with torch.inference_mode():  # of the penalties
-        metrics = {f"{split}/{name}": shortest(value) for name, value in trained.model.evaluation_means().items()}
+        means = trained.model.evaluation_means(evaluation)
+    metrics = {f"{split}/{name}": shortest(value) for name, value in means.items()}
     recorded = _recorded(trained, split) if data.fingerprint() == trained.summary.get("data_fingerprint") else {}
     confusion = evaluation.confusion_matrix()
     return Evaluated(
@@ -116,6 +117,8 @@ def _trainer(config: TrainerConfig, split: str, progress: bool) -> TrainerConfig
         precision = "32-true"
         _log.warning("trained in 16-mixed, which needs a GPU: evaluated in 32-true")
     limits = {"val": config.limit_val_batches, "test": config.limit_test_batches}
+    if config.evaluate_train:
+        limits["train"] = config.limit_val_batches
     alone = config.on_one_device()
     return replace(alone, precision=precision, limit_test_batches=limits.get(split), progress_bar=progress)
 
@@ -124,8 +127,10 @@ def _recorded(trained: Trained, split: str) -> dict[str, float | None]:
     """What training has written of this split with these weights."""
     if split == "test" and trained.weights == trained.summary.get("tested_weights"):
         return trained.summary
-    if split == "val" and trained.weights in ("best", "last"):
-        return {**read_epochs(trained.folder).get(trained.epoch, {})}
+    if split in ("train", "val") and trained.weights in ("best", "last"):
+        recorded_as = "train_eval/" if split == "train" else "val/"
+        row = read_epochs(trained.folder).get(trained.epoch, {})
+        return {name.replace(recorded_as, f"{split}/"): row[name] for name in row if name.startswith(recorded_as)}
     return {}
 
 

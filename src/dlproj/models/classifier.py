@@ -20,7 +20,7 @@ from dlproj.models.layers import (
     linear_penalties,
     output_settings,
 )
-from dlproj.models.losses import Loss, loss_function, output_activation
+from dlproj.models.losses import Loss, LossFrom, check_loss_from, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.parallel import split, whole
 from dlproj.models.penalties import Penalties, Penalty
@@ -38,6 +38,7 @@ class ModelConfig(LayerSettings):
     outputs: int | None = None  # unset: one a class; 1: a single probability, for two classes
     output: OutputConfig = field(default_factory=OutputConfig)
     loss: Loss = Loss.cross_entropy
+    loss_from: LossFrom = LossFrom.auto
     # false: validate and test in training mode, as code that never calls model.eval(): dropout drops, and batch norm
     # normalises by the batch and moves its running statistics. Predictions and exported files are in eval mode.
     eval_mode: bool = True
@@ -50,6 +51,7 @@ class ModelConfig(LayerSettings):
             self.outputs in (None, 1), f"model.outputs={self.outputs}: leave it unset for one output a class, or set 1"
         )
         output_activation(self.loss, self.output.activation, self.outputs or 0)
+        check_loss_from(self.loss, self.loss_from)
         describe_output(self.output, self.outputs or 2, self)
 
     @abstractmethod
@@ -125,7 +127,8 @@ class Classifier(StepsModule):
 
     forward() maps a batch of inputs to logits (B, outputs); a subclass says how. A batch is (inputs, targets (B,)).
     Metrics are logged once an epoch: {train,val,test}/loss and accuracy, for val and test also top2_accuracy and
-    macro_f1, and with penalties also data_loss and penalty, whose sum is loss.
+    macro_f1, and with penalties also data_loss and penalty, whose sum is loss. Where the data module hands out the
+    training set for evaluation, too, train_eval/* is logged with val/*.
     """
 
     penalties: Penalties
@@ -135,7 +138,7 @@ class Classifier(StepsModule):
         config.check_data(spec)
         self.classes = spec.classes
         self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
-        self.loss = loss_function(config.loss, self.activation)
+        self.loss = loss_function(config.loss, self.activation, config.loss_from)
         self.eval_mode = config.eval_mode
         self._is_split = False
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
@@ -258,40 +261,44 @@ class Classifier(StepsModule):
         self.train(not self.eval_mode)
 
     def on_validation_epoch_start(self) -> None:
-        """Start a pass."""
-        self.evaluation = Evaluation(len(self.classes), self.device, self.data_group)
+        """Start a pass through the validation set and, with a second loader, one through the training set."""
+        self.evaluations = [self._new_evaluation() for _ in self.trainer.num_val_batches]
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the pass."""
-        self._evaluate(batch)
-
-    def _evaluate(self, batch: Batch) -> Tensor:
-        inputs, targets = batch
-        logits = self(inputs) if self.pipeline is None else self.pipeline.logits(inputs, self.output.out_features)
-        self.evaluation.add(logits, targets, self.loss(logits, targets))
-        return logits
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add a batch to the pass through its loader."""
+        self._evaluate(batch, self.evaluations[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
-        """Log the pass."""
-        self._log("val", self.evaluation_means())
+        """Log the passes."""
+        for name, evaluation in zip(("val", "train_eval"), self.evaluations, strict=False):
+            self._log(name, self.evaluation_means(evaluation))
 
     def on_test_epoch_start(self) -> None:
         """Start a pass."""
-        self.on_validation_epoch_start()
+        self.evaluation = self._new_evaluation()
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Add a batch to the pass; its logits are for callbacks."""
-        return self._evaluate(batch)
+        return self._evaluate(batch, self.evaluation)
 
     def on_test_epoch_end(self) -> None:
         """Log the pass and keep its confusion matrix."""
-        self._log("test", self.evaluation_means())
+        self._log("test", self.evaluation_means(self.evaluation))
         self.test_confusion_matrix = self.evaluation.confusion_matrix()
 
-    def evaluation_means(self) -> dict[str, float]:
-        """The metrics of the last pass, by name."""
+    def _new_evaluation(self) -> Evaluation:
+        return Evaluation(len(self.classes), self.device, self.data_group)
+
+    def _evaluate(self, batch: Batch, evaluation: Evaluation) -> Tensor:
+        inputs, targets = batch
+        logits = self(inputs) if self.pipeline is None else self.pipeline.logits(inputs, self.output.out_features)
+        evaluation.add(logits, targets, self.loss(logits, targets))
+        return logits
+
+    def evaluation_means(self, evaluation: Evaluation) -> dict[str, float]:
+        """The metrics of a pass, by name, with the penalty of the weights as they are."""
         penalty = float(self._penalty()) if self.penalties else 0.0
-        return self.evaluation.means(penalty, bool(self.penalties))
+        return evaluation.means(penalty, bool(self.penalties))
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:
         # The values are equal on all ranks; sync_dist says so to Lightning, which would warn otherwise.

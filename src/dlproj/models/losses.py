@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,6 +20,19 @@ class Loss(Enum):
     cross_entropy = "cross_entropy"
     binary_cross_entropy = "binary_cross_entropy"  # on one-hot targets, the mean over the outputs as in Keras
     mean_squared_error = "mean_squared_error"  # on one-hot targets, the mean over the outputs as in Keras
+
+
+class LossFrom(Enum):
+    """What a cross-entropy is computed from.
+
+    Logits are exact however large they are; probabilities are kept within [1e-7, 1 − 1e-7] as in Keras, which bounds
+    the loss and stops the gradient of outputs beyond. Binary cross-entropy reads logits through a sigmoid, whatever
+    the output's activation: so does Keras 2 of TensorFlow 2.4 to 2.15 after a softmax, too, whose logits it keeps.
+    """
+
+    auto = "auto"  # logits, but probabilities for a softmax's binary cross-entropy
+    logits = "logits"
+    probabilities = "probabilities"
 
 
 _ACTIVATIONS = {  # the first one is the default
@@ -45,24 +59,51 @@ def output_activation(loss: Loss, chosen: Activation | None, outputs: int) -> Ac
     return chosen
 
 
-def loss_function(loss: Loss, activation: Activation) -> LossFunction:
+def check_loss_from(loss: Loss, source: LossFrom) -> None:
+    """Raise ConfigurationError unless the loss can be computed from this."""
+    message = f"model.loss_from={source.name} does not go with model.loss={loss.name}, which reads outputs"
+    require(source is LossFrom.auto or loss is not Loss.mean_squared_error, f"{message}: leave it out")
+
+
+def loss_function(loss: Loss, activation: Activation, source: LossFrom = LossFrom.auto) -> LossFunction:
     """A function of logits (B, outputs) and integer targets (B,) that returns the mean loss, a scalar.
 
     With one output, targets are 0 and 1 themselves; else they are one-hot.
     """
-    if loss is Loss.cross_entropy:
-        return functional.cross_entropy
     if loss is Loss.mean_squared_error:
         return lambda logits, targets: functional.mse_loss(probabilities(logits, activation), one_hot(logits, targets))
-    if activation is Activation.softmax:
-        return _binary_cross_entropy_of_softmax
-    return lambda logits, targets: functional.binary_cross_entropy_with_logits(logits, one_hot(logits, targets))
+    of_softmax = loss is Loss.binary_cross_entropy and activation is Activation.softmax
+    if source is LossFrom.probabilities or (source is LossFrom.auto and of_softmax):
+        return partial(_FROM_PROBABILITIES[loss], activation=activation)
+    return _FROM_LOGITS[loss]
 
 
-def _binary_cross_entropy_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:
+def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, one_hot(logits, targets))
+
+
+def _clipped(logits: Tensor, activation: Activation) -> Tensor:
+    return probabilities(logits.float(), activation).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
+
+
+def _cross_entropy_of_clipped(logits: Tensor, targets: Tensor, activation: Activation) -> Tensor:
+    return functional.nll_loss(_clipped(logits, activation).log(), targets)
+
+
+def _binary_cross_entropy_of_clipped(logits: Tensor, targets: Tensor, activation: Activation) -> Tensor:
     # torch's own binary cross-entropy of probabilities refuses to run under autocast on a GPU.
-    clipped = logits.float().softmax(1).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
+    clipped = _clipped(logits, activation)
     return -torch.where(one_hot(logits, targets) > 0, clipped.log(), (-clipped).log1p()).mean()
+
+
+_FROM_LOGITS: dict[Loss, LossFunction] = {
+    Loss.cross_entropy: functional.cross_entropy,
+    Loss.binary_cross_entropy: _binary_cross_entropy,
+}
+_FROM_PROBABILITIES = {
+    Loss.cross_entropy: _cross_entropy_of_clipped,
+    Loss.binary_cross_entropy: _binary_cross_entropy_of_clipped,
+}
 
 
 def one_hot(logits: Tensor, targets: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from dlproj.results.files import read_yaml
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar
 from dlproj.results.summary import RunResult
-from dlproj.settings import COUNTED, DataError, better
+from dlproj.settings import COUNTED, DISTANCE, DataError, better
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -60,6 +60,10 @@ class Group:
     def spread(self, metric: str) -> Spread | None:
         """Of a test metric, over the runs that were tested and came to a finite value; None without such a run."""
         return _test_spread(self.repetitions, metric)
+
+    def seconds(self) -> Spread | None:
+        """Of the training of those runs; None without one that has ended."""
+        return _spread([run.result.seconds for run in self.repetitions if run.result.has_ended()])
 
     def scored(self, metric: str) -> list[Run]:
         """The repetitions that have what chooses between runs."""
@@ -174,11 +178,12 @@ def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
     differ. What decides nothing, such as the run's name, is left out.
     """
     values: dict[str, set[str]] = {}
+    ignored = set.intersection(*map(without_effect, settings)) if settings else set()
     for one in settings:
         for key, value in flat(one).items():
-            values.setdefault(key, set()).add(formats.setting(value))
-    ignored = set.intersection(*map(without_effect, settings)) if settings else set()
-    return [key for key, different in values.items() if len(different) > 1 and not {key, key.split(".")[0]} & ignored]
+            if not {key, key.split(".")[0]} & ignored:
+                values.setdefault(key, set()).add(formats.setting(value))
+    return [key for key, different in values.items() if len(different) > 1]
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -197,16 +202,16 @@ def table(comparison: Comparison) -> list[Row]:
     """
     chooses = [] if comparison.chooses in COUNTED else [comparison.chooses]
     metrics = list(dict.fromkeys([*chooses, *validation_metrics(comparison.runs)]))
+    counts = _further_counts(comparison)
     runs = [(comparison.runs[place], comparison.names[place]) for place in comparison.ranking()]
-    return [
-        {"run": name} | _cells(run, comparison.varied) | _outcome(run, metrics) | _count(run, comparison.chooses)
-        for run, name in runs
-    ]
+    return [{"run": name} | _cells(run, comparison.varied) | _outcome(run, metrics, counts) for run, name in runs]
 
 
-def _count(run: Run, chooses: str) -> Row:
-    """What chooses, where it is a count that no column has: peak_memory_bytes."""
-    return {chooses: getattr(run.result, chooses)} if chooses in COUNTED and run.result.has_ended() else {}
+def _further_counts(comparison: Comparison) -> list[str]:
+    """Counts in columns of their own: the peak memory where it chooses, the reported curves' distance if any has it."""
+    chooses = [comparison.chooses] if comparison.chooses == "peak_memory_bytes" else []
+    distance = any(run.result.reference_distance is not None for run in comparison.runs)
+    return chooses + [DISTANCE] * distance
 
 
 def validation_metrics(runs: Sequence[Run]) -> list[str]:
@@ -237,7 +242,8 @@ def best_value(run: Run, metric: str) -> BestValue:
 def at_tested_epoch(run: Run, metric: str) -> float:
     """A metric of the weights that were tested, so at their epoch, or a count; NaN where there is none."""
     if metric in COUNTED:
-        return float(getattr(run.result, metric))
+        count = getattr(run.result, metric)
+        return math.nan if count is None else float(count)
     return run.epochs.get(run.result.tested_epoch() or 0, {}).get(metric, math.nan)
 
 
@@ -251,7 +257,7 @@ def status(result: RunResult) -> str:
     return "running or killed" if result.status == "running" else result.status
 
 
-def _outcome(run: Run, metrics: Sequence[str]) -> Row:
+def _outcome(run: Run, metrics: Sequence[str], counts: Sequence[str]) -> Row:
     result, ended = run.result, run.result.has_ended()
     last_epoch = max([*run.epochs, result.last_epoch])  # of a run that was killed, the summary knows none
     values: Row = {"status": status(result)}
@@ -268,6 +274,7 @@ def _outcome(run: Run, metrics: Sequence[str]) -> Row:
         "seconds": result.seconds if ended else None,
         "samples_per_second": result.samples_per_second if ended else None,
         "parameters": result.parameters,
+        **{name: getattr(result, name) if ended else None for name in counts},
         "folder": os.path.relpath(run.folder),
     }
 
@@ -310,6 +317,7 @@ _HEADINGS = {
     "stop_reason": "stopped",
     "seconds": "time",
     "samples_per_second": "samples/s",
+    DISTANCE: "distance from the reported curves",
 }
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from dlproj.results import formats
-from dlproj.results.comparison import Comparison, Group
-from dlproj.results.figures import epochs_axis, histogram
+from dlproj.results.comparison import Comparison, Group, Spread
+from dlproj.results.figures import epochs_axis, histogram, reported_line
 from dlproj.results.inspection import Histogram
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar, in_order, scale
@@ -20,7 +20,9 @@ from dlproj.results.style import COLORS, GREY, INK, SCALE, new_figure, short, st
 SCORE = "test/accuracy"
 SHOWN = len(COLORS) - 1  # groups that have a colour of their own
 _SHADES = LinearSegmentedColormap.from_list("dlproj_shades", ["#dfeaf6", "#2a78b5", "#0b3a63"])
+_MARKED = 100  # runs whose epochs have a dot each, which is most of a page's size
 _SEARCHED = 100  # dots among which matplotlib finds a free corner in less than a second
+_MOST_BARS = 30
 _SIZE = (4.7, 3.1)  # inches: two stand side by side on a screen, and one fills a phone's
 
 
@@ -42,17 +44,38 @@ def _along_scale(places: Sequence[int]) -> list[str]:
     return [to_hex(SCALE(place / max(1, *places))) for place in places]
 
 
+def logged(runs: Sequence[Run]) -> list[str]:
+    """The metrics of the runs' epochs, and those that only a document reports."""
+    found = dict.fromkeys(name for run in runs for row in run.epochs.values() for name in row)
+    return list(found | dict.fromkeys(name for run in runs for name in run.result.reference_curves))
+
+
 def curves(comparison: Comparison, metric: str) -> Figure:
-    """A metric by epoch, a line a run, in the colour of its group; those without a colour lie below."""
+    """A metric by epoch, a line a run, in the colour of its group; those without a colour lie below.
+
+    What a document reports of a group is dashed, with hollow marks, in its colour; what it reports of several is INK.
+    """
+    marker = "o" if len(comparison.runs) <= _MARKED else ""
     with styled():
         figure, axes = _panel(metric)
         for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
             for run in group.runs:
-                _curve(axes, run, metric, color, alone=len(group.repetitions) == 1)
+                _curve(axes, run, metric, color, marker, alone=len(group.repetitions) == 1)
+        for curve, color in _reported(comparison, metric).items():
+            reported_line(axes, dict(curve), color, "o")
         epochs_axis(axes)
-        if not metric.endswith("loss"):
+        if metric.endswith(formats.PERCENTAGES):
             _percent(axes)
         return figure
+
+
+def _reported(comparison: Comparison, metric: str) -> dict[tuple[tuple[int, float], ...], str]:
+    """The reported curves, and the colour of the group that each is of, INK where several have the same."""
+    found: dict[tuple[tuple[int, float], ...], str] = {}
+    for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
+        for curve in {tuple(sorted(run.result.reference_curves.get(metric, {}).items())) for run in group.runs}:
+            found[curve] = INK if curve in found else color
+    return found
 
 
 def _panel(title: str) -> tuple[Figure, Axes]:
@@ -63,10 +86,10 @@ def _panel(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _curve(axes: Axes, run: Run, metric: str, color: str, alone: bool) -> None:
+def _curve(axes: Axes, run: Run, metric: str, color: str, marker: str, alone: bool) -> None:
     points = [(epoch, row[metric]) for epoch, row in sorted(run.epochs.items()) if metric in row]
-    marker = "o" if len(points) <= 20 else ""
-    axes.plot(*zip(*points, strict=True), color=color, marker=marker, markersize=3.5,
+    shape = marker if len(points) <= 20 else ""
+    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=3.5,
               alpha=1 if alone else 0.7, zorder=2 if color == GREY else 3)  # fmt: skip
 
 
@@ -134,6 +157,12 @@ def _places(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
     return dict(zip(values, numbers, strict=True))
 
 
+def is_grid(comparison: Comparison) -> bool:
+    """Whether the values of what varies were tried together, at least a quarter of their combinations."""
+    cells = math.prod(len({group.settings[key] for group in comparison.groups}) for key in comparison.settings)
+    return cells <= 4 * len(comparison.groups)
+
+
 def heat_map(comparison: Comparison) -> Figure:
     """Mean test accuracy for each pair of values of the two varied settings; a dash where no run was tested."""
     down, across = comparison.settings
@@ -162,6 +191,58 @@ def _cells(axes: Axes, table: np.ndarray) -> None:
     for (row, column), score in np.ndenumerate(table):
         text, color = ("–", INK) if np.isnan(score) else (f"{score:.1%}", "white" if shade(score) > 0.4 else "black")
         axes.text(column + 0.5, row + 0.5, text, color=color, fontsize=size, ha="center", va="center")
+
+
+def has_bars(comparison: Comparison) -> bool:
+    """Whether groups are best told apart by name: some were tested, and they lie on no single numeric axis."""
+    tested = [group for group in comparison.groups if group.spread(SCORE)]
+    one_axis = (
+        len(comparison.settings) == 1 and scale([g.settings[comparison.settings[0]] for g in tested]) != "categories"
+    )
+    return 2 <= len(tested) <= _MOST_BARS and not one_axis
+
+
+def bars(comparison: Comparison) -> Figure:
+    """Test accuracy and seconds of training: a bar a group, the first on top, and a mark where a figure is reported."""
+    groups = [group for group in comparison.groups if group.spread(SCORE)]
+    with styled():
+        figure = new_figure(10, 1.0 + 0.34 * len(groups))
+        height = figure.get_size_inches()[1]
+        box = (0.45 / height, 1 - 0.95 / height)
+        accuracy, seconds = (figure.add_axes((left, box[0], 0.26, box[1])) for left in (0.32, 0.66))
+        _bars(accuracy, groups, [group.spread(SCORE) for group in groups], SCORE)
+        _bars(seconds, groups, [group.seconds() for group in groups], "seconds")
+        accuracy.set_title("Test accuracy")
+        accuracy.xaxis.set_major_formatter(PercentFormatter(1))
+        seconds.set_title("Seconds of training")
+        accuracy.set_yticks(range(len(groups)), [short(", ".join(comparison.label(group)), 46) for group in groups],
+                            fontsize=8)  # fmt: skip
+        seconds.set_yticks(range(len(groups)), [""] * len(groups))
+        marks = {label: mark for axes in (accuracy, seconds)
+                 for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)}  # fmt: skip
+        if marks:
+            figure.legend(marks.values(), marks, loc="upper left", fontsize=8)
+        return figure
+
+
+def _bars(axes: Axes, groups: Sequence[Group], spreads: Sequence[Spread | None], quantity: str) -> None:
+    """Means with one standard deviation each way; a diamond is the figure that a document reports."""
+    means = [spread.mean if spread else math.nan for spread in spreads]
+    deviations = [spread.deviation if spread and spread.deviation else math.nan for spread in spreads]
+    axes.barh(range(len(groups)), means, height=0.6, color=COLORS[0], xerr=deviations, error_kw={"capsize": 3})
+    for row, mean in enumerate(means):
+        axes.annotate(formats.quantity(quantity, mean), (1.02, row), xycoords=("axes fraction", "data"), va="center",
+                      fontsize=8)  # fmt: skip
+    reported = {row: figure for row, group in enumerate(groups) if (figure := _figure(group, quantity)) is not None}
+    if reported:
+        axes.plot(list(reported.values()), list(reported), "D", color=COLORS[1], markeredgecolor=INK, label="reported")
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.grid(axis="x")
+
+
+def _figure(group: Group, quantity: str) -> float | None:
+    """What a document reports of the group."""
+    return next((run.result.reference[quantity] for run in group.runs if quantity in run.result.reference), None)
 
 
 def weights(runs: Sequence[Run], titles: Sequence[str]) -> Figure:

@@ -24,8 +24,21 @@ from dlproj.results.comparison import (
     status,
     table,
 )
-from dlproj.results.comparison_figures import SCORE, SHOWN, curves, group_colors, heat_map, score_against, weights
+from dlproj.results.comparison_figures import (
+    SCORE,
+    SHOWN,
+    bars,
+    curves,
+    group_colors,
+    has_bars,
+    heat_map,
+    is_grid,
+    logged,
+    score_against,
+    weights,
+)
 from dlproj.results.record import Damaged, Run
+from dlproj.results.reference import unmatched
 from dlproj.results.run_page import Page, run_summary
 from dlproj.results.style import GREY, svg
 from dlproj.settings import COUNTED
@@ -40,14 +53,13 @@ _RUNS_NOTE = (
 )
 _RUNS_READABLE = 12
 _PANELS_READABLE = 6
+_RUNS_CHOSEN = 300  # whose curves of another metric, 0.4 kB each, can be chosen
 
 
 def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
     """Several runs side by side, for report_comparison.html."""
     comparison = compare(runs)
     rows = table(comparison)
-    logged = {name for run in runs for row in run.epochs.values() for name in row}
-    drawn = [name for name in ("val/loss", "val/accuracy") if name in logged]
     return {
         "title": title(runs),
         "subtitle": _subtitle(comparison),
@@ -59,12 +71,12 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
         "table": _cells(rows),
         "places": [place + 1 for place in comparison.ranking()],
         "runs_note": _RUNS_NOTE.format(column=heading(score_column(comparison))),
-        "curves": [Markup(svg(curves(comparison, name), f"{name} by epoch, all runs")) for name in drawn],
-        "curves_note": _curves_note(comparison),
+        "curves": _curves(comparison),
         "legend": _legend(comparison),
         "search": _search(comparison),
         "chooses": comparison.chooses,
         "against": _against(comparison),
+        "bars": Markup(svg(bars(comparison), "Test accuracy and seconds") if has_bars(comparison) else ""),
         "against_note": _left_out(len(_compared(comparison)), _PANELS_READABLE, "settings"),
         "weights": _weights(comparison),
         "pages": _pages(comparison),
@@ -132,10 +144,36 @@ def _legend(comparison: Comparison) -> list[tuple[str, str]]:
     return [*colored, *([(GREY, f"{rest} other{'s' * (rest > 1)}")] if rest else [])]
 
 
-def _curves_note(comparison: Comparison) -> str:
+def _curves(comparison: Comparison) -> Page | None:
+    """Drawings of the metrics by name, and the two that are shown until others are chosen."""
+    metrics = logged(comparison.runs)
+    if not metrics:
+        return None
+    shown = [name for name in ("val/loss", "val/accuracy") if name in metrics] or metrics[:2]
+    drawn = metrics if len(comparison.runs) <= _RUNS_CHOSEN else shown
+    left_out = "" if drawn == metrics else f"Of more than {_RUNS_CHOSEN} runs no other metric is drawn."
+    return {
+        "shown": shown,
+        "drawn": {name: Markup(svg(curves(comparison, name), f"{name} by epoch, all runs")) for name in drawn},
+        "note": " ".join(filter(None, [_colors_note(comparison), left_out, _reported_note(comparison.runs)])),
+    }
+
+
+def _colors_note(comparison: Comparison) -> str:
     if GREY in group_colors(comparison):
         return f"In colour the {SHOWN} with the best {comparison.chooses}."
     return "Runs of one colour differ in the seed only." if comparison.repeats else ""
+
+
+def _reported_note(runs: Sequence[Run]) -> str:
+    """What dashed curves are, and what of them stands beside nothing in how many runs."""
+    if not any(run.result.reference_curves for run in runs):
+        return ""
+    ended = [run for run in runs if run.result.status != "running"]
+    alone = Counter(words for run in ended for words in unmatched(run.result.reference_curves, run.epochs))
+    said = [f"{words} ({count} run{'s' * (count > 1)})" for words, count in alone.most_common(3)]
+    dashed = "Dashed, with hollow marks: as reported; where several settings have the same, in the text's colour."
+    return " ".join([dashed, *(f"{one}." for one in said)])
 
 
 def _left_out(found: int, shown: int, what: str) -> str:
@@ -151,7 +189,7 @@ def _compared(comparison: Comparison) -> list[str]:
 def _against(comparison: Comparison) -> list[Markup]:
     settings = _compared(comparison)
     drawn = [svg(score_against(comparison, key), f"Test accuracy against {key}") for key in settings[:_PANELS_READABLE]]
-    if len(settings) == len(comparison.settings) == 2:
+    if len(settings) == len(comparison.settings) == 2 and is_grid(comparison):
         drawn.append(svg(heat_map(comparison), f"Test accuracy by {settings[0]} and {settings[1]}"))
     return list(map(Markup, drawn))
 

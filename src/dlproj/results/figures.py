@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from dlproj.results.classification import Counts, class_scores, entries, most_confused
 from dlproj.results.inspection import ByEpoch, Histogram
+from dlproj.results.reference import Curves
 from dlproj.results.style import COLORS, GRID, INK, new_figure, short, styled
 from dlproj.settings import MOST_CLASSES_IN_ROWS
 
@@ -20,33 +22,63 @@ Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted 
 TRAIN, VAL = COLORS[0], COLORS[1]
 
 
-def learning_curves(epochs: Epochs, best: int | None) -> Figure:
+def learning_curves(epochs: Epochs, best: int | None, reported: Curves | None = None) -> Figure:
     """Loss and accuracy of training and validation by epoch; with penalties, the loss without them and they apart.
 
-    The best and the last epoch are marked.
+    Where the training set was evaluated after each epoch, that is a line of its own. The best and the last epoch are
+    marked. Reported curves are dashed, with hollow marks; a reported loss is the whole one, which then has a panel
+    beside its parts.
     """
     panels = {"loss": "Loss", "accuracy": "Accuracy"}
     if _has(epochs, "train/penalty"):
         panels = {"data_loss": "Loss without the penalty", "penalty": "Penalty", "accuracy": "Accuracy"}
+        if any(metric.endswith("/loss") for metric in reported or {}):
+            panels = {"loss": "Loss with the penalty"} | panels
     with styled():
-        figure = new_figure(4.8 * len(panels), 3.9)
-        grid = figure.subplots(1, len(panels))
-        figure.subplots_adjust(0.14 / len(panels), 0.14, 0.99, 0.82, wspace=0.18)
+        figure, grid = _panels(len(panels))
         for axes, (metric, title) in zip(grid, panels.items(), strict=True):
-            _curves(axes, epochs, metric, best)
+            _curves(axes, epochs, metric, best, reported or {})
             axes.set_title(title)
         grid[-1].yaxis.set_major_formatter(PercentFormatter(1))
-        figure.legend(*grid[0].get_legend_handles_labels(), ncols=4, loc="upper left")
+        lines = _legend(grid)
+        figure.legend(lines.values(), lines, ncols=len(lines), loc="upper left", columnspacing=1.5)
         return figure
+
+
+def _panels(number: int) -> tuple[Figure, list[Axes]]:
+    """Up to three side by side, four in two rows."""
+    rows, columns = (1, number) if number < 4 else (2, 2)
+    figure = new_figure(4.8 * columns, 3.9 * rows)
+    grid = figure.subplots(rows, columns)
+    figure.subplots_adjust(0.14 / columns, 0.14 / rows, 0.99, 1 - 0.18 / rows, wspace=0.18, hspace=0.34)
+    return figure, list(grid.flat)
+
+
+def _legend(grid: Sequence[Axes]) -> dict[str, Artist]:
+    """The lines of all panels by label, of equal ones the first; what is reported stands last."""
+    found: dict[str, Artist] = {}
+    for axes in grid:
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, line)
+    return dict(sorted(found.items(), key=lambda item: item[0] == "reported"))
 
 
 def _has(epochs: Epochs, metric: str) -> bool:
     return any(metric in row for row in epochs.values())
 
 
-def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None) -> None:
-    for split, color, marker in (("train", TRAIN, "o"), ("val", VAL, "s")):
-        _line(axes, epochs, f"{split}/{metric}", color, marker, split)
+_SPLITS = (
+    ("train", TRAIN, "o", "train"),
+    ("train_eval", COLORS[5], "^", "train, after the epoch"),
+    ("val", VAL, "s", "val"),
+)
+
+
+def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported: Curves) -> None:
+    for split, color, marker, label in _SPLITS:
+        if split != "train_eval" or _has(epochs, f"{split}/{metric}"):
+            _line(axes, epochs, f"{split}/{metric}", color, marker, label)
+        reported_line(axes, reported.get(f"{split}/{metric}", {}), color, marker)
     epochs_axis(axes)
     axes.grid(axis="y")
     last = max(epochs, default=0)
@@ -67,6 +99,13 @@ def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, labe
     points = [(epoch, row[metric]) for epoch, row in sorted(epochs.items()) if metric in row]
     shape = marker if len(points) <= 40 else ""
     axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=4, label=label)
+
+
+def reported_line(axes: Axes, curve: Mapping[int, float], color: str, marker: str) -> None:
+    """A document's curve, dashed with hollow marks, if it has any epoch."""
+    if curve:
+        axes.plot(*zip(*sorted(curve.items()), strict=True), color=color, linestyle="--", linewidth=1.2, marker=marker,
+                  markersize=5, markerfacecolor="none", label="reported")  # fmt: skip
 
 
 def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:

@@ -72,14 +72,14 @@ def _set(value: Any) -> Any:
     return value
 
 
-_PERCENTAGES = ("accuracy", "macro_f1", "small_weights")
+PERCENTAGES = ("accuracy", "accuracy_gap", "macro_f1", "small_weights")
 
 
 def quantity(name: str, value: float) -> str:
     """A figure of an experiment: a share in percent, seconds, another number in its own unit."""
     if not math.isfinite(value):
         return "not finite"
-    if name.endswith(_PERCENTAGES):
+    if name.endswith(PERCENTAGES):
         return f"{value:.2%}"
     if name.startswith("seconds"):
         return f"{value:,.2f} s"

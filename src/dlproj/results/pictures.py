@@ -21,6 +21,7 @@ from typing import Any
 from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.files import write_whole
 from dlproj.results.inspection import LAYER_FIGURES, SAMPLE_FIGURES, Inspection
+from dlproj.results.reference import Curves
 
 _log = logging.getLogger(__name__)
 Epochs = dict[int, dict[str, float]]
@@ -50,10 +51,14 @@ class Pictures:
         if self._process is not None:
             _end(self._process)
 
-    def of_training(self, epochs: Epochs, best: int | None, inspection: Inspection) -> None:
+    def of_training(
+        self, epochs: Epochs, best: int | None, inspection: Inspection, reported: Curves | None = None
+    ) -> None:
         """Ask for the figures that need no test."""
         if self.config.learning_curves:
-            self._draw("learning_curves", "learning_curves", epochs, best)
+            self._draw("learning_curves", "learning_curves", epochs, best, reported)
+        if inspection.graph:
+            self._ask(self._figure("graph"), "network_figure.network", inspection.graph)
         if inspection.histograms:
             self._draw("histograms", "weight_histograms", inspection.histograms)
         for name, title in LAYER_FIGURES.items():

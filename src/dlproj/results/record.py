@@ -89,9 +89,14 @@ def read_run(folder: Path) -> Run:
 
 def _drawable(inspection: Inspection) -> bool:
     histograms = [one for epochs in inspection.histograms.values() for one in epochs.values()]
-    return all(inspection.histograms.values()) and all(
-        math.isfinite(one.high - one.low) and one.low < one.high and one.counts and min(one.counts) >= 0
-        for one in histograms
+    graph = all(0 <= read < place for place, node in enumerate(inspection.graph) for read in node.reads)
+    return (
+        graph
+        and all(inspection.histograms.values())
+        and all(
+            math.isfinite(one.high - one.low) and one.low < one.high and one.counts and min(one.counts) >= 0
+            for one in histograms
+        )
     )
 
 
@@ -101,13 +106,18 @@ def read_result(folder: Path) -> RunResult:
     known = {field.name: content.pop(field.name) for field in fields(RunResult) if field.name in content}
     numbers = {key: math.nan if value is None else value for key, value in content.items() if "/" in key}
     try:
-        result = RunResult(**{"metrics": numbers} | known | {"folder": str(folder)})
-    except TypeError as error:
+        curves = _by_epoch(known.get("reference_curves", {}))
+        result = RunResult(**{"metrics": numbers} | known | {"folder": str(folder), "reference_curves": curves})
+    except (AttributeError, TypeError, ValueError) as error:
         raise _damaged(folder / "summary.json") from error
     fits = _fits(result, RunResult) and 0 <= result.seconds < math.inf
     if not fits or not _counts_classes(result.confusion_matrix, len(result.classes)):
         raise _damaged(folder / "summary.json")
     return result
+
+
+def _by_epoch(curves: dict[str, dict[str, float]]) -> dict[str, dict[int, float]]:
+    return {metric: {int(epoch): value for epoch, value in curve.items()} for metric, curve in curves.items()}
 
 
 def _counts_classes(matrix: list[list[int]], size: int) -> bool:

@@ -1,11 +1,20 @@
 """What a document reports of an experiment, and what must come out of it."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from dlproj.settings import require
+from dlproj.settings import one_of, require, within
+
+Curves = Mapping[str, Mapping[int, float]]  # by metric, then by epoch, from 1
+# The columns of metrics.csv that a document can report by epoch.
+CURVES = tuple(f"{split}/{metric}" for split in ("train", "train_eval", "val") for metric in ("loss", "accuracy"))
+_TENTH = 0.1  # a difference of accuracies that counts 1, as e times the loss does
+_MISSING = 1.0  # the difference of an epoch that the run does not have
+_LARGEST = 10.0  # of a loss that is not finite, or e¹⁰ times the reported one or more
 
 
 @dataclass(slots=True)
@@ -15,12 +24,16 @@ class ReferenceConfig:
     document: str = ""  # which one
     place: str = ""  # where in it: an exercise, a section
     reported: dict[str, Any] = field(default_factory=dict)  # by quantity, as in summary.json; null is not reported
-    by: str = ""  # the setting that is swept, where a quantity's figure or reason is a mapping from its values
-    claims: list[str] = field(default_factory=list)  # what must come out, in the words of dlproj.reproduce.claims
+    curves: dict[str, Any] = field(default_factory=dict)  # by metric of metrics.csv, a list from epoch 1 on, with nulls
+    by: str = ""  # the swept setting, where a quantity's figure, curve or reason is a mapping from its values
+    claims: list[str] = field(default_factory=list)  # what the document concludes, in words of dlproj.reproduce.claims
+    findings: list[str] = field(default_factory=list)  # what we conclude beside it, in the same words
     reasons: dict[str, Any] = field(default_factory=dict)  # by quantity: why it differs, where it does and it is known
 
     def __post_init__(self) -> None:
-        for name, entries in (("reported", self.reported), ("reasons", self.reasons)):
+        for metric in self.curves:
+            one_of("reference.curves", metric, CURVES)
+        for name, entries in (("reported", self.reported), ("curves", self.curves), ("reasons", self.reasons)):
             for quantity, entry in entries.items():
                 key = f"reference.{name}.{quantity}"
                 by_value = isinstance(entry, dict)
@@ -32,6 +45,15 @@ class ReferenceConfig:
         """The reported figures of a run with such settings, nested as in config.yaml, by quantity."""
         found = {name: self._of(figure, settings) for name, figure in self.reported.items()}
         return {name: float(figure) for name, figure in found.items() if figure is not None}
+
+    def curves_of(self, settings: dict[str, Any]) -> dict[str, dict[int, float]]:
+        """The reported curves of a run with such settings: by metric, then by epoch from 1, without the nulls."""
+        found = {metric: self._of(curve, settings) or [] for metric, curve in self.curves.items()}
+        by_epoch = {
+            metric: {epoch: float(value) for epoch, value in enumerate(curve, 1) if value is not None}
+            for metric, curve in found.items()
+        }
+        return {metric: curve for metric, curve in by_epoch.items() if curve}
 
     def reason(self, quantity: str, settings: dict[str, Any]) -> str:
         """Why the quantity of a run with such settings differs from the reported one; empty where it is not known."""
@@ -46,16 +68,71 @@ class ReferenceConfig:
         return next((one for key, one in entry.items() if _plain(key) == value), None)
 
 
+def distance(curves: Curves, epochs: Mapping[int, Mapping[str, float]]) -> float | None:
+    """How far a run's epochs (metrics by epoch, as Run.epochs has them) are from reported curves; None without any.
+
+    The root mean square over all reported numbers, each of which counts the same, of
+
+    - for a loss, the difference of the natural logarithms: e times the loss counts 1;
+    - for an accuracy, the difference in units of 10 percentage points: 80 % for 90 % counts 1.
+
+    A number that the run does not have, because it stopped before or did not log the metric, counts 1. None counts more
+    than 10, which is what a loss of 0 and one that is not finite count, so that a search can go on from there.
+    """
+    squares = [
+        _difference(metric, value, epochs.get(epoch, {}).get(metric)) ** 2
+        for metric, curve in curves.items()
+        for epoch, value in curve.items()
+    ]
+    return math.sqrt(math.fsum(squares) / len(squares)) if squares else None
+
+
+def _difference(metric: str, reported: float, found: float | None) -> float:
+    if found is None:
+        return _MISSING
+    loss = metric.endswith("loss")
+    if not math.isfinite(found) or (loss and found <= 0):
+        return _LARGEST
+    return min(abs(math.log(found / reported) if loss else (found - reported) / _TENTH), _LARGEST)
+
+
+def unmatched(curves: Curves, epochs: Mapping[int, Mapping[str, float]]) -> list[str]:
+    """In words, each reported curve that a run with these epochs has nothing, or too few epochs, to set beside."""
+    logged = {metric for row in epochs.values() for metric in row}
+    ended = max(epochs, default=0)
+    longer: dict[int, list[str]] = {}
+    for metric, curve in curves.items():
+        if metric in logged and (last := max(curve, default=0)) > ended:
+            longer.setdefault(last, []).append(metric)
+    missing = [metric for metric in curves if metric not in logged]
+    way = ": set trainer.evaluate_train=true" if any(metric.startswith("train_eval/") for metric in missing) else ""
+    words = [f"reported: {', '.join(missing)}, which the run did not log{way}"] if missing else []
+    return words + [f"reported up to epoch {last}: {', '.join(names)}; the run ended after {ended}"
+                    for last, names in longer.items()]  # fmt: skip
+
+
 def _check_figure(key: str, one: Any) -> None:
-    number = one is None or (isinstance(one, int | float) and not isinstance(one, bool))
-    require(number, f"{key}={one} is no figure: set a number, an accuracy as a fraction")
+    require(one is None or _is_number(one), f"{key}={one} is no figure: set a number, an accuracy as a fraction")
+
+
+def _is_number(one: Any) -> bool:
+    return isinstance(one, int | float) and not isinstance(one, bool)
+
+
+def _check_curve(key: str, one: Any) -> None:
+    form = "set a list of numbers from epoch 1 on, null where none is reported"
+    require(isinstance(one, list), f"{key}={one} is no curve: {form}")
+    for value in one:
+        require(value is None or _is_number(value), f"{key}: {value} is no figure: {form}")
+        if value is not None:
+            within(key, value, "(0, inf)" if key.endswith("loss") else "[0, 1]")
 
 
 def _check_reason(key: str, one: Any) -> None:
     require(one is None or isinstance(one, str), f"{key}={one} is no reason: set words")
 
 
-_CHECKS = {"reported": _check_figure, "reasons": _check_reason}
+_CHECKS = {"reported": _check_figure, "curves": _check_curve, "reasons": _check_reason}
 
 
 def _plain(key: Any) -> Any:

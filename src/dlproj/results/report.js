@@ -38,3 +38,15 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   for (const part of closed) part.open = false;
 });
+
+// Each card of curves shows the metric that is chosen in it: the others wait in templates.
+const drawings = new Map();
+for (const holder of document.querySelectorAll("[data-metric]"))
+  drawings.set(holder.dataset.metric, (holder.content || holder).querySelector("svg"));
+for (const card of document.querySelectorAll(".chosen")) {
+  const select = card.querySelector("select");
+  const draw = () => card.querySelector("div").replaceChildren(drawings.get(select.value).cloneNode(true));
+  card.querySelector("label").hidden = false;
+  select.addEventListener("change", draw);
+  if (select.value !== card.querySelector("div").dataset.metric) draw(); // a browser keeps choices when it reloads
+}

@@ -10,8 +10,11 @@ from dlproj.results.classification import class_scores, most_confused
 from dlproj.results.comparison import best_value, compare, flat, heading, shown, status, table, validation_metrics
 from dlproj.results.figures import by_layer, learning_curves, weight_histograms
 from dlproj.results.inspection import LAYER_FIGURES
+from dlproj.results.network_figure import network
 from dlproj.results.record import Run, started
+from dlproj.results.reference import unmatched
 from dlproj.results.style import svg
+from dlproj.settings import DISTANCE
 
 _CLASSES_READABLE = 30
 
@@ -29,6 +32,7 @@ def run_page(run: Run) -> Page:
         "most_wrong": inspection.most_wrong,
         "weights": Markup(svg(weight_histograms(parameters), "Weights") if parameters else ""),
         "layers": _layer_figures(run),
+        "network": Markup(svg(network(inspection.graph), "Computational graph") if inspection.graph else ""),
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
         "environment": _environment(run),
     }
@@ -37,7 +41,10 @@ def run_page(run: Run) -> Page:
 def run_summary(run: Run, name: str) -> Page:
     """What the page of one run and that of several show of a run; name tells it from the others on the page."""
     result = run.result
-    drawn = svg(learning_curves(run.epochs, result.best_epoch), f"Learning curves of {name}") if run.epochs else ""
+    drawn = ""
+    if run.epochs:
+        figure = learning_curves(run.epochs, result.best_epoch, result.reference_curves)
+        drawn = svg(figure, f"Learning curves of {name}")
     return {
         "name": name,
         "result": result,
@@ -45,6 +52,7 @@ def run_summary(run: Run, name: str) -> Page:
         "trouble": _trouble(run),
         "facts": _facts(run),
         "curves": Markup(drawn),
+        "unmatched": "; ".join(unmatched(result.reference_curves, run.epochs) if result.status != "running" else ()),
         "matrix": _matrix(run),
     } | _score(run)
 
@@ -86,6 +94,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
             f" (epoch {found.epoch})" if found.epoch else ""
         )
     reported = {"reported": formats.reported(result.reference)} if result.reference else {}
+    if result.reference_distance is not None:
+        reported[heading(DISTANCE)] = shown(DISTANCE, result.reference_distance)
     facts = {heading(key): text for key, text in facts.items()}
     return [*(reported | validation | {"best epoch": best} | facts).items()]
 

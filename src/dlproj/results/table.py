@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dlproj.results import formats
+from dlproj.results.comparison import heading, shown
 from dlproj.results.summary import RunResult
-from dlproj.settings import one_line
+from dlproj.settings import DISTANCE, one_line
 
 
 def show(result: RunResult) -> None:
@@ -48,8 +49,10 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
         *reported,
         ("test loss", f"{metrics['test/loss']:.4f}"),
     ]
+    far = result.reference_distance
     return [
         *(tested if "test/accuracy" in metrics else []),
+        *([(heading(DISTANCE), shown(DISTANCE, far))] if far is not None else []),
         ("best epoch", best),
         ("last epoch", f"{result.last_epoch}"),
         ("stopped", result.stop_reason),

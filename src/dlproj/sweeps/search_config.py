@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlproj.settings import COUNTED, VALIDATION_METRICS, one_of, require, within
+from dlproj.settings import COUNTED, DISTANCE, VALIDATION_METRICS, one_of, require, within
 from dlproj.training.sweep_config import PRUNERS
 
 SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
@@ -46,3 +46,9 @@ class SearchConfig:
         require(self.pruner == "none" or by_epoch, message)
         message = "hydra.sweeper.sampler=cmaes takes a single objective: set sampler=tpe"
         require(not several or self.sampler != "cmaes", message)
+
+    def check_reference(self, curves: Mapping[str, Any]) -> None:
+        """Raise ConfigurationError for a distance from curves that nobody has reported."""
+        wanted = DISTANCE in self.objectives
+        message = f"hydra.sweeper.objectives=[{DISTANCE}] needs reference.curves: set what a document reports"
+        require(not wanted or bool(curves), message)

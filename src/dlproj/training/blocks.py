@@ -76,7 +76,8 @@ def _check_batch_norm(trainer: Any, model: pl.LightningModule) -> None:
     if data.smallest(limit if isinstance(limit, int) else None) == 1:
         _refuse_batch_of_one(samples, size, "data.batch_size", ["data.drop_last=true"] * (1 < size < samples))
     if isinstance(model, Classifier):
-        for batches in (trainer.datamodule.val_dataloader(), trainer.datamodule.test_dataloader()):
+        val = trainer.datamodule.val_dataloader()
+        for batches in (*(val if isinstance(val, list) else [val]), trainer.datamodule.test_dataloader()):
             check_evaluation(model, batches)
 
 
