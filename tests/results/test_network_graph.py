@@ -143,6 +143,11 @@ def test_a_run_leaves_it_as_data_as_a_picture_and_in_tensorboard_and_trains_the_
     assert [size.size for size in product.attr["_output_shapes"].list.shape[0].dim] == [16]
 
 
+def test_a_network_in_double_precision_is_traced_in_it(composed):
+    model, spec = built(composed("data=digits", "model.hidden=[16]"))
+    assert operations(graph_of(model.double(), spec, "cross_entropy")) == MLP
+
+
 def boxes(figure):
     """The first line of each box by its column and row."""
     (axes,) = figure.axes

@@ -41,7 +41,7 @@ def graph_of(model: Classifier, spec: DataSpec, loss: str) -> list[GraphNode]:
     """
     trace = _Trace(model, list(spec.shape))
     hooks = [module.register_forward_hook(trace.note(name)) for name, module in _operations(model).items()]
-    ones = torch.ones(2, *spec.shape, dtype=torch.long if spec.kind is Kind.sequence else torch.float32)
+    ones = torch.ones(2, *spec.shape, dtype=torch.long if spec.kind is Kind.sequence else model.output.weight.dtype)
     training = [module for module in model.modules() if module.training]
     try:
         model.eval()
