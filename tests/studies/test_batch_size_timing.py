@@ -1,5 +1,6 @@
 """The plain loop over batches against a run of the project, and what is made of its times."""
 
+import gc
 import os
 from itertools import count
 
@@ -111,12 +112,13 @@ def test_losses_are_means_over_the_samples_and_accuracies_those_of_the_test_set(
     assert training.accuracies == [accuracy(training.model, training.data.test_dataloader())]
 
 
-def test_sizes_take_turns_of_an_epoch_without_a_search_for_gpus(config, monkeypatch):
+def test_sizes_take_turns_of_an_epoch_without_a_search_for_gpus_or_older_garbage(config, monkeypatch):
     monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     trained = []
 
     def train_epoch(training):
         assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "0"
+        assert gc.get_freeze_count() > 0
         trained.append(training.config.data.batch_size)
 
     monkeypatch.setattr(Training, "train_epoch", train_epoch)
@@ -124,6 +126,7 @@ def test_sizes_take_turns_of_an_epoch_without_a_search_for_gpus(config, monkeypa
     assert sorted(trained[:4]) == sorted(trained[4:]) == [10, 20, 30, 40]
     assert trained[:4] != trained[4:]
     assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"
+    assert gc.get_freeze_count() == 0
 
 
 def test_building_a_network_leaves_the_random_numbers_as_they_were(config):
@@ -137,7 +140,7 @@ def test_reported_figures_are_the_documents(config):
     quantities = ("test/accuracy", "seconds", "total_milliseconds_a_batch")
     assert {size: tuple(one[name] for name in quantities) for size, one in figures.items()} == REPORTED
     for size, (_, seconds, milliseconds) in REPORTED.items():
-        assert seconds / (10 * -(-8000 // size)) * 1e3 == pytest.approx(milliseconds, abs=0.015)
+        assert seconds / (10 * -(-8000 // size)) * 1e3 == pytest.approx(milliseconds, abs=0.02)
 
 
 @pytest.mark.parametrize(

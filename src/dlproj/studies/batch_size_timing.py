@@ -1,5 +1,6 @@
 """What the batch size does to the time of a step and to what ten epochs learn."""
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -111,6 +112,21 @@ def _no_search_for_gpus() -> Iterator[None]:
         os.environ.update({_SEARCH: before} if before is not None else {})
 
 
+@contextmanager
+def _without_older_garbage() -> Iterator[None]:
+    """Within it Python's garbage collector passes over what was there before.
+
+    A loader that collects samples one by one sets it off, and to go through all that dlproj has imported takes as long
+    as some epochs.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def with_batch(config: Config, size: int) -> Config:
     """The same experiment with batches of another size."""
     return replace(config, data=replace(config.data, batch_size=size))
@@ -188,7 +204,7 @@ def train(trainings: Sequence[Training]) -> None:
     """All of them, an epoch each in turn."""
     config = trainings[0].config
     turns = in_turns(trainings, [config.trainer.max_epochs] * len(trainings), config.seed)
-    with _no_search_for_gpus():
+    with _no_search_for_gpus(), _without_older_garbage():
         for training in progress(turns, "epochs"):
             training.train_epoch()
 
