@@ -29,14 +29,16 @@ def batches_of(module: DataModule, epoch: int) -> Iterator[Batch]:
         yield batch
 
 
-def stepper(model: Classifier) -> Callable[[Tensor, Tensor], None]:
-    """A function that takes a step of the model's optimizer on a batch of inputs and targets."""
+def stepper(model: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
+    """A function that takes a step of the model's optimizer on a batch of inputs and targets, and returns its loss."""
     optimizer = model.optim.build(model.parameters())
 
-    def step(inputs: Tensor, targets: Tensor) -> None:
+    def step(inputs: Tensor, targets: Tensor) -> Tensor:
         optimizer.zero_grad()
-        model.loss(model(inputs), targets).backward()
+        loss: Tensor = model.loss(model(inputs), targets)
+        loss.backward()
         optimizer.step()
+        return loss.detach()
 
     return step
 
