@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from dlproj.clock import CPU, processor_clock
 from dlproj.config import Config
 from dlproj.data.base import DataModule
-from dlproj.data.batches import Batch
+from dlproj.data.batches import Batch, EvaluationBatches
 from dlproj.experiments import composing, points
 from dlproj.machine import machine
 from dlproj.models.classifier import Classifier
@@ -142,7 +142,9 @@ class Loaders:
 
 def in_memory(data: DataModule) -> Loaders:
     """Those of the project, which take a batch by one index operation."""
-    return Loaders(partial(batches_of, data), data.val_dataloader())
+    val = data.val_dataloader()
+    assert isinstance(val, EvaluationBatches)  # without evaluate_train, which a Trainer sets
+    return Loaders(partial(batches_of, data), val)
 
 
 def one_by_one(data: DataModule) -> Loaders:
