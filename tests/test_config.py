@@ -112,6 +112,17 @@ def test_settings_that_older_versions_wrote_are_read_whatever_has_no_effect(comp
     assert not hasattr(found.data, "root")
 
 
+def test_settings_that_there_were_not_yet_are_read_as_what_the_run_did(composed, tmp_path):
+    new = ("order", "bias", "eval_mode", "negative_slope", "prelu_init", "elu_alpha", "swish_beta")
+    config = composed("data=digits", "model.hidden=[8,{units: 4, batch_norm: true}]")
+    old = config.settings()
+    for name in new:
+        del old["model"][name]
+    del old["model"]["output"]["bias"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
+    assert load(tmp_path / "config.yaml") == config
+
+
 @pytest.mark.parametrize("content", ["", "a: [", "seed: 1", "schema: {data: nope}", "schema: {data: digits}\nseed: x"])
 def test_damaged_settings_are_refused_with_the_name_of_the_file(content, tmp_path):
     (tmp_path / "config.yaml").write_text(content)
@@ -128,7 +139,7 @@ REFUSED = {
     "figures.gallery=-1": "figures.gallery=-1 is impossible: set a value in [0, inf)",
     "figures.most_wrong=-1": "figures.most_wrong=-1 is impossible: set a value in [0, inf)",
     "model.hiden=[3]": "model.hiden is no setting: did you mean model.hidden?",
-    "+model.foo=3": "model.foo is no setting: the settings there are activation, batch_norm, bias_initializer",
+    "+model.foo=3": "model.foo is no setting: the settings there are activation, batch_norm, bias, bias_init",
     "+typo=1": "typo is no setting: the settings there are callbacks, data, figures, model, name, optim, overwrite",
     "modl=mlp": "modl is no setting: did you mean model?",
     "model=foo": "model=foo is no choice: set one of gru, lstm, mlp, simple_rnn",
@@ -197,6 +208,14 @@ REFUSED = {
     "trainer.gradient_clip_algorithm=value": "trainer.gradient_clip_algorithm=value needs a bound: set trainer.grad",
     "trainer.pipeline_schedule=gpipe": "trainer.pipeline_schedule=gpipe is of trainer=pipeline: choose that or leave",
     "model.hidden=[] model.dropout=0.1": "model.hidden=[] has no hidden layers for model.dropout to act on",
+    "model.order=linear": "model.order: Invalid value assigned: str is not a ListConfig, list or tuple: set a list",
+    "model.order=[linear,relu]": "model.order[1]: Invalid value 'relu', expected one of [linear, batch_norm, act",
+    "model.order=[activation,linear]": "model.order=[activation, linear] is impossible: set linear first and once",
+    "model=lstm data=imdb model.order=[linear,activation]": "model.order is no setting: ",
+    "model=lstm data=imdb model.bias=false": "model.bias is no setting: did you mean model.",
+    "model.negative_slope=-1": "model.negative_slope=-1.0 is impossible: set a value in [0, inf)",
+    "model.swish_beta=2": "model.swish_beta is read by swish only: set model.activation=swish or leave it out",
+    "model.eval_mode=false": "model.eval_mode=false acts on dropout and batch norm, which the model has not: leave it",
     "model.hidden=[] model.batch_norm=true model.activation=tanh": "model.hidden=[] has no hidden layers for",
 }
 

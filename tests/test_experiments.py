@@ -23,10 +23,11 @@ ROWS = {  # of the documents' tables, with the number of settings that each goes
         "samples": 1, "sgd_raw": 1, "sgd_scaled": 1, "batch32": 1, "batch10000": 1, "sgd10": 1, "adam10": 1,
         "lr_scaled": 3, "lr_raw": 3, "weight_histograms": 6,
     },
-    "regularization": {"baseline": 1, "dropout": 1, "l2": 1, "batch_norm": 1, "altogether": 1, "gallery": 1},
+    "regularization": {"baseline": 1, "dropout": 1, "l2": 1, "batch_norm": 1, "altogether": 1, "gallery": 1,
+                       "batch_norm_as_done": 1, "altogether_as_done": 1},
     "mlp": {
         "base": 1, "hidden_units": 8, "depth": 3, "single_neuron": 1, "learning_rate_10": 6, "learning_rate_20": 6,
-        "random_search": 5, "tpe_search": 1, "activations": 5, "initializations": 3, "batch_size": 7,
+        "random_search": 5, "tpe_search": 10, "activations": 5, "initializations": 3, "batch_size": 7,
     },
 }  # fmt: skip
 SETTINGS = {  # experiment and point: rate, batch, epochs, widths, reported test accuracy; copied from the documents
@@ -53,7 +54,7 @@ SETTINGS = {  # experiment and point: rate, batch, epochs, widths, reported test
     "lab4/lstm_2": (1e-4, 128, 10, [200, 64], 0.8619),
     "lab4/gru": (1e-4, 128, 10, [200], 0.8729),
     "lab5/sgd_raw": (0.01, 32, 5, [1000], None),
-    "lab5/sgd_scaled": (0.01, 32, 5, [1000], 0.85),
+    "lab5/sgd_scaled": (0.01, 32, 5, [1000], None),
     "lab5/batch32": (0.01, 32, 5, [1000], 0.85),
     "lab5/batch10000": (0.01, 10_000, 5, [1000], None),
     "lab5/sgd10": (0.01, 32, 10, [1000], None),
@@ -68,7 +69,9 @@ SETTINGS = {  # experiment and point: rate, batch, epochs, widths, reported test
     "regularization/dropout": (0.01, 128, 1, [200, 200, 200], None),
     "regularization/l2": (0.01, 128, 1, [200, 200, 200], None),
     "regularization/batch_norm": (0.01, 128, 1, [200, 200, 200], None),
+    "regularization/batch_norm_as_done": (0.01, 128, 1, [200, 200, 200], None),
     "regularization/altogether": (0.01, 128, 5, [200, 200, 200], 0.8117),
+    "regularization/altogether_as_done": (0.01, 128, 5, [200, 200, 200], None),
     "mlp/base": (0.1, 256, 10, [256], 0.8327),
     **{f"mlp/hidden_units [{width}]": (0.1, 256, 10, [width], accuracy)
        for width, accuracy in zip((64, 128, 256, 512, 1024, 2048, 4096, 8192),
@@ -86,7 +89,11 @@ SETTINGS = {  # experiment and point: rate, batch, epochs, widths, reported test
     "mlp/random_search 512_b32": (0.01, 32, 10, [512], 0.8573),
     "mlp/random_search 256_256": (0.01, 32, 10, [256, 256], 0.8664),
     "mlp/random_search 128_256": (0.01, 128, 10, [128, 256], 0.8345),
-    "mlp/tpe_search": (0.0737, 32, 19, [512, 256], 0.8940),
+    **{f"mlp/tpe_search {number}": trial for number, trial in enumerate((
+        (0.017948, 128, 9, [448, 128], 0.8535), (0.0056397, 128, 11, [512], 0.8282), (0.017347, 128, 19, [64], 0.8498),
+        (0.019920, 128, 20, [320], 0.8602), (0.0080403, 128, 11, [384, 256], 0.8391),
+        (0.025539, 128, 10, [448], 0.8530), (0.0038719, 128, 11, [64], 0.8071), (0.0737251, 32, 19, [512, 256], 0.8940),
+        (0.0017509, 128, 19, [192], 0.8032), (0.0062671, 64, 20, [448, 64], 0.8629)))},
     **{f"mlp/activations {name}": (0.001, 128, 5, [256, 128], accuracy)
        for name, accuracy in (("relu", 0.8701), ("sigmoid", 0.8665), ("tanh", 0.8794), ("leaky_relu", 0.8731),
                               ("elu", 0.8723))},
@@ -159,6 +166,37 @@ def test_a_point_has_the_documents_settings_and_figure(name, all_points):
     assert type(config.scheduler) is SchedulerConfig
 
 
+def test_the_layers_of_the_regularization_document_are_its_list_with_a_relu_after_every_entry(all_points):
+    def network(name):
+        (point,) = all_points[f"regularization/{name}"]
+        model = point.config.model.build(point.config.data.spec(), point.config.optim, point.config.scheduler)
+        return [type(part).__name__ for block in model.hidden for part in block] + [type(model.output).__name__]
+
+    after = {"batch_norm": ["ReLU"], "altogether": ["ReLU", "Dropout"]}
+    for name, parts in after.items():
+        entries = ["Linear", "BatchNorm1d", "Linear", "BatchNorm1d", "Linear"]
+        expected = [part for entry in entries for part in (entry, *parts)] + ["Linear"]
+        assert network(name) == network(f"{name}_as_done") == expected
+    assert network("gallery") == network("altogether")
+
+
+def test_what_the_regularization_document_did_differs_in_how_it_was_evaluated(all_points):
+    ((altogether,), (done,)) = (all_points[f"regularization/altogether{end}"] for end in ("", "_as_done"))
+    assert (altogether.config.trainer.val_check_interval, done.config.trainer.val_check_interval) == (None, 1)
+    found = [point.config.reference.figures(point.config.settings()) for point in (altogether, done)]
+    assert found == [{"test/accuracy": 0.8117, "wrong": 1883}, {"seconds": 348.39}]
+    eval_modes = {name: point.config.model.eval_mode for name, (point, *_) in all_points.items()}
+    assert [name for name, eval_mode in eval_modes.items() if not eval_mode] == ["regularization/batch_norm_as_done"]
+
+
+@pytest.mark.parametrize("name", ["random_search", "tpe_search", "initializations"])
+def test_where_the_mlp_document_draws_weights_anew_biases_are_torchs(name, all_points):
+    for point in all_points[f"mlp/{name}"]:
+        weights, biases = point.config.model.weight_initializer.name.name, point.config.model.bias_initializer.name.name
+        assert biases == "torch"
+        assert weights == "glorot_uniform" or name == "initializations"
+
+
 def test_no_experiment_sets_what_has_no_effect(all_points):
     for found in all_points.values():
         for point in found:
@@ -187,8 +225,8 @@ def test_every_figure_reported_for_a_value_belongs_to_a_point(all_points):
 
 
 def test_every_claim_has_a_check_and_every_check_a_claim(all_points):
-    claimed = {claim for found in all_points.values() for point in found for claim in point.config.reference.claims}
-    assert claimed == set(CLAIMS)
+    references = [point.config.reference for found in all_points.values() for point in found]
+    assert {claim for one in references for claim in (*one.claims, *one.findings)} == set(CLAIMS)
 
 
 @pytest.mark.parametrize("name", COUNTS)

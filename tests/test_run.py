@@ -391,7 +391,7 @@ def test_a_folder_with_somebodys_files_can_hold_a_run_unless_it_would_overwrite_
 
 
 def test_two_processes_end_with_the_weights_of_one_with_twice_the_batch(composed, tmp_path):
-    shared = [*QUICK, "trainer.max_epochs=3", "data.drop_last=true"]
+    shared = [*QUICK, "trainer.max_epochs=3", "data.drop_last=true", "trainer.evaluate_train=true"]
     one = run(composed(*shared, "data.batch_size=32"), tmp_path / "one")
     two = run(composed(*shared, "data.batch_size=16", "trainer=ddp", "trainer.threads=1"), tmp_path / "two")
     first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
@@ -399,6 +399,8 @@ def test_two_processes_end_with_the_weights_of_one_with_twice_the_batch(composed
     assert two.metrics["test/accuracy"] == one.metrics["test/accuracy"]
     assert two.metrics["train/accuracy"] == one.metrics["train/accuracy"]
     assert two.metrics["val/macro_f1"] == one.metrics["val/macro_f1"]
+    assert two.metrics["train_eval/accuracy"] == one.metrics["train_eval/accuracy"]  # of 1,293 samples, an odd number
+    assert two.metrics["train_eval/loss"] == pytest.approx(one.metrics["train_eval/loss"], abs=1e-6)
     assert two.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], abs=1e-6)
     assert len(table(tmp_path / "two")) == 3
 
@@ -430,7 +432,7 @@ def test_the_summary_holds_the_reported_curves_and_how_far_the_run_is_from_them(
 def test_validation_after_every_batch_changes_no_weight_and_comes_as_often(composed, tmp_path, monkeypatch):
     passes = []
     monkeypatch.setattr(MLPClassifier, "on_validation_start", lambda model: passes.append(model.trainer.global_step))
-    shorter = [*QUICK, "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
+    shorter = [*QUICK, "trainer.max_epochs=2", "trainer.limit_train_batches=3", "trainer.evaluate_train=true"]
     train(composed(*shorter), tmp_path / "once")
     assert passes == [3, 6]
     passes.clear()

@@ -305,13 +305,19 @@ def reproduce(
         Path | None,
         typer.Option(metavar="FOLDER", help="read CIFAR-10 from train/CLASS/* and test/CLASS/* in here, and mark it"),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="folder for RESULTS.md and results.csv; that of the runs")] = None,
+    recorded: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="a results.json: its runs of unchanged settings are not run again"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for RESULTS.md, results.csv and results.json; that of the runs")
+    ] = None,
 ) -> None:
     """Run the experiments of conf/experiment that have not been run, and put them beside the reported figures.
 
     Runs are kept in logs/reproduce, quick ones in logs/reproduce-quick: after an interruption it goes on with those
-    that are missing. The table holds all that was ever run; a run that dies is a row that says so, and the exit code
-    is 1.
+    that are missing. The table holds all that was ever run, and with `--recorded` what others have run; a run that dies
+    is a row that says so, and the exit code is 1.
 
     Example: `dlproj reproduce mlp/activations --quick`
     """
@@ -328,7 +334,8 @@ def reproduce(
     folder = Path("logs/reproduce-quick" if quick else "logs/reproduce")
     seeds = seeds or (1 if quick else 3)
     check_folder(output or folder, quick)
-    found = rows(reproduce(Options(experiments or [], quick, seeds, jobs or usable_cores(), folder, cifar10_images)))
+    options = Options(experiments or [], quick, seeds, jobs or usable_cores(), folder, cifar10_images, recorded)
+    found = rows(reproduce(options))
     selected = select(experiments or [], names())
     asked = [row for row in found if row.point.experiment in selected]
     print_table(COLUMNS, cells(asked, quick))

@@ -115,6 +115,9 @@ class Config:
         message = "model.batch_norm would see a part of each batch at a time: leave it out, or use one process"
         whole = self.trainer.processes() == self.trainer.micro_batches == 1
         require(whole or synchronised or not normalised, message)
+        alone = self.trainer.processes() == 1 and self.trainer.strategy is not StrategyName.pipeline
+        message = "model.eval_mode=false needs one process that has the whole model: set trainer=auto"
+        require(alone or self.model.eval_mode, message)
         devices, blocks = len(self.trainer.layer_devices or []), len(self.model.hidden_layers()) + 1
         message = f"trainer.layer_devices names {devices} devices for {blocks} layers, the output among them"
         require(devices <= blocks, f"{message}: name fewer")
@@ -154,15 +157,23 @@ def load(path: Path) -> Config:
         text = read_yaml_text(path)
         if "${" in text:  # save() leaves none, and one can read the environment
             raise ValueError("an interpolation")
-        content = cast(DictConfig, OmegaConf.create(text))
-        base = OmegaConf.structured(Config)
-        for group, name in content.pop("schema").items():
-            base[group] = OmegaConf.structured(SCHEMAS[group][name])
-        if "root" not in base.data:  # which older versions gave all data sets
-            content.data.pop("root", None)
-        return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
+        return from_settings(cast(dict[str, Any], OmegaConf.create(text)))
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
+
+
+def from_settings(settings: dict[str, Any]) -> Config:
+    """The typed settings of what Config.settings() gave, perhaps in an older version: what it lacks has its default.
+
+    Raises ConfigurationError, and what OmegaConf raises for containers that are no settings.
+    """
+    content = OmegaConf.create(settings)
+    base = OmegaConf.structured(Config)
+    for group, name in content.pop("schema").items():
+        base[group] = OmegaConf.structured(SCHEMAS[group][name])
+    if "root" not in base.data:  # which older versions gave all data sets
+        content.data.pop("root", None)
+    return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
 
 
 def data_config(name: str, overrides: Sequence[str]) -> DataConfig:

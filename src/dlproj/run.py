@@ -26,6 +26,7 @@ from dlproj.results.inspection import Inspection
 from dlproj.results.inspector import inspectors
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
 from dlproj.results.manifest import add, check, claim, holds_run, recover, run_files
+from dlproj.results.network_graph import NoteGraph
 from dlproj.results.pictures import Pictures
 from dlproj.results.record import read_result
 from dlproj.results.reference import distance
@@ -116,6 +117,7 @@ def train(
         begin,
         *config.callbacks.build(folder),
         *inspectors(config.figures, inspection, tensorboard),
+        *([NoteGraph(inspection, tensorboard, config.model.loss.value)] if config.figures.graph else []),
         KeepTable(table),
         RecordEarlyEnd(config, result, table, begin),
         StopBySignal(checkpoint_path(folder, "last")),

@@ -147,3 +147,14 @@ def whole_numbers(option: str, text: str, least: int = 1, such_as: str = "16,32,
         min(numbers) >= least, f"{option}={text} is no list of whole numbers from {least} on: set such as {such_as}"
     )
     return numbers
+
+
+def numbers_within(option: str, text: str, interval: str, such_as: str = "0.1,0.5,1") -> list[float]:
+    """What "0.1,0.5,1" names, each in the interval. Raises ConfigurationError, naming the option."""
+    parts = text.split(",") if len(text) < 1000 else [""]
+    well_formed = all(re.fullmatch(r" *\d+(\.\d+)?(e[+-]?\d{1,3})? *", part, re.ASCII) for part in parts)
+    require(well_formed, f"{option}={text} is no list of numbers in {interval}: set such as {such_as}")
+    numbers = [float(part) for part in parts]
+    for number in numbers:
+        within(option, number, interval)
+    return numbers

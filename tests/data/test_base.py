@@ -95,6 +95,18 @@ def test_the_loaders_hand_out_each_split():
     assert len(numbers.train_dataloader()) == 6
 
 
+def test_validation_reads_every_training_sample_once_too_where_that_is_asked_for():
+    seen = []
+    for rank in (0, 1):
+        numbers = module(ranks=(rank, 2), batch_size=32, drop_last=True, eval_batch_size=7)
+        numbers.transform_training = None  # augmentation
+        numbers.evaluate_train = True
+        val, train = numbers.val_dataloader()
+        assert (val.samples, train.samples) == (numbers.val, numbers.train)
+        seen += torch.cat([inputs[:, 0] for inputs, _ in train]).tolist()
+    assert seen == values(numbers.train)
+
+
 def test_the_shard_is_the_trainers():
     assert module().shard() == Shard(0, 1)
     assert module(ranks=(1, 2)).shard() == Shard(1, 2)

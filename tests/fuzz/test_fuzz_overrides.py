@@ -26,7 +26,7 @@ KEYS = [
     *("callbacks.early_stopping.patience", "trainer.max_epochs", "trainer.max_time", "trainer.devices"),
     *("trainer.precision", "trainer.threads", "trainer.steps_per_execution", "trainer.val_check_interval"),
     *("figures.samples", "figures.gallery", "sweep.trial", "reference.reported", "x", "", "hydra.run.dir"),
-    *("experiment", "schema", "data.", ".seed", "data@x", "model.hidden.0", "reference.claims"),
+    *("experiment", "schema", "data.", ".seed", "data@x", "model.hidden.0", "reference.claims", "reference.curves"),
 ]  # fmt: skip
 VALUES = [
     *("", "null", "true", "0", "1", "-1", "1e400", "-1e-400", "nan", "inf", "9" * 400, "0x10", "1_0", "abc", "a b"),

@@ -57,4 +57,5 @@ def reviews(trained_run, reviews_root, tiny_reviews):
         *("data=imdb", f"data.root={reviews_root}", "data.length=8", "data.vocabulary_size=14", "data.batch_size=4"),
         *("model=lstm", "model.hidden=[8,4]", "model.bidirectional=true", "model.embedding_dim=8"),
         *("data.padding=post", "model.masking=true", "optim.learning_rate=0.01", "trainer.max_epochs=4"),
+        *("data.bucket_by_length=true", "trainer.evaluate_train=true"),
     )

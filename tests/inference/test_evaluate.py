@@ -47,6 +47,19 @@ def test_validation_is_that_of_the_checkpoints_epoch(digits):
         assert outcome.samples == 144
 
 
+def test_the_training_set_gets_the_figures_of_the_epochs_own_evaluation_of_it(digits, reviews, trained_run):
+    limited = trained_run(
+        *("data=digits", "model.hidden=[8]", "model.dropout=0.5", "trainer.max_epochs=2"),
+        *("trainer.evaluate_train=true", "trainer.limit_val_batches=3", "data.eval_batch_size=100"),
+    )
+    for folder, samples in ((reviews, 36), (limited, 300)):
+        outcome = evaluate(open_run(folder), "train")
+        wanted = {f"train/{key.split('/')[1]}": value for key, value in recorded(folder, "train_eval").items()}
+        assert outcome.metrics == outcome.recorded == wanted
+        assert outcome.samples == samples
+    assert evaluate(open_run(digits), "train").recorded == {}  # its train/* are means over moving weights
+
+
 def test_the_best_weights_where_training_tested_those(trained_run):
     folder = trained_run(
         *("data=digits", "model.hidden=[8]", "model.weight_l2=0.001", "trainer.max_epochs=4", "optim=sgd"),
@@ -58,6 +71,28 @@ def test_the_best_weights_where_training_tested_those(trained_run):
     assert outcome.metrics == recorded(folder, "test")
     assert set(outcome.metrics) >= {"test/data_loss", "test/penalty"}
     assert evaluate(open_run(folder, "last")).equals_training() is None
+
+
+def test_a_run_that_is_tested_in_training_mode_is_evaluated_so(trained_run):
+    """Test batches are normalised by themselves: other ones give other figures."""
+    settings = ("data=digits", "model.hidden=[16]", "model.batch_norm=true", "trainer.max_epochs=1")
+    folder = trained_run(*settings, "model.eval_mode=false", "data.eval_batch_size=7")
+    outcome = evaluate(open_run(folder))
+    assert outcome.metrics == recorded(folder, "test")
+    assert outcome.equals_training() is True
+    assert outcome.metrics != recorded(trained_run(*settings), "test")
+    assert evaluate(open_run(folder), settings=["eval_batch_size=90"]).metrics != outcome.metrics
+    with pytest.raises(ConfigurationError, match=r"360 in batches of 359 leave a batch of 1: set model\.eval"):
+        evaluate(open_run(folder), settings=["eval_batch_size=359"])
+
+
+def test_dropout_in_the_test_makes_other_figures_and_is_said_to(trained_run, caplog):
+    settings = ("data=digits", "model.hidden=[16]", "model.dropout=0.5", "trainer.max_epochs=1")
+    folder = trained_run(*settings, "model.eval_mode=false")
+    outcome = evaluate(open_run(folder))
+    assert outcome.equals_training() is False
+    message = "model.eval_mode=false: dropout drops other units than in training, so the figures differ"
+    assert message in caplog.messages
 
 
 def test_figures_that_are_not_finite_are_the_same_too(trained_run):

@@ -18,6 +18,10 @@ MLPS = [
         "{units: 8, activation: softmax}, {units: 8, activation: tanh}, {units: 4, activation: sigmoid}]",
         "model.dropout=0.5",
     ],
+    [
+        *("model.hidden=[8,8]", "model.order=[linear,activation,dropout,batch_norm,activation]", "model.bias=false"),
+        *("model.batch_norm=true", "model.dropout=0.1", "model.activation=swish", "model.swish_beta=2"),
+    ],
     ["model.loss=mean_squared_error", "data.scaling=none"],
 ]
 SHORT = ("trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1")

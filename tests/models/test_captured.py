@@ -68,6 +68,16 @@ WAYS = [
     ["trainer.gradient_clip_val=0.1", "scheduler.warmup_epochs=0.5"],
     # Rates that are the same in float32, in which replayed steps read them: these ways would show the difference.
     ["model.weight_l2=0.001", "model.batch_norm=true", "scheduler=plateau", "optim.learning_rate=0.0009765625"],
+    [
+        "model.order=[linear,activation,batch_norm,activation]",
+        "model.batch_norm=true",
+        "model.eval_mode=false",
+        "model.activation=swish",
+        "model.swish_beta=2",
+        "model.bias=false",
+        "optim.learning_rate=0.0009765625",
+        "scheduler=constant",
+    ],
     ["trainer.precision=bf16-mixed", "scheduler=constant", "optim.learning_rate=0.0009765625"],
 ]
 

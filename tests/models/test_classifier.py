@@ -8,10 +8,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers.logger import Logger
 from sklearn import metrics
+from torch import nn
 from torch.nn import functional
 
 from dlproj.data.base import DataSpec, Kind
 from dlproj.data.batches import EvaluationBatches, Samples, TrainingBatches
+from dlproj.models.layers import LayerPart
 from dlproj.models.losses import Loss
 from dlproj.models.metrics import TrainingSums
 from dlproj.models.mlp import MLPConfig
@@ -237,3 +239,62 @@ def test_the_rate_that_an_epoch_starts_with_is_logged(scheduler, expected):
 def test_parameter_count_is_of_all_parameters():
     model = alone(MODELS["mlp"])
     assert model.parameter_count() == 6 * 5 + 5 + 5 * 3 + 3
+
+
+NORMALISED = {"hidden": [4], "batch_norm": True,
+              "order": [LayerPart.linear, LayerPart.activation, LayerPart.batch_norm]}  # fmt: skip
+
+
+@pytest.mark.parametrize("eval_mode", [True, False])
+def test_without_eval_mode_training_validation_and_test_are_those_of_a_loop_that_never_calls_eval(eval_mode):
+    """Validation moves the running statistics, and each of its batches is normalised by itself."""
+    model = MLPConfig(**NORMALISED, eval_mode=eval_mode).build(SPEC, SGDConfig(learning_rate=0.1), SchedulerConfig())
+    theirs = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), model.state_dict().values(), strict=True)))
+    train, val = batches()
+    trainer = trainer_for(2)
+    trainer.fit(model, train, val)
+    logged = {split: trainer.callback_metrics[f"{split}/loss"].item() for split in ("train", "val")}
+    optimizer = torch.optim.SGD(theirs.parameters(), 0.1)
+    again, val = batches()
+    for epoch in range(2):
+        again.batch_sampler.sampler.set_epoch(epoch)
+        train_loss = 0.0
+        for inputs, targets in again:
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(theirs(inputs), targets)
+            loss.backward()
+            optimizer.step()
+            train_loss += loss.item() * len(targets) / TRAIN
+        theirs.train(not eval_mode)
+        with torch.no_grad():
+            val_loss = sum(functional.cross_entropy(theirs(x), y, reduction="sum").item() / VAL for x, y in val)
+        theirs.train()
+    assert logged == pytest.approx({"train": train_loss, "val": val_loss}, rel=1e-5)
+    for ours, other in zip(model.state_dict().values(), theirs.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, other)
+    assert int(model.hidden[0].batch_norm.num_batches_tracked) == 2 * (7 if eval_mode else 7 + 3)
+    assert model.training
+
+
+def test_without_eval_mode_a_first_validation_gives_the_running_mean_worked_out_by_hand():
+    """Weights of zero: each unit puts out max(0, bias), so all batches have that mean, and no variance."""
+    model = MLPConfig(**NORMALISED, eval_mode=False).build(SPEC, FROZEN, SchedulerConfig())
+    with torch.no_grad():
+        model.hidden[0].linear.weight.zero_()
+        model.hidden[0].linear.bias.copy_(torch.tensor([1.0, 2.0, 3.0, -4.0]))
+    trainer = trainer_for(1)
+    _, val = batches()  # three batches, momentum 0.1: (1 − 0.9³) · mean, and variance 0.9³
+    trainer.validate(model, val, verbose=False)
+    found = model.hidden[0].batch_norm
+    torch.testing.assert_close(found.running_mean, 0.271 * torch.tensor([1.0, 2.0, 3.0, 0.0]))
+    torch.testing.assert_close(found.running_var, torch.full((4,), 0.729))
+    trainer.test(model, val, verbose=False)
+    torch.testing.assert_close(found.running_mean, (1 - 0.9**6) * torch.tensor([1.0, 2.0, 3.0, 0.0]))
+
+
+def test_without_eval_mode_dropout_drops_in_the_test_too():
+    model = MLPConfig(hidden=[50], dropout=0.5, eval_mode=False).build(SPEC, FROZEN, SchedulerConfig())
+    _, val = batches()
+    found = {trainer_for(1).test(model, val, verbose=False)[0]["test/loss"] for _ in range(3)}
+    assert len(found) == 3

@@ -9,9 +9,12 @@ import torch
 from scipy import stats
 from torch import nn
 
+from dlproj.data.base import DataSpec, Kind
 from dlproj.models.initializers import Initializer, InitializerConfig, initialize, unset
 from dlproj.models.layers import OutputConfig
 from dlproj.models.mlp import MLPConfig
+from dlproj.models.recurrent import Cell, RecurrentConfig, direction
+from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.settings import ConfigurationError
 
 FAN_OUT, FAN_IN = 200, 100
@@ -134,3 +137,21 @@ def test_only_the_output_layer_may_leave_the_name_unset():
     with pytest.raises(ConfigurationError, match=re.escape("model.weight_initializer.name")):
         MLPConfig(weight_initializer=unset())
     MLPConfig(output=OutputConfig(weight_initializer=unset()))
+
+
+def test_torchs_biases_stay_uniform_in_one_over_root_inputs_where_weights_are_drawn_anew():
+    config = MLPConfig(hidden=[2000, 500], weight_initializer=InitializerConfig(Initializer.glorot_uniform))
+    model = config.build(DataSpec(Kind.features, (49,), ("a", "b")), SGDConfig(), SchedulerConfig())
+    for block, inputs, units in zip(model.hidden, (49, 2000), (2000, 500), strict=True):
+        weights, biases = (values.detach().numpy().ravel().astype(float) for values in block.linear.parameters())
+        bounds = {inputs**-0.5: biases, math.sqrt(6 / (inputs + units)): weights}
+        for bound, values in bounds.items():
+            assert stats.kstest(values, stats.uniform(-bound, 2 * bound).cdf).pvalue > 0.01
+            assert abs(values).max() <= bound
+
+
+@pytest.mark.parametrize("cell", list(Cell))
+def test_torchs_biases_of_a_recurrent_layer_are_uniform_in_one_over_root_units(cell):
+    layer = RecurrentConfig(units=400, weight_initializer=InitializerConfig(Initializer.glorot_uniform))
+    biases = direction(cell, 3, layer, None).bias_ih_l0.detach().numpy().astype(float)
+    assert stats.kstest(biases, stats.uniform(-1 / 20, 2 / 20).cdf).pvalue > 0.01

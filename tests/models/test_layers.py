@@ -7,7 +7,15 @@ import torch
 
 from dlproj.models.activations import Activation
 from dlproj.models.initializers import Initializer, InitializerConfig
-from dlproj.models.layers import DenseConfig, OutputConfig, describe, describe_output, linear, linear_penalties
+from dlproj.models.layers import (
+    DenseConfig,
+    LayerPart,
+    OutputConfig,
+    describe,
+    describe_output,
+    linear,
+    linear_penalties,
+)
 from dlproj.models.mlp import MLPConfig
 from dlproj.models.recurrent import RecurrentConfig
 from dlproj.models.rnn import RNNConfig
@@ -51,6 +59,16 @@ def test_a_width_is_a_layer_that_is_as_the_model_says():
         ("bias_l2", "0.7", 0.7),
         ("dropout", 0.0, 0.0),
         ("batch_norm", False, False),
+        ("bias", False, False),
+        (
+            "order",
+            ["linear", "activation", "dropout", "batch_norm"],
+            [LayerPart.linear, LayerPart.activation, LayerPart.dropout, LayerPart.batch_norm],
+        ),
+        ("negative_slope", 0.2, 0.2),
+        ("prelu_init", -1, -1.0),
+        ("elu_alpha", 2, 2.0),
+        ("swish_beta", 0, 0.0),
         ("weight_initializer", {"name": "normal", "std": 3}, InitializerConfig(Initializer.normal, std=3.0)),
         ("bias_initializer", {"name": "ones"}, InitializerConfig(Initializer.ones)),
     ],
@@ -97,6 +115,24 @@ def test_describing_a_layer_leaves_the_settings_as_they_were():
             "model.hidden[1].weight_initializer.sdt is no setting: "
             "did you mean model.hidden[1].weight_initializer.std?",
         ),
+        (
+            {"units": 3, "batch_norm": True, "order": ["linear", "activation"]},
+            "model.hidden[1].order has no batch_norm: put it there, or set model.hidden[1].batch_norm=false",
+        ),
+        (
+            {"units": 3, "dropout": 0.1, "order": ["linear", "activation"]},
+            "model.hidden[1].order has no dropout: put it there, or set model.hidden[1].dropout=0",
+        ),
+        (
+            {"units": 3, "negative_slope": -0.1},
+            "model.hidden[1].negative_slope=-0.1 is impossible: set a value in [0, inf)",
+        ),
+        (
+            {"units": 3, "prelu_init": float("inf")},
+            "model.hidden[1].prelu_init=inf is impossible: set a value in (-inf, inf)",
+        ),
+        ({"units": 3, "elu_alpha": 0.0}, "model.hidden[1].elu_alpha=0.0 is impossible: set a value in (0, inf)"),
+        ({"units": 3, "swish_beta": -1.0}, "model.hidden[1].swish_beta=-1.0 is impossible: set a value in [0, inf)"),
         ({"units": 3, "dropout": 1.0}, "model.hidden[1].dropout=1.0 is impossible: set a value in [0, 1)"),
         ({"units": 3, "weight_l1": -1.0}, "model.hidden[1].weight_l1=-1.0 is impossible: set a value in [0, inf)"),
         ({"units": 3, "bias_l2": float("nan")}, "model.hidden[1].bias_l2=nan is impossible: set a value in [0, inf)"),
@@ -160,6 +196,7 @@ def test_the_output_layer_is_as_the_model_says_but_linear():
         ("weight_l2", 0.7),
         ("bias_l1", 0.7),
         ("bias_l2", 0.0),
+        ("bias", False),
     ],
 )
 def test_the_output_layer_differs_where_it_says_so(name, value):
@@ -193,3 +230,108 @@ def test_penalties_of_weights_and_biases_are_not_mixed_up():
     module = linear(2, DenseConfig(units=3))
     found = linear_penalties(module, DenseConfig(units=3, weight_l1=1.0, weight_l2=2.0, bias_l1=3.0, bias_l2=4.0))
     assert {one.parameter: (one.l1, one.l2) for one in found} == {"weight": (1.0, 2.0), "bias": (3.0, 4.0)}
+
+
+RULE = "set linear first and once, then activation at least once, and batch_norm and dropout wherever wanted"
+ORDERS = {
+    "": "",
+    "linear": "linear",
+    "activation, linear": "activation, linear",
+    "batch_norm, linear, activation": "batch_norm, linear, activation",
+    "linear, activation, linear": "linear, activation, linear",
+    "linear, linear, activation": "linear, linear, activation",
+    "linear, batch_norm, dropout": "linear, batch_norm, dropout",
+    "[linear], activation": "['linear'], activation",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_order_that_cannot_be_is_refused_with_the_possible_ones(order, composed):
+    message = f"is impossible: {RULE}"
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(f'model.order=[{ORDERS[order]}] {message}')}$"):
+        composed("data=digits", f"model.order=[{order}]")
+    with pytest.raises(
+        ConfigurationError, match=f"^{re.escape(f'model.hidden[0].order=[{ORDERS[order]}] {message}')}$"
+    ):
+        composed("data=digits", f"model.hidden=[{{units: 4, order: [{order}]}}]")
+
+
+def test_an_unknown_part_is_refused_with_the_known_ones():
+    message = (
+        "model.hidden[0].order[1]: Invalid value 'relu', expected one of [linear, batch_norm, activation, dropout]"
+    )
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
+        describe(DenseConfig, [{"units": 3, "order": ["linear", "relu"]}], MLPConfig())
+
+
+def test_a_recurrent_layer_has_neither_order_nor_the_choice_of_a_bias():
+    for name, value in (("order", ["linear", "activation"]), ("bias", False)):
+        with pytest.raises(ConfigurationError, match=rf"^model\.hidden\[0\]\.{name} is no setting: "):
+            describe(RecurrentConfig, [{"units": 3, name: value}], RNNConfig())
+
+
+def test_a_linear_map_without_bias_has_neither_bias_nor_penalty_of_one():
+    layer = DenseConfig(units=3, bias=False, bias_l2=0.1, weight_l2=0.2)
+    module = linear(2, layer)
+    assert module.bias is None
+    assert [one.parameter for one in linear_penalties(module, layer)] == ["weight"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("model.elu_alpha=2", "model.elu_alpha is read by elu only: set model.activation=elu or leave it out"),
+        (
+            "model.activation=elu model.hidden=[{units:3,activation:relu,elu_alpha:2}]",
+            "model.hidden[0].elu_alpha is read by elu only: set model.hidden[0].activation=elu or leave it out",
+        ),
+        (
+            "model.activation=leaky_relu model.prelu_init=0.1",
+            "model.prelu_init is read by prelu only: set model.activation=prelu or leave it out",
+        ),
+        (
+            "model=lstm model.image_reading=rows model.swish_beta=2",
+            "model.swish_beta is read by swish only: set model.activation=swish or leave it out",
+        ),
+        (
+            "model.bias=false model.bias_l1=0.1 model.bias_initializer.name=ones",
+            "model.bias_initializer, bias_l1 has no bias to act on: leave it out, or set model.bias=true",
+        ),
+        (
+            "model.hidden=[3,{units:3,bias:false,bias_l2:0.1}]",
+            "model.hidden[1].bias_l2 has no bias to act on: leave it out, or set model.hidden[1].bias=true",
+        ),
+        (
+            "model.output.bias=false model.output.bias_l2=0.1",
+            "model.output.bias_l2 has no bias to act on: leave it out, or set model.output.bias=true",
+        ),
+        (
+            "model.hidden=[] model.order=[linear,activation]",
+            "model.hidden=[] has no hidden layers for model.order to act",
+        ),
+        (
+            "model.eval_mode=false",
+            "model.eval_mode=false acts on dropout and batch norm, which the model has not: leave it out",
+        ),
+    ],
+)
+def test_what_no_layer_reads_is_refused(overrides, message, composed):
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}"):
+        composed("data=digits", *overrides.split())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "model.elu_alpha=2 model.hidden=[3,{units:3,activation:elu}]",
+        "model.elu_alpha=2 model.activation=elu model.hidden=[3,{units:3,activation:relu}]",
+        "model.bias=false model.bias_l1=0.1 model.output.bias=true",
+        "model.bias=false model.hidden=[3,{units:3,bias:true,bias_l1:0.1}]",
+        "model.hidden=[] model.output.bias=false",
+        "model=simple_rnn model.image_reading=rows model.activation=swish model.swish_beta=2",
+        "model.eval_mode=false model.hidden=[3,{units:3,batch_norm:true}]",
+        "model=gru model.image_reading=rows model.eval_mode=false model.input_dropout=0.1",
+    ],
+)
+def test_what_some_layer_reads_is_accepted(overrides, composed):
+    composed("data=digits", *overrides.split())

@@ -4,11 +4,12 @@ import re
 
 import pytest
 import torch
+from torch.nn import functional
 
 from dlproj.data.base import DataSpec, Kind
 from dlproj.models.activations import Activation
 from dlproj.models.initializers import Initializer, InitializerConfig
-from dlproj.models.layers import OutputConfig
+from dlproj.models.layers import LayerPart, OutputConfig
 from dlproj.models.losses import Loss
 from dlproj.models.mlp import MLPConfig
 from dlproj.optim import SchedulerConfig, SGDConfig
@@ -102,6 +103,76 @@ def test_batch_norm_normalises_over_the_batch_what_the_activation_reads(generato
     model.train()(torch.randn(64, 6, generator=generator) * 10 + 5)
     torch.testing.assert_close(read[0].mean(0), torch.zeros(4), rtol=0, atol=1e-5)
     torch.testing.assert_close(read[0].var(0, unbiased=False), torch.ones(4), rtol=0, atol=1e-3)
+
+
+LINEAR, BATCH_NORM, ACTIVATION, DROPOUT = LayerPart
+ALTOGETHER = [LINEAR, ACTIVATION, DROPOUT, BATCH_NORM, ACTIVATION, DROPOUT]
+
+
+def test_parts_come_in_the_order_that_is_set_and_what_is_off_is_left_out():
+    hidden = [4, {"units": 4, "batch_norm": False}, {"units": 4, "dropout": 0.0}, {"units": 4, "order": [*LayerPart]}]
+    model = built(MLPConfig(hidden=hidden, batch_norm=True, dropout=0.3, order=ALTOGETHER))
+    assert [[name for name, _ in block.named_children()] for block in model.hidden] == [
+        ["linear", "activation", "dropout", "batch_norm", "activation_2", "dropout_2"],
+        ["linear", "activation", "dropout", "activation_2", "dropout_2"],
+        ["linear", "activation", "batch_norm", "activation_2"],
+        ["linear", "batch_norm", "activation", "dropout"],
+    ]
+    assert model.layers_of_units()["hidden.0"] is model.hidden[0].activation_2
+    assert model.layers_of_units()["hidden.3"] is model.hidden[3].activation
+
+
+def test_logits_in_the_documents_order_are_those_of_a_plain_loop_over_its_list(generator):
+    """regularization: a ReLU after every entry of [linear, bn1, linear, bn2, linear], nothing before the output."""
+    last = {"units": 3, "batch_norm": False, "order": ["linear", "activation"]}
+    order = [LINEAR, ACTIVATION, BATCH_NORM, ACTIVATION]
+    model = built(MLPConfig(hidden=[5, 4, last], batch_norm=True, order=order)).train()
+    outputs = inputs = torch.randn(9, 6, generator=generator)
+    first, second, third = model.hidden
+    for entry in (first.linear, first.batch_norm, second.linear, second.batch_norm, third.linear):
+        if isinstance(entry, torch.nn.Linear):
+            sums = outputs @ entry.weight.T + entry.bias
+        else:
+            sums = (outputs - outputs.mean(0)) / (outputs.var(0, unbiased=False) + 1e-5).sqrt()
+        outputs = sums.clamp(min=0)
+    torch.testing.assert_close(model(inputs), outputs @ model.output.weight.T + model.output.bias)
+
+
+def test_each_activation_of_a_layer_learns_a_slope_of_its_own():
+    order = [LINEAR, ACTIVATION, BATCH_NORM, ACTIVATION]
+    model = built(MLPConfig(hidden=[4], batch_norm=True, order=order, activation=Activation.prelu, prelu_init=0.5))
+    slopes = [model.hidden[0].activation.weight, model.hidden[0].activation_2.weight]
+    assert slopes[0] is not slopes[1]
+    assert [slope.tolist() for slope in slopes] == [[0.5], [0.5]]
+
+
+def test_the_names_of_the_weights_in_the_usual_order_are_those_of_earlier_checkpoints():
+    model = built(MLPConfig(hidden=[4], batch_norm=True, activation=Activation.prelu))
+    assert list(model.state_dict()) == [
+        "hidden.0.linear.weight", "hidden.0.linear.bias", "hidden.0.batch_norm.weight", "hidden.0.batch_norm.bias",
+        "hidden.0.batch_norm.running_mean", "hidden.0.batch_norm.running_var",
+        "hidden.0.batch_norm.num_batches_tracked", "hidden.0.activation.weight", "output.weight", "output.bias",
+    ]  # fmt: skip
+
+
+def test_each_layer_has_the_parameter_of_its_own_activation(generator):
+    own = {"units": 4, "activation": "swish", "swish_beta": 2.0}
+    model = built(MLPConfig(hidden=[5, own], activation=Activation.leaky_relu, negative_slope=0.3))
+    inputs = torch.randn(7, 6, generator=generator)
+    first, second = (block.linear for block in model.hidden)
+    sums = second(functional.leaky_relu(first(inputs), 0.3))
+    torch.testing.assert_close(model(inputs), model.output(sums * torch.sigmoid(2 * sums)))
+
+
+def test_without_biases_the_maps_are_products_alone(generator):
+    model = built(MLPConfig(hidden=[5, {"units": 4, "bias": True}], bias=False))
+    inputs = torch.randn(7, 6, generator=generator)
+    first, second = (block.linear for block in model.hidden)
+    hidden = (inputs @ first.weight.T).clamp(min=0)
+    hidden = (hidden @ second.weight.T + second.bias).clamp(min=0)
+    torch.testing.assert_close(model(inputs), hidden @ model.output.weight.T)
+    assert model.parameter_count() == 6 * 5 + 5 * 4 + 4 + 4 * 3
+    assert built(MLPConfig(hidden=[5], bias=False, output=OutputConfig(bias=True))).output.bias is not None
 
 
 def test_dropout_drops_that_share_in_training_and_nothing_in_evaluation():

@@ -5,13 +5,14 @@ import torch
 from keras_twin import assert_same_outputs, assert_same_steps, features, keras, keras_warnings, twin
 
 from dlproj.models.activations import Activation
-from dlproj.models.layers import OutputConfig
+from dlproj.models.layers import LayerPart, OutputConfig
 from dlproj.models.losses import Loss, LossFrom, loss_function
 from dlproj.models.mlp import MLPConfig
-from dlproj.optim import SGDConfig
+from dlproj.optim import SchedulerConfig, SGDConfig
 
 pytestmark = keras_warnings
-layers, losses, regularizers = keras.layers, keras.losses, keras.regularizers
+initializers, layers = keras.initializers, keras.layers
+losses, regularizers = keras.losses, keras.regularizers
 INPUTS, CLASSES = 6, 3
 
 
@@ -47,6 +48,46 @@ def test_same_steps_with_each_activation(activation, generator):
     hidden = [part for units in (8, 5) for part in (layers.Dense(units), ACTIVATIONS[activation]())]
     theirs = keras_mlp(*hidden, layers.Dense(CLASSES, activation="softmax"))
     config = MLPConfig(hidden=[8, 5], activation=activation)
+    ours = twin(theirs, config, features(INPUTS, CLASSES), SGDConfig(learning_rate=0.1))
+    inputs, targets = batch(generator)
+    assert_same_outputs(ours, theirs, inputs)
+    assert_same_steps(ours, theirs, inputs, targets)
+
+
+PARAMETRIC = {
+    Activation.leaky_relu: ("negative_slope", lambda: layers.LeakyReLU(negative_slope=0.3)),
+    Activation.elu: ("elu_alpha", lambda: layers.ELU(alpha=0.3)),
+    Activation.prelu: (
+        "prelu_init",
+        lambda: layers.PReLU(alpha_initializer=initializers.Constant(0.3), shared_axes=[1]),
+    ),
+}
+
+
+@pytest.mark.parametrize("activation", PARAMETRIC, ids=lambda activation: activation.name)
+def test_same_steps_with_another_parameter_of_an_activation(activation, generator):
+    name, theirs_of = PARAMETRIC[activation]
+    theirs = keras_mlp(layers.Dense(8), theirs_of(), layers.Dense(CLASSES, activation="softmax"))
+    config = MLPConfig(hidden=[8], activation=activation, **{name: 0.3})
+    ours = config.build(features(INPUTS, CLASSES), SGDConfig(), SchedulerConfig())
+    if activation is Activation.prelu:
+        slope = keras.ops.convert_to_numpy(theirs.layers[1].alpha)
+        assert ours.hidden[0].activation.weight.item() == slope.item() == pytest.approx(0.3)
+    ours = twin(theirs, config, features(INPUTS, CLASSES), SGDConfig(learning_rate=0.1))
+    inputs, targets = batch(generator)
+    assert_same_outputs(ours, theirs, inputs)
+    assert_same_steps(ours, theirs, inputs, targets)
+
+
+def test_same_steps_without_biases_and_with_relu_before_and_after_batch_norm(generator):
+    theirs = keras_mlp(
+        layers.Dense(8, activation="relu", use_bias=False),
+        layers.BatchNormalization(momentum=0.9, epsilon=1e-5),
+        layers.ReLU(),
+        layers.Dense(CLASSES, activation="softmax", use_bias=False),
+    )
+    order = [LayerPart.linear, LayerPart.activation, LayerPart.batch_norm, LayerPart.activation]
+    config = MLPConfig(hidden=[8], bias=False, batch_norm=True, order=order)
     ours = twin(theirs, config, features(INPUTS, CLASSES), SGDConfig(learning_rate=0.1))
     inputs, targets = batch(generator)
     assert_same_outputs(ours, theirs, inputs)

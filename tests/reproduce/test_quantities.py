@@ -5,7 +5,7 @@ import math
 import pytest
 from folders import inspection, write_run
 
-from dlproj.reproduce.quantities import by_epoch, quantities
+from dlproj.reproduce.quantities import curve, quantities, settled, trend
 from dlproj.results.record import read_run
 
 
@@ -72,10 +72,38 @@ def test_weights_are_taken_together_at_the_end(tmp_path):
     assert found["small_weights"] == 0.5
 
 
-def test_a_metric_by_epoch_is_that_of_the_runs_which_came_so_far(run):
-    assert by_epoch([run(), run()], "val/accuracy", 2) == [0.875, 0.875]
-    assert by_epoch([run()], "val/accuracy", 3) == []
-    assert by_epoch([run()], "val/nothing", 1) == []
+def test_a_curve_leaves_out_the_epochs_in_which_nothing_was_logged():
+    epochs = {2: {"val/loss": 0.5}, 1: {"val/loss": 0.75}, 3: {"train/loss": 0.25}}
+    assert curve(epochs, "val/loss") == [0.75, 0.5]
+    assert curve(epochs, "val/nothing") == []
+
+
+def test_a_loss_has_settled_once_it_has_made_95_percent_of_its_fall():
+    assert settled([1.0, 0.5, 0.06, 0.05, 0.0, 0.2]) == 4
+    assert settled([1.0, 1.5, 2.0]) == 1  # it never falls
+
+
+def test_a_trend_is_the_later_half_less_the_earlier_one():
+    assert trend([0.5, 0.51, 0.9, 0.53, 0.54]) == pytest.approx(0.03)
+    assert trend([0.5]) == 0
+
+
+def test_the_gaps_are_of_both_sets_after_the_last_epoch_in_eval_mode(run):
+    found = quantities(run(**{"train_eval/loss": 0.5, "train_eval/accuracy": 1.0}))
+    assert found["loss_gap"] == pytest.approx(0.25)  # val/loss 0.75
+    assert found["accuracy_gap"] == pytest.approx(0.125)  # val/accuracy 0.875
+    assert not {"loss_gap", "accuracy_gap"} & set(quantities(run()))
+
+
+def test_the_time_of_a_batch_in_all_is_the_whole_trainings_by_its_steps(run):
+    assert quantities(run(seconds=3.1))["total_milliseconds_a_batch"] == pytest.approx(50)
+
+
+def test_times_say_what_computed(run):
+    assert quantities(run())["seconds_on_cpu"] == 1.5
+    on_gpu = quantities(run(peak_gpu_memory_bytes=1))
+    assert on_gpu["seconds_on_gpu"] == 1.5
+    assert "seconds_on_cpu" not in on_gpu
 
 
 def test_where_the_test_set_validates_it_is_no_training_set(tmp_path):

@@ -11,8 +11,9 @@ from folders import summary
 from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.experiments import Point
 from dlproj.reproduce.plan import plan
+from dlproj.reproduce.recorded import recorded
 from dlproj.reproduce.reproduction import Outcome
-from dlproj.reproduce.rows import rows, verdicts
+from dlproj.reproduce.rows import judgements, rows
 from dlproj.reproduce.table import COLUMNS, as_page, cells, check_folder, write
 from dlproj.results.manifest import NAME
 from dlproj.results.reference import ReferenceConfig
@@ -41,7 +42,7 @@ def leave(run, changes):
     if changes is not None:
         (run.folder / "summary.json").write_text(json.dumps(summary(seed=run.config.seed, **changes)))
     found = run.found()
-    return Outcome(run, found, "" if found else why_it_died(run.folder, 1))
+    return Outcome(run, recorded(found) if found else None, "" if found else why_it_died(run.folder, 1))
 
 
 def cell(row_cells, column):
@@ -77,6 +78,13 @@ def test_a_reference_that_no_run_produces_says_so(planned):
     assert cell(cells(found, False)[0], "reproduced") == "–"
 
 
+def test_a_reported_curve_that_a_run_does_not_have_says_so_once(planned):
+    curves = {"train_eval/accuracy": [0.5], "train/loss": [1.0]}
+    found = rows(planned({"reported": {"wrong": 5}, "curves": curves}, {}))
+    words = "reported: train_eval/accuracy, train/loss, which the run did not log: set trainer.evaluate_train=true"
+    assert [row.remark for row in found] == ["", words]
+
+
 def test_a_run_that_died_is_a_row_that_says_why(planned):
     found = rows(planned({"reported": {"test/accuracy": 0.85}}, None, {"test/accuracy": 0.9}))
     assert found[0].remark == "died: no data in there: look elsewhere"
@@ -104,18 +112,22 @@ def test_images_instead_of_cifar10_are_marked(planned, tmp_path):
 
 def test_the_page_and_the_csv_say_the_same(planned, tmp_path):
     claims = ["L1 of 0.01 drives the model to chance on CIFAR-10", "RMSprop below Adam on the L1 model"]
-    reference = {"reported": {"test/accuracy": 0.0989}, "claims": claims}
-    runs = planned(reference, {"test/accuracy": 0.1}, {"test/accuracy": 0.2}, experiment="lab2/cifar10_l1")
+    findings = ["batch 10,000 scores below batch 32"]
+    reference = {"reported": {"test/accuracy": 0.0989}, "claims": claims, "findings": findings}
+    runs = planned(reference, {"test/accuracy": 0.188}, {"test/accuracy": 0.192}, experiment="lab2/cifar10_l1")
     paths = write(rows(runs), "dlproj reproduce lab2/cifar10_l1", False, tmp_path / "out")
-    page, table = (path.read_text() for path in paths)
-    assert [path.name for path in paths] == ["RESULTS.md", "results.csv"]
+    page, table, _ = (path.read_text() for path in paths)
+    assert [path.name for path in paths] == ["RESULTS.md", "results.csv", "results.json"]
     assert "`dlproj reproduce lab2/cifar10_l1`: 2 runs of one thread each, seeds 0, 1, 3.0 s of training in all" in page
     counted = "Of 1 reported accuracies 0 are reproduced within 1.5 points, 0 of the 1 others have a reason; "
-    assert f"{counted}the median distance is 5.11 points. Claims: 1 not held, 1 not judged." in page
-    reproduced = "15.00 ± 7.07% | +5.11 | 1 not held, 1 not judged | 1.5 s |  |"
+    concluded = "Of 2 conclusions of the documents: 1 not held, 1 not judged; of 1 findings of ours: 1 not judged."
+    assert f"{counted}the median distance is 9.11 points. {concluded}" in page
+    reproduced = "19.00 ± 0.28% | +9.11 | 1 not held, 1 not judged | 1.5 s |  |"
     assert f"| lab2/cifar10_l1 | exercise 9 | test/accuracy | 9.89% | {reproduced}" in page
-    assert f"| lab2/cifar10_l1 | {claims[0]} | not held | test/accuracy of lab2/cifar10_l1 15.00% |" in page
-    assert f"| lab2/cifar10_l1 | {claims[1]} | not judged | not judged without lab2/l1_rmsprop |" in page
+    evidence = "test/accuracy of lab2/cifar10_l1 19.00%; holds in 1% of the draws"
+    assert f"| lab2/cifar10_l1 | {claims[0]} | the document | not held | {evidence} |" in page
+    assert f"| lab2/cifar10_l1 | {claims[1]} | the document | not judged | without lab2/l1_rmsprop |" in page
+    assert f"| lab2/cifar10_l1 | {findings[0]} | dlproj | not judged | without lab5/batch10000 |" in page
     (row,) = csv.DictReader(io.StringIO(table))
     assert (row["experiment"], row["quantity"], row["seeds"], row["quick"]) == (
         "lab2/cifar10_l1",
@@ -123,21 +135,21 @@ def test_the_page_and_the_csv_say_the_same(planned, tmp_path):
         "2",
         "false",
     )
-    assert float(row["reproduced"]) == pytest.approx(0.15)
-    assert float(row["difference"]) == pytest.approx(0.0511)
+    assert float(row["reproduced"]) == pytest.approx(0.19)
+    assert float(row["difference"]) == pytest.approx(0.0911)
 
 
 def test_a_quick_run_says_that_it_is_one(planned):
     found = rows(planned({}, {}))
     assert "A quick run: at most 2 epochs of 100 batches" in as_page(
-        found, verdicts(found, True), "dlproj reproduce --quick", True
+        found, judgements(found, True), "dlproj reproduce --quick", True
     )
-    assert "A quick run" not in as_page(found, verdicts(found, False), "dlproj reproduce", False)
+    assert "A quick run" not in as_page(found, judgements(found, False), "dlproj reproduce", False)
 
 
 def test_a_page_of_nothing_but_deaths_is_written(planned):
     found = rows(planned({"reported": {"test/accuracy": 0.5}}, None))
-    assert "died: no data in there" in as_page(found, verdicts(found, False), "dlproj reproduce", False)
+    assert "died: no data in there" in as_page(found, judgements(found, False), "dlproj reproduce", False)
 
 
 def test_seconds_are_shown_to_the_hundredth_and_large_numbers_whole(planned):
@@ -166,7 +178,7 @@ def test_a_quick_run_judges_no_claim(planned):
 def test_uncommitted_changes_of_the_code_are_marked(planned):
     runs = planned({}, {"git_commit": "0123456789abcdef"}, {"git_commit": "0123456789abcdef+"}, {"git_commit": None})
     found = rows(runs)
-    page = as_page(found, verdicts(found, False), "dlproj reproduce", False)
+    page = as_page(found, judgements(found, False), "dlproj reproduce", False)
     assert "Commits of the runs: 0123456789, 0123456789+, unknown." in page
 
 
@@ -201,7 +213,7 @@ def test_a_table_of_ours_may_be_written_anew(planned, tmp_path):
 
 
 def test_notes_in_a_table_of_ours_are_somebodys(planned, tmp_path):
-    page, _ = write(rows(planned({}, {"test/accuracy": 0.1})), "dlproj reproduce", False, tmp_path)
+    page, *_ = write(rows(planned({}, {"test/accuracy": 0.1})), "dlproj reproduce", False, tmp_path)
     page.write_text(page.read_text() + "my notes")
     with pytest.raises(ConfigurationError, match=r"RESULTS\.md would be overwritten"):
         check_folder(tmp_path, quick=False)

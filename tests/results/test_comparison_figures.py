@@ -8,8 +8,10 @@ from dlproj.results.comparison import compare
 from dlproj.results.comparison_figures import (
     GREY,
     SHOWN,
+    bars,
     curves,
     group_colors,
+    has_bars,
     heat_map,
     is_grid,
     score_against,
@@ -145,6 +147,43 @@ def test_the_heat_map_has_the_means_and_a_dash_where_there_is_none(comparison_of
     assert {text.get_position(): text.get_text() for text in axes.texts} == {
         (0.5, 0.5): "–", (1.5, 0.5): "70.0%", (0.5, 1.5): "85.0%", (1.5, 1.5): "–",
     }  # fmt: skip
+
+
+def test_bars_have_accuracy_and_seconds_a_group_with_the_reported_figures_as_marks(tmp_path):
+    trials = [([512], 128, 0.87, 10.0), ([512], 64, 0.86, 20.0), ([128, 256], 128, 0.83, 30.0)]
+    for place, (hidden, batch, accuracy, seconds) in enumerate(trials):
+        for seed in (0, 1):
+            settings = {"model.hidden": hidden, "data.batch_size": batch, "seed": seed}
+            reported = {"test/accuracy": 0.88, "seconds": 140.81} if place == 1 else {}
+            write_run(tmp_path / f"{place}-{seed}", settings, seconds=seconds + seed, reference=reported,
+                      **{"test/accuracy": accuracy + seed / 100})  # fmt: skip
+    comparison = compare([read_run(path) for path in sorted(tmp_path.iterdir())])
+    assert has_bars(comparison)
+    accuracy, seconds = bars(comparison).axes
+    assert [bar.get_width() for bar in accuracy.patches] == pytest.approx([0.875, 0.865, 0.835])
+    assert [bar.get_width() for bar in seconds.patches] == [10.5, 20.5, 30.5]
+    assert [text.get_text() for text in seconds.texts] == ["10.50 s", "20.50 s", "30.50 s"]
+    assert [label.get_text() for label in accuracy.get_yticklabels()] == [
+        "batch_size=128, hidden=[512]", "batch_size=64, hidden=[512]", "batch_size=128, hidden=[128, 256]",
+    ]  # fmt: skip
+    marks = [
+        points(next(line for line in axes.lines if line.get_label() == "reported")) for axes in (accuracy, seconds)
+    ]
+    assert marks == [[(0.88, 1)], [(140.81, 1)]]
+    assert accuracy.get_ylim()[0] > accuracy.get_ylim()[1]  # the first on top
+
+
+@pytest.mark.parametrize(
+    ("settings", "drawn"),
+    [
+        ([{"optim.learning_rate": rate} for rate in (0.1, 0.01)], False),  # an axis of numbers shows it
+        ([{"model.activation": name} for name in ("relu", "tanh")], True),
+        ([{"model.hidden": [n], "model.dropout": n / 100} for n in range(31)], False),  # too many to read
+        ([{"seed": seed} for seed in (0, 1)], False),
+    ],
+)
+def test_bars_are_for_a_few_groups_that_lie_on_no_axis(settings, drawn, comparison_of):
+    assert has_bars(comparison_of(*((one, 0.5) for one in settings))) is drawn
 
 
 def test_weights_stand_side_by_side_on_the_same_axes(tmp_path):

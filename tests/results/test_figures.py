@@ -70,7 +70,7 @@ def test_reported_curves_are_dashed_and_hollow_beside_ours_in_the_same_colour():
     assert [line.get_color() for line in dashed(loss) + dashed(accuracy)] == [VAL, TRAIN]
     assert dashed(accuracy)[0].get_xydata().tolist() == [[2, 0.75]]
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert sorted(words) == ["best epoch, 2", "last epoch, 3", "reported", "train", "val"]
+    assert words == ["train", "val", "best epoch, 2", "last epoch, 3", "reported"]
 
 
 def test_with_penalties_a_reported_loss_stands_beside_the_whole_loss():
@@ -81,6 +81,15 @@ def test_with_penalties_a_reported_loss_stands_beside_the_whole_loss():
     assert lines(figure.axes[0])["train"] == [[1, 0.9]]
     assert lines(figure.axes[0])["reported"] == [[1, 0.95]]
     assert len(learning_curves(epochs, 1, {"train/accuracy": {1: 0.5}}).axes) == 3
+
+
+def test_the_training_set_evaluated_after_each_epoch_is_a_line_of_its_own():
+    evaluated = {"train_eval/loss": 0.3, "train_eval/accuracy": 0.95}
+    (loss, accuracy) = learning_curves(EPOCHS | {3: EPOCHS[3] | evaluated}, best=None).axes
+    assert lines(loss)["train, after the epoch"] == [[3, 0.3]]
+    assert lines(accuracy)["train, after the epoch"] == [[3, 0.95]]
+    by_label = {line.get_label(): line for line in loss.get_lines()}
+    assert by_label["train, after the epoch"].get_color() != by_label["train"].get_color()
 
 
 def test_an_epoch_without_validation_is_left_out_of_its_line():

@@ -48,7 +48,7 @@ def test_a_run_leaves_the_figures_that_its_settings_ask_for(finished, composed, 
     _, folder, _, _ = finished
     assert {path.stem for path in (folder / "figures").iterdir()} == {
         "learning_curves", "confusion_matrix", "per_class", "gallery", "most_wrong", "histograms",
-        "dead_units", "gradient_norms", "update_ratios",
+        "dead_units", "gradient_norms", "update_ratios", "graph",
     }  # fmt: skip
     train(composed(*QUICK, "figures=none", "figures.per_class=true"), tmp_path)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["per_class.png"]

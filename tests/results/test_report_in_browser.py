@@ -61,11 +61,22 @@ def reports(tmp_path_factory):
         for place in range(4)
     ]
     rates = {"gradient_norms": {"hidden.0.linear.weight": {"1": 0.1, "2": 0.05}}}
-    write_run(root / "run/0", inspected=inspection(gallery=images, **rates), overrides=["data.root=/" + "long" * 20])
+    graph = [
+        {"name": "inputs", "operation": "inputs", "kind": "data", "shape": [784]},
+        {"name": "hidden.0.weight", "operation": "parameter", "kind": "parameter", "shape": [1000, 784]},
+        {"name": "hidden.0", "operation": "matmul", "kind": "operation", "shape": [1000], "reads": [0, 1]},
+    ]
+    write_run(
+        root / "run/0",
+        inspected=inspection(gallery=images, graph=graph, **rates),
+        overrides=["data.root=/" + "long" * 20],
+    )
     write_run(root / "reviews/0", inspected=inspection(gallery=reviews, most_wrong=reviews))
     for place, (rate, dropout) in enumerate((rate, dropout) for rate in (0.1, 0.01, 0.001) for dropout in (0.0, 0.3)):
         settings = {"optim.learning_rate": rate, "model.dropout": dropout}
-        write_run(root / f"sweep/{place}", settings, inspected=inspection(), **{"test/accuracy": 0.9 - rate * dropout})
+        reported = {"reference": {"test/accuracy": 0.85, "seconds": 0.5}}
+        write_run(root / f"sweep/{place}", settings, inspected=inspection(),
+                  **{"test/accuracy": 0.9 - rate * dropout} | reported)  # fmt: skip
     write_run(root / "sweep/10", {"optim.learning_rate": 10.0}, status="failed", stop_reason="ValueError: " + "x" * 200,
               confusion_matrix=[], **{"test/accuracy": None})  # fmt: skip
     reported = {"reference_curves": {"val/loss": {"1": 0.4, "3": 0.3}, "train_eval/accuracy": {"1": 0.5}}}

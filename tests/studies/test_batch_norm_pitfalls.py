@@ -39,15 +39,18 @@ def test_a_batch_of_one_gives_zeros_and_torch_refuses_it():
     assert refusal() == "Expected more than 1 value per channel when training, got input size torch.Size([1, 1])"
 
 
-def test_the_same_sample_has_two_outputs_in_training_and_one_in_evaluation():
-    first, second = company().rows
-    # both batches have the variance 2/3; in 1, 2, 3 the sample 1 lies 1 below the mean, in 1, 0, -1 it lies 1 above
-    expected = 1 / math.sqrt(2 / 3 + 1e-5)
-    assert first["training"] == pytest.approx(-expected, rel=1e-12)
-    assert second["training"] == pytest.approx(expected, rel=1e-12)
-    assert [row["formula"] for row in (first, second)] == pytest.approx([-expected, expected], rel=1e-12)
-    # running mean 0.9 · (0.1 · 2) + 0.1 · 0 = 0.18; unbiased variances are 1, which the running one starts at
-    assert first["evaluation"] == second["evaluation"] == pytest.approx(0.82 / math.sqrt(1 + 1e-5), rel=1e-12)
+def test_the_documents_sample_has_the_documents_outputs_in_training_and_one_in_evaluation():
+    rows = company().rows
+    # of two samples 9 apart each lies 4.5 from their mean, of two 1 apart 0.5, and so on
+    halves = [4.5, 9, 13.5, -0.5, -1.5, -2.5]
+    expected = [-half / math.sqrt(half**2 + 1e-5) for half in halves]
+    for way in ("training", "formula"):
+        assert [row[way] for row in rows] == pytest.approx(expected, rel=1e-12)
+    assert [row["reported"] for row in rows] == [-0.99999975, None, None, 0.99998, None, None]
+    assert [f"{rows[0]['training']:.10f}"[:11], f"{rows[3]['training']:.10f}"[:7]] == ["-0.99999975", "0.99998"]
+    # the running mean of the first feature: 0.9 · (0.1 · 5.5) + 0.1 · 0.5; unbiased variances are 81/2 and 1/2
+    mean, variance = 0.545, 0.9 * (0.9 + 0.1 * 40.5) + 0.1 * 0.5
+    assert rows[0]["evaluation"] == rows[3]["evaluation"] == pytest.approx((1 - mean) / math.sqrt(variance + 1e-5))
 
 
 def test_running_variances_are_unbiased_and_normalising_ones_biased():

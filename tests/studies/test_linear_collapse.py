@@ -9,12 +9,11 @@ from dlproj.studies.linear_collapse import (
     collapse,
     comparison,
     linear_collapse,
-    outputs_of,
     parse_widths,
-    random_layers,
     ranks,
     scalar_table,
 )
+from dlproj.studies.parts.stacks import outputs_of, random_layers
 
 
 def layers_of(*widths):

@@ -18,6 +18,7 @@ from dlproj.studies.parts.footprint import (
     formula,
     inference_bytes,
     mlp_at_once,
+    parts,
     sums,
     training_bytes,
 )
@@ -29,11 +30,25 @@ OTHER = Shape(inputs=7, hidden=5, outputs=3, batch=4)
 def test_the_documents_case_comes_to_its_sums():
     rows = {row["kept"]: row for row in by_hand(DOCUMENT).rows}
     assert (rows["inference"]["values"], rows["inference"]["bytes"]) == (5770, 23_080)
-    document = rows["training without the biases' gradients"]
+    document = rows["training by the document's formula"]
     assert (document["values"], document["bytes"]) == (11380, 45_520)
-    assert rows["training"]["values"] == 11440
-    assert [row["reported_values"] for row in list(rows.values())[-3:]] == [5770, 11380, None]
+    assert rows["training"]["values"] == 11440 == sum(row["values"] for row in list(rows.values())[:-3])
+    assert [row["reported_values"] for row in list(rows.values())[-3:]] == [5770, None, 11380]
     assert rows["weights"]["values"] + rows["biases"]["values"] == 5560
+
+
+def test_the_documents_formula_counts_the_biases_gradients_and_drops_one_h_and_one_q():
+    d, h, q = 7, 5, 3
+    counts = {name: count for name, (_, count) in sums(replace(OTHER, batch=1)).items()}
+    assert counts["inference"] == h * d + q * h + 3 * h + 2 * q + d
+    assert counts["training by the document's formula"] == 2 * (h * d + h + q * h + q) + d + 3 * h + q
+    assert counts["training"] - counts["training by the document's formula"] == h + q
+
+
+def test_sums_stand_beside_what_torch_holds():
+    rows = {row["kept"]: row["torch_bytes"] for row in by_hand(DOCUMENT).rows}
+    inference, training = inference_bytes("MLP", DOCUMENT), training_bytes("MLP", DOCUMENT, SGDConfig())[0]
+    assert list(rows.values()) == [None] * (len(rows) - 3) + [inference, training, training]
 
 
 def test_nothing_is_reported_of_another_case():
@@ -41,18 +56,15 @@ def test_nothing_is_reported_of_another_case():
 
 
 def test_a_batch_repeats_what_is_not_a_parameter():
-    # 8 · 5 + 6 · 3 = 58 parameters; 4 · (7 + 5 + 5 + 3) = 80 values; 4 · 13 of them have gradients
-    assert sums(OTHER) == {
-        "inference": 138,
-        "training without the biases' gradients": 138 + 50 + 52,
-        "training": 138 + 58 + 52,
-    }
+    # 8 · 5 + 6 · 3 = 58 parameters; 4 · (7 + 5 + 5 + 3) = 80 values; 4 · 13 have gradients, 4 · 5 of h
+    assert [count for _, count in sums(OTHER).values()] == [138, 138 + 58 + 52, 138 + 58 + 4 * 5]
 
 
 @pytest.mark.parametrize("shape", [DOCUMENT, OTHER])
-def test_both_ways_to_count_agree(shape):
-    assert formula("MLP", shape, training=False) == sums(shape)["inference"]
-    assert formula("MLP", shape, training=True) == sums(shape)["training"]
+def test_all_ways_to_count_agree(shape):
+    assert formula("MLP", shape, training=False) == sums(shape)["inference"][1]
+    assert formula("MLP", shape, training=True) == sums(shape)["training"][1]
+    assert sum(count for _, count in parts(shape).values()) == sums(shape)["training"][1]
 
 
 @pytest.mark.parametrize(

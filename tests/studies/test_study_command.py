@@ -24,7 +24,7 @@ def test_a_study_prints_its_tables_and_writes_its_page_with_figures_and_tables(t
     folder = tmp_path / "activation_functions"
     page = (folder / "activation_functions.html").read_text()
     assert "inputs from -5 to 5" in page
-    assert page.count("<svg ") == 1
+    assert page.count("<svg ") == 2
     assert '<p class="introduction">Derivatives come from torch&#39;s autograd in float64' in page
     assert "http://" not in page.replace("http://www.w3.org", "")  # of SVG's name space
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -44,6 +44,16 @@ def test_the_search_of_the_document_is_over_the_documents_bounds(sweeper):
     assert hidden.items == tuple(Whole(f"model.hidden[{place}]", 64, 512, 64) for place in range(3))
 
 
+def test_the_random_search_is_over_the_documents_values(sweeper):
+    settings = sweeper("mlp/random_search")
+    assert (settings["trials"], settings["sampler"]) == (5, "random")
+    rate, batch, hidden = Space(settings["params"], []).settings
+    assert rate.items == (Choices("optim.learning_rate", (0.01, 0.05, 0.1)),)
+    assert batch.items == (Choices("data.batch_size", (32, 64, 128)),)
+    assert hidden.length == Choices("model.hidden.length", (1, 2))
+    assert hidden.items == tuple(Choices(f"model.hidden[{place}]", (64, 128, 256, 512)) for place in range(2))
+
+
 def test_the_search_of_lab2_tries_every_point_of_its_grid_by_the_distance_from_the_log(sweeper):
     settings = sweeper("lab2/early_stopping")
     assert (settings["sampler"], settings["objectives"]) == ("grid", ["reference_distance"])

@@ -67,6 +67,10 @@ def test_blocks_end_with_the_weights_of_single_batches(optim, dropout, composed,
         ["trainer.precision=64-true"],
         ["trainer.precision=bf16-true"],
         ["model.weight_l2=0.01", "model.batch_norm=true", "data.drop_last=true"],
+        [
+            *("model.order=[linear,activation,dropout,batch_norm,activation,dropout]", "model.batch_norm=true"),
+            *("model.dropout=0.1", "model.eval_mode=false", "model.bias=false", "model.activation=prelu"),
+        ],
         ["model=gru", "model.hidden=[8]", "model.image_reading=rows", "model.input_dropout=0.2"],
         ["trainer.limit_train_batches=14"],
         ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optim.learning_rate=1"],
@@ -285,6 +289,18 @@ NORMALISED = ["data=digits", "model.batch_norm=true", "model.hidden=[8]", "figur
         (["data.batch_size=4", "trainer.steps_per_execution=5"], "set data.drop_last=true"),
         (["data.batch_size=4", "trainer.accumulate_grad_batches=3"], "set data.drop_last=true"),
         (["data.batch_size=4", "model.batch_norm=false", "model.hidden=[8,{units: 8, batch_norm: true}]"], "drop_last"),
+        (
+            ["data.batch_size=64", "data.eval_batch_size=143", "model.eval_mode=false"],
+            "144 in batches of 143 leave a batch of 1: set model.eval_mode=true or data.eval_batch_size=144",
+        ),
+        (
+            ["data.batch_size=64", "data.eval_batch_size=1", "model.eval_mode=false"],
+            "144 in batches of 1 leave a batch of 1: set model.eval_mode=true or data.eval_batch_size=2",
+        ),
+        (
+            ["data.batch_size=64", "data.eval_batch_size=359", "model.eval_mode=false"],
+            "360 in batches of 359 leave a batch of 1: set model.eval_mode=true or data.eval_batch_size=360",
+        ),
     ],
 )
 def test_batch_norm_refuses_a_batch_of_one_before_training(overrides, advice, composed, tmp_path):
@@ -302,6 +318,7 @@ def test_batch_norm_refuses_a_batch_of_one_before_training(overrides, advice, co
         ["data.batch_size=1293"],
         ["data.batch_size=1", "model.batch_norm=false", "trainer.limit_train_batches=3"],
         ["data.batch_size=64", "data.eval_batch_size=143"],  # evaluated alone, of 144 validation samples the last
+        ["data.batch_size=64", "data.eval_batch_size=142", "model.eval_mode=false"],
     ],
 )
 def test_batch_norm_trains_where_each_batch_has_two_samples(overrides, composed, tmp_path):

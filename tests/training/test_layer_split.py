@@ -10,7 +10,7 @@ from dlproj.settings import ConfigurationError
 from dlproj.training.callbacks import checkpoint_path
 
 QUICK = ["data=digits", "trainer.max_epochs=2", "trainer.progress_bar=false", "trainer.threads=1", "figures=none",
-         "model.dropout=0.2"]  # fmt: skip
+         "model.dropout=0.2", "trainer.evaluate_train=true"]  # fmt: skip
 MODELS = {"mlp": ["model.hidden=[16,8]"], "gru": ["model=gru", "model.image_reading=rows", "model.hidden=[8,8]"]}
 
 

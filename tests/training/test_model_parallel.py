@@ -12,7 +12,7 @@ from dlproj.settings import ConfigurationError
 from dlproj.training.callbacks import checkpoint_path
 
 SHARED = ["trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "trainer.max_epochs=2",
-          "trainer.limit_train_batches=12", "data.drop_last=true"]  # fmt: skip
+          "trainer.limit_train_batches=12", "data.drop_last=true", "trainer.evaluate_train=true"]  # fmt: skip
 MLP = ["data=digits", "model.hidden=[32,16,8]", "model.weight_l2=0.01", "trainer.gradient_clip_val=0.5",
        "optim=momentum"]  # fmt: skip
 GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8,8,8]"]
@@ -66,6 +66,7 @@ def test_processes_that_share_a_model_end_with_the_weights_and_metrics_of_one(mo
     assert first.keys() == second.keys()
     assert all((first[name] - second[name]).abs().max() <= 1e-6 for name in first)
     ours, theirs = (json.loads((folder / "summary.json").read_text()) for folder in (many, one))
+    assert {"train/loss", "train_eval/loss", "val/loss", "test/loss"} <= theirs.keys()
     assert {key: ours[key] for key in ours if "/" in key} == pytest.approx(
         {key: theirs[key] for key in theirs if "/" in key}, abs=1e-6
     )
@@ -136,6 +137,7 @@ def test_a_pipeline_of_four_trains_as_one_process_where_the_last_batch_does_not_
         (["trainer.accumulate_grad_batches=2"], "does not go with pipeline, whose micro-batches do so"),
         (["figures.gradients=true"], r"figures\.gradients=true looks at layers that a pipeline has in other"),
         (["model.batch_norm=true"], r"model\.batch_norm would see a part of each batch"),
+        (["model.dropout=0.1", "model.eval_mode=false", "trainer.devices=1"], r"model\.eval_mode=false needs one"),
         (["model.batch_norm=true", "trainer.devices=1"], r"model\.batch_norm would see a part of each batch"),
         (["model=lstm", "data=imdb", "data.padding=post", "model.embedding_dim=8", "model.masking=true"],
          r"model\.masking=true does not go with trainer=pipeline"),
@@ -155,6 +157,13 @@ def test_what_a_pipeline_cannot_do_is_refused_before_processes_start(overrides, 
         (["model.batch_norm=true"], r"model\.batch_norm would see a part of each batch at a time"),
         (["trainer=ddp", "model.batch_norm=true"], r"model\.batch_norm would see a part of each batch"),
         (["trainer.devices=3"], r"tensor_parallel_size=2 does not divide the 3 processes: set it lower"),
+        (
+            ["model.hidden=[8,8,{units: 8, activation: prelu}]"],
+            r"model\.hidden\[2\] has the activation prelu, which needs",
+        ),
+        (["model.activation=softmax"], r"model\.hidden\[0\] has the activation softmax, which needs all units in one"),
+        (["model.eval_mode=false"], r"model\.eval_mode=false needs one process that has the whole model"),
+        (["trainer=ddp", "model.eval_mode=false"], r"model\.eval_mode=false needs one process that has the whole"),
         (["trainer=ddp", "trainer.tensor_parallel_size=2"], "needs trainer.strategy=model_parallel"),
         (["trainer.precision=16-mixed"], "does not go with model_parallel: set 32-true or bf16-mixed"),
     ],

@@ -81,7 +81,8 @@ def assert_same(folder, other):
 @pytest.mark.parametrize("share", [0.2, 0.45, 0.6, 0.99])
 def test_a_killed_run_ends_as_one_that_never_was(steps, scheduler, share, composed, tmp_path, monkeypatch):
     more = [f"trainer.steps_per_execution={steps}", f"scheduler={scheduler}", "optim=momentum", "figures=none",
-            "callbacks.every_n_train_steps=14", "callbacks.early_stopping.patience=3"]  # fmt: skip
+            "callbacks.every_n_train_steps=14", "callbacks.early_stopping.patience=3",
+            "trainer.evaluate_train=true"]  # fmt: skip
     config = composed(*DIGITS, *more)
     run(config, tmp_path / "whole")
     killed_after(int(share * 4 * -(-41 // steps)), monkeypatch, config, tmp_path / "killed")
@@ -93,7 +94,7 @@ def test_a_killed_run_ends_as_one_that_never_was(steps, scheduler, share, compos
 
 @pytest.mark.parametrize("epoch", [2, 4])
 def test_a_kill_between_an_epochs_checkpoint_and_its_record_loses_neither(epoch, composed, tmp_path, monkeypatch):
-    config = composed(*DIGITS, "figures=none")
+    config = composed(*DIGITS, "figures=none", "trainer.evaluate_train=true")
     run(config, tmp_path / "whole")
     log = EpochTable.log_metrics
 
@@ -129,7 +130,8 @@ class SignalAfter(Callback):
 def test_a_signal_ends_training_after_its_batch_and_nothing_is_trained_again(
     sent, code, composed, tmp_path, monkeypatch, capsys
 ):
-    config = composed(*DIGITS, "figures=all", "figures.gradients=true", "callbacks.early_stopping.restore_best=true")
+    config = composed(*DIGITS, "figures=all", "figures.gradients=true", "callbacks.early_stopping.restore_best=true",
+                      "trainer.evaluate_train=true")  # fmt: skip
     run(config, tmp_path / "whole")
     build = type(config.trainer).build
     with monkeypatch.context() as patch, ctrl_c.heeded():
@@ -162,6 +164,7 @@ def stopped_by_signal(calls, monkeypatch, config, folder):
     [
         ["trainer.accumulate_grad_batches=4"],  # a signal within a step waits for its end
         ["trainer.val_check_interval=12", "scheduler=plateau"],  # whose metric was logged before
+        ["trainer.val_check_interval=12", "trainer.evaluate_train=true"],
     ],
 )
 def test_steps_of_several_batches_and_metrics_logged_before_are_kept(overrides, composed, tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ class DataConfig:
     }
 
     batch_size: int = 128  # samples a step and process, 1 or more
-    eval_batch_size: int = 1000  # samples a batch in validation and test; it changes the speed, not the figures
+    eval_batch_size: int = 1000  # samples a batch in validation and test; for the speed alone (but see model.eval_mode)
     val: ValidationSplit = ValidationSplit.last
     val_fraction: float = 0.1  # share of the training set held out, in (0, 1); not where val is `test`
     drop_last: bool = False  # leave out the last training batch of an epoch where it is incomplete
@@ -112,6 +112,7 @@ class DataModule(pl.LightningDataModule):
     val: Samples
     test: Samples
     steps_per_execution = 1  # training batches handed out together
+    evaluate_train = False  # whether validation reads the training samples, too
     official_sizes: tuple[int, int] | None = None  # samples in the training and the test set, where they are known
     restored = False  # whether what training has taught came from a checkpoint
 
@@ -242,9 +243,10 @@ class DataModule(pl.LightningDataModule):
             self.bucketing_lengths(),
         )
 
-    def val_dataloader(self) -> EvaluationBatches:
-        """Every validation sample once."""
-        return self._evaluation(self.val)
+    def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:
+        """Every validation sample once; with evaluate_train in a second loader every training sample, not augmented."""
+        val = self._evaluation(self.val)
+        return [val, self._evaluation(self.train)] if self.evaluate_train else val
 
     def test_dataloader(self) -> EvaluationBatches:
         """Every test sample once."""

@@ -22,6 +22,7 @@ from dlproj.results.loggers import shortest
 from dlproj.results.record import read_epochs
 from dlproj.results.summary import finite
 from dlproj.settings import DataError, one_line, one_of, require, typed
+from dlproj.training.blocks import check_evaluation
 from dlproj.training.trainer import TrainerConfig
 
 SPLITS = ("train", "val", "test")
@@ -57,9 +58,10 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
     """
     one_of("--split", split, SPLITS)
     data = data_of(trained, settings)
-    evaluation = trained.model.evaluation = _evaluation(trained, data, split, progress)
+    evaluation = _evaluation(trained, data, split, progress)
     with torch.inference_mode():  # of the penalties
-        metrics = {f"{split}/{name}": shortest(value) for name, value in trained.model.evaluation_means().items()}
+        means = trained.model.evaluation_means(evaluation)
+    metrics = {f"{split}/{name}": shortest(value) for name, value in means.items()}
     recorded = _recorded(trained, split) if data.fingerprint() == trained.summary.get("data_fingerprint") else {}
     confusion = evaluation.confusion_matrix()
     return Evaluated(
@@ -89,12 +91,15 @@ def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) 
     config = trained.config.trainer
     for fallback in trained.config.fallbacks():
         _log.warning("%s", fallback)
+    if trained.config.model.drops() and not trained.config.model.eval_mode:
+        _log.warning("model.eval_mode=false: dropout drops other units than in training, so the figures differ")
     trainer = _trainer(config, split, progress).build([], trained.folder)
     data.place(trainer.strategy.root_device)
     parts = []
     for rank in range(config.data_shards()):
         shard = Shard(rank, config.data_shards())
         batches = EvaluationBatches(getattr(data, split), data.config.eval_batch_size, data.transform, shard)
+        check_evaluation(trained.model, batches)
         try:
             trainer.test(trained.model, dataloaders=batches, verbose=False)
         except SystemExit as error:  # what Lightning makes of Ctrl-C
@@ -112,6 +117,8 @@ def _trainer(config: TrainerConfig, split: str, progress: bool) -> TrainerConfig
         precision = "32-true"
         _log.warning("trained in 16-mixed, which needs a GPU: evaluated in 32-true")
     limits = {"val": config.limit_val_batches, "test": config.limit_test_batches}
+    if config.evaluate_train:
+        limits["train"] = config.limit_val_batches
     alone = config.on_one_device()
     return replace(alone, precision=precision, limit_test_batches=limits.get(split), progress_bar=progress)
 
@@ -120,8 +127,10 @@ def _recorded(trained: Trained, split: str) -> dict[str, float | None]:
     """What training has written of this split with these weights."""
     if split == "test" and trained.weights == trained.summary.get("tested_weights"):
         return trained.summary
-    if split == "val" and trained.weights in ("best", "last"):
-        return {**read_epochs(trained.folder).get(trained.epoch, {})}
+    if split in ("train", "val") and trained.weights in ("best", "last"):
+        recorded_as = "train_eval/" if split == "train" else "val/"
+        row = read_epochs(trained.folder).get(trained.epoch, {})
+        return {name.replace(recorded_as, f"{split}/"): row[name] for name in row if name.startswith(recorded_as)}
     return {}
 
 

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,7 +10,16 @@ from torch.distributed.tensor.parallel import ParallelStyle
 
 from dlproj.data.base import DataSpec
 from dlproj.data.batches import Batch
-from dlproj.models.layers import LayerSettings, OutputConfig, describe_output, linear, linear_penalties
+from dlproj.models.activations import PARAMETERS
+from dlproj.models.layers import (
+    LayerSettings,
+    OutputConfig,
+    check_read,
+    describe_output,
+    linear,
+    linear_penalties,
+    output_settings,
+)
 from dlproj.models.losses import Loss, LossFrom, check_loss_from, loss_function, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.parallel import split, whole
@@ -30,6 +39,9 @@ class ModelConfig(LayerSettings):
     output: OutputConfig = field(default_factory=OutputConfig)
     loss: Loss = Loss.cross_entropy
     loss_from: LossFrom = LossFrom.auto
+    # false: validate and test in training mode, as code that never calls model.eval(): dropout drops, and batch norm
+    # normalises by the batch and moves its running statistics. Predictions and exported files are in eval mode.
+    eval_mode: bool = True
 
     def __post_init__(self) -> None:
         self.check("model")
@@ -55,12 +67,26 @@ class ModelConfig(LayerSettings):
         """The classifier for such data."""
 
     def check_read(self) -> None:
-        """Raise ConfigurationError for a setting of the hidden layers where there is none."""
-        default = type(self)()
-        unread = [name for name in ("activation", "dropout", "batch_norm")
-                  if not self.hidden and getattr(self, name, None) != getattr(default, name, None)]  # fmt: skip
+        """Raise ConfigurationError for a setting that no layer reads."""
+        default, layers = type(self)(), self.hidden_layers()
+        given = [name.name for name in fields(self) if getattr(self, name.name) != getattr(default, name.name)]
+        of_hidden = ("activation", "dropout", "batch_norm", "order", *PARAMETERS.values())
+        unread = [name for name in given if name in of_hidden and not layers]
         message = f"model.hidden=[] has no hidden layers for model.{' and model.'.join(unread)} to act on: leave it out"
         require(not unread, message)
+        output = describe_output(self.output, 2, self)
+        check_read("model", given, [*layers, output])
+        check_read("model.output", output_settings(self.output), [output])
+        for number, (entry, layer) in enumerate(zip(self.hidden, layers, strict=True)):
+            check_read(f"model.hidden[{number}]", entry if isinstance(entry, dict) else (), [layer])
+        normalised = any(getattr(layer, "batch_norm", False) for layer in layers)
+        message = "model.eval_mode=false acts on dropout and batch norm, which the model has not: leave it out"
+        require(self.eval_mode or self.drops() or normalised, message)
+
+    def drops(self) -> bool:
+        """Whether there is dropout anywhere."""
+        drops = [getattr(one, name, 0.0) for one in self.hidden_layers() for name in ("dropout", "input_dropout")]
+        return any([*drops, getattr(self, "embedding_dropout", 0.0)])
 
     def check_data(self, spec: DataSpec) -> None:
         """Raise ConfigurationError unless the model can read and classify such data."""
@@ -76,9 +102,8 @@ class ModelConfig(LayerSettings):
 
     def check_tensor_parallel(self, size: int) -> None:
         """Raise ConfigurationError unless so many processes can split each layer and compute what one would."""
-        drops = [getattr(one, name, 0.0) for one in self.hidden_layers() for name in ("dropout", "input_dropout")]
         message = f"dropout does not go with trainer.tensor_parallel_size={size}, whose processes would drop different"
-        require(not any([*drops, getattr(self, "embedding_dropout", 0.0)]), f"{message} units: set it to 0")
+        require(not self.drops(), f"{message} units: set it to 0")
 
     def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
         """Raise ConfigurationError unless each process gets a layer, and each batch so many equal micro-batches."""
@@ -102,7 +127,8 @@ class Classifier(StepsModule):
 
     forward() maps a batch of inputs to logits (B, outputs); a subclass says how. A batch is (inputs, targets (B,)).
     Metrics are logged once an epoch: {train,val,test}/loss and accuracy, for val and test also top2_accuracy and
-    macro_f1, and with penalties also data_loss and penalty, whose sum is loss.
+    macro_f1, and with penalties also data_loss and penalty, whose sum is loss. Where the data module hands out the
+    training set for evaluation, too, train_eval/* is logged with val/*.
     """
 
     penalties: Penalties
@@ -113,6 +139,7 @@ class Classifier(StepsModule):
         self.classes = spec.classes
         self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
         self.loss = loss_function(config.loss, self.activation, config.loss_from)
+        self.eval_mode = config.eval_mode
         self._is_split = False
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
@@ -225,41 +252,53 @@ class Classifier(StepsModule):
         """Loss and accuracy of the running epoch on this process, for the progress bar; on a GPU, of the last call."""
         return training_means(self.training_sums.totals_without_waiting(), penalized=bool(self.penalties))
 
+    def on_validation_model_eval(self) -> None:
+        """Go to eval mode, or to training mode where config.eval_mode is false."""
+        self.train(not self.eval_mode)
+
+    def on_test_model_eval(self) -> None:
+        """As for validation."""
+        self.train(not self.eval_mode)
+
     def on_validation_epoch_start(self) -> None:
-        """Start a pass."""
-        self.evaluation = Evaluation(len(self.classes), self.device, self.data_group)
+        """Start a pass through the validation set and, with a second loader, one through the training set."""
+        self.evaluations = [self._new_evaluation() for _ in self.trainer.num_val_batches]
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the pass."""
-        self._evaluate(batch)
-
-    def _evaluate(self, batch: Batch) -> Tensor:
-        inputs, targets = batch
-        logits = self(inputs) if self.pipeline is None else self.pipeline.logits(inputs, self.output.out_features)
-        self.evaluation.add(logits, targets, self.loss(logits, targets))
-        return logits
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add a batch to the pass through its loader."""
+        self._evaluate(batch, self.evaluations[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
-        """Log the pass."""
-        self._log("val", self.evaluation_means())
+        """Log the passes."""
+        for name, evaluation in zip(("val", "train_eval"), self.evaluations, strict=False):
+            self._log(name, self.evaluation_means(evaluation))
 
     def on_test_epoch_start(self) -> None:
         """Start a pass."""
-        self.on_validation_epoch_start()
+        self.evaluation = self._new_evaluation()
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Add a batch to the pass; its logits are for callbacks."""
-        return self._evaluate(batch)
+        return self._evaluate(batch, self.evaluation)
 
     def on_test_epoch_end(self) -> None:
         """Log the pass and keep its confusion matrix."""
-        self._log("test", self.evaluation_means())
+        self._log("test", self.evaluation_means(self.evaluation))
         self.test_confusion_matrix = self.evaluation.confusion_matrix()
 
-    def evaluation_means(self) -> dict[str, float]:
-        """The metrics of the last pass, by name."""
+    def _new_evaluation(self) -> Evaluation:
+        return Evaluation(len(self.classes), self.device, self.data_group)
+
+    def _evaluate(self, batch: Batch, evaluation: Evaluation) -> Tensor:
+        inputs, targets = batch
+        logits = self(inputs) if self.pipeline is None else self.pipeline.logits(inputs, self.output.out_features)
+        evaluation.add(logits, targets, self.loss(logits, targets))
+        return logits
+
+    def evaluation_means(self, evaluation: Evaluation) -> dict[str, float]:
+        """The metrics of a pass, by name, with the penalty of the weights as they are."""
         penalty = float(self._penalty()) if self.penalties else 0.0
-        return self.evaluation.means(penalty, bool(self.penalties))
+        return evaluation.means(penalty, bool(self.penalties))
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:
         # The values are equal on all ranks; sync_dist says so to Lightning, which would warn otherwise.

@@ -12,7 +12,7 @@ from dlproj.settings import require, within
 class Initializer(Enum):
     """Distributions by their usual names; fan_in and fan_out are the inputs and outputs of the whole weight matrix."""
 
-    torch = "torch"  # what torch's own layer does
+    torch = "torch"  # what torch's own layer does: weights and biases U(±1/√fan_in); recurrent layers U(±1/√units)
     zeros = "zeros"
     ones = "ones"
     constant = "constant"

@@ -1,7 +1,7 @@
 """The multilayer perceptron."""
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor.parallel import ParallelStyle
 
 from dlproj.data.base import DataSpec, Kind
-from dlproj.models.activations import activation_module
+from dlproj.models.activations import Activation
 from dlproj.models.classifier import Classifier, ModelConfig
-from dlproj.models.layers import DenseConfig, describe, linear, linear_penalties
+from dlproj.models.layers import DenseConfig, LayerPart, check_order, describe, linear, linear_penalties, usual_order
 from dlproj.models.parallel import in_pairs
 from dlproj.models.penalties import Penalties
 from dlproj.optim import OptimConfig, SchedulerConfig
@@ -24,16 +24,26 @@ class MLPConfig(ModelConfig):
     """Settings of a multilayer perceptron."""
 
     hidden: list[Any] = field(default_factory=lambda: [1000])
-    batch_norm: bool = False  # normalise each hidden layer's sums over the batch, before its activation
+    bias: bool = True  # false: linear maps without one, the output's, too, unless output.bias is true
+    batch_norm: bool = False  # normalise over the batch in each hidden layer
+    order: list[LayerPart] = field(default_factory=usual_order)  # of a hidden layer's parts, which can come repeatedly
+
+    def check(self, key: str) -> None:
+        """As for every model, and the order."""
+        ModelConfig.check(self, key)
+        check_order(f"{key}.order", self.order)
 
     def hidden_layers(self) -> list[DenseConfig]:
         """The description of each hidden layer. Raises ConfigurationError."""
         return describe(DenseConfig, self.hidden, self)
 
     def check_tensor_parallel(self, size: int) -> None:
-        """As above, and that each first layer of a pair has as many units for each process."""
+        """As above, and that processes can share the units of each first layer of a pair, as many for each."""
         ModelConfig.check_tensor_parallel(self, size)
         for place, layer in enumerate(self.hidden_layers()[::2]):
+            joint = layer.activation in (Activation.softmax, Activation.prelu)
+            message = f"model.hidden[{2 * place}] has the activation {layer.activation.name}, which needs all units"
+            require(not joint, f"{message} in one process: set another, or trainer.tensor_parallel_size=1")
             message = f"model.hidden[{2 * place}] has {layer.units} units for trainer.tensor_parallel_size={size}"
             require(layer.units % size == 0, f"{message} processes: set a multiple")
 
@@ -83,19 +93,32 @@ class MLPClassifier(Classifier):
         return in_pairs([*(f"hidden.{place}.linear" for place in range(len(self.hidden))), "output"])
 
     def layers_of_units(self) -> dict[str, nn.Module]:
-        """Each block's activation."""
-        return {f"hidden.{name}": block.get_submodule("activation") for name, block in self.hidden.named_children()}
+        """Each block's activation, the last one where there are several."""
+        return {f"hidden.{name}": last_activation(block) for name, block in self.hidden.named_children()}
 
 
 def dense_block(first: nn.Linear, layer: DenseConfig) -> nn.Sequential:
-    """Linear → batch norm → activation → dropout, of which linear and activation are always there.
-
-    Batch norm stands before the activation, as in Ioffe & Szegedy 2015.
-    """
-    parts: OrderedDict[str, nn.Module] = OrderedDict(linear=first)
-    if layer.batch_norm:
-        parts["batch_norm"] = nn.BatchNorm1d(layer.units)
-    parts["activation"] = activation_module(layer.activation)
-    if layer.dropout:
-        parts["dropout"] = nn.Dropout(layer.dropout)
+    """The layer's parts in their order, by their names; a second one of a kind is activation_2, and so on."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    count: Counter[LayerPart] = Counter()
+    for part in layer.parts():
+        count[part] += 1
+        parts[part.name if count[part] == 1 else f"{part.name}_{count[part]}"] = _module(part, first, layer)
     return nn.Sequential(parts)
+
+
+def _module(part: LayerPart, first: nn.Linear, layer: DenseConfig) -> nn.Module:
+    match part:
+        case LayerPart.linear:
+            return first
+        case LayerPart.batch_norm:
+            return nn.BatchNorm1d(layer.units)
+        case LayerPart.activation:
+            return layer.activation_module()
+        case LayerPart.dropout:
+            return nn.Dropout(layer.dropout)
+
+
+def last_activation(block: nn.Module) -> nn.Module:
+    """Of what dense_block() made."""
+    return [module for name, module in block.named_children() if name.startswith("activation")][-1]

@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlproj.models.activations import Activation, activation_module
+from dlproj.models.activations import Activation
 from dlproj.models.initializers import InitializerConfig, initialize
 from dlproj.models.layers import LayerSettings
 from dlproj.models.penalties import Penalty
@@ -119,7 +119,7 @@ def _module(cell: Cell, inputs: int, layer: RecurrentConfig) -> nn.RNNBase:
         return nn.GRU(inputs, layer.units, batch_first=True)
     if layer.activation in (Activation.tanh, Activation.relu):
         return nn.RNN(inputs, layer.units, nonlinearity=layer.activation.name, batch_first=True)
-    return SimpleRNN(inputs, layer.units, layer.activation)
+    return SimpleRNN(inputs, layer.units, layer.activation_module())
 
 
 def drop_second_bias(module: nn.RNNBase) -> None:
@@ -165,9 +165,9 @@ class SimpleRNN(nn.RNN):
     bias_ih_l0: Tensor
     bias_hh_l0: Tensor
 
-    def __init__(self, inputs: int, units: int, activation: Activation) -> None:
+    def __init__(self, inputs: int, units: int, activation: nn.Module) -> None:
         super().__init__(inputs, units, batch_first=True)
-        self.activation = activation_module(activation)
+        self.activation = activation
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """(B, T, inputs) to ((B, T, units), last state (B, units))."""

@@ -1,6 +1,7 @@
 """What a run came to, as the quantities that documents report."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
+from statistics import fmean
 
 import numpy as np
 
@@ -9,19 +10,26 @@ from dlproj.results.inspection import Histogram
 from dlproj.results.record import Run
 
 LABELS = ("most_confused_class",)  # quantities that are names, of which there is no mean
+# Those that the settings alone decide: every seed has the same.
+EXACT = ("parameters", "training_samples", "test_samples", "classes", "height", "width", "steps_an_epoch")
 _SMALL = 0.05  # the bound that the share of small weights is counted by
+_SETTLED = 0.95  # of the whole fall of a loss
+
+Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
 
 
 def quantities(run: Run) -> dict[str, float]:
     """By name: the metrics of summary.json, and what follows from the record.
 
-    Accuracies and shares are fractions, times are seconds or say their unit. `seconds` and `seconds_an_epoch` are with
-    validation, `milliseconds_a_batch` is of training alone.
+    Accuracies and shares are fractions, times are seconds or say their unit. `seconds`, `seconds_an_epoch` and
+    `total_milliseconds_a_batch` are of training with its data loading and validation, `milliseconds_a_batch` is of
+    training alone. The gaps compare both sets after the last epoch, in eval mode; they need trainer.evaluate_train.
     """
     result = run.result
     found = dict(result.metrics) | {
         "parameters": float(result.parameters),
         "seconds": result.seconds,
+        "seconds_on_gpu" if result.peak_gpu_memory_bytes else "seconds_on_cpu": result.seconds,
         "last_epoch": float(result.last_epoch),
         "classes": float(len(result.classes)),
     }
@@ -30,9 +38,19 @@ def quantities(run: Run) -> dict[str, float]:
     if result.last_epoch:
         found["seconds_an_epoch"] = result.seconds / result.last_epoch
         found["steps_an_epoch"] = result.steps / result.last_epoch
+    if result.steps:
+        found["total_milliseconds_a_batch"] = 1000 * result.seconds / result.steps
     if result.samples_per_second:
         found["milliseconds_a_batch"] = 1000 * run.settings["data"]["batch_size"] / result.samples_per_second
-    return found | _of_data(run) | _of_confusions(result.confusion_matrix, len(result.classes)) | _of_weights(run)
+    found |= _of_data(run) | _of_confusions(result.confusion_matrix, len(result.classes)) | _of_weights(run)
+    return found | _gaps(result.metrics)
+
+
+def _gaps(metrics: Mapping[str, float]) -> dict[str, float]:
+    """How much better the model does on what it was trained on: in loss, and in accuracy."""
+    both = {name: [metrics.get(f"{split}/{name}") for split in ("val", "train_eval")] for name in ("loss", "accuracy")}
+    known = {name: (val, train) for name, (val, train) in both.items() if val is not None and train is not None}
+    return {f"{name}_gap": val - train if name == "loss" else train - val for name, (val, train) in known.items()}
 
 
 def _of_data(run: Run) -> dict[str, float]:
@@ -74,7 +92,23 @@ def _centers(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
     return (edges[1:] + edges[:-1]) / 2, np.array(histogram.counts)
 
 
-def by_epoch(runs: Iterable[Run], metric: str, epoch: int) -> list[float]:
-    """A metric of metrics.csv after so many epochs, of the runs that came so far."""
-    rows = (run.epochs.get(epoch, {}) for run in runs)
-    return [row[metric] for row in rows if metric in row]
+def curve(epochs: Epochs, metric: str) -> list[float]:
+    """The values of a metric, epoch by epoch; those in which it was not logged left out."""
+    return [row[metric] for _, row in sorted(epochs.items()) if metric in row]
+
+
+def settled(values: list[float]) -> float:
+    """The epoch, from 1, by which a loss has made 95 % of its way from the first epoch's value down to its lowest."""
+    floor = values[0] - _SETTLED * (values[0] - min(values))
+    return 1.0 + next(index for index, value in enumerate(values) if value <= floor)
+
+
+def trend(values: list[float]) -> float:
+    """The mean of the later half of the epochs less that of the earlier half; a middle one counts in neither."""
+    half = len(values) // 2
+    return fmean(values[-half:]) - fmean(values[:half]) if half else 0.0
+
+
+Statistic = Callable[[list[float]], float]
+# Of a curve, by the words in which a claim's evidence names them.
+STATISTICS: dict[str, Statistic] = {"settled epoch": settled, "trend": trend, "lowest": min, "highest": max}

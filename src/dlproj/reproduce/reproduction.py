@@ -1,13 +1,13 @@
 """Run what has not been run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlproj.data.files import brief
 from dlproj.experiments import Point, composing, names, points, select
 from dlproj.reproduce.plan import FIXED, PlannedRun, length, on_images, plan, shortened
-from dlproj.results.record import Run
+from dlproj.reproduce.recorded import Key, Recorded, key, read, recorded
 from dlproj.run import run
 from dlproj.settings import ConfigurationError, require
 from dlproj.sweeps.forks import Forks
@@ -25,6 +25,7 @@ class Options:
     jobs: int  # runs at once
     folder: Path  # of the runs
     cifar10_images: Path | None  # a tree of images to read instead of CIFAR-10 itself
+    recorded: Path | None = None  # a results.json whose runs need not be run again
 
     def check(self) -> None:
         """Raise ConfigurationError for folders that cannot be used."""
@@ -44,7 +45,7 @@ class Outcome:
     """A planned run, and what became of it: a run, or why it died; neither where it was not asked for."""
 
     planned: PlannedRun
-    run: Run | None
+    run: Recorded | None
     died: str = ""
 
 
@@ -55,9 +56,10 @@ def reproduce(options: Options) -> list[Outcome]:
     """
     options.check()
     selected = select(options.wanted, names())
+    earlier = read(options.recorded) if options.recorded else {}
     with alone_in(options.folder):
-        planned = plan(_points(options, selected), _seeds(options), options.folder)
-        outcomes = [Outcome(one, one.found()) for one in planned]
+        planned = plan(_points(options, selected, earlier), _seeds(options, earlier), options.folder)
+        outcomes = [Outcome(one, _found(one, earlier)) for one in planned]
         asked = {one.folder for one in planned if _is_asked(one, selected, options.seeds)}
         missing: dict[Path, PlannedRun] = {}
         for one in outcomes:
@@ -75,21 +77,27 @@ def _is_asked(planned: PlannedRun, selected: Sequence[str], seeds: int) -> bool:
 def _after(before: Outcome, missing: dict[Path, PlannedRun], died: dict[Path, str]) -> Outcome:
     if before.planned.folder not in missing:
         return before
-    found = before.planned.found()
+    found = _found(before.planned, {})
     reason = died.get(before.planned.folder, "") or "its record is damaged"
     return Outcome(before.planned, found, "" if found else reason)
 
 
-def _seeds(options: Options) -> int:
+def _found(planned: PlannedRun, earlier: Mapping[Key, Recorded]) -> Recorded | None:
+    """The completed run in its folder, or else the recorded one of the same settings."""
+    run = planned.found()
+    return recorded(run) if run else earlier.get(key(planned.config.settings()))
+
+
+def _seeds(options: Options, earlier: Iterable[Key]) -> int:
     """As many as are asked for, or as earlier calls have run."""
     found = [int(path.name.removeprefix("seed-")) for path in options.folder.glob("*/**/seed-*") if path.is_dir()
              if path.name.removeprefix("seed-").isdigit()]  # fmt: skip
-    return max([options.seeds, *(number + 1 for number in found)])
+    return max([options.seeds, *(number + 1 for number in found), *(seed + 1 for _, seed in earlier)])
 
 
-def _points(options: Options, selected: Sequence[str]) -> list[Point]:
-    """Of the experiments that are asked for or were before, whose runs may be shared."""
-    wanted = [name for name in names() if name in selected or (options.folder / name).exists()]
+def _points(options: Options, selected: Sequence[str], earlier: Mapping[Key, Recorded]) -> list[Point]:
+    """Of the experiments that are asked for or were before, whose runs may be shared; with recorded runs, of all."""
+    wanted = [name for name in names() if earlier or name in selected or (options.folder / name).exists()]
     with composing():
         found = [point for name in wanted for point in points(name, FIXED)]
     if options.cifar10_images:
@@ -107,7 +115,7 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
         nonlocal ended
         ended += 1
         one = by_log[job.log]
-        found = one.found()
+        found = _found(one, {})
         if found is None:
             died[one.folder] = why_it_died(one.folder, exit_code)
         words = _in_words(found) if found else f"died: {died[one.folder]}"
@@ -130,5 +138,5 @@ def _run_one(planned: PlannedRun) -> None:
     run(config, planned.folder, [*overrides, f"seed={planned.config.seed}"])
 
 
-def _in_words(found: Run) -> str:
-    return f"{found.result.metrics['test/accuracy']:.2%} in {found.result.seconds:.1f} s"
+def _in_words(found: Recorded) -> str:
+    return f"{found.quantities['test/accuracy']:.2%} in {found.seconds:.1f} s"

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, mode, stdev
+from typing import NamedTuple
 
 from dlproj.data.image_folder import ImageFolderConfig
 from dlproj.experiments import Point
-from dlproj.reproduce.claims import Verdict, judge
-from dlproj.reproduce.quantities import LABELS, quantities
+from dlproj.reproduce.claims import CLAIMS
+from dlproj.reproduce.evidence import Decision, Verdict, judge
+from dlproj.reproduce.quantities import LABELS
+from dlproj.reproduce.recorded import Recorded
 from dlproj.reproduce.reproduction import Outcome
-from dlproj.results.record import Run
+from dlproj.results.reference import unmatched
 
 ACCURACY = "test/accuracy"
 NEAR = 0.015  # accuracies that differ by no more need no reason
@@ -24,13 +27,13 @@ class Row:
     point: Point
     quantity: str
     reported: float | None
-    runs: list[Run]
+    runs: list[Recorded]
     died: list[str]  # for each seed that failed, why
 
     @cached_property
     def values(self) -> list[float]:
         """A value a seed; a run that does not produce the quantity has none."""
-        found = [quantities(run).get(self.quantity) for run in self.runs]
+        found = [run.quantities.get(self.quantity) for run in self.runs]
         return [value for value in found if value is not None]
 
     @property
@@ -60,7 +63,7 @@ class Row:
     @property
     def seconds(self) -> float | None:
         """Of a training with its validation, the mean over the seeds."""
-        return fmean(run.result.seconds for run in self.runs) if self.runs else None
+        return fmean(run.seconds for run in self.runs) if self.runs else None
 
     @property
     def reason(self) -> str:
@@ -76,8 +79,16 @@ class Row:
             remarks.append("on images of CIFAR-10, not the original")
         if self.runs and not self.values:
             remarks.append(f"a run does not produce {self.quantity}")
+        remarks += self._unmatched()
         remarks.append(self.reason)
         return "; ".join(filter(None, remarks))
+
+    def _unmatched(self) -> list[str]:
+        """What the first run has nothing to set beside, of the reported curves; said once a point."""
+        if self.quantity != ACCURACY or not self.runs:
+            return []
+        config = self.point.config
+        return unmatched(config.reference.curves_of(config.settings()), self.runs[0].epochs)
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[Row]:
@@ -96,9 +107,23 @@ def _of_point(outcomes: Sequence[Outcome]) -> list[Row]:
     return [Row(point, name, reported.get(name), runs, died) for name in reported | {ACCURACY: None}]
 
 
-def verdicts(rows: Sequence[Row], quick: bool) -> dict[str, dict[str, Verdict]]:
-    """By experiment, its claims and what the runs say of them; a quick run says nothing of them."""
+class Judged(NamedTuple):
+    """A claim of an experiment's document, or a finding of ours, and what the runs say of it."""
+
+    experiment: str
+    claim: str
+    is_ours: bool
+    verdict: Verdict
+
+
+def judgements(rows: Sequence[Row], quick: bool) -> list[Judged]:
+    """Every claim and finding of the experiments, in their order; a quick run says nothing of them."""
     runs = {(row.point.experiment, row.point.label): row.runs for row in rows}
-    claims = {row.point.experiment: row.point.config.reference.claims for row in rows}
-    unjudged = Verdict(None, "not judged by a quick run")
-    return {name: {claim: unjudged if quick else judge(claim, runs) for claim in some} for name, some in claims.items()}
+    references = {row.point.experiment: row.point.config.reference for row in rows}
+    unjudged = Verdict(Decision.not_judged, "by a quick run")
+    return [
+        Judged(name, claim, ours, unjudged if quick else judge(CLAIMS.get(claim), runs))
+        for name, reference in references.items()
+        for ours, claims in ((False, reference.claims), (True, reference.findings))
+        for claim in claims
+    ]

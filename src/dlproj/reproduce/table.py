@@ -1,4 +1,4 @@
-"""The table of reported against reproduced, as RESULTS.md, results.csv and at the terminal."""
+"""The table of reported against reproduced, as RESULTS.md, results.csv, results.json and at the terminal."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,30 +7,35 @@ from pathlib import Path
 from statistics import median
 
 from dlproj.file_systems import why
-from dlproj.reproduce.claims import Verdict
+from dlproj.reproduce.evidence import Decision
 from dlproj.reproduce.plan import QUICK_BATCHES, QUICK_EPOCHS, QUICK_REVIEW_BATCHES
 from dlproj.reproduce.quantities import LABELS
-from dlproj.reproduce.rows import Row, verdicts
+from dlproj.reproduce.recorded import NAME as RECORDED
+from dlproj.reproduce.recorded import as_json
+from dlproj.reproduce.rows import Judged, Row, judgements
 from dlproj.results import formats
 from dlproj.results.comparison import as_csv, as_markdown
 from dlproj.results.manifest import listed, refuse_foreign, write_files
 from dlproj.settings import ConfigurationError, require
 
 COLUMNS = ("experiment", "place", "quantity", "reported", "reproduced", "difference", "claims", "time", "remark")
+FILES = ("RESULTS.md", "results.csv", RECORDED)
 _TITLE = "# Reported and reproduced"
 _HEADER = "experiment,point,place,quantity,reported,reproduced"  # of results.csv
-_WORDS = {True: "held", False: "not held", None: "not judged"}
 _QUICK = (
     f"**A quick run: at most {QUICK_EPOCHS} epochs of {QUICK_BATCHES} batches; of reviews {QUICK_REVIEW_BATCHES}, "
     "validated and tested on one. It shows that everything trains; its figures are not those of the experiments.**"
 )
-Verdicts = dict[str, dict[str, Verdict]]
 
 
 def write(rows: Sequence[Row], command: str, quick: bool, folder: Path) -> list[Path]:
-    """Write RESULTS.md and results.csv into folder."""
-    judged = verdicts(rows, quick)
-    files = {"RESULTS.md": as_page(rows, judged, command, quick), "results.csv": _csv(rows, judged, quick)}
+    """Write RESULTS.md, results.csv and results.json into folder."""
+    judged = judgements(rows, quick)
+    files = {
+        "RESULTS.md": as_page(rows, judged, command, quick),
+        "results.csv": _csv(rows, judged, quick),
+        RECORDED: as_json(run for row in rows for run in row.runs),
+    }
     return write_files(folder, files, overwrite=True)  # check_folder() has looked at them
 
 
@@ -43,7 +48,9 @@ def check_folder(folder: Path, quick: bool) -> None:
         raise ConfigurationError(f"--output {folder} cannot be used ({why(error)}): name another folder") from error
     older = page.startswith(_TITLE) == bool(page) and text.startswith(_HEADER) == bool(text)
     if not (older and not listed(folder)):  # of a version that kept no list of what it wrote
-        refuse_foreign(folder, ["RESULTS.md", "results.csv"], "name another folder with --output, or move it away")
+        refuse_foreign(
+            folder, ["RESULTS.md", "results.csv", RECORDED], "name another folder with --output, or move it away"
+        )
     worth_more = quick and ",false," in text
     require(not worth_more, f"--output {folder} holds the table of a whole run: name another folder for a quick one")
 
@@ -54,11 +61,11 @@ def _text(path: Path) -> str:
 
 def cells(rows: Sequence[Row], quick: bool) -> list[list[str]]:
     """Each row's cells of COLUMNS, as people read them."""
-    judged = verdicts(rows, quick)
+    judged = judgements(rows, quick)
     return [_cells(row, judged) for row in rows]
 
 
-def as_page(rows: Sequence[Row], judged: Verdicts, command: str, quick: bool) -> str:
+def as_page(rows: Sequence[Row], judged: Sequence[Judged], command: str, quick: bool) -> str:
     """RESULTS.md: where the figures come from, then a table and the claims of each suite."""
     parts = [f"{_TITLE}\n", _introduction(rows, judged, command, quick)]
     for suite, some in groupby(rows, lambda row: row.point.experiment.split("/")[0]):
@@ -67,18 +74,20 @@ def as_page(rows: Sequence[Row], judged: Verdicts, command: str, quick: bool) ->
         parts.append(
             f"## {suite}\n\nDocument {document}.\n\n{as_markdown(COLUMNS, [_cells(row, judged) for row in mine])}"
         )
-        claims = [
-            [name, claim, _WORDS[verdict.holds], verdict.evidence]
-            for name in dict.fromkeys(row.point.experiment for row in mine)
-            for claim, verdict in judged[name].items()
-        ]
+        names = {row.point.experiment for row in mine}
+        claims = [_claim_cells(one) for one in judged if one.experiment in names]
         if claims:
-            parts.append(as_markdown(("experiment", "claim", "verdict", "evidence"), claims))
+            parts.append(as_markdown(("experiment", "claim", "of", "verdict", "evidence"), claims))
     return "\n".join(parts)
 
 
-def _introduction(rows: Sequence[Row], judged: Verdicts, command: str, quick: bool) -> str:
-    runs = {run.folder: run.result for row in rows for run in row.runs}.values()
+def _claim_cells(one: Judged) -> list[str]:
+    whose = "dlproj" if one.is_ours else "the document"
+    return [one.experiment, one.claim, whose, one.verdict.decision.value, one.verdict.evidence]
+
+
+def _introduction(rows: Sequence[Row], judged: Sequence[Judged], command: str, quick: bool) -> str:
+    runs = {run.key: run for row in rows for run in row.runs}.values()
     versions = sorted({f"{name} {version}" for run in runs for name, version in run.versions.items()})
     commits = sorted({_short(run.git_commit) for run in runs})
     seeds = sorted({run.seed for run in runs})
@@ -92,8 +101,18 @@ def _introduction(rows: Sequence[Row], judged: Verdicts, command: str, quick: bo
     ]
     if quick:
         lines.insert(0, _QUICK)
-    claims = _claims([verdict for some in judged.values() for verdict in some.values()])
-    return "\n\n".join([*lines, f"{_nearness(rows)} Claims: {claims}."]) + "\n"
+    documents, ours = ([one for one in judged if one.is_ours is mine] for mine in (False, True))
+    lines.append(_ON_VERDICTS)
+    lines.append(f"{_nearness(rows)} Of {len(documents)} conclusions of the documents: {_claims(documents)}; "
+                 f"of {len(ours)} findings of ours: {_claims(ours)}.")  # fmt: skip
+    return "\n\n".join(lines) + "\n"
+
+
+_ON_VERDICTS = (
+    "A conclusion is held where its check holds for 95 % of what the means over all seeds could be, given the runs "
+    "(each mean ± its standard error times Student's t), not held where it fails for 95 %, and otherwise not decided "
+    "by these seeds. Findings are our own, such as a measured cause beside a document's explanation."
+)
 
 
 def _short(commit: str | None) -> str:
@@ -112,7 +131,7 @@ def _nearness(rows: Sequence[Row]) -> str:
             f"{100 * median(distances):.2f} points.")  # fmt: skip
 
 
-def _cells(row: Row, judged: Verdicts) -> list[str]:
+def _cells(row: Row, judged: Sequence[Judged]) -> list[str]:
     return [
         str(row.point),
         row.point.config.reference.place,
@@ -120,7 +139,7 @@ def _cells(row: Row, judged: Verdicts) -> list[str]:
         formats.NONE if row.reported is None else formats.quantity(row.quantity, row.reported),
         _reproduced(row),
         _difference(row),
-        _claims(judged[row.point.experiment].values()),
+        _claims(_of_experiment(row, judged)),
         formats.duration(row.seconds),
         row.remark,
     ]
@@ -148,12 +167,18 @@ def _difference(row: Row) -> str:
     return sign + formats.quantity(row.quantity, row.difference)
 
 
-def _claims(judged: Iterable[Verdict]) -> str:
-    words = [_WORDS[verdict.holds] for verdict in judged]
-    return ", ".join(f"{words.count(word)} {word}" for word in _WORDS.values() if word in words) or formats.NONE
+def _of_experiment(row: Row, judged: Iterable[Judged]) -> list[Judged]:
+    """The conclusions of the row's document."""
+    return [one for one in judged if one.experiment == row.point.experiment and not one.is_ours]
 
 
-def _csv(rows: Sequence[Row], judged: Verdicts, quick: bool) -> str:
+def _claims(judged: Iterable[Judged]) -> str:
+    decisions = [one.verdict.decision for one in judged]
+    counts = [(decisions.count(decision), decision.value) for decision in Decision]
+    return ", ".join(f"{count} {word}" for count, word in counts if count) or formats.NONE
+
+
+def _csv(rows: Sequence[Row], judged: Sequence[Judged], quick: bool) -> str:
     return as_csv([
         {
             "experiment": row.point.experiment,
@@ -165,7 +190,7 @@ def _csv(rows: Sequence[Row], judged: Verdicts, quick: bool) -> str:
             "standard_deviation": row.deviation,
             "seeds": len(row.values),
             "difference": row.difference,
-            "claims": _claims(judged[row.point.experiment].values()),
+            "claims": _claims(_of_experiment(row, judged)),
             "seconds": row.seconds,
             "quick": str(quick).lower(),
             "remark": row.remark,

@@ -61,6 +61,10 @@ class Group:
         """Of a test metric, over the runs that were tested and came to a finite value; None without such a run."""
         return _test_spread(self.repetitions, metric)
 
+    def seconds(self) -> Spread | None:
+        """Of the training of those runs; None without one that has ended."""
+        return _spread([run.result.seconds for run in self.repetitions if run.result.has_ended()])
+
     def scored(self, metric: str) -> list[Run]:
         """The repetitions that have what chooses between runs."""
         return [run for run in self.repetitions if math.isfinite(score(run, metric))]

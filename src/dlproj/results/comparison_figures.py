@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from dlproj.results import formats
-from dlproj.results.comparison import Comparison, Group
+from dlproj.results.comparison import Comparison, Group, Spread
 from dlproj.results.figures import epochs_axis, histogram, reported_line
 from dlproj.results.inspection import Histogram
 from dlproj.results.record import Run
@@ -22,6 +22,7 @@ SHOWN = len(COLORS) - 1  # groups that have a colour of their own
 _SHADES = LinearSegmentedColormap.from_list("dlproj_shades", ["#dfeaf6", "#2a78b5", "#0b3a63"])
 _MARKED = 100  # runs whose epochs have a dot each, which is most of a page's size
 _SEARCHED = 100  # dots among which matplotlib finds a free corner in less than a second
+_MOST_BARS = 30
 _SIZE = (4.7, 3.1)  # inches: two stand side by side on a screen, and one fills a phone's
 
 
@@ -52,7 +53,7 @@ def logged(runs: Sequence[Run]) -> list[str]:
 def curves(comparison: Comparison, metric: str) -> Figure:
     """A metric by epoch, a line a run, in the colour of its group; those without a colour lie below.
 
-    What a document reports of a group is dashed, with hollow marks, in its colour; what it reports of several is black.
+    What a document reports of a group is dashed, with hollow marks, in its colour; what it reports of several is INK.
     """
     marker = "o" if len(comparison.runs) <= _MARKED else ""
     with styled():
@@ -190,6 +191,58 @@ def _cells(axes: Axes, table: np.ndarray) -> None:
     for (row, column), score in np.ndenumerate(table):
         text, color = ("–", INK) if np.isnan(score) else (f"{score:.1%}", "white" if shade(score) > 0.4 else "black")
         axes.text(column + 0.5, row + 0.5, text, color=color, fontsize=size, ha="center", va="center")
+
+
+def has_bars(comparison: Comparison) -> bool:
+    """Whether groups are best told apart by name: some were tested, and they lie on no single numeric axis."""
+    tested = [group for group in comparison.groups if group.spread(SCORE)]
+    one_axis = (
+        len(comparison.settings) == 1 and scale([g.settings[comparison.settings[0]] for g in tested]) != "categories"
+    )
+    return 2 <= len(tested) <= _MOST_BARS and not one_axis
+
+
+def bars(comparison: Comparison) -> Figure:
+    """Test accuracy and seconds of training: a bar a group, the first on top, and a mark where a figure is reported."""
+    groups = [group for group in comparison.groups if group.spread(SCORE)]
+    with styled():
+        figure = new_figure(10, 1.0 + 0.34 * len(groups))
+        height = figure.get_size_inches()[1]
+        box = (0.45 / height, 1 - 0.95 / height)
+        accuracy, seconds = (figure.add_axes((left, box[0], 0.26, box[1])) for left in (0.32, 0.66))
+        _bars(accuracy, groups, [group.spread(SCORE) for group in groups], SCORE)
+        _bars(seconds, groups, [group.seconds() for group in groups], "seconds")
+        accuracy.set_title("Test accuracy")
+        accuracy.xaxis.set_major_formatter(PercentFormatter(1))
+        seconds.set_title("Seconds of training")
+        accuracy.set_yticks(range(len(groups)), [short(", ".join(comparison.label(group)), 46) for group in groups],
+                            fontsize=8)  # fmt: skip
+        seconds.set_yticks(range(len(groups)), [""] * len(groups))
+        marks = {label: mark for axes in (accuracy, seconds)
+                 for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)}  # fmt: skip
+        if marks:
+            figure.legend(marks.values(), marks, loc="upper left", fontsize=8)
+        return figure
+
+
+def _bars(axes: Axes, groups: Sequence[Group], spreads: Sequence[Spread | None], quantity: str) -> None:
+    """Means with one standard deviation each way; a diamond is the figure that a document reports."""
+    means = [spread.mean if spread else math.nan for spread in spreads]
+    deviations = [spread.deviation if spread and spread.deviation else math.nan for spread in spreads]
+    axes.barh(range(len(groups)), means, height=0.6, color=COLORS[0], xerr=deviations, error_kw={"capsize": 3})
+    for row, mean in enumerate(means):
+        axes.annotate(formats.quantity(quantity, mean), (1.02, row), xycoords=("axes fraction", "data"), va="center",
+                      fontsize=8)  # fmt: skip
+    reported = {row: figure for row, group in enumerate(groups) if (figure := _figure(group, quantity)) is not None}
+    if reported:
+        axes.plot(list(reported.values()), list(reported), "D", color=COLORS[1], markeredgecolor=INK, label="reported")
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.grid(axis="x")
+
+
+def _figure(group: Group, quantity: str) -> float | None:
+    """What a document reports of the group."""
+    return next((run.result.reference[quantity] for run in group.runs if quantity in run.result.reference), None)
 
 
 def weights(runs: Sequence[Run], titles: Sequence[str]) -> Figure:

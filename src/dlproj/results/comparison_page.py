@@ -27,8 +27,10 @@ from dlproj.results.comparison import (
 from dlproj.results.comparison_figures import (
     SCORE,
     SHOWN,
+    bars,
     curves,
     group_colors,
+    has_bars,
     heat_map,
     is_grid,
     logged,
@@ -74,6 +76,7 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
         "search": _search(comparison),
         "chooses": comparison.chooses,
         "against": _against(comparison),
+        "bars": Markup(svg(bars(comparison), "Test accuracy and seconds") if has_bars(comparison) else ""),
         "against_note": _left_out(len(_compared(comparison)), _PANELS_READABLE, "settings"),
         "weights": _weights(comparison),
         "pages": _pages(comparison),
@@ -169,7 +172,8 @@ def _reported_note(runs: Sequence[Run]) -> str:
     ended = [run for run in runs if run.result.status != "running"]
     alone = Counter(words for run in ended for words in unmatched(run.result.reference_curves, run.epochs))
     said = [f"{words} ({count} run{'s' * (count > 1)})" for words, count in alone.most_common(3)]
-    return "Dashed, with hollow marks: as reported; black, of several settings. " + " ".join(f"{one}." for one in said)
+    dashed = "Dashed, with hollow marks: as reported; where several settings have the same, in the text's colour."
+    return " ".join([dashed, *(f"{one}." for one in said)])
 
 
 def _left_out(found: int, shown: int, what: str) -> str:

@@ -25,8 +25,9 @@ TRAIN, VAL = COLORS[0], COLORS[1]
 def learning_curves(epochs: Epochs, best: int | None, reported: Curves | None = None) -> Figure:
     """Loss and accuracy of training and validation by epoch; with penalties, the loss without them and they apart.
 
-    The best and the last epoch are marked. Reported curves are dashed, with hollow marks; a reported loss is the whole
-    one, which then has a panel beside its parts.
+    Where the training set was evaluated after each epoch, that is a line of its own. The best and the last epoch are
+    marked. Reported curves are dashed, with hollow marks; a reported loss is the whole one, which then has a panel
+    beside its parts.
     """
     panels = {"loss": "Loss", "accuracy": "Accuracy"}
     if _has(epochs, "train/penalty"):
@@ -39,8 +40,8 @@ def learning_curves(epochs: Epochs, best: int | None, reported: Curves | None = 
             _curves(axes, epochs, metric, best, reported or {})
             axes.set_title(title)
         grid[-1].yaxis.set_major_formatter(PercentFormatter(1))
-        handles = {label: one for axes in grid[::-1] for one, label in _legend(axes)}
-        figure.legend(handles.values(), handles, ncols=len(handles), loc="upper left", columnspacing=1.5)
+        lines = _legend(grid)
+        figure.legend(lines.values(), lines, ncols=len(lines), loc="upper left", columnspacing=1.5)
         return figure
 
 
@@ -53,18 +54,30 @@ def _panels(number: int) -> tuple[Figure, list[Axes]]:
     return figure, list(grid.flat)
 
 
-def _legend(axes: Axes) -> list[tuple[Artist, str]]:
-    """The lines and their labels, of equal ones the first."""
-    return [*zip(*axes.get_legend_handles_labels(), strict=True)][::-1]
+def _legend(grid: Sequence[Axes]) -> dict[str, Artist]:
+    """The lines of all panels by label, of equal ones the first; what is reported stands last."""
+    found: dict[str, Artist] = {}
+    for axes in grid:
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, line)
+    return dict(sorted(found.items(), key=lambda item: item[0] == "reported"))
 
 
 def _has(epochs: Epochs, metric: str) -> bool:
     return any(metric in row for row in epochs.values())
 
 
+_SPLITS = (
+    ("train", TRAIN, "o", "train"),
+    ("train_eval", COLORS[5], "^", "train, after the epoch"),
+    ("val", VAL, "s", "val"),
+)
+
+
 def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported: Curves) -> None:
-    for split, color, marker in (("train", TRAIN, "o"), ("val", VAL, "s")):
-        _line(axes, epochs, f"{split}/{metric}", color, marker, split)
+    for split, color, marker, label in _SPLITS:
+        if split != "train_eval" or _has(epochs, f"{split}/{metric}"):
+            _line(axes, epochs, f"{split}/{metric}", color, marker, label)
         reported_line(axes, reported.get(f"{split}/{metric}", {}), color, marker)
     epochs_axis(axes)
     axes.grid(axis="y")

@@ -20,6 +20,7 @@ class FiguresConfig:
     histograms: bool = True  # of weights and biases by layer: at the start and the end, in TensorBoard by epoch
     dead_units: bool = True  # share of each layer's units that give every validation sample the same output
     gradients: bool = False  # norms of gradients, and of updates against weights; steps each batch by itself
+    graph: bool = False  # the network's computational graph, also in TensorBoard; not of one spread over processes
     report: bool = True  # report.html, all of the above on one page
     samples: list[str] = field(default_factory=list)  # of the data, in a picture each: grid (of each class), train:0,50
 
@@ -44,6 +45,7 @@ class FiguresConfig:
             "most_wrong",
             "histograms",
             "dead_units",
+            "graph",
         ]
         names = [f"{name}.png" for name in drawn if getattr(self, name)]
         names += ["gradient_norms.png", "update_ratios.png"] if self.gradients else []

@@ -72,7 +72,7 @@ def _set(value: Any) -> Any:
     return value
 
 
-PERCENTAGES = ("accuracy", "macro_f1", "small_weights")
+PERCENTAGES = ("accuracy", "accuracy_gap", "macro_f1", "small_weights")
 
 
 def quantity(name: str, value: float) -> str:

@@ -42,6 +42,17 @@ class Sample:
     text: str | None = None
 
 
+@dataclass(slots=True)
+class GraphNode:
+    """Something that a network reads or computes."""
+
+    name: str  # of the module or parameter: `hidden.0.linear.weight`
+    operation: str  # what is computed; of others what they are
+    kind: str  # data, parameter or operation
+    shape: list[int]  # of one sample's values, or of the parameter; empty: a single number
+    reads: list[int] = field(default_factory=list)  # places of nodes before this one
+
+
 # By parameter or layer (`hidden.0.linear.weight`), then by epoch: 0 is the start, before any step.
 ByEpoch = dict[int, float]
 
@@ -56,6 +67,7 @@ class Inspection:
     update_ratios: dict[str, ByEpoch] = field(default_factory=dict)  # ‖change in a step‖ / ‖weights‖, the same
     gallery: list[Sample] = field(default_factory=list)  # drawn at random
     most_wrong: list[Sample] = field(default_factory=list)  # wrong ones, the most confident first
+    graph: list[GraphNode] = field(default_factory=list)  # each node after those that it reads
 
     def write(self, folder: Path) -> None:
         """Write inspection.json into the run's folder."""
@@ -86,6 +98,7 @@ def inspection_of(content: dict[str, Any]) -> Inspection:
         _by_epoch(content["update_ratios"]),
         gallery=[Sample(**one) for one in content["gallery"]],
         most_wrong=[Sample(**one) for one in content["most_wrong"]],
+        graph=[GraphNode(**one) for one in content.get("graph", [])],
     )
 
 

@@ -125,10 +125,21 @@ class DeadUnits(_Inspector):
             low, high = torch.minimum(low, self._ranges[name][0]), torch.maximum(high, self._ranges[name][1])
         self._ranges[name] = low, high
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Note the shares, and let go of the layers."""
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Let go of the layers where samples of training follow."""
+        if dataloader_idx:
+            self._let_go()
+
+    def _let_go(self) -> None:
         for hook in self._hooks:
             hook.remove()
+        self._hooks.clear()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Note the shares, and let go of the layers."""
+        self._let_go()
         for name, (low, high) in self._ranges.items():
             lively = trainer.strategy.reduce((high - low > _SAME).float(), reduce_op="sum")
             share = float((lively == 0).float().mean())

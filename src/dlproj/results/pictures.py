@@ -57,6 +57,8 @@ class Pictures:
         """Ask for the figures that need no test."""
         if self.config.learning_curves:
             self._draw("learning_curves", "learning_curves", epochs, best, reported)
+        if inspection.graph:
+            self._ask(self._figure("graph"), "network_figure.network", inspection.graph)
         if inspection.histograms:
             self._draw("histograms", "weight_histograms", inspection.histograms)
         for name, title in LAYER_FIGURES.items():

@@ -89,9 +89,14 @@ def read_run(folder: Path) -> Run:
 
 def _drawable(inspection: Inspection) -> bool:
     histograms = [one for epochs in inspection.histograms.values() for one in epochs.values()]
-    return all(inspection.histograms.values()) and all(
-        math.isfinite(one.high - one.low) and one.low < one.high and one.counts and min(one.counts) >= 0
-        for one in histograms
+    graph = all(0 <= read < place for place, node in enumerate(inspection.graph) for read in node.reads)
+    return (
+        graph
+        and all(inspection.histograms.values())
+        and all(
+            math.isfinite(one.high - one.low) and one.low < one.high and one.counts and min(one.counts) >= 0
+            for one in histograms
+        )
     )
 
 

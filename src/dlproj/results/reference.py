@@ -26,7 +26,8 @@ class ReferenceConfig:
     reported: dict[str, Any] = field(default_factory=dict)  # by quantity, as in summary.json; null is not reported
     curves: dict[str, Any] = field(default_factory=dict)  # by metric of metrics.csv, a list from epoch 1 on, with nulls
     by: str = ""  # the swept setting, where a quantity's figure, curve or reason is a mapping from its values
-    claims: list[str] = field(default_factory=list)  # what must come out, in the words of dlproj.reproduce.claims
+    claims: list[str] = field(default_factory=list)  # what the document concludes, in words of dlproj.reproduce.claims
+    findings: list[str] = field(default_factory=list)  # what we conclude beside it, in the same words
     reasons: dict[str, Any] = field(default_factory=dict)  # by quantity: why it differs, where it does and it is known
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from dlproj.results.classification import class_scores, most_confused
 from dlproj.results.comparison import best_value, compare, flat, heading, shown, status, table, validation_metrics
 from dlproj.results.figures import by_layer, learning_curves, weight_histograms
 from dlproj.results.inspection import LAYER_FIGURES
+from dlproj.results.network_figure import network
 from dlproj.results.record import Run, started
 from dlproj.results.reference import unmatched
 from dlproj.results.style import svg
@@ -31,6 +32,7 @@ def run_page(run: Run) -> Page:
         "most_wrong": inspection.most_wrong,
         "weights": Markup(svg(weight_histograms(parameters), "Weights") if parameters else ""),
         "layers": _layer_figures(run),
+        "network": Markup(svg(network(inspection.graph), "Computational graph") if inspection.graph else ""),
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
         "environment": _environment(run),
     }

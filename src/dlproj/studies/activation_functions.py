@@ -1,7 +1,8 @@
 """Curves and derivatives of every activation that a layer can have."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -10,15 +11,20 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlproj.models.activations import Activation, activation_module
+from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
-from dlproj.settings import within
+from dlproj.settings import LARGEST_SEED, numbers_within, require, whole_numbers, within
+from dlproj.studies.parts.activation_families import FAMILIES, swish_limits
+from dlproj.studies.parts.stacks import Layer, as_tanh, normal, outputs_of, random_layers
 
 Function = Callable[[Tensor], Tensor]
 _LEAKY, _PRELU = 0.01, 0.1  # slopes below zero: torch's, the document's
 _REPORTED = {-10.0: "4.540e-5", -5.0: "6.648e-3", 0.0: "0.25", 5.0: "6.648e-3", 10.0: "4.540e-5"}  # σ'(x), mlp document
 _SEARCHED = 60.0  # from zero: all derivatives are constant to 1e-20 beyond
 _CUT = (-1.3, 3.0)  # of the figure
+_FAMILIES_TO = 4.0  # where the families are drawn
+_SAMPLES = 1000  # that a sigmoid network and its tanh network are compared on
 
 
 def _below(slope: float) -> Function:
@@ -41,15 +47,34 @@ DERIVATIVES: Mapping[Activation, Function] = {
 def activation_functions(
     largest: Annotated[float, typer.Option(help="inputs from -LARGEST to LARGEST; 0.1 to 1000")] = 10.0,
     vanished: Annotated[float, typer.Option(help="a derivative below this counts as vanished; 1e-12 to 1")] = 0.01,
+    relu_alphas: Annotated[
+        str, typer.Option(help="slopes α below zero of leaky and parametric ReLU; 0 to 10")
+    ] = "0,0.01,0.1,0.3",
+    elu_alphas: Annotated[str, typer.Option(help="α of ELU; 0 to 10")] = "0.1,0.5,1,2",
+    swish_betas: Annotated[str, typer.Option(help="β of Swish; 0 to 1e6")] = "0,0.01,0.5,1,2,10",
+    layers: Annotated[str, typer.Option(help="hidden layers of sigmoid networks written with tanh")] = "1,2,4,8",
+    units: Annotated[int, typer.Option(min=1, max=10_000, help="in each of them, and inputs and outputs")] = 64,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of their weights and inputs")] = 0,
 ) -> Article:
-    """Curves f(x) and derivatives f'(x) of all elementwise activations that the models offer.
+    """Curves f(x) and derivatives f'(x) of all elementwise activations that the models offer, and of their families.
 
-    Derivatives come from torch's autograd in float64 and stand beside their closed forms. Also two identities,
-    tanh x + 1 = 2 σ(2x) and swish x = x σ(x), and where derivatives vanish: a product of many such factors is what a
-    deep layer's gradient is made of (Goodfellow, Bengio & Courville 2016, 8.2.5; mlp document).
+    Derivatives come from torch's autograd in float64 and stand beside their closed forms; a product of many such
+    factors is what a deep layer's gradient is made of (Goodfellow, Bengio & Courville 2016, 8.2.5; mlp document).
+    Families: leaky and parametric ReLU, x or αx below zero; ELU, α(eˣ - 1) below zero; Swish, x σ(βx). For β → ∞ Swish
+    is ReLU, for β → 0 it is x/2, as σ(0) = 1/2; the mlp document says x.
+
+    As tanh x + 1 = 2 σ(2x), that is σ(z) = (tanh(z/2) + 1)/2, each sigmoid network is a tanh network, too: a hidden
+    layer's W and b become W/2 and b/2, and what reads it, V and c, becomes V/2 and c + V 1/2.
     """
     within("--largest", largest, "[0.1, 1000]")
     within("--vanished", vanished, "[1e-12, 1]")
+    parameters = {
+        "leaky and parametric ReLU": numbers_within("--relu-alphas", relu_alphas, "[0, 10]"),
+        "ELU": numbers_within("--elu-alphas", elu_alphas, "[0, 10]"),
+        "Swish": numbers_within("--swish-betas", swish_betas, "[0, 1e6]"),
+    }
+    depths = whole_numbers("--layers", layers, such_as="1,2,4")
+    require(max(depths) <= 100, f"--layers={layers} is too deep: set 100 or fewer")
     inputs = torch.linspace(-largest, largest, 4001, dtype=torch.float64)
     return Article(
         "activation_functions",
@@ -59,10 +84,18 @@ def activation_functions(
             Section(
                 "Curves",
                 f"Each function, and dashed its derivative, where they lie between {_CUT[0]:g} and {_CUT[1]:g}. Below "
-                f"zero the leaky ReLU has the slope {_LEAKY:g}, the parametric ReLU the mlp document's, {_PRELU:g}.",
+                f"zero the leaky ReLU has the slope {_LEAKY:g}, the parametric ReLU the mlp document's, {_PRELU:g}; "
+                "ELU has α = 1, Swish β = 1.",
                 {"curves": curves(inputs)},
             ),
-            Section("Autograd beside the closed form", table=agreement(inputs)),
+            Section(
+                "Families",
+                "By parameter; above the functions, below their derivatives. x/2 and ReLU are Swish's limits.",
+                {"families": families(inputs[inputs.abs() <= _FAMILIES_TO], parameters)},
+            ),
+            Section("Autograd beside the closed form", table=agreement(inputs, parameters)),
+            Section("Limits of Swish", _ON_LIMITS, table=limits_table(inputs, parameters["Swish"])),
+            Section("A sigmoid network as a tanh network", _ON_TANH, table=tanh_table(depths, units, seed)),
             Section(
                 "Where gradients vanish",
                 f"Where |f'| < {vanished:g}, and the share of the inputs from {-largest:g} to {largest:g} there.",
@@ -72,6 +105,17 @@ def activation_functions(
             Section("Identities", "The largest difference of both sides over the inputs.", table=identities(inputs)),
         ],
     )
+
+
+_ON_LIMITS = (
+    "The largest difference of x σ(βx) from each over the inputs, and what it can be at most: βx²/4 from x/2, 0.278…/β "
+    "from ReLU. x, which the mlp document names as the limit for β → 0, is no limit: at β = 0 it is as far as x/2."
+)
+_ON_TANH = (
+    "Networks with sigmoid in their hidden layers, weights N(0, 1/inputs), biases N(0, 1), and the same written with "
+    f"tanh: the largest difference of their outputs over {_SAMPLES:,} inputs N(0, 1), both computed in float64 or both "
+    "in float32, beside the largest output."
+)
 
 
 def function(activation: Activation) -> Function:
@@ -89,14 +133,52 @@ def derivative(f: Function, inputs: Tensor) -> Tensor:
     return slopes
 
 
-def agreement(inputs: Tensor) -> Table:
-    """The largest difference of autograd and closed form."""
-    rows: list[Row] = []
-    for activation, closed in DERIVATIVES.items():
-        difference = float((derivative(function(activation), inputs) - closed(inputs)).abs().max())
-        rows.append({"activation": activation.name, "largest_difference": difference})
+def agreement(inputs: Tensor, parameters: Mapping[str, Sequence[float]]) -> Table:
+    """The largest difference of autograd and closed form, of the models' activations and of the families."""
+    pairs = {activation.name: (function(activation), closed) for activation, closed in DERIVATIVES.items()}
+    pairs |= {
+        f"{name}, {family.parameter} = {value:g}": (partial(_at, family.function, value),
+                                                    partial(_at, family.derivative, value))
+        for name, family in FAMILIES.items() for value in parameters[name]
+    }  # fmt: skip
+    rows: list[Row] = [
+        {"activation": name, "largest_difference": float((derivative(f, inputs) - closed(inputs)).abs().max())}
+        for name, (f, closed) in pairs.items()
+    ]
     cells = [(str(row["activation"]), f"{row['largest_difference']:.1e}") for row in rows]
     return Table(("activation", "largest difference"), cells, "derivatives", rows)
+
+
+def _at(f: Callable[[Tensor, float], Tensor], parameter: float, x: Tensor) -> Tensor:
+    return f(x, parameter)
+
+
+def limits_table(inputs: Tensor, betas: Sequence[float]) -> Table:
+    """How far Swish is from its limits, and from the document's, by β."""
+    rows: list[Row] = [{"beta": beta, **swish_limits(inputs, beta)} for beta in sorted(betas)]
+    columns = ("β", "from x/2", "at most", "from x", "from ReLU", "at most")
+    cells = [[formats.NONE if value is None else f"{value:.3g}" for value in row.values()] for row in rows]
+    return Table(columns, cells, "swish_limits", rows)
+
+
+def tanh_table(depths: Sequence[int], units: int, seed: int) -> Table:
+    """The largest difference of a sigmoid network and the tanh network made of it, by hidden layers and precision."""
+    generator = torch.Generator().manual_seed(seed)
+    rows: list[Row] = []
+    for depth in depths:
+        layers, inputs = random_layers([units] * (depth + 2), generator), normal(_SAMPLES, units, generator=generator)
+        rows.append({"hidden_layers": depth, **_differences(layers, inputs)})
+    cells = [(f"{row['hidden_layers']}", *(f"{value:.2g}" for value in list(row.values())[1:])) for row in rows]
+    return Table(("hidden layers", "float64", "float32", "largest output"), cells, "sigmoid_as_tanh", rows)
+
+
+def _differences(layers: Sequence[Layer], inputs: Tensor) -> dict[str, float]:
+    found = {}
+    for dtype in (torch.float64, torch.float32):
+        own, at = [(weights.to(dtype), biases.to(dtype)) for weights, biases in layers], inputs.to(dtype)
+        by_sigmoid, by_tanh = outputs_of(own, at, torch.sigmoid), outputs_of(as_tanh(own), at, torch.tanh)
+        found[str(dtype).removeprefix("torch.")] = float((by_sigmoid - by_tanh).abs().max())
+    return found | {"largest_output": float(by_sigmoid.abs().max())}
 
 
 def vanishing(largest: float, vanished: float) -> Table:
@@ -182,4 +264,27 @@ def curves(inputs: Tensor) -> Figure:
             axes.grid()
         drawn.supxlabel("x")
         drawn.axes[0].legend(loc="upper left")
+        return drawn
+
+
+def families(inputs: Tensor, parameters: Mapping[str, Sequence[float]]) -> Figure:
+    """A column a family: functions above, derivatives below, a line a parameter."""
+    with styled():
+        drawn = new_figure(10, 6.6)
+        drawn.set_layout_engine("constrained")
+        panels = drawn.subplots(2, len(FAMILIES), sharex=True)
+        for (above, below), (name, family) in zip(panels.T, FAMILIES.items(), strict=True):
+            for value in parameters[name]:
+                above.plot(inputs, family.function(inputs, value), label=f"{family.parameter} = {value:g}")
+                below.plot(inputs, family.derivative(inputs, value))
+            if name == "Swish":
+                above.plot(inputs, inputs / 2, ":", color=INK, label="x/2")
+                above.plot(inputs, inputs.relu(), "--", color=INK, label="ReLU")
+            above.set_title(name)
+            below.set_xlabel("x")
+            below.legend(*above.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
+            for axes in (above, below):
+                axes.grid()
+        panels[0, 0].set_ylabel("f(x)")
+        panels[1, 0].set_ylabel("f'(x)")
         return drawn

@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 from torch import Tensor, nn
 
+from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, plain_log, styled
 from dlproj.settings import LARGEST_SEED
 
 _EPS, _MOMENTUM = 1e-5, 0.1  # torch's
-_BATCHES = ((1.0, 2.0, 3.0), (1.0, 0.0, -1.0))  # the sample 1 in two batches
+_SAMPLE = (1.0, 2.0, 3.0)  # mlp document: alone, and in two batches
+_COMPANIES = {(10.0, 20.0, 30.0): "-0.99999975", (0.0, -1.0, -2.0): "0.99998"}  # with the digits that it prints
 _BATCH = (1.0, 2.0, 3.0, 6.0)  # mean 3, squared deviations 14
 _PLACES = (0.0, 1.0, 2.0)  # of a sample, in the population's standard deviations
 _FIRST_ORDER = "√((1 + x²/2)/B)"
@@ -54,14 +56,16 @@ def batch_norm_pitfalls(
         [
             Section(
                 "A batch of one",
-                "Less its own mean, any sample is 0, and the output is β whatever came in; of two, one gives 1 and the "
-                "other -1 but for ε. By the formula: torch.nn.BatchNorm1d says to a batch of one in training "
-                f"“{refusal()}”.",
+                "Less its own mean, any sample is 0, and the output is β whatever came in, as the mlp document has it. "
+                "Of two, one gives 1 and the other -1 but for ε. By the formula: torch.nn.BatchNorm1d says to a batch "
+                f"of one in training “{refusal()}”.",
                 table=small_batches(),
             ),
             Section(
                 "One sample in two batches",
-                "In training mode the output depends on the company, in evaluation mode it does not.",
+                f"The mlp document's sample {_listed(_SAMPLE)}, three features, beside two others. In training mode "
+                "the output depends on the company, in evaluation mode it does not. Reported is that of the first "
+                "feature.",
                 table=company(),
             ),
             Section(
@@ -133,16 +137,26 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def company() -> Table:
-    """The output for the sample 1 among others, in training and then in evaluation mode."""
-    module = _batch_norm()
-    trained = [float(module(_column(batch))[0]) for batch in _BATCHES]
+    """Outputs for the document's sample in two batches of two, in training and then in evaluation mode."""
+    module = _batch_norm(len(_SAMPLE))
+    batches = {other: torch.tensor([_SAMPLE, other], dtype=torch.float64) for other in _COMPANIES}
+    trained = {other: module(batch)[0].tolist() for other, batch in batches.items()}
     module.eval()
     rows: list[Row] = []
-    for batch, output in zip(_BATCHES, trained, strict=True):
-        rows.append({"batch": _listed(batch), "formula": float(normalised(_column(batch))[0]), "training": output,
-                     "evaluation": float(module(_column(batch))[0])})  # fmt: skip
-    cells = [(str(row["batch"]), *(f"{value:.6f}" for value in list(row.values())[1:])) for row in rows]
-    return Table(("batch", "1 by the formula", "in training", "in evaluation"), cells, "company", rows)
+    for other, batch in batches.items():
+        outputs = (normalised(batch)[0].tolist(), trained[other], module(batch)[0].tolist())
+        rows += [
+            {"beside": _listed(other), "feature": place + 1, "formula": formula, "training": training,
+             "evaluation": evaluation, "reported": None if place else float(_COMPANIES[other])}
+            for place, (formula, training, evaluation) in enumerate(zip(*outputs, strict=True))
+        ]  # fmt: skip
+    cells = [
+        (str(row["beside"]), str(row["feature"]), *(f"{row[key]:.8f}" for key in ("formula", "training", "evaluation")),
+         formats.NONE if row["reported"] is None else f"{row['reported']:.8g}…")
+        for row in rows
+    ]  # fmt: skip
+    columns = ("beside", "feature", "by the formula", "in training", "in evaluation", "reported")
+    return Table(columns, cells, "company", rows)
 
 
 def spread(place: float, size: int, draws: int, generator: torch.Generator) -> float:

@@ -1,31 +1,37 @@
 """What the batch size does to the time of a step and to what ten epochs learn."""
 
+import gc
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from statistics import fmean, median
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
 from dlproj.clock import CPU, processor_clock
 from dlproj.config import Config
-from dlproj.data.batches import Batch
+from dlproj.data.base import DataModule
+from dlproj.data.batches import Batch, EvaluationBatches
 from dlproj.experiments import composing, points
 from dlproj.machine import machine
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import scores
 from dlproj.results import formats
-from dlproj.results.article import Article, Section, Table
-from dlproj.results.style import COLORS, GREY, INK, new_figure, plain_log, styled
+from dlproj.results.article import Article, Row, Section, Table
+from dlproj.results.style import COLORS, INK, SCALE, new_figure, plain_log, styled
 from dlproj.settings import LARGEST_SEED, require, whole_numbers
-from dlproj.studies.parts.networks import stepper
+from dlproj.studies.parts.networks import batches_of, stepper
 from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, error_bars, in_turns
 
@@ -40,42 +46,56 @@ def batch_size_timing(
     samples: Annotated[int, typer.Option(min=1, max=1_000_000, help="to train on")] = _SAMPLES,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the weights and the order of the samples")] = 0,
 ) -> Article:
-    """Time a batch, a sample and an epoch, and test accuracy, as the batch grows.
+    """Time of a whole training and of a step, and what is learnt, as the batch grows.
 
     The experiment mlp/batch_size: is the sum of 20 uniform numbers above 10? 8,000 samples train 64 units and a sigmoid
-    on the binary cross-entropy by Adam at 0.001 for 10 epochs, 2,000 test them (mlp document). A step does the same few
-    dozen calls for any batch, and arithmetic for each sample: t(B) = a + b B. A sample costs t / B, which falls until
-    b B outweighs a. An epoch has N / B steps, so that a larger batch ends it sooner, but moves the weights less often:
-    at the same rate it may learn less in as many epochs (Goodfellow, Bengio & Courville 2016, 8.1.3).
+    on the binary cross-entropy by Adam at 0.001 for 10 epochs, 2,000 test them (mlp document). The document's time a
+    batch is the whole training's, with its DataLoader and a validation after each epoch, by the number of batches; it
+    concludes that the total falls and the time a batch rises with the batch size. A step alone does the same few dozen
+    calls for any batch, and arithmetic for each sample: t(B) = a + b B. A loader adds to b what it takes a sample, a
+    validation its time by the batches of an epoch, N / B. A larger batch ends an epoch sooner, but moves the weights
+    less often: at the same rate it may learn less in as many epochs (Goodfellow, Bengio & Courville 2016, 8.1.3).
     """
     chosen = sorted(set(whole_numbers("--sizes", sizes)))
     require(max(chosen) <= samples, f"--sizes={sizes} has a batch above --samples={samples:,}: set smaller ones")
     with composing():
         overrides = [f"seed={seed}", f"trainer.max_epochs={epochs}", f"data.train_samples={samples}"]
         (point,) = points(_EXPERIMENT, [*overrides, "hydra.sweeper.params=null"])
-    found = measure([Training(with_batch(point.config, size)) for size in chosen])
+    ours, theirs = (
+        [Training(with_batch(point.config, size), loaders) for size in chosen] for loaders in (in_memory, one_by_one)
+    )
+    train([*ours, *theirs])
+    found = [row_of(*pair) for pair in zip(ours, theirs, strict=True)]
     fits = fit_rows(found)
     return Article(
         "batch_size_timing",
         "Batch size: time and accuracy",
         f"{machine()}, one thread, {samples:,} samples, {epochs} epochs, seed {seed}",
         [
-            Section("Time by batch size", _ON_TIME, {"time": figure(found, fits)}, time_table(found)),
-            Section("Accuracy", _ON_ACCURACY, table=accuracy_table(found)),
-            *([Section("What a step is made of", _ON_FIT, table=fit_table(fits))] if fits else []),
+            Section("The whole training", _ON_WHOLE + conclusions(found), {"time": figure(found)}, whole_table(found)),
+            Section("A step alone", _ON_STEP, table=step_table(found)),
+            Section("What is learnt", _ON_CURVES, {"curves": curves(ours)}, accuracy_table(found, ours)),
+            *([Section("What the time is made of", _ON_FIT, table=fit_table(fits))] if fits else []),
         ],
     )
 
 
-_ON_TIME = (
-    f"Of a plain loop: take a batch from memory, forward, backward, step. {ON_CLOCK} A turn is an epoch. Left out are "
-    "incomplete batches and the first one of each epoch, in which the samples are shuffled. Reported is the mean on "
-    "another machine; a whole batch takes as long for any number of samples and epochs."
+_ON_WHOLE = (
+    "Everything from the first batch to the last validation, in all and by the number of batches, in two ways: with "
+    "torch's DataLoader for training and validation, which collects samples one by one, as the document does; and with "
+    "dlproj's loaders, which index a batch in memory. The step is the same. Reported is another machine, beside as "
+    f"many epochs and samples alone: {_EPOCHS} and {_SAMPLES:,}. {ON_CLOCK} A turn is an epoch. "
 )
-_ON_ACCURACY = (
-    "Of the test samples after the last epoch, of one seed. Reported is one run, too, and shown beside as many epochs "
-    f"and samples alone: {_EPOCHS} and {_SAMPLES:,}. How far seeds are apart stands with the experiment, "
-    "conf/experiment/mlp/batch_size.yaml."
+_ON_STEP = (
+    "Of the same training with dlproj's loaders: take a batch from memory, forward, backward, step. Left out are "
+    "validations, incomplete batches and the first one of each epoch, in which the samples are shuffled. The document "
+    "does not report it."
+)
+_ON_CURVES = (
+    "With dlproj's loaders, of one seed: the loss is the mean over an epoch's batches as they were trained on, the "
+    "accuracy that of the test samples, by which the document validates; in the table, after the last epoch. Reported "
+    f"is one run, too, beside as many epochs and samples alone: {_EPOCHS} and {_SAMPLES:,}. How far seeds are apart "
+    "stands with the experiment, conf/experiment/mlp/batch_size.yaml."
 )
 _ON_FIT = "Least squares of relative errors, over the batch sizes: t(B) = a + b B."
 
@@ -92,66 +112,115 @@ def _no_search_for_gpus() -> Iterator[None]:
         os.environ.update({_SEARCH: before} if before is not None else {})
 
 
+@contextmanager
+def _without_older_garbage() -> Iterator[None]:
+    """Within it Python's garbage collector passes over what was there before.
+
+    A loader that collects samples one by one sets it off, and to go through all that dlproj has imported takes as long
+    as some epochs.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def with_batch(config: Config, size: int) -> Config:
     """The same experiment with batches of another size."""
     return replace(config, data=replace(config.data, batch_size=size))
 
 
+@dataclass(frozen=True, slots=True)
+class Loaders:
+    """Batches of training, by the epoch from 0, and of validation."""
+
+    train: Callable[[int], Iterable[Batch]]
+    val: Iterable[Batch]
+
+
+def in_memory(data: DataModule) -> Loaders:
+    """Those of the project, which take a batch by one index operation."""
+    val = data.val_dataloader()
+    assert isinstance(val, EvaluationBatches)  # without evaluate_train, which a Trainer sets
+    return Loaders(partial(batches_of, data), val)
+
+
+def one_by_one(data: DataModule) -> Loaders:
+    """torch's DataLoader, which collects a batch sample by sample; as large ones in validation."""
+    train, val = (TensorDataset(data.transform(part.inputs), part.targets) for part in (data.train, data.val))
+    size, source = data.config.batch_size, torch.Generator().manual_seed(data.seed)
+    shuffled: DataLoader[Any] = DataLoader(train, size, shuffle=True, generator=source)
+    return Loaders(lambda _: shuffled, DataLoader(val, size))
+
+
 class Training:
     """A network that learns with batches of one size, and what that takes."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, loaders: Callable[[DataModule], Loaders] = in_memory) -> None:
         self.config = config
         self.data = config.data.build(config.seed)
         self.data.setup()
-        self.loader = self.data.train_dataloader()
+        self.loaders = loaders(self.data)
         self.model = build(config)
         self.step = stepper(self.model)
+        self.steps = 0
         self.batch_seconds: list[float] = []  # of whole batches but each epoch's first, which draws the order of all
-        self.epoch_seconds: list[float] = []
+        self.epoch_seconds: list[float] = []  # without validation
+        self.whole_seconds: list[float] = []  # an epoch, with its validation
+        self.losses: list[float] = []  # an epoch, the mean over its samples
+        self.accuracies: list[float] = []  # after each epoch
 
     def train_epoch(self) -> None:
-        """The next one."""
-        self.loader.batch_sampler.sampler.set_epoch(len(self.epoch_seconds))
-        clock, seconds = processor_clock(CPU), list[float]()
-        began = last = clock()
-        for inputs, targets in cast(Iterable[Batch], self.loader):
-            self.step(inputs, targets)
-            before, last = last, clock()
-            if len(targets) == self.loader.batch_size:
-                seconds.append(last - before)
+        """The next one, and a validation."""
+        clock, ends, losses = processor_clock(CPU), list[float](), list[Tensor]()
+        sizes: list[int] = []
+        began = clock()
+        for inputs, targets in self.loaders.train(len(self.losses)):
+            losses.append(self.step(inputs, targets))
+            sizes.append(len(targets))
+            ends.append(clock())
+        self.accuracies.append(accuracy(self.model, self.loaders.val))
+        self.whole_seconds.append(clock() - began)
+        self.epoch_seconds.append(ends[-1] - began)
+        seconds = [end - last for last, end, size in zip([began, *ends], ends, sizes, strict=False)
+                   if size == self.config.data.batch_size]  # fmt: skip
         self.batch_seconds += seconds[1:] or seconds
-        self.epoch_seconds.append(last - began)
-
-    def row(self) -> dict[str, Any]:
-        """Times, accuracy and what the document reports."""
-        size, timings = self.config.data.batch_size, Timings(self.batch_seconds)
-        return {
-            "batch_size": size, "steps": len(self.epoch_seconds) * len(self.loader), **timings.row(),
-            "mean_seconds": fmean(self.batch_seconds), "seconds_a_sample": timings.median() / size,
-            "seconds_an_epoch": median(self.epoch_seconds),
-            "accuracy": accuracy(self.model, self.data.test_dataloader()), **self.reported(),
-        }  # fmt: skip
+        self.losses.append(float(np.average(torch.stack(losses).numpy(), weights=sizes)))
+        self.steps += len(sizes)
 
     def reported(self) -> dict[str, float | None]:
-        """The time of a batch of this size; the accuracy only after as many epochs on as many samples."""
-        figures = self.config.reference.figures(self.config.settings())
-        milliseconds = figures.get("milliseconds_a_batch")
-        same = (self.config.trainer.max_epochs, len(self.loader.samples)) == (_EPOCHS, _SAMPLES)
+        """The document's figures of this size, if the training is as long as the document's."""
+        same = (self.config.trainer.max_epochs, len(self.data.train)) == (_EPOCHS, _SAMPLES)
+        figures = self.config.reference.figures(self.config.settings()) if same else {}
+        milliseconds = figures.get("total_milliseconds_a_batch")
         return {
-            "reported_mean_seconds": None if milliseconds is None else milliseconds / 1e3,
-            "reported_accuracy": figures.get("test/accuracy") if same else None,
+            "reported_total_seconds": figures.get("seconds"),
+            "reported_total_seconds_a_batch": None if milliseconds is None else milliseconds / 1e3,
+            "reported_accuracy": figures.get("test/accuracy"),
         }
 
 
-def measure(trainings: Sequence[Training]) -> list[dict[str, Any]]:
-    """Train them, an epoch each in turn."""
+def train(trainings: Sequence[Training]) -> None:
+    """All of them, an epoch each in turn."""
     config = trainings[0].config
     turns = in_turns(trainings, [config.trainer.max_epochs] * len(trainings), config.seed)
-    with _no_search_for_gpus():
+    with _no_search_for_gpus(), _without_older_garbage():
         for training in progress(turns, "epochs"):
             training.train_epoch()
-    return [training.row() for training in trainings]
+
+
+def row_of(ours: Training, theirs: Training) -> dict[str, Any]:
+    """Times with the project's loaders and with torch's, accuracy and what the document reports."""
+    size, timings = ours.config.data.batch_size, Timings(ours.batch_seconds)
+    totals = {f"{name}_total_seconds": sum(one.whole_seconds) for name, one in (("torch", theirs), ("dlproj", ours))}
+    return {
+        "batch_size": size, "steps": ours.steps, **totals,
+        **{f"{name}_a_batch": seconds / ours.steps for name, seconds in totals.items()},
+        **timings.row(), "mean_seconds": fmean(ours.batch_seconds), "seconds_a_sample": timings.median() / size,
+        "seconds_an_epoch": median(ours.epoch_seconds), "accuracy": ours.accuracies[-1], **ours.reported(),
+    }  # fmt: skip
 
 
 def build(config: Config) -> Classifier:
@@ -170,31 +239,63 @@ def accuracy(model: Classifier, batches: Iterable[Batch]) -> float:
     return float(hits.double().mean())
 
 
-def time_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Time a batch, a sample and an epoch."""
-    columns = ("batch", "median (ms)", "quartiles (ms)", "mean (ms)", "reported mean (ms)", "a sample (µs)",
-               "reported (µs)", "an epoch (s)")  # fmt: skip
-    return Table(columns, [_times(row) for row in rows], "batch_sizes", rows)
+def conclusions(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the document's two hold in its way to measure, from each batch size to the next."""
+    totals, batches = ([row[f"torch_total_seconds{part}"] for row in rows] for part in ("", "_a_batch"))
+    falls = all(later < earlier for earlier, later in pairwise(totals))
+    rises = all(later > earlier for earlier, later in pairwise(batches))
+    return (
+        "The document concludes that the total falls and the time a batch rises with the batch size. With torch's "
+        f"DataLoader the total {'falls' if falls else 'does not fall'} and the time a batch "
+        f"{'rises' if rises else 'does not rise'} from each size to the next."
+    )
 
 
-def _times(row: Mapping[str, Any]) -> list[str]:
-    lower, middle, upper, mean = (1e3 * row[name] for name in (*QUARTILES, "mean_seconds"))
-    reported, size = row["reported_mean_seconds"], row["batch_size"]
-    return [
-        f"{size:,}", f"{middle:.3f}", f"{lower:.3f} to {upper:.3f}", f"{mean:.3f}",
-        formats.NONE if reported is None else f"{1e3 * reported:.2f}", f"{1e6 * row['seconds_a_sample']:.2f}",
-        formats.NONE if reported is None else f"{1e6 * reported / size:.2f}", f"{row['seconds_an_epoch']:.3f}",
-    ]  # fmt: skip
-
-
-def accuracy_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Beside the steps that it took."""
+def whole_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Total time and total time a batch: reported, in the document's way, and in the project's."""
     cells = [
-        (f"{row['batch_size']:,}", f"{row['steps']:,}", formats.metric("accuracy", row["accuracy"]),
-         formats.metric("accuracy", row["reported_accuracy"]))
+        (f"{row['batch_size']:,}", f"{row['steps']:,}", *(_in(1, row[f"{name}_total_seconds"], 2) for name in _WAYS),
+         *(_in(1e3, row[f"{name}_total_seconds_a_batch"], 2) for name in _WAYS))
         for row in rows
     ]  # fmt: skip
-    return Table(("batch", "steps", "accuracy", "reported"), cells)
+    columns = ("batch", "batches", *(f"{label} ({unit})" for unit in ("s", "ms a batch") for label in _WAYS.values()))
+    return Table(columns, cells, "batch_sizes", rows)
+
+
+_WAYS = {"reported": "reported", "torch": "torch's DataLoader", "dlproj": "dlproj's loaders"}
+
+
+def _in(unit: float, seconds: float | None, digits: int) -> str:
+    return formats.NONE if seconds is None else f"{unit * seconds:.{digits}f}"
+
+
+def step_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Time of a step, a sample and an epoch, without validation."""
+    columns = ("batch", "median (ms)", "quartiles (ms)", "mean (ms)", "a sample (µs)", "an epoch (s)")
+    return Table(columns, [_step(row) for row in rows])
+
+
+def _step(row: Mapping[str, Any]) -> list[str]:
+    lower, middle, upper, mean = (1e3 * row[name] for name in (*QUARTILES, "mean_seconds"))
+    return [
+        f"{row['batch_size']:,}", f"{middle:.3f}", f"{lower:.3f} to {upper:.3f}", f"{mean:.3f}",
+        f"{1e6 * row['seconds_a_sample']:.2f}", f"{row['seconds_an_epoch']:.3f}",
+    ]  # fmt: skip
+
+
+def accuracy_table(rows: Sequence[Mapping[str, Any]], trainings: Sequence[Training]) -> Table:
+    """What the last epoch ends with; the file has every epoch."""
+    cells = [
+        (f"{row['batch_size']:,}", f"{row['steps']:,}", formats.metric("loss", one.losses[-1]),
+         formats.metric("accuracy", row["accuracy"]), formats.metric("accuracy", row["reported_accuracy"]))
+        for row, one in zip(rows, trainings, strict=True)
+    ]  # fmt: skip
+    epochs: list[Row] = [
+        {"batch_size": row["batch_size"], "epoch": epoch, "training_loss": loss, "validation_accuracy": hits}
+        for row, one in zip(rows, trainings, strict=True)
+        for epoch, (loss, hits) in enumerate(zip(one.losses, one.accuracies, strict=True), 1)
+    ]
+    return Table(("batch", "steps", "training loss", "accuracy", "reported"), cells, "curves", epochs)
 
 
 def fit(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
@@ -205,14 +306,22 @@ def fit(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
 
 
 def fit_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of the measured and of the reported times, where there are two or more."""
+    """Of each kind of time, where there are two or more."""
     found = []
-    for name, key in (("measured", "median_seconds"), ("reported", "reported_mean_seconds")):
+    for name, key in _FITTED.items():
         known = [row for row in rows if row[key] is not None]
         if len(known) > 1:
             a, b = fit([row["batch_size"] for row in known], [row[key] for row in known])
             found.append({"times": name, "fixed_seconds_a_batch": a, "seconds_a_sample": b})
     return found
+
+
+_FITTED = {
+    "a step alone": "median_seconds",
+    "in all, dlproj's loaders": "dlproj_total_seconds_a_batch",
+    "in all, torch's DataLoader": "torch_total_seconds_a_batch",
+    "in all, reported": "reported_total_seconds_a_batch",
+}
 
 
 def fit_table(fits: Sequence[Mapping[str, Any]]) -> Table:
@@ -229,38 +338,50 @@ def _equal_at(batch: float, sample: float) -> str:
     return f"{batch / sample:,.0f}" if min(batch, sample) > 0 else formats.NONE
 
 
-def figure(rows: Sequence[Mapping[str, Any]], fits: Sequence[Mapping[str, Any]]) -> Figure:
-    """Time a batch and a sample by batch size."""
+def figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Total time, and time a batch, by batch size."""
+    sizes = [row["batch_size"] for row in rows]
     with styled():
         drawn = new_figure(10, 4.2)
         drawn.set_layout_engine("constrained")
-        whole, single = drawn.subplots(1, 2)
-        _panel(whole, rows, fits, [1e3 for _ in rows])
-        _panel(single, rows, fits, [1e6 / row["batch_size"] for row in rows])
-        whole.set_ylabel("Time a batch (ms)")
-        single.set_ylabel("Time a sample (µs)")
-        drawn.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        total, single = drawn.subplots(1, 2)
+        for (name, label), color, style in zip(_WAYS.items(), (INK, *COLORS), ("x--", "o-", "s-"), strict=False):
+            total.plot(sizes, _scaled(rows, f"{name}_total_seconds", 1), style, color=color, label=label)
+            single.plot(sizes, _scaled(rows, f"{name}_total_seconds_a_batch", 1e3), style, color=color, label=label)
+        low, middle, high = (_scaled(rows, name, 1e3) for name in QUARTILES)
+        bars = error_bars(low, middle, high)
+        single.errorbar(sizes, middle, bars, fmt="^:", color=COLORS[2], capsize=3, label="a step alone")
+        total.set_ylabel("Whole training (s)")
+        single.set_ylabel("Time a batch (ms)")
+        for axes in (total, single):
+            _log_axes(axes, sizes)
+        drawn.legend(*single.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return drawn
 
 
-def _panel(
-    axes: Axes, rows: Sequence[Mapping[str, Any]], fits: Sequence[Mapping[str, Any]], units: Sequence[float]
-) -> None:
-    """The times of each batch size in units of their own."""
-    sizes = [row["batch_size"] for row in rows]
-    for one, color, line in zip(fits, (COLORS[0], GREY), ("-", "--"), strict=False):
-        fitted = [one["fixed_seconds_a_batch"] + one["seconds_a_sample"] * size for size in sizes]
-        axes.plot(sizes, _scaled(fitted, units), line, color=color, label=f"a + b B, {one['times']}")
-    low, middle, high = (_scaled([row[name] for row in rows], units) for name in QUARTILES)
-    bars = error_bars(low, middle, high)
-    axes.errorbar(sizes, middle, bars, fmt="o", color=COLORS[0], capsize=3, label="median and quartiles, measured")
-    reported = _scaled([row["reported_mean_seconds"] for row in rows], units)
-    axes.plot(sizes, reported, "x", color=INK, label="mean, reported")
-    _log_axes(axes, sizes)
+def _scaled(rows: Sequence[Mapping[str, Any]], key: str, unit: float) -> list[float]:
+    return [np.nan if row[key] is None else unit * row[key] for row in rows]
 
 
-def _scaled(seconds: Sequence[float | None], units: Sequence[float]) -> list[float]:
-    return [np.nan if one is None else one * unit for one, unit in zip(seconds, units, strict=True)]
+def curves(trainings: Sequence[Training]) -> Figure:
+    """Training loss and validation accuracy by epoch, a line a batch size."""
+    with styled():
+        drawn = new_figure(10, 4)
+        drawn.set_layout_engine("constrained")
+        loss, hits = drawn.subplots(1, 2)
+        for place, one in enumerate(trainings):
+            style = {"color": SCALE(place / max(1, len(trainings) - 1)), "marker": "os^Dv<>"[place % 7]}
+            epochs = range(1, len(one.losses) + 1)
+            loss.plot(epochs, one.losses, markersize=4, label=f"batch {one.config.data.batch_size:,}", **style)
+            hits.plot(epochs, one.accuracies, markersize=4, **style)
+        loss.set_ylabel("Training loss")
+        hits.set_ylabel("Validation accuracy")
+        for axes in (loss, hits):
+            axes.set_xlabel("Epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid()
+        drawn.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        return drawn
 
 
 def _log_axes(axes: Axes, sizes: Sequence[int]) -> None:

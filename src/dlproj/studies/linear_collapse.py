@@ -13,8 +13,8 @@ from torch import Tensor
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.settings import LARGEST_SEED, require, whole_numbers
+from dlproj.studies.parts.stacks import Layer, normal, outputs_of, random_layers
 
-Layer = tuple[Tensor, Tensor]  # weights (outputs, inputs) and biases (outputs,)
 _AT, _REPORTED_VALUE = 5.0, 37.0  # mlp document
 _NARROW, _REPORTED_RANKS = (3, 2, 3), {(3, 2, 3): 2, (3, 3): 3}  # mlp document
 
@@ -43,7 +43,7 @@ def linear_collapse(
     require(bottleneck < width, f"--bottleneck={bottleneck} is not narrower than --width={width}: set a smaller one")
     generator = torch.Generator().manual_seed(seed)
     layers = random_layers(shape, generator)
-    inputs = _normal(samples, shape[0], generator=generator)
+    inputs = normal(samples, shape[0], generator=generator)
     matrices: Mapping[tuple[int, ...], Tensor] = {
         sizes: collapse(random_layers(sizes, generator))[0]
         for sizes in (_NARROW, (3, 3), (width, bottleneck, width), (width, width))
@@ -85,33 +85,12 @@ def arrows(widths: Sequence[int]) -> str:
     return " → ".join(map(str, widths))
 
 
-def random_layers(widths: Sequence[int], generator: torch.Generator) -> list[Layer]:
-    """Weights from N(0, 1/inputs) and biases from N(0, 1), in float64."""
-    return [
-        (_normal(outputs, inputs, generator=generator) / inputs**0.5, _normal(outputs, generator=generator))
-        for inputs, outputs in pairwise(widths)
-    ]
-
-
-def _normal(*shape: int, generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
 def collapse(layers: Sequence[Layer]) -> Layer:
     """The one layer that equals them all."""
     weights, biases = layers[0]
     for following, added in layers[1:]:
         weights, biases = following @ weights, following @ biases + added
     return weights, biases
-
-
-def outputs_of(layers: Sequence[Layer], inputs: Tensor, between: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Outputs (N, outputs) of layers one after another, with a function between them if there is one."""
-    signal = inputs
-    for place, (weights, biases) in enumerate(layers):
-        signal = signal if between is None or not place else between(signal)
-        signal = signal @ weights.T + biases
-    return signal
 
 
 def scalar_table() -> Table:
@@ -186,7 +165,7 @@ def _cell(value: str | float | None) -> str:
 
 def along_a_line(layers: Sequence[Layer], generator: torch.Generator) -> Figure:
     """The first output at t·u, u from N(0, 1)."""
-    direction = _normal(1, layers[0][0].shape[1], generator=generator)
+    direction = normal(1, layers[0][0].shape[1], generator=generator)
     places = torch.linspace(-3, 3, 401, dtype=torch.float64)
     inputs = places[:, None] * direction
     with styled():

@@ -36,9 +36,9 @@ def matmul_alignment(
 
     A product takes 2 N³ floating-point operations on 3 N² numbers. Processors compute blocks of 8, 16 or more numbers,
     and a row whose length is no multiple of that begins between two blocks and ends inside one; NVIDIA's guide to
-    matrix products asks for multiples of 16 bytes. The mlp document saw no clear effect on a CPU. Measured are
-    A B (NN), A Bᵀ (NT) and Aᵀ B (TN) of matrices stored by rows, in float32 and bfloat16, on one core of the CPU and on
-    every accelerator there is.
+    matrix products asks for multiples of 16 bytes. The mlp document prints times on a CPU and draws no conclusion.
+    Measured are A B (NN), A Bᵀ (NT) and Aᵀ B (TN) of matrices stored by rows, in float32 and bfloat16, on one core of
+    the CPU and on every accelerator there is.
 
     Whether the size has an effect is judged turn by turn, in each of which every size is timed once, in a new order: by
     how much the fastest size's operations a second exceed the slowest's, the median over the turns. With n turns the

@@ -10,13 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlproj.machine import require_memory
-from dlproj.optim import (
-    SGDConfig,
-)
+from dlproj.optim import SGDConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, plain_log, styled
 from dlproj.studies.parts.footprint import (
+    DOCUMENTS_TRAINING,
     FLOAT32,
     NETWORKS,
     OPTIMIZERS,
@@ -30,10 +29,8 @@ from dlproj.studies.parts.footprint import (
 from dlproj.studies.parts.progress import progress
 
 _TIMES_THE_BATCH = (1, 4, 16, 64)
-_REPORTED = {"inference": 5770, "training without the biases' gradients": 11380}  # of the case below, mlp document
-
-
 _DOCUMENTS_SHAPE = Shape(100, 50, 10, 1)
+_REPORTED = {"inference": 5770, DOCUMENTS_TRAINING: 11380}  # of this case, mlp document
 
 
 def memory_footprint(
@@ -46,9 +43,12 @@ def memory_footprint(
 
     Inference: P + B (d + v), with P = (d + 1) h + (h + 1) q parameters, d inputs, and v = 2h + q values z, h and o that
     the forward pass computes. Training: as much, and a gradient for each parameter and value: 2P + B (d + 2v). An
-    optimizer that keeps s numbers a weight adds s P: momentum 1, Adam 2. The mlp document's case is d, h, q, B = 100,
-    50, 10, 1; in training it leaves out the biases' gradients. The backward pass reads the values of the forward pass
-    again, which is why training keeps them (Goodfellow, Bengio & Courville 2016, 6.5).
+    optimizer that keeps s numbers a weight adds s P: momentum 1, Adam 2. The backward pass reads the values of the
+    forward pass again, which is why training keeps them (Goodfellow, Bengio & Courville 2016, 6.5).
+
+    The mlp document's case is d, h, q, B = 100, 50, 10, 1. Its formula for inference, hd + qh + 3h + 2q + d = 5,770,
+    is the same. Its formula for training, 2(hd + h + qh + q) + d + 3h + q = 11,380, has the gradients of weights and
+    biases, but of z, h, o and their gradients one h and one q fewer than the document's own list, 11,440 in all.
     """
     shape = Shape(inputs, hidden, outputs, batch)
     check_memory(shape)
@@ -59,13 +59,19 @@ def memory_footprint(
         "What a network keeps for inference and for training",
         subtitle,
         [
-            Section("An MLP by hand", "Reported by the mlp document are two of the sums.", table=by_hand(shape)),
+            Section("An MLP by hand", _BY_HAND, table=by_hand(shape)),
             Section("Counted by torch", _ON_TORCH, {"batches": batch_figure(counted.rows)}, counted),
             Section("Optimizers", _ON_OPTIMIZERS, {"optimizers": optimizer_figure(shape, optimizers.rows)}, optimizers),
         ],
     )
 
 
+_BY_HAND = (
+    "P are all parameters, (d + 1) h + (h + 1) q. Reported by the mlp document are two of the sums. Its formula for "
+    "training counts the gradients of weights and biases, but drops one h and one q that its own list has: of z, h, o "
+    "and their gradients, 4h + 2q, it keeps 3h + q. The sum alone does not tell which are dropped; the gradients of h "
+    "and of o, say. Beside the sums stands what torch holds at its peak: it frees early what it needs no more."
+)
 _ON_TORCH = (
     "The most that torch holds at once, in training until the end of the second step of SGD, beside the formula. "
     "torch frees what it needs no more: z once h is computed, a value's gradient once it is used, the values of the "
@@ -88,20 +94,22 @@ def check_memory(shape: Shape) -> None:
 
 
 def by_hand(shape: Shape) -> Table:
-    """Parts and sums."""
+    """Parts, and sums beside what torch holds at its peak."""
     reported: Mapping[str, int] = _REPORTED if shape == _DOCUMENTS_SHAPE else {}
-    entries = [*((name, *part) for name, part in parts(shape).items()),
-               *((name, "sum", count) for name, count in sums(shape).items())]  # fmt: skip
+    training, _ = training_bytes("MLP", shape, SGDConfig())
+    peaks = {"inference": inference_bytes("MLP", shape), "training": training, DOCUMENTS_TRAINING: training}
     rows: list[Row] = [
         {"kept": name, "formula": formula, "values": count, "bytes": FLOAT32 * count,
-         "reported_values": reported.get(name)}
-        for name, formula, count in entries
+         "reported_values": reported.get(name), "torch_bytes": peaks.get(name)}
+        for name, (formula, count) in (parts(shape) | sums(shape)).items()
     ]  # fmt: skip
     cells = [
-        (name, formula, f"{count:,}", _kilobytes(FLOAT32 * count), formats.count(reported.get(name)))
-        for name, formula, count in entries
-    ]
-    return Table(("kept", "formula", "values", "kB", "reported values"), cells, "by_hand", rows)
+        (str(row["kept"]), str(row["formula"]), f"{row['values']:,}", _kilobytes(row["bytes"]),
+         formats.count(reported.get(str(row["kept"]))), _kilobytes(row["torch_bytes"]))
+        for row in rows
+    ]  # fmt: skip
+    columns = ("kept", "formula", "values", "kB", "reported values", "torch, at its peak (kB)")
+    return Table(columns, cells, "by_hand", rows)
 
 
 def beside_torch(shape: Shape) -> Table:
@@ -112,8 +120,7 @@ def beside_torch(shape: Shape) -> Table:
     ]
     cells = [
         (str(row["network"]), str(row["use"]), formats.count(row["samples"]), _kilobytes(row["formula_bytes"]),
-         formats.NONE if row["at_once_bytes"] is None else _kilobytes(row["at_once_bytes"]),
-         _kilobytes(row["torch_bytes"]))
+         _kilobytes(row["at_once_bytes"]), _kilobytes(row["torch_bytes"]))
         for row in rows
     ]  # fmt: skip
     columns = ("network", "use", "samples", "formula (kB)", "at once, by hand (kB)", "torch (kB)")
@@ -151,7 +158,7 @@ def optimizer_table(shape: Shape) -> Table:
 
 
 def _kilobytes(count: Any) -> str:
-    return f"{count / 1e3:,.2f}"
+    return formats.NONE if count is None else f"{count / 1e3:,.2f}"
 
 
 def batch_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:

@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
 from dlproj.data.base import DataModule
+from dlproj.data.batches import EvaluationBatches
 from dlproj.models.captured import CapturedSteps, why_not_capturable
+from dlproj.models.classifier import Classifier
 from dlproj.models.steps import StepsModule
 from dlproj.settings import ConfigurationError, require
 from dlproj.training.layer_split import LayerSplit
@@ -67,15 +69,32 @@ def _check_interval(trainer: Any) -> None:
 
 def _check_batch_norm(trainer: Any, model: pl.LightningModule) -> None:
     """Raise ConfigurationError where batch norm over the samples alone would get a batch of one."""
-    norms = [one for one in model.modules() if isinstance(one, nn.BatchNorm1d | nn.SyncBatchNorm)]
-    if not norms or not isinstance(trainer.datamodule, DataModule):
+    if not _has_batch_norm(model) or not isinstance(trainer.datamodule, DataModule):
         return
     data, limit = trainer.datamodule.train_dataloader(), trainer.limit_train_batches
-    if data.smallest(limit if isinstance(limit, int) else None) > 1:
-        return
     samples, size = len(data.samples), data.batch_size
+    if data.smallest(limit if isinstance(limit, int) else None) == 1:
+        _refuse_batch_of_one(samples, size, "data.batch_size", ["data.drop_last=true"] * (1 < size < samples))
+    if isinstance(model, Classifier):
+        val = trainer.datamodule.val_dataloader()
+        for batches in (*(val if isinstance(val, list) else [val]), trainer.datamodule.test_dataloader()):
+            check_evaluation(model, batches)
+
+
+def check_evaluation(model: Classifier, batches: EvaluationBatches) -> None:
+    """Raise ConfigurationError where batch norm that is evaluated in training mode would get a batch of one."""
+    samples, size = len(batches.samples), batches.batch_size
+    if not model.eval_mode and _has_batch_norm(model) and (size == 1 or samples % size == 1):
+        _refuse_batch_of_one(samples, size, "data.eval_batch_size", ["model.eval_mode=true"])
+
+
+def _has_batch_norm(model: nn.Module) -> bool:
+    return any(isinstance(one, nn.BatchNorm1d | nn.SyncBatchNorm) for one in model.modules())
+
+
+def _refuse_batch_of_one(samples: int, size: int, setting: str, ways: list[str]) -> NoReturn:
     other = next((other for other in range(size + 1, samples + 1) if samples % other != 1), None)
-    ways = ["data.drop_last=true"] * (1 < size < samples) + [f"data.batch_size={other}"] * (other is not None)
+    ways = ways + [f"{setting}={other}"] * (other is not None)
     message = f"batch norm needs at least 2 samples a batch, and {samples:,} in batches of {size} leave a batch of 1"
     raise ConfigurationError(f"{message}: set {' or '.join(ways) or 'model.batch_norm=false'}")
 

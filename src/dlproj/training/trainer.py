@@ -23,6 +23,7 @@ from dlproj.models.pipeline import SCHEDULES
 from dlproj.settings import one_of, require, within
 from dlproj.training.blocks import StepsPerExecution, needs_single_batches
 from dlproj.training.checkpoints import WholeCheckpoints
+from dlproj.training.evaluate_train import EvaluateTrain
 from dlproj.training.layer_split import LayerSplit
 from dlproj.training.pipeline import PipelineStrategy
 from dlproj.training.progress import ProgressBar, Summary
@@ -91,9 +92,10 @@ class TrainerConfig:
     cuda_graph: bool = True  # on a GPU, capture the steps of a call and replay them, where that can be
     deterministic: bool = True  # use only operations that give the same bits every time
     limit_train_batches: int | None = None  # batches an epoch, 1 or more; unset: all
-    limit_val_batches: int | None = None
+    limit_val_batches: int | None = None  # of the validation set and, with evaluate_train, of the training set
     limit_test_batches: int | None = None
     val_check_interval: int | None = None  # training batches from one validation to the next; unset: once an epoch
+    evaluate_train: bool = False  # with each validation evaluate the training set, too: train_eval/* beside val/*
     threads: int | None = None  # a process, 1 or more; unset: usable cores shared out, or OMP_NUM_THREADS if fewer
     progress_bar: bool = True
 
@@ -265,6 +267,8 @@ class TrainerConfig:
             Stopwatch(),
             Summary(),
         ]
+        if self.evaluate_train:
+            extra.append(EvaluateTrain())
         if self.progress_bar:
             extra.append(ProgressBar())
         return pl.Trainer(

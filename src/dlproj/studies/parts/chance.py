@@ -61,7 +61,9 @@ def sections(nets: int, seed: int) -> list[Section]:
             "weights make larger gradients, until the loss falls at once. The more layers, the longer that takes "
             f"(Saxe, McClelland & Ganguli 2014, of linear nets). Here {data}, {_TRAINING_SAMPLES} in all, are learnt "
             f"by gradient descent at rate {_RATE:g} for {STEPS:,} steps, as many as the document's training had, or "
-            f"until the loss is {_LEFT:g} below ln 10. Reported is the test accuracy on Fashion-MNIST.",
+            f"until the loss is {_LEFT:g} below ln 10. Reported is the test accuracy on Fashion-MNIST. The document's "
+            "explanation is that too many layers easily overfit; but a net that overfits has left chance on its "
+            "training samples, whose loss this is.",
             {"leaving_chance": course_figure(courses)},
             course_table(courses, reported),
         ),

@@ -33,6 +33,7 @@ class Shape:
     batch: int  # B
 
 
+DOCUMENTS_TRAINING = "training by the document's formula"
 _STEPS = 2  # of training: before the first one an optimizer has no states yet
 
 
@@ -105,15 +106,18 @@ def parts(shape: Shape) -> dict[str, tuple[str, int]]:
     }
 
 
-def sums(shape: Shape) -> dict[str, int]:
-    """Of the parts, as the document adds them up and in full."""
-    counts = {name: count for name, (_, count) in parts(shape).items()}
-    gradients = {name: count for name, count in counts.items() if name.startswith("gradients")}
-    training = sum(counts.values())
+def sums(shape: Shape) -> dict[str, tuple[str, int]]:
+    """Formula and sum of the parts for inference and for training, and what the document's formula for training gives.
+
+    That has all parameters and their gradients, biases and theirs among them, but of the values z, h and o and their
+    gradients, 4h + 2q, only 3h + q: one h and one q fewer than the document's own list.
+    """
+    d, h, q, samples = shape.inputs, shape.hidden, shape.outputs, shape.batch
+    parameters = d * h + h + q * h + q
     return {
-        "inference": training - sum(gradients.values()),
-        "training without the biases' gradients": training - gradients["gradients of biases"],
-        "training": training,
+        "inference": ("P + B (d + 2h + q)", parameters + samples * (d + 2 * h + q)),
+        "training": ("2P + B (d + 4h + 2q)", 2 * parameters + samples * (d + 4 * h + 2 * q)),
+        DOCUMENTS_TRAINING: ("2P + B (d + 3h + q)", 2 * parameters + samples * (d + 3 * h + q)),
     }
 
 

@@ -29,14 +29,16 @@ def batches_of(module: DataModule, epoch: int) -> Iterator[Batch]:
         yield batch
 
 
-def stepper(model: Classifier) -> Callable[[Tensor, Tensor], None]:
-    """A function that takes a step of the model's optimizer on a batch of inputs and targets."""
+def stepper(model: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
+    """A function that takes a step of the model's optimizer on a batch of inputs and targets, and returns its loss."""
     optimizer = model.optim.build(model.parameters())
 
-    def step(inputs: Tensor, targets: Tensor) -> None:
+    def step(inputs: Tensor, targets: Tensor) -> Tensor:
         optimizer.zero_grad()
-        model.loss(model(inputs), targets).backward()
+        loss: Tensor = model.loss(model(inputs), targets)
+        loss.backward()
         optimizer.step()
+        return loss.detach()
 
     return step
 
@@ -48,5 +50,10 @@ def linear_layers(model: nn.Module) -> list[nn.Linear]:
 
 def scratch_copy(model: nn.Module, dtype: DTypeLike) -> ScratchMLP:
     """The same network in NumPy, with a copy of the weights."""
-    layers = [(one.weight.detach().double(), one.bias.detach().double()) for one in linear_layers(model)]
+    layers = [(one.weight.detach().double(), _biases(one)) for one in linear_layers(model)]
     return ScratchMLP([(weights.numpy(), biases.numpy()) for weights, biases in layers], dtype)
+
+
+def _biases(layer: nn.Linear) -> Tensor:
+    """Zeros where it has none."""
+    return layer.weight.new_zeros(layer.out_features).double() if layer.bias is None else layer.bias.detach().double()
