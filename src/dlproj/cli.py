@@ -327,7 +327,7 @@ def reproduce(
     from dlproj.experiments import names, select
     from dlproj.machine import usable_cores
     from dlproj.reproduce.reproduction import Options, reproduce
-    from dlproj.reproduce.rows import rows
+    from dlproj.reproduce.rows import judgements, rows
     from dlproj.reproduce.table import COLUMNS, cells, check_folder, write
     from dlproj.results.table import print_table
 
@@ -338,8 +338,9 @@ def reproduce(
     found = rows(reproduce(options))
     selected = select(experiments or [], names())
     asked = [row for row in found if row.point.experiment in selected]
-    print_table(COLUMNS, cells(asked, quick))
-    for path in write(found, shlex.join(["dlproj", *sys.argv[1:]]), quick, output or folder):
+    judged = judgements(found, quick)
+    print_table(COLUMNS, cells(asked, judged))
+    for path in write(found, judged, shlex.join(["dlproj", *sys.argv[1:]]), quick, output or folder):
         print(path)  # noqa: T201
     if any(row.died for row in found):
         sys.exit(1)

@@ -97,10 +97,11 @@ FAILS = {
         (f"lab4/{name}", "", "settled epoch of train/loss", 9), (f"lab4/{name}", "", "settled epoch of val/loss", 3)]
        for number, name in ((3, "lstm"), (4, "lstm_2"), (5, "gru"))},
     **{f"exercise {number}'s accuracies swing between 48 and 53 %": [
-        (f"lab4/{name}", "", "lowest of val/accuracy", 0.47), (f"lab4/{name}", "", "highest of train/accuracy", 0.54)]
+        (f"lab4/{name}", "", "lowest of val/accuracy", 0.47), (f"lab4/{name}", "", "highest of train/accuracy", 0.54),
+        (f"lab4/{name}", "", "lowest of train/accuracy", 0.525)]
        for number, name in ((1, "simple_rnn"), (2, "simple_rnn_2"))},
     **{f"exercise {number}'s training accuracy has a rising trend": [
-        (f"lab4/{name}", "", "trend of train/accuracy", -0.001)]
+        (f"lab4/{name}", "", "trend of train/accuracy", 0.004)]
        for number, name in ((1, "simple_rnn"), (2, "simple_rnn_2"))},
     **{f"exercise {number}'s validation accuracy has no trend": [
         (f"lab4/{name}", "", "trend of val/accuracy", 0.02), (f"lab4/{name}", "", "trend of val/accuracy", -0.02)]
@@ -122,6 +123,7 @@ FAILS = {
     "Adam 1e-5 on raw pixels overfits more than 1e-3 on scaled ones": [("lab5/lr_raw", "1e-05", "accuracy_gap", 0.01)],
     "the wider the weights, the more the model overfits": [
         ("lab5/weight_histograms", "0.1, none", "accuracy_gap", 0.0),
+        ("lab5/weight_histograms", "0.1, none", "weight_deviation", 0.0),
         ("lab5/weight_histograms", "1e-05, unit", "accuracy_gap", 0.2)],
     "the widest weights, at 1e-1, are of a model that is wrong on its training set, too": [
         ("lab5/weight_histograms", "0.1, unit", "train_eval/accuracy", 0.9),
@@ -185,9 +187,14 @@ class Figures:
         return self.figures[experiment, label, f"{statistic} of {metric}"]
 
 
+def holds(claim, figures):
+    parts = CLAIMS[claim](Figures(figures))
+    return all(parts) if isinstance(parts, list) else parts
+
+
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_claim_holds_where_the_figures_say_so_and_fails_where_one_of_them_does_not(claim):
-    assert CLAIMS[claim](Figures(HELD))
+    assert holds(claim, HELD)
     for *key, contrary in FAILS[claim]:
         assert tuple(key) in HELD
-        assert not CLAIMS[claim](Figures(HELD | {tuple(key): contrary})), (key, contrary)
+        assert not holds(claim, HELD | {tuple(key): contrary}), (key, contrary)

@@ -1,12 +1,13 @@
 """Means over seeds decide a claim, or do not; the draws follow Student's t distribution."""
 
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
 from scipy import stats
 
-from dlproj.reproduce.evidence import Decision, Evidence, Mean, judge
+from dlproj.reproduce.evidence import Decision, Draw, Evidence, Mean, judge
 from dlproj.reproduce.recorded import Recorded
 
 ACCURACY = "test/accuracy"
@@ -14,7 +15,9 @@ ACCURACY = "test/accuracy"
 
 def runs(*accuracies, quantity=ACCURACY, epochs=None):
     """A run a seed."""
-    return [Recorded({}, seed, {quantity: value}, epochs or {}, "", {}, None) for seed, value in enumerate(accuracies)]
+    return [
+        Recorded({}, seed, {quantity: value}, epochs or {}, "", {}, None, "") for seed, value in enumerate(accuracies)
+    ]
 
 
 def above(limit):
@@ -79,9 +82,40 @@ def test_a_curve_gives_a_statistic_of_each_run_and_an_epoch_its_value():
 
 
 def test_a_mean_is_drawn_about_the_mean_by_its_standard_error():
-    mean, random = Mean([0.0, 2.0, 4.0, 6.0, 8.0], is_exact=False), Random(0)
-    draws = sorted(mean.drawn(random) for _ in range(4000))
+    mean, random = Mean(dict(enumerate([0.0, 2.0, 4.0, 6.0, 8.0])), is_exact=False), Random(0)
+    draws = sorted(Draw(random).of(mean) for _ in range(4000))
     error = math.sqrt(10) / math.sqrt(5)
     low, high = 4 - 2.776 * error, 4 + 2.776 * error  # 95 % of t with four degrees of freedom
     assert draws[100] == pytest.approx(low, abs=0.5)
     assert draws[-100] == pytest.approx(high, abs=0.5)
+
+
+def test_a_difference_within_the_same_runs_keeps_its_own_spread():
+    # The seeds are points apart, and in each the second figure lies 0.3 below the first.
+    found = [replace(run, quantities={"a": value, "b": value - 0.3}) for run, value in
+             zip(runs(0, 0, 0), (50.0, 54.0, 47.0), strict=True)]  # fmt: skip
+    verdict = judge(lambda of: of("toy/a", "", "b") < of("toy/a", "", "a") - 0.2, {("toy/a", ""): found})
+    assert verdict.decision is Decision.held
+
+
+def test_many_comparisons_of_which_none_is_decided_are_not_decided():
+    found = {("toy/a", str(number)): runs(0.80, 0.81, 0.79) for number in range(7)}
+    check = lambda of: [of("toy/a", str(number)) < of("toy/a", str(number + 1)) for number in range(6)]  # noqa: E731
+    assert judge(check, found).decision is Decision.not_decided
+    found["toy/a", "3"] = runs(0.10, 0.11, 0.09)
+    assert judge(check, found).decision is Decision.not_held
+
+
+def test_what_is_missing_of_any_part_is_said_though_another_part_fails():
+    check = lambda of: [of("toy/a") > 0.9, of("toy/b") > 0.1]  # noqa: E731
+    assert judge(check, {("toy/a", ""): runs(0.1, 0.1)}) == (Decision.not_judged, "without toy/b")
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_figures_that_are_not_finite_judge_nothing(loss):
+    epochs = {1: {"val/loss": loss}, 2: {"val/loss": 0.5}}
+    found = {("toy/a", ""): runs(0.5, math.nan, epochs=epochs)}
+    words = "without val/loss of toy/a, settled epoch, which is not finite in each run"
+    assert judge(lambda of: of.curve("settled epoch", "toy/a") > 0, found) == (Decision.not_judged, words)
+    words = "without test/accuracy of toy/a, which is not finite in each run"
+    assert judge(above(0.1), found) == (Decision.not_judged, words)

@@ -72,10 +72,28 @@ def test_settings_that_were_added_since_have_their_default(run, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", [1]), ("seed", "x"), ("seed", -1), ("seed", 10**9), ("seed", True), ("versions", []),
+        ("machine", None),
+        ("quantities", {}), ("quantities", {"seconds": "long"}), ("epochs", {"val/loss": ["x"]}),
+        ("epochs", {"val/loss": [0.5], "train/loss": [0.5, 0.25]}), ("git_commit", 7), ("data_fingerprint", None),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_one_line(name, value, run, tmp_path):
+    content = json.loads(as_json([run()]))
+    content["points"][0]["runs"][0][name] = value
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="is damaged: take it from another copy"):
+        read(tmp_path / "results.json")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "is missing or damaged"),
         ("{}", "is no results.json of this version"),
+        ('{"format": true, "points": []}', "is no results.json of this version"),
         ('{"format": 1, "points": [{"settings": {}, "runs": []}]}', "is damaged"),
         ('{"format": 1, "points": [{}]}', "is damaged"),
     ],

@@ -14,6 +14,8 @@ CLEARLY = 0.02  # what an accuracy must differ by where chance or noise could be
 EQUAL = 0.015  # accuracies that differ by less are called the same
 NEAR_EPOCHS = 2  # "at about epoch 6" is 4 to 8
 _FLAT = 0.005  # the most by which an accuracy without a trend rises or falls
+_HALF = 0.55  # the most that rounds to half
+_SWING = 0.01  # the least between the lowest and the highest of an accuracy that swings
 _RATES = ("0.1", "0.001", "1e-05")
 _ACTIVATIONS = ("relu", "sigmoid", "tanh", "leaky_relu", "elu")
 _LEARNING_RATES = ("0.001", "0.01", "0.1", "0.3", "0.5", "1")
@@ -21,40 +23,39 @@ _BATCHES = ("16", "32", "64", "128", "256", "512", "1024")
 _TRIALS = ("512_b128", "512_b64", "512_b32", "256_256", "128_256")
 
 
-def _falling(values: Iterable[float]) -> bool:
-    return all(after < before for before, after in pairwise(values))
+def _falling(values: Iterable[float]) -> list[bool]:
+    return [after < before for before, after in pairwise(values)]
 
 
-def _best(of: Evidence, experiment: str, winner: str, labels: Iterable[str]) -> bool:
-    """Whether the winner has the highest test accuracy."""
-    return all(of(experiment, winner) > of(experiment, label) for label in labels if label != winner)
+def _best(of: Evidence, experiment: str, winner: str, labels: Iterable[str]) -> list[bool]:
+    """Whether the winner has a higher test accuracy than each other."""
+    return [of(experiment, winner) > of(experiment, label) for label in labels if label != winner]
 
 
-def _settles(of: Evidence, experiment: str, epoch: int) -> bool:
+def _near(values: Iterable[float], wanted: float, within: float) -> list[bool]:
+    return [abs(value - wanted) < within for value in values]
+
+
+def _settles(of: Evidence, experiment: str, epoch: int) -> list[bool]:
     """Whether training and validation loss stop falling at about this epoch."""
     found = [of.curve("settled epoch", experiment, "", metric) for metric in ("train/loss", "val/loss")]
-    return all(abs(one - epoch) <= NEAR_EPOCHS for one in found)
+    return [abs(one - epoch) <= NEAR_EPOCHS for one in found]
 
 
-def _swings(of: Evidence, experiment: str) -> bool:
-    """Whether all accuracies of training and validation round to 48 to 53 %."""
-    metrics = ("train/accuracy", "val/accuracy")
-    lowest = min(of.curve("lowest", experiment, "", metric) for metric in metrics)
-    return lowest >= 0.475 and max(of.curve("highest", experiment, "", metric) for metric in metrics) < 0.535
+def _swings(of: Evidence, experiment: str) -> list[bool]:
+    """Whether the accuracies of training and validation round to 48 to 53 %, and go up and down between."""
+    parts = []
+    for metric in ("train/accuracy", "val/accuracy"):
+        lowest, highest = (of.curve(name, experiment, "", metric) for name in ("lowest", "highest"))
+        parts += [lowest >= 0.475, highest < 0.535, highest - lowest > _SWING]
+    return parts
 
 
-def _wider_with_the_rate(of: Evidence) -> bool:
-    return all(
-        _falling([of("lab5/weight_histograms", f"{rate}, {scaling}", "weight_deviation") for rate in _RATES])
-        for scaling in ("unit", "none")
-    )
-
-
-def _overfits_with_the_width(of: Evidence) -> bool:
-    return all(
-        _falling([of("lab5/weight_histograms", f"{rate}, {scaling}", "accuracy_gap") for rate in _RATES])
-        for scaling in ("unit", "none")
-    )
+def _by_rate(of: Evidence, quantity: str) -> list[bool]:
+    """Whether a quantity of lab5's weights falls from the highest rate to the lowest, on both scales of pixels."""
+    found = [[of("lab5/weight_histograms", f"{rate}, {scaling}", quantity) for rate in _RATES]
+             for scaling in ("unit", "none")]  # fmt: skip
+    return [part for values in found for part in _falling(values)]
 
 
 def _overfits_more(of: Evidence, experiment: str, label: str, other: str) -> bool:
@@ -72,10 +73,10 @@ CLAIMS: dict[str, Check] = {
     "a model whose weights are all 1 does not learn": lambda of: of("lab2/init_ones") < CHANCE + CLEARLY,
     "RMSprop below Adam on the L1 model": lambda of: of("lab2/l1_rmsprop") < of("lab2/l1_adam"),
     "batch 8 takes longer an epoch than batch 128, with 16 times the updates": (
-        lambda of: (
-            of("lab2/batch8", "", "seconds_an_epoch") > of("lab2/l1", "", "seconds_an_epoch")
-            and 15.9 < of("lab2/batch8", "", "steps_an_epoch") / of("lab2/l1", "", "steps_an_epoch") < 16.1
-        )
+        lambda of: [
+            of("lab2/batch8", "", "seconds_an_epoch") > of("lab2/l1", "", "seconds_an_epoch"),
+            15.9 < of("lab2/batch8", "", "steps_an_epoch") / of("lab2/l1", "", "steps_an_epoch") < 16.1,
+        ]
     ),
     "patience 2 ends exercise 6 before its 100 epochs": lambda of: of("lab2/patience2", "", "last_epoch") < 100,
     "patience 2 ends exercise 7 before its 100 epochs": lambda of: of("lab2/cifar10_patience2", "", "last_epoch") < 100,
@@ -93,10 +94,10 @@ CLAIMS: dict[str, Check] = {
     "exercise 1's accuracies swing between 48 and 53 %": lambda of: _swings(of, "lab4/simple_rnn"),
     "exercise 2's accuracies swing between 48 and 53 %": lambda of: _swings(of, "lab4/simple_rnn_2"),
     "exercise 1's training accuracy has a rising trend": (
-        lambda of: of.curve("trend", "lab4/simple_rnn", "", "train/accuracy") > 0
+        lambda of: of.curve("trend", "lab4/simple_rnn", "", "train/accuracy") > _FLAT
     ),
     "exercise 2's training accuracy has a rising trend": (
-        lambda of: of.curve("trend", "lab4/simple_rnn_2", "", "train/accuracy") > 0
+        lambda of: of.curve("trend", "lab4/simple_rnn_2", "", "train/accuracy") > _FLAT
     ),
     "exercise 1's validation accuracy has no trend": (
         lambda of: abs(of.curve("trend", "lab4/simple_rnn", "", "val/accuracy")) < _FLAT
@@ -106,13 +107,12 @@ CLAIMS: dict[str, Check] = {
     ),
     "the GRU scores about as well as the LSTM": lambda of: abs(of("lab4/gru") - of("lab4/lstm")) < EQUAL,
     "the LSTM scores above 85 % where the simple network guesses": (
-        lambda of: of("lab4/lstm") > 0.85 and of("lab4/simple_rnn") < 0.53
+        lambda of: [of("lab4/lstm") > 0.85, of("lab4/simple_rnn") < 0.53]
     ),
     "a second LSTM brings nothing": lambda of: of("lab4/lstm_2") < of("lab4/lstm") + EQUAL,
     # lab5
-    "training and validation accuracy are about 85 % at batch 32": lambda of: (
-        abs(of("lab5/batch32", "", "train_eval/accuracy") - 0.85) < EQUAL
-        and abs(of("lab5/batch32", "", "val/accuracy") - 0.85) < EQUAL
+    "training and validation accuracy are about 85 % at batch 32": lambda of: _near(
+        [of("lab5/batch32", "", f"{split}/accuracy") for split in ("train_eval", "val")], 0.85, EQUAL
     ),
     "SGD 0.01 on raw pixels hardly learns": lambda of: of("lab5/sgd_raw") < 0.5,
     "SGD 0.01 on scaled pixels learns": lambda of: of("lab5/sgd_scaled") > 0.8,
@@ -130,11 +130,11 @@ CLAIMS: dict[str, Check] = {
         lambda of: of("lab5/lr_scaled", "1e-05", "loss_gap") < of("lab5/lr_scaled", "0.001", "loss_gap")
     ),
     "Adam 1e-5 reaches in 100 epochs what 1e-3 reaches in 8": (
-        lambda of: (
-            abs(of("lab5/lr_scaled_100") - of("lab5/lr_scaled_8")) < EQUAL
-            and of.epoch(8, "lab5/lr_scaled_100") < of("lab5/lr_scaled_8") - CLEARLY
-            and of.epoch(50, "lab5/lr_scaled_100") < of("lab5/lr_scaled_100")
-        )
+        lambda of: [
+            abs(of("lab5/lr_scaled_100") - of("lab5/lr_scaled_8")) < EQUAL,
+            of.epoch(8, "lab5/lr_scaled_100") < of("lab5/lr_scaled_8") - CLEARLY,
+            of.epoch(50, "lab5/lr_scaled_100") < of("lab5/lr_scaled_100"),
+        ]
     ),
     "learning rate 1e-1 on raw pixels does not train": lambda of: of("lab5/lr_raw", "0.1") < 0.2,
     "Adam 1e-3 on raw pixels scores below 1e-3 on scaled ones": (
@@ -146,11 +146,13 @@ CLAIMS: dict[str, Check] = {
     "Adam 1e-5 on raw pixels overfits more than 1e-3 on scaled ones": lambda of: (
         of("lab5/lr_raw", "1e-05", "accuracy_gap") > of("lab5/lr_scaled", "0.001", "accuracy_gap")
     ),
-    "the higher the learning rate, the wider the weights": _wider_with_the_rate,
-    "the wider the weights, the more the model overfits": _overfits_with_the_width,
-    "the widest weights, at 1e-1, are of a model that is wrong on its training set, too": lambda of: all(
-        of("lab5/weight_histograms", f"0.1, {scaling}", "train_eval/accuracy") < 0.6 for scaling in ("unit", "none")
+    "the higher the learning rate, the wider the weights": lambda of: _by_rate(of, "weight_deviation"),
+    "the wider the weights, the more the model overfits": (
+        lambda of: [*_by_rate(of, "weight_deviation"), *_by_rate(of, "accuracy_gap")]
     ),
+    "the widest weights, at 1e-1, are of a model that is wrong on its training set, too": lambda of: [
+        of("lab5/weight_histograms", f"0.1, {scaling}", "train_eval/accuracy") < 0.6 for scaling in ("unit", "none")
+    ],
     "at 1e-5 on raw pixels most weights lie within ±0.05": (
         lambda of: of("lab5/weight_histograms", "1e-05, none", "small_weights") > 0.5
     ),
@@ -160,7 +162,7 @@ CLAIMS: dict[str, Check] = {
     ),
     "a GPU halves the time": lambda of: (
         of("regularization/baseline_as_done", "", "seconds_on_gpu")
-        < 0.6 * of("regularization/baseline_as_done", "", "seconds_on_cpu")
+        < _HALF * of("regularization/baseline_as_done", "", "seconds_on_cpu")
     ),
     "validating after every batch takes most of the baseline's time": (
         lambda of: (
@@ -191,9 +193,9 @@ CLAIMS: dict[str, Check] = {
         lambda of: _best(of, "mlp/random_search", "512_b128", _TRIALS)
     ),
     "tanh scores highest of the five activations": lambda of: _best(of, "mlp/activations", "tanh", _ACTIVATIONS),
-    "sigmoid scores lowest of the five activations": lambda of: all(
+    "sigmoid scores lowest of the five activations": lambda of: [
         of("mlp/activations", "sigmoid") < of("mlp/activations", other) for other in _ACTIVATIONS if other != "sigmoid"
-    ),
+    ],
     "total time falls as the batch grows": (
         lambda of: _falling([of("mlp/batch_size", size, "seconds") for size in _BATCHES])
     ),
@@ -201,13 +203,13 @@ CLAIMS: dict[str, Check] = {
         [of("mlp/batch_size", size, "total_milliseconds_a_batch") for size in reversed(_BATCHES)]
     ),
     "batch 16 overfits more than batch 1024": lambda of: _overfits_more(of, "mlp/batch_size_gap", "16", "1024"),
-    "batch 1024 is as wrong on its training set after 10 epochs": lambda of: (
-        abs(of("mlp/batch_size_gap", "1024", "accuracy_gap")) < CLEARLY
-        and of("mlp/batch_size_gap", "1024", "train_eval/accuracy") < 0.75
-    ),
-    "batch 16 and 32 score above 95 % after 10 epochs, batch 1024 below 75 %": (
-        lambda of: (
-            min(of("mlp/batch_size", "16"), of("mlp/batch_size", "32")) > 0.95 and of("mlp/batch_size", "1024") < 0.75
-        )
-    ),
+    "batch 1024 is as wrong on its training set after 10 epochs": lambda of: [
+        abs(of("mlp/batch_size_gap", "1024", "accuracy_gap")) < CLEARLY,
+        of("mlp/batch_size_gap", "1024", "train_eval/accuracy") < 0.75,
+    ],
+    "batch 16 and 32 score above 95 % after 10 epochs, batch 1024 below 75 %": lambda of: [
+        of("mlp/batch_size", "16") > 0.95,
+        of("mlp/batch_size", "32") > 0.95,
+        of("mlp/batch_size", "1024") < 0.75,
+    ],
 }

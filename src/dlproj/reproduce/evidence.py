@@ -1,16 +1,18 @@
 """Whether a few seeds decide a claim: checked on their means, and on what the means could be.
 
-A check is a function of figures, which it asks an Evidence for. Of a few runs only a mean is known, and the true mean
-of all seeds lies about it as mean + s / √n · t(n − 1), with s the runs' deviation: its posterior under a flat prior
-(Box & Tiao 1973, 2.4). A check is asked again and again with means drawn from there. Where it holds in 95 % of the
-draws the claim is held, where it fails in 95 % it is not held, and otherwise these seeds do not decide it.
+A check is a function of figures, which it asks an Evidence for; it says of each of its parts whether it holds. Of a few
+runs only a mean is known, and the true mean of all seeds lies about it as mean + s / √n · t(n − 1), with s the runs'
+deviation: its posterior under a flat prior (Box & Tiao 1973, 2.4). The parts are asked again and again with means drawn
+from there; figures of the same runs are drawn together, so that a difference between them keeps its own spread. A claim
+is held where all parts hold together in 95 % of the draws. It is not held where one of its k parts fails in all but
+5 % / k of them (Bonferroni), since one of many fails by chance. Otherwise these seeds do not decide it.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from random import Random
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import NamedTuple
 
 from dlproj.reproduce.quantities import EXACT, STATISTICS, curve
@@ -18,7 +20,7 @@ from dlproj.reproduce.recorded import Recorded
 from dlproj.results import formats
 
 _DRAWS = 1000
-_SURE = 0.95
+_DOUBT = 0.05
 Runs = Mapping[tuple[str, str], Sequence[Recorded]]  # by experiment and label, each over its seeds
 
 
@@ -65,25 +67,47 @@ class Key(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """A figure of each seed."""
+    """A figure of each seed that has it, by its place among the point's runs."""
 
-    values: list[float]
+    values: dict[int, float]
     is_exact: bool  # the same with every seed
 
-    def drawn(self, random: Random) -> float:
-        """What the mean over all seeds could be. Raises OneSeedError."""
-        mean, freedom = fmean(self.values), len(self.values) - 1
-        if self.is_exact:
+    def mean(self) -> float:
+        """Over the seeds."""
+        return fmean(self.values.values())
+
+
+class Draw:
+    """What the mean over all seeds of a point's figures could be: one draw, the same for all figures of a run.
+
+    With zᵢ from N(0, 1) for each run, Σ zᵢ (xᵢ − mean) / √(n (n − 1)) is a draw of N(0, s² / n); divided by the root of
+    a draw of χ²(n − 1) / (n − 1) it is one of Student's t distribution, times s / √n.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._normal: dict[int, float] = {}
+        self._scale: dict[int, float] = {}
+
+    def of(self, figure: Mean) -> float:
+        """A draw of its mean. Raises OneSeedError."""
+        mean, freedom = figure.mean(), len(figure.values) - 1
+        if figure.is_exact:
             return mean
         if not freedom:
             raise OneSeedError
-        error = stdev(self.values) / math.sqrt(freedom + 1)
-        return mean + error * _student(freedom, random) if error else mean
+        shift = sum(self._z(run) * (value - mean) for run, value in figure.values.items())
+        return mean + shift / math.sqrt(freedom * (freedom + 1)) / self._chi(freedom)
 
+    def _z(self, run: int) -> float:
+        if run not in self._normal:
+            self._normal[run] = self._random.gauss()
+        return self._normal[run]
 
-def _student(freedom: int, random: Random) -> float:
-    """A draw from Student's t distribution."""
-    return random.gauss() / math.sqrt(sum(random.gauss() ** 2 for _ in range(freedom)) / freedom)
+    def _chi(self, freedom: int) -> float:
+        if freedom not in self._scale:
+            self._scale[freedom] = math.sqrt(sum(self._random.gauss() ** 2 for _ in range(freedom)) / freedom)
+        return self._scale[freedom]
 
 
 class Evidence:
@@ -93,12 +117,12 @@ class Evidence:
         self._runs = runs
         self._means: dict[Key, Mean] = {}
         self._random: Random | None = None
-        self._drawn: dict[Key, float] = {}
+        self._draws: dict[tuple[str, str], Draw] = {}
 
     def draw(self, random: Random) -> "Evidence":
         """From now on, give a new draw of each mean."""
         self._random = random
-        self._drawn = {}
+        self._draws = {}
         return self
 
     def __call__(self, experiment: str, label: str = "", quantity: str = "test/accuracy") -> float:
@@ -115,7 +139,9 @@ class Evidence:
 
         def of(run: Recorded) -> float | None:
             values = curve(run.epochs, metric)
-            return STATISTICS[statistic](values) if values else None
+            if not values:
+                return None
+            return STATISTICS[statistic](values) if all(map(math.isfinite, values)) else math.nan
 
         return self._figure(Key(experiment, label, metric, statistic), of)
 
@@ -123,26 +149,29 @@ class Evidence:
         if key not in self._means:
             self._means[key] = self._mean(key, of)
         if self._random is None:
-            return fmean(self._means[key].values)
-        if key not in self._drawn:
-            self._drawn[key] = self._means[key].drawn(self._random)
-        return self._drawn[key]
+            return self._means[key].mean()
+        point = key.experiment, key.label
+        if point not in self._draws:
+            self._draws[point] = Draw(self._random)
+        return self._draws[point].of(self._means[key])
 
     def _mean(self, key: Key, of: Callable[[Recorded], float | None]) -> Mean:
         runs = self._runs.get((key.experiment, key.label))
         if not runs:
             raise NotRunError(f"{key.experiment} {key.label}".rstrip())
-        values = [value for run in runs if (value := of(run)) is not None]
+        values = {place: value for place, run in enumerate(runs) if (value := of(run)) is not None}
         if not values:
             raise NotRunError(key.words())
+        if not all(map(math.isfinite, values.values())):
+            raise NotRunError(f"{key.words()}, which is not finite in each run")
         return Mean(values, is_exact=key.name in EXACT)
 
     def noted(self) -> str:
         """All that was asked for."""
-        return "; ".join(f"{key.words()} {key.shown(fmean(mean.values))}" for key, mean in self._means.items())
+        return "; ".join(f"{key.words()} {key.shown(mean.mean())}" for key, mean in self._means.items())
 
 
-Check = Callable[[Evidence], bool]
+Check = Callable[[Evidence], bool | list[bool]]  # of each part, whether it holds
 
 
 def judge(check: Check | None, runs: Runs) -> Verdict:
@@ -151,21 +180,28 @@ def judge(check: Check | None, runs: Runs) -> Verdict:
         return Verdict(Decision.not_judged, "there is no check of it")
     evidence = Evidence(runs)
     try:
-        check(evidence)
-        noted = evidence.noted()
+        _parts(check(evidence))
         random = Random(0)
-        share = fmean(check(evidence.draw(random)) for _ in range(_DRAWS))
+        draws = [_parts(check(evidence.draw(random))) for _ in range(_DRAWS)]
     except NotRunError as missing:
         return Verdict(Decision.not_judged, f"without {missing}")
     except OneSeedError:
         return Verdict(Decision.not_decided, f"by one seed: {evidence.noted()}")
-    return Verdict(_decision(share), noted if share in (0, 1) else f"{noted}; holds in {_percent(share)} of the draws")
+    share = fmean(map(all, draws))
+    noted = evidence.noted()
+    return Verdict(_decision(draws), noted if share in (0, 1) else f"{noted}; holds in {_percent(share)} of the draws")
 
 
-def _decision(share: float) -> Decision:
-    if share >= _SURE:
+def _parts(found: bool | list[bool]) -> list[bool]:
+    return found if isinstance(found, list) else [found]
+
+
+def _decision(draws: Sequence[list[bool]]) -> Decision:
+    """By the parts of each draw."""
+    if fmean(map(all, draws)) >= 1 - _DOUBT:
         return Decision.held
-    return Decision.not_held if share <= 1 - _SURE else Decision.not_decided
+    lowest = min(map(fmean, zip(*draws, strict=True)))
+    return Decision.not_held if lowest <= _DOUBT / len(draws[0]) else Decision.not_decided
 
 
 def _percent(share: float) -> str:

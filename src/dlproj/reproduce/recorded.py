@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from dlproj.config import from_settings
-from dlproj.reproduce.quantities import Epochs, quantities
+from dlproj.reproduce.quantities import quantities
 from dlproj.results.files import read_json
-from dlproj.results.record import Run
+from dlproj.results.record import Run, fits
 from dlproj.results.summary import finite
 from dlproj.settings import DataError, UserError
 from dlproj.sweeps.records import deciding
 
 NAME = "results.json"
 _FORMAT = 1
-_SHARED = ("data.root", "seed")  # where the data lies decides nothing of a set that its fingerprint names
+_SHARED = ("data.root", "seed")  # a tree of images lies elsewhere on each machine: its fingerprint tells it
+_SEEDS = 1000  # more than anybody runs
 Key = tuple[str, int]  # the settings that decide a run, and its seed
 
 
@@ -31,10 +32,11 @@ class Recorded:
     settings: dict[str, Any]  # nested as in config.yaml
     seed: int
     quantities: dict[str, float]
-    epochs: Epochs
+    epochs: dict[int, dict[str, float]]
     machine: str
     versions: dict[str, str]
     git_commit: str | None
+    data_fingerprint: str  # of the samples of train, val and test
 
     @property
     def seconds(self) -> float:
@@ -51,7 +53,7 @@ def recorded(run: Run) -> Recorded:
     """What is kept of a run's folder."""
     result = run.result
     return Recorded(run.settings, result.seed, quantities(run), run.epochs, result.machine, result.versions,
-                    result.git_commit)  # fmt: skip
+                    result.git_commit, result.data_fingerprint)  # fmt: skip
 
 
 def key(settings: dict[str, Any]) -> Key:
@@ -89,17 +91,18 @@ def _of_run(run: Recorded) -> dict[str, Any]:
     curves = {name: [run.epochs.get(epoch, {}).get(name) for epoch in range(1, max(run.epochs, default=0) + 1)]
               for name in names}  # fmt: skip
     return {"seed": run.seed, "quantities": run.quantities, "epochs": curves, "machine": run.machine,
-            "versions": run.versions, "git_commit": run.git_commit}  # fmt: skip
+            "versions": run.versions, "git_commit": run.git_commit,
+            "data_fingerprint": run.data_fingerprint}  # fmt: skip
 
 
 def read(path: Path) -> dict[Key, Recorded]:
     """The runs of a results.json. Raises DataError if it is damaged or of a newer version."""
     content = read_json(path)
-    if content.get("format") != _FORMAT:
+    if content.get("format") is not _FORMAT:
         raise DataError(f"{path} is no results.json of this version: name one that `dlproj reproduce` has written")
     try:
         runs = [run for point in content["points"] for run in _runs(point)]
-    except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, UserError) as error:
         raise DataError(f"{path} is damaged: take it from another copy") from error
     return {run.key: run for run in runs}
 
@@ -116,6 +119,9 @@ def _run(content: dict[str, Any], settings: dict[str, Any]) -> Recorded:
         epoch: {name: values[epoch - 1] for name, values in content["epochs"].items() if values[epoch - 1] is not None}
         for epoch in range(1, last + 1)
     }
-    found = {name: math.nan if value is None else float(value) for name, value in content["quantities"].items()}
-    return Recorded(settings, content["seed"], found, epochs, content["machine"], content["versions"],
-                    content["git_commit"])  # fmt: skip
+    found = {name: math.nan if value is None else value for name, value in content["quantities"].items()}
+    others = (content[name] for name in ("machine", "versions", "git_commit", "data_fingerprint"))
+    run = Recorded(settings, content["seed"], found, epochs, *others)
+    if not (fits(run, Recorded) and 0 <= run.seed < _SEEDS and math.isfinite(run.seconds)):
+        raise ValueError("a value of another type")
+    return run

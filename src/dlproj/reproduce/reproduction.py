@@ -57,6 +57,8 @@ def reproduce(options: Options) -> list[Outcome]:
     options.check()
     selected = select(options.wanted, names())
     earlier = read(options.recorded) if options.recorded else {}
+    if earlier:
+        print(f"{len(earlier)} runs of {options.recorded}; looking for what is not among them", flush=True)  # noqa: T201
     with alone_in(options.folder):
         planned = plan(_points(options, selected, earlier), _seeds(options, earlier), options.folder)
         outcomes = [Outcome(one, _found(one, earlier)) for one in planned]

@@ -17,6 +17,7 @@ from dlproj.reproduce.reproduction import Outcome
 from dlproj.results.reference import unmatched
 
 ACCURACY = "test/accuracy"
+UNEXPLAINED = "not explained"  # how a reason begins that tells what was tried in vain
 NEAR = 0.015  # accuracies that differ by no more need no reason
 
 
@@ -72,11 +73,18 @@ class Row:
         return "" if self.is_near else config.reference.reason(self.quantity, config.settings())
 
     @property
+    def is_explained(self) -> bool:
+        """Whether the figure differs for a reason that was tested."""
+        return bool(self.reason) and not self.reason.startswith(UNEXPLAINED)
+
+    @property
     def remark(self) -> str:
         """What a reader must know of the figure: what it comes from, why it differs, what died."""
         remarks = [f"died: {reason}" for reason in dict.fromkeys(self.died)]
         if isinstance(self.point.config.data, ImageFolderConfig):
             remarks.append("on images of CIFAR-10, not the original")
+            if len({run.data_fingerprint for run in self.runs}) > 1:
+                remarks.append("its runs read different images")
         if self.runs and not self.values:
             remarks.append(f"a run does not produce {self.quantity}")
         remarks += self._unmatched()

@@ -12,7 +12,7 @@ from dlproj.reproduce.plan import QUICK_BATCHES, QUICK_EPOCHS, QUICK_REVIEW_BATC
 from dlproj.reproduce.quantities import LABELS
 from dlproj.reproduce.recorded import NAME as RECORDED
 from dlproj.reproduce.recorded import as_json
-from dlproj.reproduce.rows import Judged, Row, judgements
+from dlproj.reproduce.rows import Judged, Row
 from dlproj.results import formats
 from dlproj.results.comparison import as_csv, as_markdown
 from dlproj.results.manifest import listed, refuse_foreign, write_files
@@ -28,9 +28,8 @@ _QUICK = (
 )
 
 
-def write(rows: Sequence[Row], command: str, quick: bool, folder: Path) -> list[Path]:
+def write(rows: Sequence[Row], judged: Sequence[Judged], command: str, quick: bool, folder: Path) -> list[Path]:
     """Write RESULTS.md, results.csv and results.json into folder."""
-    judged = judgements(rows, quick)
     files = {
         "RESULTS.md": as_page(rows, judged, command, quick),
         "results.csv": _csv(rows, judged, quick),
@@ -47,10 +46,8 @@ def check_folder(folder: Path, quick: bool) -> None:
     except OSError as error:
         raise ConfigurationError(f"--output {folder} cannot be used ({why(error)}): name another folder") from error
     older = page.startswith(_TITLE) == bool(page) and text.startswith(_HEADER) == bool(text)
-    if not (older and not listed(folder)):  # of a version that kept no list of what it wrote
-        refuse_foreign(
-            folder, ["RESULTS.md", "results.csv", RECORDED], "name another folder with --output, or move it away"
-        )
+    unlisted = older and not listed(folder)  # of a version that kept no list of what it wrote, nor results.json
+    refuse_foreign(folder, [RECORDED] if unlisted else FILES, "name another folder with --output, or move it away")
     worth_more = quick and ",false," in text
     require(not worth_more, f"--output {folder} holds the table of a whole run: name another folder for a quick one")
 
@@ -59,9 +56,8 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def cells(rows: Sequence[Row], quick: bool) -> list[list[str]]:
+def cells(rows: Sequence[Row], judged: Sequence[Judged]) -> list[list[str]]:
     """Each row's cells of COLUMNS, as people read them."""
-    judged = judgements(rows, quick)
     return [_cells(row, judged) for row in rows]
 
 
@@ -111,7 +107,8 @@ def _introduction(rows: Sequence[Row], judged: Sequence[Judged], command: str, q
 _ON_VERDICTS = (
     "A conclusion is held where its check holds for 95 % of what the means over all seeds could be, given the runs "
     "(each mean ± its standard error times Student's t), not held where it fails for 95 %, and otherwise not decided "
-    "by these seeds. Findings are our own, such as a measured cause beside a document's explanation."
+    "by these seeds; one seed decides nothing but counts that all seeds share, and seeds that agree to the digit are "
+    "taken to be all alike. Findings are our own, such as a measured cause beside a document's explanation."
 )
 
 
@@ -127,8 +124,8 @@ def _nearness(rows: Sequence[Row]) -> str:
     distances = [abs(row.difference) for row in accuracies if row.difference is not None]
     far = [row for row in accuracies if not row.is_near]
     return (f"Of {len(accuracies)} reported accuracies {len(accuracies) - len(far)} are reproduced within 1.5 points, "
-            f"{sum(bool(row.reason) for row in far)} of the {len(far)} others have a reason; the median distance is "
-            f"{100 * median(distances):.2f} points.")  # fmt: skip
+            f"{sum(row.is_explained for row in far)} of the {len(far)} others have a reason that was tested; the "
+            f"median distance is {100 * median(distances):.2f} points.")  # fmt: skip
 
 
 def _cells(row: Row, judged: Sequence[Judged]) -> list[str]:

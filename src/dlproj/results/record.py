@@ -79,7 +79,7 @@ def read_run(folder: Path) -> Run:
     samples = [*run.inspection.gallery, *run.inspection.most_wrong]
     numbers = (number for sample in samples for number in (sample.truth, sample.guess))
     if (
-        not _fits(run.inspection, Inspection)
+        not fits(run.inspection, Inspection)
         or not _drawable(run.inspection)
         or not all(0 <= number < len(result.classes) for number in numbers)
     ):
@@ -110,8 +110,8 @@ def read_result(folder: Path) -> RunResult:
         result = RunResult(**{"metrics": numbers} | known | {"folder": str(folder), "reference_curves": curves})
     except (AttributeError, TypeError, ValueError) as error:
         raise _damaged(folder / "summary.json") from error
-    fits = _fits(result, RunResult) and 0 <= result.seconds < math.inf
-    if not fits or not _counts_classes(result.confusion_matrix, len(result.classes)):
+    whole = fits(result, RunResult) and 0 <= result.seconds < math.inf
+    if not whole or not _counts_classes(result.confusion_matrix, len(result.classes)):
         raise _damaged(folder / "summary.json")
     return result
 
@@ -196,21 +196,25 @@ def _damaged(path: Path) -> DataError:
     return DataError(f"{path} is missing or damaged: take it from another copy")
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def fits(value: Any, kind: Any) -> bool:
     """Whether value is of the annotated type, all the way down; whole numbers are floats, too."""
     if is_dataclass(kind):
         return isinstance(value, kind) and all(  # type: ignore[arg-type]
-            _fits(getattr(value, name), below) for name, below in get_type_hints(kind).items()
+            fits(getattr(value, name), below) for name, below in get_type_hints(kind).items()
         )
     origin, below = get_origin(kind), get_args(kind)
     if origin is UnionType:
-        return any(_fits(value, one) for one in below)
+        return any(fits(value, one) for one in below)
     if origin is list:
-        return isinstance(value, list) and all(_fits(one, below[0]) for one in value)
+        return isinstance(value, list) and all(fits(one, below[0]) for one in value)
     if origin is dict:
         return isinstance(value, dict) and all(
-            _fits(key, below[0]) and _fits(one, below[1]) for key, one in value.items()
+            fits(key, below[0]) and fits(one, below[1]) for key, one in value.items()
         )
+    if kind is Any:
+        return True
+    if isinstance(value, bool) and kind in (int, float):
+        return False
     if isinstance(value, int) and abs(value) >= 2**63:
         return False
     if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
