@@ -113,12 +113,13 @@ def test_settings_that_older_versions_wrote_are_read_whatever_has_no_effect(comp
 
 
 def test_settings_that_there_were_not_yet_are_read_as_what_the_run_did(composed, tmp_path):
-    new = ("order", "bias", "eval_mode", "negative_slope", "prelu_init", "elu_alpha", "swish_beta")
+    new = ("order", "bias", "eval_mode", "negative_slope", "prelu_init", "elu_alpha", "swish_beta", "loss_from")
     config = composed("data=digits", "model.hidden=[8,{units: 4, batch_norm: true}]")
     old = config.settings()
     for name in new:
         del old["model"][name]
-    del old["model"]["output"]["bias"]
+    del old["model"]["output"]["bias"], old["trainer"]["evaluate_train"], old["figures"]["graph"]
+    del old["reference"]["curves"], old["reference"]["findings"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
     assert load(tmp_path / "config.yaml") == config
 
@@ -214,7 +215,13 @@ REFUSED = {
     "model=lstm data=imdb model.order=[linear,activation]": "model.order is no setting: ",
     "model=lstm data=imdb model.bias=false": "model.bias is no setting: did you mean model.",
     "model.negative_slope=-1": "model.negative_slope=-1.0 is impossible: set a value in [0, inf)",
-    "model.swish_beta=2": "model.swish_beta is read by swish only: set model.activation=swish or leave it out",
+    "model.order=[linear,batch_norm,activation,activation]": (
+        "model.order names batch_norm, which is off: set model.batch_norm=true or leave it out"
+    ),
+    "model.dropout=0.5 model.eval_mode=false trainer.evaluate_train=true": (
+        "trainer.evaluate_train=true would go on training with model.eval_mode=false: leave one of them out"
+    ),
+    "model.swish_beta=2": "model.swish_beta is read by activation=swish only: leave it out, or choose that",
     "model.eval_mode=false": "model.eval_mode=false acts on dropout and batch norm, which the model has not: leave it",
     "model.hidden=[] model.batch_norm=true model.activation=tanh": "model.hidden=[] has no hidden layers for",
 }

@@ -417,11 +417,12 @@ def test_the_summary_holds_the_reported_figures_and_what_the_data_is(composed, t
     assert load(tmp_path / "config.yaml") == config
 
 
-def test_the_summary_holds_the_reported_curves_and_how_far_the_run_is_from_them(composed, tmp_path):
+def test_the_summary_holds_the_reported_curves_and_how_far_the_run_is_from_them(composed, tmp_path, caplog):
     curves = {"val/accuracy": {1: [0.5, 0.75], 3: [1.0]}, "train/loss": [None, 2.0]}
     reference = ReferenceConfig(by="trainer.max_epochs", curves=curves)
     config = replace(composed(*QUICK, "trainer.max_epochs=1"), reference=reference)
     result = train(config, tmp_path)
+    assert "reported up to epoch 2: val/accuracy, train/loss; the run ended after 1" in caplog.messages
     assert result.reference_curves == {"val/accuracy": {1: 0.5, 2: 0.75}, "train/loss": {2: 2.0}}
     assert summary(tmp_path)["reference_curves"]["val/accuracy"] == {"1": 0.5, "2": 0.75}
     tenths = 10 * (result.metrics["val/accuracy"] - 0.5)  # and two numbers of an epoch that it did not train

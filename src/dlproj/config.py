@@ -102,6 +102,8 @@ class Config:
         by_epoch = stopping.patience is not None or stopping.restore_best
         message = "trainer.val_check_interval is for runs without early stopping: leave patience and restore_best unset"
         require(not (self.trainer.val_check_interval and by_epoch), message)
+        message = "trainer.evaluate_train=true would go on training with model.eval_mode=false: leave one of them out"
+        require(self.model.eval_mode or not self.trainer.evaluate_train, message)
         in_blocks = self.trainer.steps_per_execution not in ("auto", 1)
         scaled = self.figures.gradients and self.trainer.precision == "16-mixed"
         message = "figures.gradients=true needs gradients that are not scaled: set trainer.precision=bf16-mixed"

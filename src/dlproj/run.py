@@ -29,7 +29,7 @@ from dlproj.results.manifest import add, check, claim, holds_run, recover, run_f
 from dlproj.results.network_graph import NoteGraph
 from dlproj.results.pictures import Pictures
 from dlproj.results.record import read_result
-from dlproj.results.reference import distance
+from dlproj.results.reference import distance, unmatched
 from dlproj.results.summary import RunResult
 from dlproj.settings import UserError
 from dlproj.sweeps.records import alone_in
@@ -117,7 +117,7 @@ def train(
         begin,
         *config.callbacks.build(folder),
         *inspectors(config.figures, inspection, tensorboard),
-        *([NoteGraph(inspection, tensorboard, config.model.loss.value)] if config.figures.graph else []),
+        *([NoteGraph(inspection, tensorboard, config.model.loss_words())] if config.figures.graph else []),
         KeepTable(table),
         RecordEarlyEnd(config, result, table, begin),
         StopBySignal(checkpoint_path(folder, "last")),
@@ -282,6 +282,8 @@ def _signal(trainer: pl.Trainer, error: BaseException) -> signal.Signals:
 def _complete(result: RunResult, config: Config, trainer: pl.Trainer, model: Classifier, table: EpochTable) -> None:
     watch = next(one for one in trainer.callbacks if isinstance(one, Stopwatch))  # type: ignore[attr-defined]
     _record_epochs(config, result, table)
+    for words in unmatched(result.reference_curves, table.rows) if trainer.is_global_zero else []:
+        _log.warning("%s", words)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.steps = trainer.global_step
     result.confusion_matrix = model.test_confusion_matrix

@@ -121,14 +121,16 @@ class OptunaSweeper(Sweeper):
         settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
                     for key, value in self.settings.items()}  # fmt: skip
         search_config = typed(SearchConfig, settings, "hydra.sweeper")
-        search_config.check_reference(self.config.reference.curves)
         swept = [str(one.input_line).partition("=") for one in parsed if one.is_sweep_override()]
         typed_in = {key: values for key, _, values in swept}
         folder = Path(self.config.hydra.sweep.dir)
+        curves = OmegaConf.to_container(self.config.reference.curves)
+        self._check_reference(search_config, curves, {*search_config.params, *typed_in})
         space = Space(search_config.params | typed_in, fixed)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             search = Search(search_config, space, folder)
+            search.hold_to(curves)
         except UserError:
             with suppress(OSError):  # where there is something in it
                 folder.rmdir()
@@ -137,6 +139,11 @@ class OptunaSweeper(Sweeper):
         self._run(search, fixed)
         conclude(folder)
         tell_study(search)
+
+    def _check_reference(self, search_config: SearchConfig, curves: Any, searched: set[str]) -> None:
+        trainer = self.config.trainer
+        epochs = None if "trainer.max_epochs" in searched else trainer.max_epochs
+        search_config.check_reference(curves, trainer.evaluate_train or "trainer.evaluate_train" in searched, epochs)
 
     def _run(self, search: "Search", fixed: Sequence[str]) -> None:
         wanted = (

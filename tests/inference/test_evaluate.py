@@ -93,6 +93,15 @@ def test_dropout_in_the_test_makes_other_figures_and_is_said_to(trained_run, cap
     assert outcome.equals_training() is False
     message = "model.eval_mode=false: dropout drops other units than in training, so the figures differ"
     assert message in caplog.messages
+    assert evaluate(open_run(folder)).metrics == outcome.metrics
+
+
+def test_evaluating_in_training_mode_leaves_the_model_as_it_was(trained_run):
+    settings = ("data=digits", "model.hidden=[16]", "model.batch_norm=true", "trainer.max_epochs=1")
+    trained = open_run(trained_run(*settings, "model.eval_mode=false"))
+    before = {name: value.clone() for name, value in trained.model.state_dict().items()}
+    evaluate(trained)
+    assert all(torch.equal(before[name], value) for name, value in trained.model.state_dict().items())
 
 
 def test_figures_that_are_not_finite_are_the_same_too(trained_run):

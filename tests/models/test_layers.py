@@ -117,11 +117,11 @@ def test_describing_a_layer_leaves_the_settings_as_they_were():
         ),
         (
             {"units": 3, "batch_norm": True, "order": ["linear", "activation"]},
-            "model.hidden[1].order has no batch_norm: put it there, or set model.hidden[1].batch_norm=false",
+            "model.hidden[1]: its order has no batch_norm: put batch_norm into order, or set batch_norm=false",
         ),
         (
             {"units": 3, "dropout": 0.1, "order": ["linear", "activation"]},
-            "model.hidden[1].order has no dropout: put it there, or set model.hidden[1].dropout=0",
+            "model.hidden[1]: its order has no dropout: put dropout into order, or set dropout=0",
         ),
         (
             {"units": 3, "negative_slope": -0.1},
@@ -280,30 +280,32 @@ def test_a_linear_map_without_bias_has_neither_bias_nor_penalty_of_one():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ("model.elu_alpha=2", "model.elu_alpha is read by elu only: set model.activation=elu or leave it out"),
+        ("model.elu_alpha=2", "model.elu_alpha is read by activation=elu only: leave it out, or choose that"),
         (
             "model.activation=elu model.hidden=[{units:3,activation:relu,elu_alpha:2}]",
-            "model.hidden[0].elu_alpha is read by elu only: set model.hidden[0].activation=elu or leave it out",
+            "model.hidden[0].elu_alpha is read by activation=elu only: leave it out, or choose that",
         ),
         (
             "model.activation=leaky_relu model.prelu_init=0.1",
-            "model.prelu_init is read by prelu only: set model.activation=prelu or leave it out",
+            "model.prelu_init is read by activation=prelu only: leave it out, or choose that",
         ),
         (
             "model=lstm model.image_reading=rows model.swish_beta=2",
-            "model.swish_beta is read by swish only: set model.activation=swish or leave it out",
+            "model.swish_beta is read by activation=swish only: leave it out, or choose that",
         ),
         (
             "model.bias=false model.bias_l1=0.1 model.bias_initializer.name=ones",
-            "model.bias_initializer, bias_l1 has no bias to act on: leave it out, or set model.bias=true",
+            "without a bias model.bias_initializer and model.bias_l1 would act on nothing: leave it out, or set "
+            "model.bias=true",
         ),
         (
             "model.hidden=[3,{units:3,bias:false,bias_l2:0.1}]",
-            "model.hidden[1].bias_l2 has no bias to act on: leave it out, or set model.hidden[1].bias=true",
+            "without a bias model.hidden[1].bias_l2 would act on nothing: leave it out, or set "
+            "model.hidden[1].bias=true",
         ),
         (
             "model.output.bias=false model.output.bias_l2=0.1",
-            "model.output.bias_l2 has no bias to act on: leave it out, or set model.output.bias=true",
+            "without a bias model.output.bias_l2 would act on nothing: leave it out, or set model.output.bias=true",
         ),
         (
             "model.hidden=[] model.order=[linear,activation]",

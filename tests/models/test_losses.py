@@ -205,3 +205,10 @@ def test_a_single_output_above_one_half_is_class_one():
 def test_scores_of_several_outputs_are_the_logits(generator):
     logits = torch.randn(3, 4, generator=generator)
     assert torch.equal(scores(logits), logits)
+
+
+def test_clipped_probabilities_stay_in_double_precision():
+    logits, targets = torch.randn(4, 3, dtype=torch.float64), torch.tensor([0, 2, 1, 1])
+    for loss in (Loss.cross_entropy, Loss.binary_cross_entropy):
+        found = loss_function(loss, Activation.softmax, LossFrom.probabilities)(logits, targets)
+        assert found.dtype is torch.float64

@@ -86,10 +86,21 @@ def test_with_penalties_a_reported_loss_stands_beside_the_whole_loss():
 def test_the_training_set_evaluated_after_each_epoch_is_a_line_of_its_own():
     evaluated = {"train_eval/loss": 0.3, "train_eval/accuracy": 0.95}
     (loss, accuracy) = learning_curves(EPOCHS | {3: EPOCHS[3] | evaluated}, best=None).axes
-    assert lines(loss)["train, after the epoch"] == [[3, 0.3]]
-    assert lines(accuracy)["train, after the epoch"] == [[3, 0.95]]
+    assert lines(loss)["train, evaluated"] == [[3, 0.3]]
+    assert lines(accuracy)["train, evaluated"] == [[3, 0.95]]
     by_label = {line.get_label(): line for line in loss.get_lines()}
-    assert by_label["train, after the epoch"].get_color() != by_label["train"].get_color()
+    assert by_label["train, evaluated"].get_color() != by_label["train"].get_color()
+
+
+def test_a_loss_that_falls_steeply_is_on_a_logarithmic_axis():
+    def axis(*losses):
+        epochs = {epoch: {"train/loss": loss, "train/accuracy": 0.5} for epoch, loss in enumerate(losses, 1)}
+        loss, accuracy = learning_curves(epochs, None).axes
+        assert accuracy.get_yscale() == "linear"
+        return loss.get_yscale()
+
+    assert axis(11.2, 0.17, 0.2) == "log"
+    assert axis(2.3, 0.5, 0.2) == axis(11.2, 0.0, 0.2) == axis(float("nan")) == "linear"
 
 
 def test_an_epoch_without_validation_is_left_out_of_its_line():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from folders import inspection, write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import nn
 
 from dlproj.results.inspection import GraphNode, read_inspection
 from dlproj.results.network_figure import MOST_ROWS, network
@@ -34,7 +33,7 @@ def graph(composed):
 
     def of(*overrides):
         config = composed("data=digits", *overrides)
-        return graph_of(*built(config), config.model.loss.value)
+        return graph_of(*built(config), config.model.loss_words())
 
     return of
 
@@ -65,15 +64,30 @@ def test_an_mlp_goes_from_the_inputs_over_products_and_sums_to_the_loss(graph):
     }  # fmt: skip
 
 
-def test_without_a_bias_nothing_is_added(composed):
-    model, spec = built(composed("data=digits", "model.hidden=[16]"))
-    model.hidden[0].linear = nn.Linear(64, 16, bias=False)
-    model.output = nn.Linear(16, 10, bias=False)
-    nodes = graph_of(model, spec, "cross_entropy")
+def test_without_a_bias_nothing_is_added(graph):
+    nodes = graph("model.hidden=[16]", "model.bias=false")
     assert [operation for operation, *_ in operations(nodes)] == [
         "flatten", "matmul", "ReLU", "matmul", "softmax, cross entropy",
     ]  # fmt: skip
     assert not any("bias" in node.name or node.operation == "add" for node in nodes)
+
+
+def test_without_hidden_layers_the_output_reads_the_inputs(graph):
+    assert [operation for operation, *_ in operations(graph("model.hidden=[]"))] == [
+        "flatten", "matmul", "add", "softmax, cross entropy",
+    ]  # fmt: skip
+
+
+def test_the_loss_is_named_by_what_it_reads(graph):
+    binary = ("model.loss=binary_cross_entropy", "model.output.activation=softmax")
+    named = {
+        "sigmoid, binary cross entropy": (*binary, "model.loss_from=logits"),
+        "softmax, clipped, binary cross entropy": binary,
+        "softmax, clipped, cross entropy": ("model.loss_from=probabilities",),
+        "identity, mean squared error": ("model.loss=mean_squared_error",),
+    }
+    for words, overrides in named.items():
+        assert operations(graph(*overrides))[-1][0] == words
 
 
 def test_batch_norm_dropout_and_penalties_are_in_it(graph):
@@ -104,7 +118,7 @@ def test_two_directions_read_the_same_and_their_last_steps_are_put_together(grap
 def test_words_are_looked_up_and_the_last_time_step_is_read(composed, tmp_path):
     config = composed("data=imdb", f"data.root={tmp_path}", "model=lstm", "model.hidden=[6]", "model.embedding_dim=3",
                       "data.length=5", "data.vocabulary_size=20")  # fmt: skip
-    nodes = graph_of(*built(config), "cross_entropy")
+    nodes = graph_of(*built(config), "softmax, cross entropy")
     assert [one[:2] for one in operations(nodes)[:3]] == [
         ("Embedding", [5, 3]), ("LSTM", [5, 6]), ("last time step", [6]),
     ]  # fmt: skip
@@ -145,7 +159,7 @@ def test_a_run_leaves_it_as_data_as_a_picture_and_in_tensorboard_and_trains_the_
 
 def test_a_network_in_double_precision_is_traced_in_it(composed):
     model, spec = built(composed("data=digits", "model.hidden=[16]"))
-    assert operations(graph_of(model.double(), spec, "cross_entropy")) == MLP
+    assert operations(graph_of(model.double(), spec, "softmax, cross entropy")) == MLP
 
 
 def boxes(figure):
@@ -206,3 +220,9 @@ def test_a_graph_is_drawn_from_what_the_folder_holds(tmp_path):
     run = read_run(write_run(tmp_path / "run", inspected=inspection(graph=json.loads(json.dumps(content)))))
     assert run.inspection.graph == nodes
     assert "ReLU · a" in run_report(run)
+
+
+def test_a_graph_of_unknown_kinds_is_damaged(tmp_path):
+    graph = [{"name": "inputs", "operation": "inputs", "kind": "weird", "shape": [2], "reads": []}]
+    with pytest.raises(DataError, match=r"inspection\.json is missing or damaged"):
+        read_run(write_run(tmp_path / "run", inspected=inspection(graph=graph)))

@@ -67,7 +67,7 @@ def test_what_is_no_figure_or_no_reason_is_refused(wrong, message):
 
 
 def test_a_curve_is_found_by_the_value_of_the_setting_and_counts_epochs_from_1():
-    curves = {"val/loss": {0.001: [0.5, None, 0.25], 0.01: [2]}, "train/accuracy": [None, 1], "val/accuracy": [None]}
+    curves = {"val/loss": {0.001: [0.5, None, 0.25], 0.01: [2]}, "train/accuracy": [None, 1]}
     reference = ReferenceConfig(by="optim.learning_rate", curves=curves)
     assert reference.curves_of(SETTINGS) == {"val/loss": {1: 0.5, 3: 0.25}, "train/accuracy": {2: 1.0}}
     assert reference.curves_of({"optim": {"learning_rate": 0.1}}) == {"train/accuracy": {2: 1.0}}

@@ -147,6 +147,14 @@ def test_the_distance_from_reported_curves_is_kept_small_and_a_run_without_them_
     assert ours.study.best_value == 0.5
 
 
+def test_trials_of_other_reported_curves_are_not_compared(search):
+    first = search(trials=1, objectives=["reference_distance"])
+    first.hold_to({"val/loss": [0.5]})
+    search(trials=1, objectives=["reference_distance"]).hold_to({"val/loss": [0.5]})
+    with pytest.raises(ConfigurationError, match=r"has trials with other reference\.curves: begin another study"):
+        search(trials=1, objectives=["reference_distance"]).hold_to({"val/loss": [0.25]})
+
+
 def test_several_objectives_leave_those_trials_that_no_other_beats(search, tmp_path):
     ours = search(trials=3, objectives=["val/accuracy", "parameters"])
     outcomes = iter([(0.8, 100), (0.9, 200), (0.7, 150)])

@@ -259,7 +259,15 @@ def test_a_search_that_is_done_says_so_and_shows_its_best_again(type_in, tmp_pat
         (["model.activation=interval(1"], "the command line cannot be read"),
         (
             ["hydra.sweeper.objectives=[reference_distance]"],
-            "hydra.sweeper.objectives=[reference_distance] needs reference.curves: set what the document reports",
+            "hydra.sweeper.objectives=[reference_distance] needs reference.curves: set what a document reports",
+        ),
+        (
+            ["hydra.sweeper.objectives=[reference_distance]", "+reference.curves={train_eval/loss: [1.0]}"],
+            "hydra.sweeper.objectives=[reference_distance]: reference.curves has train_eval/*: set trainer.evaluate_tr",
+        ),
+        (
+            ["hydra.sweeper.objectives=[reference_distance]", f"+reference.curves={{val/loss: {[1.0] * 200}}}"],
+            "hydra.sweeper.objectives=[reference_distance]: reference.curves has 200 epochs: set trainer.max_epochs=20",
         ),
     ],
 )

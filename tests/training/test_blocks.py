@@ -319,6 +319,10 @@ def test_batch_norm_refuses_a_batch_of_one_before_training(overrides, advice, co
         ["data.batch_size=1", "model.batch_norm=false", "trainer.limit_train_batches=3"],
         ["data.batch_size=64", "data.eval_batch_size=143"],  # evaluated alone, of 144 validation samples the last
         ["data.batch_size=64", "data.eval_batch_size=142", "model.eval_mode=false"],
+        [
+            *("data.batch_size=64", "data.eval_batch_size=143", "model.eval_mode=false"),
+            *("trainer.limit_val_batches=1", "trainer.limit_test_batches=1"),
+        ],
     ],
 )
 def test_batch_norm_trains_where_each_batch_has_two_samples(overrides, composed, tmp_path):

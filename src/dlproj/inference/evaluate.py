@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from dlproj.config import SCHEMAS, data_setting
 from dlproj.data.base import DataConfig, DataModule, DataSpec, default_root
@@ -86,20 +87,34 @@ def _where(machine: Any, fallbacks: Any) -> str:
 def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) -> Evaluation:
     """One pass; of a run of several processes, the parts that each of them had, one after the other.
 
-    In other batches and added up in another order, the loss would differ in its last digit.
+    In other batches and added up in another order, the loss would differ in its last digit. What a pass in training
+    mode changes is put back.
     """
-    config = trained.config.trainer
     for fallback in trained.config.fallbacks():
         _log.warning("%s", fallback)
-    if trained.config.model.drops() and not trained.config.model.eval_mode:
+    if trained.config.model.eval_mode:
+        return _pass(trained, data, split, progress)
+    if trained.config.model.drops():
         _log.warning("model.eval_mode=false: dropout drops other units than in training, so the figures differ")
+    statistics = {name: value.clone() for name, value in trained.model.named_buffers()}
+    try:
+        with isolate_rng():
+            torch.manual_seed(trained.config.seed)  # the same units at each call
+            return _pass(trained, data, split, progress)
+    finally:
+        for name, value in trained.model.named_buffers():
+            value.copy_(statistics[name])
+
+
+def _pass(trained: Trained, data: DataModule, split: str, progress: bool) -> Evaluation:
+    config = trained.config.trainer
     trainer = _trainer(config, split, progress).build([], trained.folder)
     data.place(trainer.strategy.root_device)
     parts = []
     for rank in range(config.data_shards()):
         shard = Shard(rank, config.data_shards())
         batches = EvaluationBatches(getattr(data, split), data.config.eval_batch_size, data.transform, shard)
-        check_evaluation(trained.model, batches)
+        check_evaluation(trained.model, batches, trainer.limit_test_batches)
         try:
             trainer.test(trained.model, dataloaders=batches, verbose=False)
         except SystemExit as error:  # what Lightning makes of Ctrl-C

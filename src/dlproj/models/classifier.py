@@ -20,7 +20,7 @@ from dlproj.models.layers import (
     linear_penalties,
     output_settings,
 )
-from dlproj.models.losses import Loss, LossFrom, check_loss_from, loss_function, output_activation
+from dlproj.models.losses import Loss, LossFrom, check_loss_from, loss_function, loss_words, output_activation
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.parallel import split, whole
 from dlproj.models.penalties import Penalties, Penalty
@@ -116,6 +116,11 @@ class ModelConfig(LayerSettings):
     def fallbacks(self, precision: str) -> list[str]:
         """What this machine's CPU computes in another precision, because it lacks this one; one line each."""
         return []
+
+    def loss_words(self) -> str:
+        """What the loss computes of the logits."""
+        activation = output_activation(self.loss, self.output.activation, self.outputs or 0)
+        return loss_words(self.loss, activation, self.loss_from)
 
     def outputs_for(self, spec: DataSpec) -> int:
         """Units of the output layer."""
@@ -257,7 +262,7 @@ class Classifier(StepsModule):
         self.train(not self.eval_mode)
 
     def on_test_model_eval(self) -> None:
-        """As for validation."""
+        """Leave the model in training mode, where model.eval_mode is false."""
         self.train(not self.eval_mode)
 
     def on_validation_epoch_start(self) -> None:

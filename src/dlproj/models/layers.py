@@ -87,12 +87,12 @@ class DenseConfig(LayerSettings):
     order: list[LayerPart] = field(default_factory=usual_order)
 
     def check(self, key: str) -> None:
-        """As above, and the width and the order."""
+        """Raise ConfigurationError for an impossible setting, the width and the order among them."""
         LayerSettings.check(self, key)
         within(f"{key}.units", self.units, "[1, inf)")
         check_order(f"{key}.order", self.order)
         for name, wanted, off in (("batch_norm", self.batch_norm, "false"), ("dropout", self.dropout, "0")):
-            message = f"{key}.order has no {name}: put it there, or set {key}.{name}={off}"
+            message = f"{key}: its order has no {name}: put {name} into order, or set {name}={off}"
             require(not wanted or LayerPart[name] in self.order, message)
 
     def parts(self) -> list[LayerPart]:
@@ -156,11 +156,16 @@ def check_read(key: str, given: Collection[str], layers: Sequence[LayerSettings]
     """Raise ConfigurationError for one of the settings given at `key` that none of the layers there reads."""
     for activation, name in PARAMETERS.items():
         read = name not in given or any(layer.activation is activation for layer in layers)
-        message = f"{key}.{name} is read by {activation.name} only: set {key}.activation={activation.name}"
-        require(read, f"{message} or leave it out")
+        require(read, f"{key}.{name} is read by activation={activation.name} only: leave it out, or choose that")
+    unused = "order" in given and not any(layer.batch_norm for layer in layers if isinstance(layer, DenseConfig))
+    named = any(LayerPart.batch_norm in layer.order for layer in layers
+                if isinstance(layer, DenseConfig) and layer.order != usual_order())  # fmt: skip
+    message = f"{key}.order names batch_norm, which is off: set {key}.batch_norm=true or leave it out"
+    require(not (unused and named), message)
     of_bias = [name for name in given if name.startswith("bias_")]
     biased = not of_bias or any(getattr(layer, "bias", True) for layer in layers)
-    require(biased, f"{key}.{', '.join(of_bias)} has no bias to act on: leave it out, or set {key}.bias=true")
+    names = " and ".join(f"{key}.{name}" for name in of_bias)
+    require(biased, f"without a bias {names} would act on nothing: leave it out, or set {key}.bias=true")
 
 
 def linear(inputs: int, layer: DenseConfig) -> nn.Linear:

@@ -72,10 +72,24 @@ def loss_function(loss: Loss, activation: Activation, source: LossFrom = LossFro
     """
     if loss is Loss.mean_squared_error:
         return lambda logits, targets: functional.mse_loss(probabilities(logits, activation), one_hot(logits, targets))
-    of_softmax = loss is Loss.binary_cross_entropy and activation is Activation.softmax
-    if source is LossFrom.probabilities or (source is LossFrom.auto and of_softmax):
+    if _is_clipped(loss, activation, source):
         return partial(_FROM_PROBABILITIES[loss], activation=activation)
     return _FROM_LOGITS[loss]
+
+
+def loss_words(loss: Loss, activation: Activation, source: LossFrom = LossFrom.auto) -> str:
+    """What loss_function() computes of logits: "sigmoid, binary cross entropy"."""
+    name = loss.name.replace("_", " ")
+    if loss is Loss.mean_squared_error:
+        return f"{activation.name}, {name}"
+    if _is_clipped(loss, activation, source):
+        return f"{activation.name}, clipped, {name}"
+    return f"{'softmax' if loss is Loss.cross_entropy else 'sigmoid'}, {name}"
+
+
+def _is_clipped(loss: Loss, activation: Activation, source: LossFrom) -> bool:
+    of_softmax = loss is Loss.binary_cross_entropy and activation is Activation.softmax
+    return source is LossFrom.probabilities or (source is LossFrom.auto and of_softmax)
 
 
 def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -83,7 +97,8 @@ def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _clipped(logits: Tensor, activation: Activation) -> Tensor:
-    return probabilities(logits.float(), activation).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
+    wide = logits if logits.dtype is torch.float64 else logits.float()
+    return probabilities(wide, activation).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
 
 
 def _cross_entropy_of_clipped(logits: Tensor, targets: Tensor, activation: Activation) -> Tensor:

@@ -38,7 +38,7 @@ class MLPConfig(ModelConfig):
         return describe(DenseConfig, self.hidden, self)
 
     def check_tensor_parallel(self, size: int) -> None:
-        """As above, and that processes can share the units of each first layer of a pair, as many for each."""
+        """Raise ConfigurationError, too, where processes cannot share the units of a pair's first layer equally."""
         ModelConfig.check_tensor_parallel(self, size)
         for place, layer in enumerate(self.hidden_layers()[::2]):
             joint = layer.activation in (Activation.softmax, Activation.prelu)
@@ -120,5 +120,5 @@ def _module(part: LayerPart, first: nn.Linear, layer: DenseConfig) -> nn.Module:
 
 
 def last_activation(block: nn.Module) -> nn.Module:
-    """Of what dense_block() made."""
+    """The last activation of a block: what the layer puts out."""
     return [module for name, module in block.named_children() if name.startswith("activation")][-1]

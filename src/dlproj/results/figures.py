@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from dlproj.results.classification import Counts, class_scores, entries, most_confused
 from dlproj.results.inspection import ByEpoch, Histogram
 from dlproj.results.reference import Curves
-from dlproj.results.style import COLORS, GRID, INK, new_figure, short, styled
+from dlproj.results.style import COLORS, GRID, INK, new_figure, plain_log, short, styled
 from dlproj.settings import MOST_CLASSES_IN_ROWS
 
 Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
@@ -69,9 +69,12 @@ def _has(epochs: Epochs, metric: str) -> bool:
 
 _SPLITS = (
     ("train", TRAIN, "o", "train"),
-    ("train_eval", COLORS[5], "^", "train, after the epoch"),
+    ("train_eval", COLORS[5], "^", "train, evaluated"),
     ("val", VAL, "s", "val"),
 )
+
+
+_STEEP = 20  # the highest loss by the lowest one
 
 
 def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported: Curves) -> None:
@@ -81,12 +84,23 @@ def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported:
         reported_line(axes, reported.get(f"{split}/{metric}", {}), color, marker)
     epochs_axis(axes)
     axes.grid(axis="y")
+    if metric.endswith("loss"):
+        _scale_loss(axes)
     last = max(epochs, default=0)
     if best is not None:
         name = "best and last epoch" if best == last else "best epoch"
         axes.axvline(best, color=INK, linewidth=1, linestyle="--", label=f"{name}, {best}")
     if last and last != best:
         axes.axvline(last, color=INK, linewidth=1, linestyle=":", label=f"last epoch, {last}")
+
+
+def _scale_loss(axes: Axes) -> None:
+    """Make the axis of a loss logarithmic where a fall in the first epochs would leave the others on one line."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)])
+    finite = values[np.isfinite(values)]
+    if len(finite) and finite.min() > 0 and finite.max() > _STEEP * finite.min():
+        axes.set_yscale("log")
+        plain_log(axes.yaxis, (1, 3))
 
 
 def epochs_axis(axes: Axes) -> None:

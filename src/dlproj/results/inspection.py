@@ -42,13 +42,16 @@ class Sample:
     text: str | None = None
 
 
+GRAPH_KINDS = ("data", "parameter", "operation")
+
+
 @dataclass(slots=True)
 class GraphNode:
     """Something that a network reads or computes."""
 
     name: str  # of the module or parameter: `hidden.0.linear.weight`
     operation: str  # what is computed; of others what they are
-    kind: str  # data, parameter or operation
+    kind: str  # one of GRAPH_KINDS
     shape: list[int]  # of one sample's values, or of the parameter; empty: a single number
     reads: list[int] = field(default_factory=list)  # places of nodes before this one
 

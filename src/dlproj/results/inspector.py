@@ -128,7 +128,7 @@ class DeadUnits(_Inspector):
     def on_validation_batch_start(
         self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Let go of the layers where samples of training follow."""
+        """Remove the hooks before the training samples."""
         if dataloader_idx:
             self._let_go()
 

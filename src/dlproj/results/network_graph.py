@@ -1,5 +1,6 @@
 """The computational graph of a network: what is computed of a sample, from which parameters, up to the loss."""
 
+import logging
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,6 +12,8 @@ from dlproj.data.base import DataSpec, Kind
 from dlproj.models.classifier import Classifier
 from dlproj.results.inspection import GraphNode, Inspection
 from dlproj.results.loggers import EpochTensorBoard
+
+_log = logging.getLogger(__name__)
 
 
 class NoteGraph(Callback):
@@ -29,6 +32,8 @@ class NoteGraph(Callback):
         assert isinstance(model, Classifier)
         spread = model.pipeline is not None or model.device_mesh is not None
         if spread or not trainer.is_global_zero:
+            if spread and trainer.is_global_zero:
+                _log.warning("figures.graph=true draws no network that is spread over several processes")
             return
         self.inspection.graph = graph_of(model, trainer.datamodule.spec, self.loss)  # type: ignore[attr-defined]
         self.tensorboard.log_graph_nodes(self.inspection.graph)
@@ -52,7 +57,7 @@ def graph_of(model: Classifier, spec: DataSpec, loss: str) -> list[GraphNode]:
             hook.remove()
         for module in training:
             module.training = True
-    return trace.with_loss(f"{model.activation.name}, {loss.replace('_', ' ')}")
+    return trace.with_loss(loss)
 
 
 def _operations(model: nn.Module) -> dict[str, nn.Module]:
@@ -60,7 +65,8 @@ def _operations(model: nn.Module) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         within = any(name.startswith(f"{above}.") for above in found)  # an activation in a recurrent layer
-        if not within and (isinstance(module, nn.RNNBase) or not list(module.children())):
+        leaf = not list(module.children()) and not isinstance(module, nn.Sequential)  # which has nothing in it
+        if not within and (isinstance(module, nn.RNNBase) or leaf):
             found[name] = module
     return found
 

@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from dlproj.results.files import read_json, read_yaml
-from dlproj.results.inspection import Inspection, read_inspection
+from dlproj.results.inspection import GRAPH_KINDS, Inspection, read_inspection
 from dlproj.results.summary import RunResult
 from dlproj.settings import MOST_CLASSES_IN_ROWS, DataError
 
@@ -89,7 +89,10 @@ def read_run(folder: Path) -> Run:
 
 def _drawable(inspection: Inspection) -> bool:
     histograms = [one for epochs in inspection.histograms.values() for one in epochs.values()]
-    graph = all(0 <= read < place for place, node in enumerate(inspection.graph) for read in node.reads)
+    graph = all(
+        node.kind in GRAPH_KINDS and all(0 <= read < place for read in node.reads)
+        for place, node in enumerate(inspection.graph)
+    )
     return (
         graph
         and all(inspection.histograms.values())

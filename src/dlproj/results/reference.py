@@ -24,7 +24,8 @@ class ReferenceConfig:
     document: str = ""  # which one
     place: str = ""  # where in it: an exercise, a section
     reported: dict[str, Any] = field(default_factory=dict)  # by quantity, as in summary.json; null is not reported
-    curves: dict[str, Any] = field(default_factory=dict)  # by metric of metrics.csv, a list from epoch 1 on, with nulls
+    # By metric of metrics.csv, a list from epoch 1 on, with nulls; typed: '+reference.curves={val/loss: [0.5, null]}'
+    curves: dict[str, Any] = field(default_factory=dict)
     by: str = ""  # the swept setting, where a quantity's figure, curve or reason is a mapping from its values
     claims: list[str] = field(default_factory=list)  # what the document concludes, in words of dlproj.reproduce.claims
     findings: list[str] = field(default_factory=list)  # what we conclude beside it, in the same words
@@ -122,6 +123,7 @@ def _is_number(one: Any) -> bool:
 def _check_curve(key: str, one: Any) -> None:
     form = "set a list of numbers from epoch 1 on, null where none is reported"
     require(isinstance(one, list), f"{key}={one} is no curve: {form}")
+    require(any(value is not None for value in one), f"{key} has no number: {form}")
     for value in one:
         require(value is None or _is_number(value), f"{key}: {value} is no figure: {form}")
         if value is not None:

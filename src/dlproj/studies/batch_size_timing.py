@@ -244,9 +244,11 @@ def conclusions(rows: Sequence[Mapping[str, Any]]) -> str:
     totals, batches = ([row[f"torch_total_seconds{part}"] for row in rows] for part in ("", "_a_batch"))
     falls = all(later < earlier for earlier, later in pairwise(totals))
     rises = all(later > earlier for earlier, later in pairwise(batches))
+    concludes = "The document concludes that the total falls and the time a batch rises with the batch size."
+    if len(rows) < 2:
+        return concludes
     return (
-        "The document concludes that the total falls and the time a batch rises with the batch size. With torch's "
-        f"DataLoader the total {'falls' if falls else 'does not fall'} and the time a batch "
+        f"{concludes} With torch's DataLoader the total {'falls' if falls else 'does not fall'} and the time a batch "
         f"{'rises' if rises else 'does not rise'} from each size to the next."
     )
 

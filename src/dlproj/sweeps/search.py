@@ -1,5 +1,6 @@
 """A search over settings by Optuna: what it asks for, what it is told, and where that is kept."""
 
+import json
 import math
 import os
 import socket
@@ -10,11 +11,11 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlproj.results.comparison import at_tested_epoch, command
 from dlproj.results.record import Run
-from dlproj.settings import ConfigurationError, UserError, better, require
+from dlproj.settings import DISTANCE, ConfigurationError, UserError, better, require
 from dlproj.sweeps.search_config import SearchConfig
 from dlproj.sweeps.space import Space, as_typed, typed
 from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage, storage_words
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 _PLACE = "place"  # of a trial: the sweep's folder in which it runs, and the machine
+_CURVES = "reference_curves"  # of a study
 _RUN = "run"  # of a trial: its run's folder below the sweep's
 _ANOTHER = "begin another study with hydra.sweeper.study=NAME"
 _COMMAND = "command"  # of a trial: the command line of its run
@@ -97,6 +99,16 @@ class Search:
                     check_distribution_compatibility(trial.distributions[name], wanted[name])
                 except ValueError as error:
                     raise ConfigurationError(self._differs(name, trial.distributions[name], wanted[name])) from error
+
+    def hold_to(self, curves: Any) -> None:
+        """Note by which reported curves trials are judged. Raises ConfigurationError if earlier ones were by others."""
+        if DISTANCE not in self.config.objectives:
+            return
+        kept, wanted = self.study.user_attrs.get(_CURVES), json.loads(json.dumps(curves))
+        message = f"the study {self.template.study} has trials with other reference.curves: {_ANOTHER}"
+        require(kept in (None, wanted), message)
+        with self._in_one_line():
+            self.study.set_user_attr(_CURVES, wanted)
 
     def _differs(self, name: str, before: "BaseDistribution", now: "BaseDistribution") -> str:
         return (f"{name}={as_typed(now)}: the study {self.template.study} has trials with {name}={as_typed(before)}, "

@@ -47,8 +47,23 @@ class SearchConfig:
         message = "hydra.sweeper.sampler=cmaes takes a single objective: set sampler=tpe"
         require(not several or self.sampler != "cmaes", message)
 
-    def check_reference(self, curves: Mapping[str, Any]) -> None:
-        """Raise ConfigurationError for a distance from curves that nobody has reported."""
-        wanted = DISTANCE in self.objectives
-        message = f"hydra.sweeper.objectives=[{DISTANCE}] needs reference.curves: set what a document reports"
-        require(not wanted or bool(curves), message)
+    def check_reference(self, curves: Mapping[str, Any], evaluate_train: bool, epochs: int | None) -> None:
+        """Raise ConfigurationError for a distance from curves that nobody has reported, or that no trial can have.
+
+        epochs: of each trial; None where it is searched.
+        """
+        if DISTANCE not in self.objectives:
+            return
+        objective = f"hydra.sweeper.objectives=[{DISTANCE}]"
+        require(bool(curves), f"{objective} needs reference.curves: set what a document reports")
+        evaluated = any(metric.startswith("train_eval/") for metric in curves)
+        message = f"{objective}: reference.curves has train_eval/*: set trainer.evaluate_train=true"
+        require(evaluate_train or not evaluated, message)
+        lists = [
+            one for curve in curves.values() for one in (curve.values() if isinstance(curve, Mapping) else [curve])
+        ]
+        longest = max(len(one) for one in lists)
+        message = (
+            f"{objective}: reference.curves goes on for {longest} epochs: set trainer.max_epochs={longest} or more"
+        )
+        require(epochs is None or longest <= epochs, message)

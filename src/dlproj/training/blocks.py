@@ -77,14 +77,19 @@ def _check_batch_norm(trainer: Any, model: pl.LightningModule) -> None:
         _refuse_batch_of_one(samples, size, "data.batch_size", ["data.drop_last=true"] * (1 < size < samples))
     if isinstance(model, Classifier):
         val = trainer.datamodule.val_dataloader()
-        for batches in (*(val if isinstance(val, list) else [val]), trainer.datamodule.test_dataloader()):
-            check_evaluation(model, batches)
+        for batches in val if isinstance(val, list) else [val]:
+            check_evaluation(model, batches, trainer.limit_val_batches)
+        check_evaluation(model, trainer.datamodule.test_dataloader(), trainer.limit_test_batches)
 
 
-def check_evaluation(model: Classifier, batches: EvaluationBatches) -> None:
-    """Raise ConfigurationError where batch norm that is evaluated in training mode would get a batch of one."""
+def check_evaluation(model: Classifier, batches: EvaluationBatches, limit: int | float | None) -> None:
+    """Raise ConfigurationError where batch norm that is evaluated in training mode would get a batch of one.
+
+    limit: how many batches are evaluated; all, if it is no whole number.
+    """
     samples, size = len(batches.samples), batches.batch_size
-    if not model.eval_mode and _has_batch_norm(model) and (size == 1 or samples % size == 1):
+    last = samples % size == 1 and not (isinstance(limit, int) and limit <= samples // size)
+    if not model.eval_mode and _has_batch_norm(model) and (size == 1 or last):
         _refuse_batch_of_one(samples, size, "data.eval_batch_size", ["model.eval_mode=true"])
 
 
