@@ -228,8 +228,7 @@ def test_a_table_of_somebody_else_is_not_overwritten(name, content, tmp_path):
 def test_a_table_of_ours_may_be_written_anew(planned, tmp_path):
     written(rows(planned({}, {"test/accuracy": 0.1})), "dlproj reproduce", False, tmp_path)
     check_folder(tmp_path, quick=False)
-    (tmp_path / NAME).unlink()  # as a version without a list of its files, and without results.json, left it
-    (tmp_path / "results.json").unlink()
+    (tmp_path / NAME).unlink()  # as in a checkout, or as a version without a list of its files left it
     check_folder(tmp_path, quick=False)
 
 

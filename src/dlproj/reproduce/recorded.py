@@ -20,6 +20,7 @@ from dlproj.sweeps.records import deciding
 
 NAME = "results.json"
 _FORMAT = 1
+HEADER = f'{{"format": {_FORMAT}, "points": [\n'  # how the file begins
 _SHARED = ("data.root", "seed")  # a tree of images lies elsewhere on each machine: its fingerprint tells it
 _SEEDS = 1000  # more than anybody runs
 Key = tuple[str, int]  # the settings that decide a run, and its seed
@@ -68,7 +69,7 @@ def as_json(runs: Iterable[Recorded]) -> str:
     for run in {run.key: run for run in runs}.values():
         points.setdefault(run.key[0], []).append(run)
     blocks = [_point_as_json(some) for some in points.values()]
-    return f'{{"format": {_FORMAT}, "points": [\n' + ",\n".join(blocks) + "\n]}\n"
+    return HEADER + ",\n".join(blocks) + "\n]}\n"
 
 
 def _point_as_json(runs: list[Recorded]) -> str:

@@ -10,8 +10,8 @@ from dlproj.file_systems import why
 from dlproj.reproduce.evidence import Decision
 from dlproj.reproduce.plan import QUICK_BATCHES, QUICK_EPOCHS, QUICK_REVIEW_BATCHES
 from dlproj.reproduce.quantities import LABELS
+from dlproj.reproduce.recorded import HEADER, as_json
 from dlproj.reproduce.recorded import NAME as RECORDED
-from dlproj.reproduce.recorded import as_json
 from dlproj.reproduce.rows import Judged, Row
 from dlproj.results import formats
 from dlproj.results.comparison import as_csv, as_markdown
@@ -21,7 +21,7 @@ from dlproj.settings import ConfigurationError, require
 COLUMNS = ("experiment", "place", "quantity", "reported", "reproduced", "difference", "claims", "time", "remark")
 FILES = ("RESULTS.md", "results.csv", RECORDED)
 _TITLE = "# Reported and reproduced"
-_HEADER = "experiment,point,place,quantity,reported,reproduced"  # of results.csv
+_BEGINNINGS = (_TITLE, "experiment,point,place,quantity,reported,reproduced", HEADER)  # of FILES
 _QUICK = (
     f"**A quick run: at most {QUICK_EPOCHS} epochs of {QUICK_BATCHES} batches; of reviews {QUICK_REVIEW_BATCHES}, "
     "validated and tested on one. It shows that everything trains; its figures are not those of the experiments.**"
@@ -42,13 +42,13 @@ def check_folder(folder: Path, quick: bool) -> None:
     """Raise ConfigurationError if it cannot be written to, holds somebody's files, or a table worth more than ours."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        page, text = (_text(folder / name) for name in ("RESULTS.md", "results.csv"))
+        texts = [_text(folder / name) for name in FILES]
     except OSError as error:
         raise ConfigurationError(f"--output {folder} cannot be used ({why(error)}): name another folder") from error
-    older = page.startswith(_TITLE) == bool(page) and text.startswith(_HEADER) == bool(text)
-    unlisted = older and not listed(folder)  # of a version that kept no list of what it wrote, nor results.json
-    refuse_foreign(folder, [RECORDED] if unlisted else FILES, "name another folder with --output, or move it away")
-    worth_more = quick and ",false," in text
+    ours = all(not text or text.startswith(begins) for text, begins in zip(texts, _BEGINNINGS, strict=True))
+    if listed(folder) or not ours:  # without a list of what was written, the files of a checkout or of an older version
+        refuse_foreign(folder, FILES, "name another folder with --output, or move it away")
+    worth_more = quick and ",false," in texts[1]
     require(not worth_more, f"--output {folder} holds the table of a whole run: name another folder for a quick one")
 
 
