@@ -267,7 +267,7 @@ def test_a_search_that_is_done_says_so_and_shows_its_best_again(type_in, tmp_pat
         ),
         (
             ["hydra.sweeper.objectives=[reference_distance]", f"+reference.curves={{val/loss: {[1.0] * 200}}}"],
-            "hydra.sweeper.objectives=[reference_distance]: reference.curves has 200 epochs: set trainer.max_epochs=20",
+            "hydra.sweeper.objectives=[reference_distance]: reference.curves goes on for 200 epochs: set trainer.max",
         ),
     ],
 )
