@@ -139,7 +139,7 @@ FAILS = {
         ("lab5/weight_histograms", "0.001, none", "weight_deviation", 0.2),
         ("lab5/weight_histograms", "1e-05, unit", "weight_deviation", 0.2)],
     "at 1e-5 on raw pixels most weights lie within ±0.05": [
-        ("lab5/weight_histograms", "1e-05, none", "small_weights", 0.4)],
+        ("lab5/weight_histograms", "1e-05, none", "small_weights", 0.8)],
     "validating after every batch takes most of the baseline's time": [
         ("regularization/baseline_as_done", "", "seconds", 15)],
     "all three together score below the model without regularisation": [
