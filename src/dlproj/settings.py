@@ -153,7 +153,7 @@ def numbers_within(option: str, text: str, interval: str, such_as: str = "0.1,0.
     """What "0.1,0.5,1" names, each in the interval. Raises ConfigurationError, naming the option."""
     parts = text.split(",") if len(text) < 1000 else [""]
     well_formed = all(re.fullmatch(r" *\d+(\.\d+)?(e[+-]?\d{1,3})? *", part, re.ASCII) for part in parts)
-    require(well_formed, f"{option}={text} is no list of numbers in {interval}: set such as {such_as}")
+    require(well_formed, f"{option}={text} must be numbers in {interval}, separated by commas, such as {such_as}")
     numbers = [float(part) for part in parts]
     for number in numbers:
         within(option, number, interval)

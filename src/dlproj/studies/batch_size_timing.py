@@ -52,9 +52,10 @@ def batch_size_timing(
     on the binary cross-entropy by Adam at 0.001 for 10 epochs, 2,000 test them (mlp document). The document's time a
     batch is the whole training's, with its DataLoader and a validation after each epoch, by the number of batches; it
     concludes that the total falls and the time a batch rises with the batch size. A step alone does the same few dozen
-    calls for any batch, and arithmetic for each sample: t(B) = a + b B. A loader adds to b what it takes a sample, a
-    validation its time by the batches of an epoch, N / B. A larger batch ends an epoch sooner, but moves the weights
-    less often: at the same rate it may learn less in as many epochs (Goodfellow, Bengio & Courville 2016, 8.1.3).
+    calls for any batch, and arithmetic for each sample: t(B) = a + b B. A loader adds its time a sample to b; a
+    validation adds its time divided by the N / B batches of an epoch. A larger batch ends an epoch sooner, but moves
+    the weights less often: at the same rate it may learn less in as many epochs
+    (Goodfellow, Bengio & Courville 2016, 8.1.3).
     """
     chosen = sorted(set(whole_numbers("--sizes", sizes)))
     require(max(chosen) <= samples, f"--sizes={sizes} has a batch above --samples={samples:,}: set smaller ones")
