@@ -2,7 +2,9 @@
 
 import logging
 import warnings
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib import font_manager
@@ -41,11 +43,12 @@ def no_other_fonts(monkeypatch):
 
 @pytest.fixture(scope="module")
 def rare():
-    """A letter that the default font lacks and STIXGeneral has, both of which come with matplotlib."""
-    default, other = (
-        set(FT2Font(font_manager.findfont(name)).get_charmap()) for name in (fonts.DEFAULT, "STIXGeneral")
-    )
-    return chr(min(code for code in other - default if chr(code).isalpha()))
+    """A letter that STIXGeneral has and the default font lacks. Both come with matplotlib; its list may lack them."""
+    folder = Path(matplotlib.get_data_path(), "fonts/ttf")
+    default, other = folder / "DejaVuSans.ttf", folder / "STIXGeneral.ttf"
+    font_manager.fontManager.addfont(other)
+    letters = set(FT2Font(other).get_charmap()) - set(FT2Font(default).get_charmap())
+    return chr(min(code for code in letters if chr(code).isalpha()))
 
 
 def written(text):
