@@ -1,7 +1,10 @@
 # Two commands on a fresh machine with Python 3.11 to 3.13 and make: `make train` and `make test`.
 PYTHON ?= python3
 VENV := .venv
+# What training needs, and all that the tests do. LOCKED=1 installs the versions of locked.txt.
 INSTALLED := $(VENV)/.installed
+FOR_TESTS := $(VENV)/.installed-for-tests
+PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet $(if $(LOCKED),--constraint locked.txt) --editable
 
 .PHONY: help train test test-all bench lint format
 
@@ -17,27 +20,31 @@ train: $(INSTALLED)
 	$(VENV)/bin/python train.py data=digits
 
 # TESTS="tests/models tests/data/test_imdb.py" names some of them.
-test: $(INSTALLED)
+test: $(FOR_TESTS)
 	$(VENV)/bin/python -m pytest -m "not slow" $(TESTS)
 
-test-all: $(INSTALLED)
+test-all: $(FOR_TESTS)
 	$(VENV)/bin/python -m pytest $(TESTS)
 
 # Keras takes part where KERAS_PYTHON names a Python that has keras and tensorflow.
-bench: $(INSTALLED)
+bench: $(FOR_TESTS)
 	$(VENV)/bin/python -m benchmarks
 
-lint: $(INSTALLED)
+lint: $(FOR_TESTS)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 
-format: $(INSTALLED)
+format: $(FOR_TESTS)
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "dlproj needs Python 3.11 to 3.13: make PYTHON=python3.13")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
+	$(PIP_INSTALL) .
+	@touch $@
+
+$(FOR_TESTS): $(INSTALLED)
+	$(PIP_INSTALL) ".[dev]"
 	@touch $@

@@ -1,0 +1,58 @@
+"""The wheel outside of a checkout: it brings conf/, and all commands work from any folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["data=digits", "trainer.accelerator=cpu", "trainer.threads=1", "trainer.max_epochs=1", "model.hidden=[8]"]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The folder into which the wheel is installed, beside the libraries of this environment."""
+    folder, quiet = tmp_path_factory.mktemp("wheel"), ["--quiet", "--no-deps"]
+    pip = [sys.executable, "-m", "pip"]
+    subprocess.run([*pip, "wheel", *quiet, "--no-build-isolation", "--wheel-dir", folder, ROOT], check=True)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([*pip, "install", *quiet, "--target", folder / "site", wheel], check=True)
+    return folder / "site"
+
+
+@pytest.fixture
+def dlproj(installed, tmp_path):
+    """Call with arguments of `dlproj` in an empty folder: what it printed."""
+
+    def call(*arguments):
+        environment = os.environ | {"PYTHONPATH": str(installed)}
+        code = "import dlproj, sys; print(dlproj.__file__); from dlproj.cli.app import main; main()"
+        done = subprocess.run([sys.executable, "-P", "-c", code, *arguments], cwd=tmp_path, env=environment, text=True,
+                              capture_output=True)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        place, _, out = done.stdout.partition("\n")
+        assert Path(place).is_relative_to(installed)
+        return out
+
+    return call
+
+
+def test_it_trains_evaluates_and_goes_on(dlproj, tmp_path):
+    out = dlproj("train", *QUICK, "hydra.run.dir=run")
+    assert "test accuracy" in out
+    assert (tmp_path / "run/report.html").is_file()
+    assert "test accuracy" in dlproj("evaluate", "run").replace("/", " ")
+    assert "run" in dlproj("resume", "run")
+
+
+def test_it_sweeps(dlproj, tmp_path):
+    dlproj("train", "-m", *QUICK, "figures=none", "seed=1,2", "hydra.sweep.dir=sweep")
+    assert len(list(tmp_path.glob("sweep/*/summary.json"))) == 2
+    assert dlproj("runs", "sweep").count("completed") == 2
+
+
+def test_it_lists_choices_and_experiments(dlproj):
+    assert "model: gru, lstm, mlp, simple_rnn" in dlproj("train", "--help")
+    assert "10000" in dlproj("train", "+experiment=lab4/lstm", "--cfg", "job", "--package", "data.vocabulary_size")
