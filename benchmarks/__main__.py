@@ -16,8 +16,8 @@ from benchmarks.figures import Record
 from benchmarks.options import Options, parse
 from benchmarks.race import race
 from benchmarks.table import render
+from dlproj.config.checks import UserError
 from dlproj.machine import machine, versions
-from dlproj.settings import UserError
 
 
 def main(arguments: list[str]) -> None:

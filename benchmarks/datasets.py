@@ -15,9 +15,7 @@ def write(data: str, folder: Path) -> int:
 
     Images are uint8 rows of 784 pixels, reviews int32 rows of 200 ids padded at the front. Raises dlproj's UserError.
     """
-    from dlproj.data.base import DataConfig
-    from dlproj.data.fmnist import FMNISTConfig
-    from dlproj.data.imdb import IMDBConfig
+    from dlproj.config.data import DataConfig, FMNISTConfig, IMDBConfig
 
     config: DataConfig = FMNISTConfig() if data == "fmnist" else IMDBConfig()
     module = config.build(seed=0)

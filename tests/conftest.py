@@ -7,8 +7,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from dlproj.command import stamp
-from dlproj.config import checked, register
+from dlproj.config.compose import register
+from dlproj.config.root import checked
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -34,7 +34,6 @@ def generator() -> torch.Generator:
 def composed():
     """Call with overrides, as on the command line: the typed settings."""
     register()
-    stamp()
 
     def config(*overrides):
         with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -10,11 +10,11 @@ import pytest
 from folders import write_run
 from typer.testing import CliRunner
 
-from dlproj.cli import app
+from dlproj.cli.app import app
 
 COMMANDS = [["report"], ["runs"], ["evaluate"], ["predict"], ["export"], ["data", "survey"], ["reproduce"],
             ["bench", "scaling"]]  # fmt: skip
-RUN = ["-c", "from dlproj.cli import main; main()"]
+RUN = ["-c", "from dlproj.cli.app import main; main()"]
 PROGRAM = [sys.executable, "-W", "error", *RUN]
 
 

@@ -58,9 +58,7 @@ def test_one_command_trains_tests_and_records(type_in, tmp_path):
         f"folder        │ {folder.relative_to(tmp_path)}",
     ):
         assert line in done.stdout
-    assert "Epoch 2/2: 100%" in done.stdout
-    assert "val/accuracy=" in done.stdout
-    assert "Trainable params" in done.stderr
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -185,7 +183,7 @@ def test_a_run_ended_by_a_signal_leaves_a_summary_and_its_exit_code(sent, code, 
     )
     assert process.stdout is not None
     seen = b""
-    while b"Epoch 3/" not in seen:  # the bar's words, so that nothing has to be waited for by the clock
+    while b"epoch 3/" not in seen:  # the lines of epochs, so that nothing has to be waited for by the clock
         chunk = os.read(process.stdout.fileno(), 4096)
         assert chunk, "the run ended by itself"
         seen += chunk

@@ -11,10 +11,12 @@ from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 from dlproj.command import can_be_mended, in_one_line
-from dlproj.config import SCHEMAS, data_config, load
-from dlproj.models import rnn
-from dlproj.optim import CosineConfig
-from dlproj.settings import ConfigurationError, UserError
+from dlproj.config.checks import ConfigurationError, UserError
+from dlproj.config.root import SCHEMAS, data_config, load
+from dlproj.config.scheduler import CosineConfig
+from dlproj.models import recurrent
+from dlproj.training.callbacks import build_callbacks
+from dlproj.training.trainer import build_trainer
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOICES = sorted(f"{group}={file.stem}" for group in [*SCHEMAS, "figures"] for file in (CONF / group).glob("*.yaml"))
@@ -43,9 +45,9 @@ def test_every_file_composes_and_builds(choice, composed, image_folder, tmp_path
     optimizer = config.optim.build(model.parameters())
     assert optimizer.param_groups[0]["lr"] == config.optim.learning_rate
     config.scheduler.build(optimizer, config.trainer.max_epochs, steps=100)
-    assert len(config.callbacks.build(tmp_path)) >= 2
+    assert len(build_callbacks(config.callbacks, tmp_path)) >= 2
     if choice not in ("trainer=gpu", "trainer=ddp"):  # they need more than this machine and this process
-        trainer = config.trainer.build([], tmp_path)
+        trainer = build_trainer(config.trainer, [], tmp_path)
         assert trainer.max_epochs == config.trainer.max_epochs
 
 
@@ -143,6 +145,13 @@ REFUSED = {
     "+model.foo=3": "model.foo is no setting: the settings there are activation, batch_norm, bias, bias_init",
     "+typo=1": "typo is no setting: the settings there are callbacks, data, figures, model, name, optim, overwrite",
     "modl=mlp": "modl is no setting: did you mean model?",
+    "lr=0.1": "lr is no setting: did you mean optim.learning_rate?",
+    "optim.lr=0.1": "optim.lr is no setting: did you mean optim.learning_rate?",
+    "epochs=3": "epochs is no setting: did you mean trainer.max_epochs?",
+    "batch_size=8": "batch_size is no setting: did you mean data.batch_size?",
+    "hidden=[8]": "hidden is no setting: did you mean model.hidden?",
+    "patience=3": "patience is no setting: did you mean callbacks.early_stopping.patience?",
+    "data=digts": "data=digts is no choice: did you mean data=digits? set one of cifar10, digits, ",
     "model=foo": "model=foo is no choice: set one of gru, lstm, mlp, simple_rnn",
     "optim=lion": "optim=lion is no choice: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",
     "model.dropout=abc": "model.dropout: Value 'abc' of type 'str' could not be converted to Float",
@@ -273,7 +282,7 @@ def test_half_precision_on_the_cpu_is_refused(composed):
 def test_an_lstm_falls_back_to_float32_where_the_cpu_has_none_in_bfloat16(
     model, precision, device, falls_back, there, composed, monkeypatch
 ):
-    monkeypatch.setattr(rnn, "computes_bfloat16_lstm", lambda: there)
+    monkeypatch.setattr(recurrent, "computes_bfloat16_lstm", lambda: there)
     config = composed("data=feature_sum", f"model={model}", f"trainer.precision={precision}", f"trainer={device}")
     told = ["this CPU cannot compute an LSTM in bfloat16: LSTM layers use float32"]
     assert config.fallbacks() == (told if falls_back and not there else [])

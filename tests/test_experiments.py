@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from dlproj import experiments
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.scheduler import SchedulerConfig
 from dlproj.experiments import CONF, composing, names, no_experiment, points, select
-from dlproj.optim import SchedulerConfig
 from dlproj.reproduce.claims import CLAIMS
-from dlproj.settings import ConfigurationError
 
 ROWS = {  # of the documents' tables, with the number of settings that each goes through
     "lab2": {

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from dlproj import file_systems
+from dlproj.config.checks import ConfigurationError, UserError
+from dlproj.config.files import write_whole
 from dlproj.file_systems import why
-from dlproj.results.files import write_whole
-from dlproj.settings import ConfigurationError, UserError
 from dlproj.sweeps.records import alone_in
 from dlproj.training.checkpoints import WholeCheckpoints, read_checkpoint
 

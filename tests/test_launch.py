@@ -8,10 +8,11 @@ import pytest
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
+from dlproj.config.trainer import TrainerConfig
 from dlproj.launch import forget_ranks, rank, started_by_torchrun
 from dlproj.results.record import read_epochs, read_result
 from dlproj.run import run
-from dlproj.training.trainer import TrainerConfig
+from dlproj.training.trainer import build_trainer
 
 LEFT_OVER = [
     {"RANK": "1"},
@@ -68,7 +69,7 @@ def test_a_run_beside_what_is_left_over_records_everything(variables, environmen
 
 def test_lightning_looks_for_no_cluster(environment, tmp_path):
     environment(LEFT_OVER[4])
-    trainer = TrainerConfig().build([], tmp_path)
+    trainer = build_trainer(TrainerConfig(), [], tmp_path)
     assert type(trainer._accelerator_connector.cluster_environment) is LightningEnvironment
     assert (trainer.global_rank, trainer.world_size) == (0, 1)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dlproj import machine
+from dlproj.config.checks import ConfigurationError
 from dlproj.launch import OURS
 from dlproj.machine import (
     git_commit,
@@ -15,7 +16,6 @@ from dlproj.machine import (
     usable_cores,
     versions,
 )
-from dlproj.settings import ConfigurationError
 
 
 @pytest.fixture(autouse=True)

@@ -7,19 +7,9 @@ import pytest
 import torch
 from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
-from dlproj.optim import (
-    AdagradConfig,
-    AdamConfig,
-    AdamWConfig,
-    CosineConfig,
-    ExponentialConfig,
-    PlateauConfig,
-    RMSpropConfig,
-    SchedulerConfig,
-    SGDConfig,
-    StepConfig,
-)
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, RMSpropConfig, SGDConfig
+from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
 
 
 def parameter(value=1.0):

@@ -8,15 +8,15 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dlproj.config import load
+from dlproj.config.checks import ConfigurationError, DataError
+from dlproj.config.reference import ReferenceConfig
+from dlproj.config.root import load
+from dlproj.config.sweep import SweepConfig
 from dlproj.data.imdb import IMDBDataModule
 from dlproj.models.mlp import MLPClassifier
 from dlproj.results.manifest import NAME, listed
-from dlproj.results.reference import ReferenceConfig
 from dlproj.run import best_epoch, run, train
-from dlproj.settings import ConfigurationError, DataError
 from dlproj.training.stopwatch import Stopwatch
-from dlproj.training.sweep_config import SweepConfig
 
 QUICK = [
     *("data=digits", "data.batch_size=128", "model.hidden=[16]"),

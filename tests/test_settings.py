@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from dlproj.settings import ConfigurationError, one_of, typed, within
+from dlproj.config.checks import ConfigurationError, one_of, typed, within
 
 
 @dataclass(slots=True)

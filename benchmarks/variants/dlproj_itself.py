@@ -10,9 +10,12 @@ from benchmarks.cases import EMBEDDING_DIM, EMBEDDING_ROWS, EVALUATION_BATCH, LE
 from benchmarks.pacer import Pacer, UnavailableError
 from benchmarks.variants.pacing import Pacing
 from dlproj.command import in_one_line
-from dlproj.config import Config, checked, register
+from dlproj.config.checks import UserError
+from dlproj.config.compose import register
+from dlproj.config.root import Config, checked
 from dlproj.results.loggers import EpochTable, EpochTensorBoard
-from dlproj.settings import UserError
+from dlproj.training.callbacks import build_callbacks
+from dlproj.training.trainer import build_trainer, prepare_process
 
 _CONF = Path(__file__).parents[2] / "conf"
 _ENDLESS = 1_000_000  # epochs
@@ -27,12 +30,12 @@ def run(job: Job, pacer: Pacer) -> None:
     """Train as the pacer says, put together as in dlproj.run.train()."""
     config = _config(overrides(job))
     folder = Path(job.output)
-    config.trainer.prepare_process()
+    prepare_process(config.trainer)
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    callbacks = [*config.callbacks.build(folder), Pacing(pacer, job.case.validation)]
-    trainer = config.trainer.build(callbacks, folder)
+    callbacks = [*build_callbacks(config.callbacks, folder), Pacing(pacer, job.case.validation)]
+    trainer = build_trainer(config.trainer, callbacks, folder)
     trainer.loggers = [EpochTensorBoard(folder), EpochTable(folder)]
     trainer.fit(model, datamodule=data)
 

@@ -1,14 +1,13 @@
-"""What the command line needs beside Hydra: unique run folders, and errors in one line."""
+"""What the command line says of errors: one line each."""
 
 import errno
 import os
 import re
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from traceback import walk_tb
 
@@ -16,27 +15,11 @@ import yaml
 from hydra.conf import HydraConf
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dlproj.config.checks import UserError, explain, one_line, require
 from dlproj.experiments import names, no_experiment
 from dlproj.file_systems import why
-from dlproj.launch import started_by_torchrun
-from dlproj.settings import UserError, explain, one_line, require
-from dlproj.training.processes import agree_on
-
-
-def stamp() -> None:
-    """Register `${stamp:}`: date, time and a random part, so that no two runs share it; and `${either:}` of two.
-
-    Processes that torchrun has started have one stamp, and so one folder.
-    """
-    text = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    if started_by_torchrun():
-        text = agree_on(text, "stamp")
-    OmegaConf.register_new_resolver("stamp", lambda: text, replace=True)
-    OmegaConf.register_new_resolver("either", lambda set_, otherwise: set_ or otherwise, replace=True)
-
 
 _TOLD = (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # which say what is wrong
 # What torch's RuntimeErrors say of memory: on the CPU, of a size beyond 64 bits, on a GPU.
@@ -184,8 +167,9 @@ def _in_words(error: BaseException) -> str:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         if group.split("/")[0] == "experiment":
             return no_experiment(str(error.missing_cfg_file).removeprefix("experiment/"), names())
+        near = get_close_matches(choice, error.options or [], n=1)
         known = f"set one of {', '.join(sorted(error.options))}" if error.options else "it has no file in conf/"
-        return f"{group}={choice} is no choice: {known}"
+        return f"{group}={choice} is no choice: {f'did you mean {group}={near[0]}? ' if near else ''}{known}"
     if isinstance(error, OmegaConfBaseException):
         return explain(error)
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):

@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from dlproj.config import Config, load
+from dlproj.config.checks import DataError, UserError, require
+from dlproj.config.root import Config, load
 from dlproj.results import formats
 from dlproj.results.manifest import shown_path
 from dlproj.results.record import Run, read_result
 from dlproj.results.summary import RunResult
-from dlproj.settings import DataError, UserError, require
 from dlproj.sweeps.records import completed, deciding, identity
 from dlproj.training.callbacks import checkpoint_path
 

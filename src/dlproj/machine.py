@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
+from dlproj.config.checks import require
 from dlproj.launch import threads_asked_for
-from dlproj.settings import require
 
 _PACKAGES = ("dlproj", "torch", "pytorch-lightning", "hydra-core", "torchmetrics", "torchvision", "numpy")
 _CONTROL_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
@@ -93,6 +91,8 @@ def versions() -> dict[str, str]:
 
 def machine() -> str:
     """System, processor with the vector instructions that torch uses, usable cores and GPU: figures depend on them."""
+    import torch
+
     vectors = torch.backends.cpu.get_cpu_capability()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{platform.system()} {platform.machine()}, {_processor()} ({vectors}), {usable_cores()} cores{gpu}"
@@ -118,11 +118,15 @@ def git_commit() -> str | None:
 
 def peak_memory_bytes() -> tuple[int, int]:
     """The most memory that this process has held so far, and the most on its GPU since reset_peak_gpu_memory()."""
+    import torch
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
 
 
 def reset_peak_gpu_memory() -> None:
     """Count the GPU's peak from now on: in a sweep, a run follows others in one process."""
+    import torch
+
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()

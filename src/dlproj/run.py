@@ -15,13 +15,16 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from dlproj.config import Config, load
+from dlproj.config.callbacks import Resume
+from dlproj.config.checks import UserError
+from dlproj.config.files import write_whole
+from dlproj.config.reference import distance, unmatched
+from dlproj.config.root import Config, load
 from dlproj.data.base import DataModule
 from dlproj.earlier import Earlier, check_goes_on, earlier_run
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
-from dlproj.results.files import write_whole
 from dlproj.results.inspection import Inspection
 from dlproj.results.inspector import inspectors
 from dlproj.results.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
@@ -29,16 +32,15 @@ from dlproj.results.manifest import add, check, claim, holds_run, recover, run_f
 from dlproj.results.network_graph import NoteGraph
 from dlproj.results.pictures import Pictures
 from dlproj.results.record import read_result
-from dlproj.results.reference import distance, unmatched
 from dlproj.results.summary import RunResult
-from dlproj.settings import UserError
 from dlproj.sweeps.records import alone_in
-from dlproj.training.callbacks import Resume, checkpoint_path, diverged_at
+from dlproj.training.callbacks import build_callbacks, checkpoint_path, diverged_at
 from dlproj.training.checkpoints import remove_leftovers
 from dlproj.training.processes import run_in_processes
 from dlproj.training.pruning import Prune, pruned_after
 from dlproj.training.signals import StopBySignal
 from dlproj.training.stopwatch import Stopwatch
+from dlproj.training.trainer import build_trainer, prepare_process
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +105,7 @@ def train(
 
     replace: whether an earlier run in the folder may go. Nothing there changes before the data is read.
     """
-    config.trainer.prepare_process()
+    prepare_process(config.trainer)
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
@@ -115,7 +117,7 @@ def train(
     inspection = Inspection()
     callbacks = [
         begin,
-        *config.callbacks.build(folder),
+        *build_callbacks(config.callbacks, folder),
         *inspectors(config.figures, inspection, tensorboard),
         *([NoteGraph(inspection, tensorboard, config.model.loss_words())] if config.figures.graph else []),
         KeepTable(table),
@@ -123,13 +125,13 @@ def train(
         StopBySignal(checkpoint_path(folder, "last")),
         *([Prune(config.sweep.trial)] if config.sweep.trial.number >= 0 else []),
     ]
-    trainer = config.trainer.build(callbacks, folder)
+    trainer = build_trainer(config.trainer, callbacks, folder)
     with Pictures(config.figures, folder, wanted=trainer.is_global_zero) as pictures:
         try:
             trainer.fit(model, datamodule=data, ckpt_path=resumed)
             # Before the test, for which the callbacks go back to the checkpoint, too.
             end = outcome(trainer), stop_reason(trainer, config.trainer.max_time)
-            best = _best_epoch(config, table)
+            best = _best_epoch(config, table.rows)
             pictures.of_training(table.rows, best, inspection, result.reference_curves)
             if not pruned_after(trainer):
                 restored = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
@@ -293,15 +295,16 @@ def _complete(result: RunResult, config: Config, trainer: pl.Trainer, model: Cla
 
 
 def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None:
-    result.last_epoch = max(table.rows, default=0)
-    result.best_epoch = _best_epoch(config, table)
-    result.metrics = dict(table.rows.get(result.last_epoch, {}))
-    result.reference_distance = distance(result.reference_curves, table.rows)
+    ended = {epoch: row for epoch, row in table.rows.items() if "train/loss" in row}  # one may have its validation only
+    result.last_epoch = max(ended, default=0)
+    result.best_epoch = _best_epoch(config, ended)
+    result.metrics = dict(ended.get(result.last_epoch, {}))
+    result.reference_distance = distance(result.reference_curves, ended)
 
 
-def _best_epoch(config: Config, table: EpochTable) -> int | None:
+def _best_epoch(config: Config, rows: dict[int, dict[str, float]]) -> int | None:
     stopping = config.callbacks.early_stopping
-    return best_epoch(table.rows, stopping.monitor, stopping.direction())
+    return best_epoch(rows, stopping.monitor, stopping.direction())
 
 
 def outcome(trainer: pl.Trainer) -> str:

@@ -62,6 +62,17 @@ def forget_other_tools() -> None:
     os.environ["MPLBACKEND"] = "agg"
 
 
+def wait_without_spinning() -> None:
+    """Have OpenMP's threads sleep soon after they have nothing to do, instead of spinning for some milliseconds.
+
+    Beside other work spinning threads take the cores that the working ones need: with it two threads on two cores take
+    three times as long beside two busy processes as one thread. GCC's library reads this when it is loaded, with torch;
+    1,000 rounds of waiting are what it does by itself where there are more threads than cores.
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = "1000"
+
+
 def _text(descriptor: int, before: Any, keep_going: bool) -> Any:
     raw: Any = Output(descriptor, keep_going)
     if before is None:

@@ -21,12 +21,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from dlproj.start import raise_on_ctrl_c
+
 if TYPE_CHECKING:
-    from dlproj.config import Config
+    from dlproj.config.root import Config
+    from dlproj.config.trainer import TrainerConfig
     from dlproj.sweeps.jobs import SweepJob
     from dlproj.sweeps.pool import Workers
     from dlproj.sweeps.sweep import Sweep
-    from dlproj.training.trainer import TrainerConfig
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +74,8 @@ class ParallelLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what launch() needs. Raises ConfigurationError where there is no sweep to resume."""
+        from dlproj.config.checks import require
         from dlproj.launch import started_by_torchrun
-        from dlproj.settings import require
         from dlproj.sweeps.sweep import Sweep
 
         setup_globals()
@@ -85,25 +87,26 @@ class ParallelLauncher(Launcher):
         self.sweep = Sweep(Path(config.hydra.sweep.dir), config.sweep.resume is not None, self.forks)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run them all. What a failed job returns raises UserError."""
+        """Check them all, then run them. What a failed job returns raises UserError."""
         common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
         labels = [" ".join(one for one in overrides if one not in common) for overrides in job_overrides]
-        jobs = self.run(map(Wanted, job_overrides, labels), len(job_overrides))
+        jobs = self.run([self.job(Wanted(*one)) for one in zip(job_overrides, labels, strict=True)], len(labels))
         failed = sum(job.run is None for job in jobs)
         return [_returned(job, f"{failed} of {len(jobs)} runs failed", self.sweep.folder) for job in jobs]
 
     def run(
         self,
-        wanted: Iterable[Wanted],
+        jobs: "Iterable[SweepJob]",
         total: int,
         ended: Callable[["SweepJob"], None] = lambda job: None,
     ) -> "list[SweepJob]":
-        """Run what `wanted` gives when a place is free for it, and call ended(job) for each."""
+        """Run the jobs, each taken from the iterable when a worker is free for it, and call ended(job) for each."""
         trainer: Any = OmegaConf.to_object(self.config.trainer)
         settings: Any = OmegaConf.to_object(self.config.sweep)
         workers = self._workers(trainer, settings.jobs, total)
+        raise_on_ctrl_c()
         self.sweep.folder.mkdir(parents=True, exist_ok=True)
-        return self.sweep.run(map(self._job, wanted), total, workers, ended)
+        return self.sweep.run(jobs, total, workers, ended)
 
     def _workers(self, trainer: "TrainerConfig", at_once: int | None, total: int) -> "Workers":
         import torch
@@ -117,9 +120,10 @@ class ParallelLauncher(Launcher):
         draw_here()
         return Forks(places(trainer, total, at_once, os.environ.get("CUDA_VISIBLE_DEVICES")))
 
-    def _job(self, wanted: Wanted) -> "SweepJob":
+    def job(self, wanted: Wanted) -> "SweepJob":
+        """Compose and check the job; one that is refused says why."""
         from dlproj.command import can_be_mended, in_one_line
-        from dlproj.config import checked
+        from dlproj.config.root import checked
         from dlproj.sweeps.jobs import SweepJob
 
         try:
@@ -145,7 +149,7 @@ class ParallelLauncher(Launcher):
 
     def _say_unread(self, config: "Config", label: str) -> None:
         """Name a setting that has no effect in a run, once."""
-        from dlproj.settings import ConfigurationError
+        from dlproj.config.checks import ConfigurationError
 
         try:
             config.check_read()
@@ -206,7 +210,7 @@ class _FailedJob(JobReturn):
 
 
 def _returned(job: "SweepJob", failure: str, folder: Path) -> JobReturn:
-    from dlproj.settings import UserError
+    from dlproj.config.checks import UserError
 
     if job.run is not None:
         return JobReturn(overrides=job.run.result.overrides, status=JobStatus.COMPLETED)

@@ -23,7 +23,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from dlproj.sweeps.search_config import SearchConfig
+from dlproj.config.search import SearchConfig
 from hydra_plugins.dlproj_launchers import ParallelLauncher, Wanted
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class GridSweeper(BasicSweeper):
     @staticmethod
     def split_arguments(overrides: list[Override], max_batch_size: int | None) -> Any:
         """All combinations. Raises ConfigurationError where there is no end of them."""
-        from dlproj.settings import require
+        from dlproj.config.checks import require
 
         for one in overrides:
             message = f"{one.input_line} has no end of values: add hydra/sweeper=optuna to search among them"
@@ -81,12 +81,12 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Try all combinations, and compare what came of them. Raises what the first failed job returns."""
-        from dlproj.sweeps.conclusion import conclude
-
         try:
             return super().sweep(arguments)
         finally:
             if self.begun and not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):
+                from dlproj.sweeps.conclusion import conclude
+
                 conclude(Path(self.config.hydra.sweep.dir))
 
 
@@ -111,7 +111,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search. Raises ConfigurationError before anything runs, UserError if no trial came to a value."""
-        from dlproj.settings import UserError, typed
+        from dlproj.config.checks import UserError, typed
         from dlproj.sweeps.conclusion import conclude, tell_study
         from dlproj.sweeps.search import Search
         from dlproj.sweeps.space import Space
@@ -151,7 +151,9 @@ class OptunaSweeper(Sweeper):
             for chosen, trial in search.trials()
         )
         if isinstance(self.launcher, ParallelLauncher):
-            self.launcher.run(wanted, search.expected(), lambda job: search.tell(job.trial, job.run))
+            self.launcher.run(
+                map(self.launcher.job, wanted), search.expected(), lambda job: search.tell(job.trial, job.run)
+            )
             return
         done = 0
         while batch := list(islice(wanted, self.config.sweep.jobs or 1)):
@@ -163,8 +165,8 @@ class OptunaSweeper(Sweeper):
 
 def _check(config: DictConfig) -> None:
     """Raise ConfigurationError for a launcher that cannot be, and a folder that is not to be written to."""
+    from dlproj.config.checks import require
     from dlproj.results.manifest import holds_run, is_sweep, refuse_foreign
-    from dlproj.settings import require
 
     choice = config.hydra.launcher
     require(OmegaConf.is_dict(choice), f"hydra.launcher={choice} sets a group: write hydra/launcher={choice}")
@@ -190,8 +192,8 @@ def _short(override: str) -> str:
 
 def _run_of(job: JobReturn) -> "Run | None":
     """What another launcher's job left, in a folder that this machine sees, too."""
+    from dlproj.config.checks import UserError
     from dlproj.results.record import read_run
-    from dlproj.settings import UserError
 
     try:
         run = read_run(Path(job.hydra_cfg.hydra.runtime.output_dir))  # type: ignore[union-attr]

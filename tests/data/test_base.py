@@ -9,13 +9,19 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind, ValidationSplit
+from dlproj.config.checks import ConfigurationError, DataError
+from dlproj.config.data import (
+    CIFAR10Config,
+    DataConfig,
+    DataSpec,
+    FMNISTConfig,
+    ImageFolderConfig,
+    IMDBConfig,
+    Kind,
+    ValidationSplit,
+)
+from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples, Shard
-from dlproj.data.cifar10 import CIFAR10Config
-from dlproj.data.fmnist import FMNISTConfig
-from dlproj.data.image_folder import ImageFolderConfig
-from dlproj.data.imdb import IMDBConfig
-from dlproj.settings import ConfigurationError, DataError
 
 
 @dataclass(slots=True)

@@ -10,8 +10,9 @@ import torch
 import torchvision
 from torchvision.datasets import CIFAR10
 
-from dlproj.data.cifar10 import CLASSES, CIFAR10Config
-from dlproj.settings import DataError
+from dlproj.config.checks import DataError
+from dlproj.config.data import CIFAR10_CLASSES as CLASSES
+from dlproj.config.data import CIFAR10Config
 
 RANDOM = np.random.default_rng(0)
 TRAIN = [RANDOM.integers(0, 256, (4, 3072), np.uint8) for _ in range(5)]

@@ -6,12 +6,10 @@ import torch
 from PIL import Image, PngImagePlugin, features
 from torchvision.transforms import functional
 
+from dlproj.config.checks import DataError
+from dlproj.config.data import DigitsConfig, FMNISTConfig, IMDBConfig
 from dlproj.data.decoding import EXTENSIONS, decode
-from dlproj.data.digits import DigitsConfig
 from dlproj.data.files import refuse_problems
-from dlproj.data.fmnist import FMNISTConfig
-from dlproj.data.imdb import IMDBConfig
-from dlproj.settings import DataError
 
 RANDOM = np.random.default_rng(0)
 

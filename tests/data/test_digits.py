@@ -2,8 +2,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from dlproj.data.digits import DigitsConfig
-from dlproj.data.image import Scaling
+from dlproj.config.data import DigitsConfig, Scaling
 
 
 def data(**settings):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from dlproj.data.feature_sum import FeatureSumConfig
-from dlproj.settings import ConfigurationError, DataError
+from dlproj.config.checks import ConfigurationError, DataError
+from dlproj.config.data import FeatureSumConfig
 
 
 def data(seed=0, **settings):

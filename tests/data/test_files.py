@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dlproj.config.checks import DataError
 from dlproj.data.files import data_root
-from dlproj.settings import DataError
 
 
 def test_the_home_folder_is_where_the_shell_has_it(monkeypatch):

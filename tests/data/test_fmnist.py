@@ -9,8 +9,9 @@ import pytest
 import torch
 import torchvision
 
-from dlproj.data.fmnist import CLASSES, FMNISTConfig
-from dlproj.settings import DataError
+from dlproj.config.checks import DataError
+from dlproj.config.data import FMNIST_CLASSES as CLASSES
+from dlproj.config.data import FMNISTConfig
 
 RANDOM = np.random.default_rng(0)
 IMAGES = {

@@ -5,11 +5,10 @@ import pytest
 import torch
 from torchvision.transforms import functional
 
-from dlproj.data.base import ValidationSplit
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.data import DigitsConfig, ImageConfig, Scaling, ValidationSplit, image_spec
 from dlproj.data.batches import Samples, Shard, generator
-from dlproj.data.digits import DigitsConfig
-from dlproj.data.image import ImageConfig, ImageDataModule, Scaling, augment, channel_statistics, image_spec
-from dlproj.settings import ConfigurationError
+from dlproj.data.image import ImageDataModule, augment, channel_statistics
 
 PIXELS = np.random.default_rng(0).integers(3, 251, (64, 3, 6, 5), dtype=np.uint8)
 

@@ -10,9 +10,10 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
 
+from dlproj.config.checks import ConfigurationError, DataError
+from dlproj.config.data import ImageFolderConfig
 from dlproj.data.files import files_below
-from dlproj.data.image_folder import EXTENSIONS, ImageFolderConfig
-from dlproj.settings import ConfigurationError, DataError
+from dlproj.data.image_folder import EXTENSIONS
 
 SPLITS = ("train", "test")
 RANDOM = np.random.default_rng(0)

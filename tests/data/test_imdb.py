@@ -9,11 +9,11 @@ import pooch
 import pytest
 import torch
 
+from dlproj.config.checks import ConfigurationError, DataError
+from dlproj.config.data import IMDBConfig, Side
 from dlproj.data import imdb, reviews
-from dlproj.data.imdb import IMDBConfig, IMDBDataModule
+from dlproj.data.imdb import IMDBDataModule
 from dlproj.data.reviews import read_reviews
-from dlproj.data.vocabulary import Side
-from dlproj.settings import ConfigurationError, DataError
 
 
 def texts():

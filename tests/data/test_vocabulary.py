@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from dlproj.data.vocabulary import Side, decode, encode, rank, tokenize
-from dlproj.settings import DataError
+from dlproj.config.checks import DataError
+from dlproj.config.data import Side
+from dlproj.data.vocabulary import decode, encode, rank, tokenize
 
 TEXTS = [
     "The film was GOOD; the actors, though... weren't.<br /><br />Don't see it!",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dlproj.settings import UserError
+from dlproj.config.checks import UserError
 
 SECONDS = 5  # no input may take as long
 

@@ -17,14 +17,13 @@ from mutations import amounts, damaged, fuzz, read_or_refused
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
+from dlproj.config.checks import DataError
+from dlproj.config.data import ImageFolderConfig, IMDBConfig
 from dlproj.data import cifar10, fmnist
 from dlproj.data.decoding import decode
 from dlproj.data.files import extract, refuse_problems
-from dlproj.data.image_folder import ImageFolderConfig
-from dlproj.data.imdb import IMDBConfig
 from dlproj.data.reviews import read_reviews
 from dlproj.data.vocabulary import Texts
-from dlproj.settings import DataError
 
 RANDOM = np.random.default_rng(0)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from mutations import amounts, fuzz, is_one_line, read_or_refused
 
 from dlproj.command import can_be_mended, in_one_line
-from dlproj.config import data_config
-from dlproj.settings import UserError
+from dlproj.config.checks import UserError
+from dlproj.config.root import data_config
 
 WHOLE = [
     *("data=digits", "model=mlp", "model.hidden=[256,128]", "model.hidden=[{units: 3, activation: relu}]", "seed=1"),

@@ -15,11 +15,11 @@ from folders import inspection, write_run
 from hypothesis import strategies as st
 from mutations import amounts, changed, damaged, fuzz, odd, read_or_refused
 
-from dlproj.config import load
+from dlproj.config.checks import DataError
+from dlproj.config.root import load
 from dlproj.inference.trained import open_run
 from dlproj.results.record import read_run, read_settings
 from dlproj.run import run
-from dlproj.settings import DataError
 from dlproj.sweeps.records import identity
 from dlproj.sweeps.resume import command_of
 from dlproj.training.checkpoints import read_checkpoint

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mutations import amounts, fuzz, is_one_line
 from typer.testing import CliRunner
 
-from dlproj.cli import app
+from dlproj.cli.app import app
 from dlproj.command import can_be_mended, in_one_line
 from dlproj.studies import command
 

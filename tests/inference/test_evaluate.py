@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from dlproj.config import load
-from dlproj.data.digits import DigitsConfig
-from dlproj.data.vocabulary import FIRST_WORD, UNKNOWN, Side
+from dlproj.config.checks import ConfigurationError, DataError, UserError
+from dlproj.config.data import FIRST_WORD, DigitsConfig, Side
+from dlproj.config.root import load
+from dlproj.data.vocabulary import UNKNOWN
 from dlproj.inference import evaluate as evaluation
 from dlproj.inference.evaluate import evaluate, other_data
 from dlproj.inference.trained import open_run
-from dlproj.settings import ConfigurationError, DataError, UserError
 
 
 def summary(folder):

@@ -6,10 +6,10 @@ import onnxruntime
 import pytest
 import torch
 
+from dlproj.config.checks import UserError
 from dlproj.inference import export as exporting
 from dlproj.inference.export import Format, details, export, stored_examples
 from dlproj.inference.trained import open_run
-from dlproj.settings import UserError
 
 MLPS = [
     ["model.hidden=[8]", "model.activation=prelu", "model.batch_norm=true", "data.scaling=standardize"],

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from dlproj import cli
+from dlproj.cli import app as cli
 from dlproj.machine import machine
 from dlproj.models import rnn
 from dlproj.results.summary import finite
@@ -226,7 +226,7 @@ def test_nothing_but_results_on_standard_output_in_a_process_of_its_own(reviews)
     command = [
         sys.executable,
         "-c",
-        "from dlproj.cli import main; main()",
+        "from dlproj.cli.app import main; main()",
         "predict",
         str(reviews),
         "--format",

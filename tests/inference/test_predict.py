@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dlproj.data.base import Kind
+from dlproj.config.checks import DataError, UserError
+from dlproj.config.data import Kind
 from dlproj.inference.predict import Item, predict, read_inputs
 from dlproj.inference.trained import open_run
-from dlproj.settings import DataError, UserError
 
 
 def standard_input(monkeypatch, content):

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dlproj.config.checks import ConfigurationError, DataError, UserError
 from dlproj.inference.trained import open_run
-from dlproj.settings import ConfigurationError, DataError, UserError
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from scipy import special
 from torch import nn
 from torch.nn import functional
 
-from dlproj.models.activations import PARAMETERS, Activation, activation_module
-from dlproj.models.layers import LayerSettings
+from dlproj.config.layers import PARAMETERS, Activation, LayerSettings
+from dlproj.models.activations import activation_module
 
 FORMULAS = {
     Activation.relu: lambda x: np.maximum(x, 0),

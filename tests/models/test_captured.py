@@ -9,6 +9,8 @@ import torch
 
 from dlproj.models.captured import CapturedSteps, why_not_capturable
 from dlproj.run import train
+from dlproj.training.callbacks import build_callbacks
+from dlproj.training.trainer import build_trainer, prepare_process
 
 # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
 pytestmark = pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpec\)")
@@ -46,11 +48,13 @@ class Captured(pl.Callback):
 
 def trained(composed, folder, *overrides, callback=None):
     config = composed(*SETTINGS, *overrides)
-    config.trainer.prepare_process()
+    prepare_process(config.trainer)
     pl.seed_everything(0, verbose=False)
     data = config.data.build(0)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    trainer = config.trainer.build([*config.callbacks.build(folder), *([callback] if callback else [])], folder)
+    trainer = build_trainer(
+        config.trainer, [*build_callbacks(config.callbacks, folder), *([callback] if callback else [])], folder
+    )
     trainer.fit(model, datamodule=data)
     return trainer, {key: value.clone() for key, value in model.state_dict().items()}
 
@@ -119,7 +123,7 @@ def test_training_ends_at_the_step_that_is_asked_for(composed, tmp_path):
     config = composed(*SETTINGS, "trainer.accelerator=cpu")
     data = config.data.build(0)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    trainer = config.trainer.build([Captured()], tmp_path)
+    trainer = build_trainer(config.trainer, [Captured()], tmp_path)
     trainer.fit_loop.epoch_loop.max_steps = 17
     trainer.fit(model, datamodule=data)
     assert trainer.global_step == 17

@@ -11,14 +11,13 @@ from sklearn import metrics
 from torch import nn
 from torch.nn import functional
 
-from dlproj.data.base import DataSpec, Kind
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.layers import LayerPart
+from dlproj.config.model import Loss, MLPConfig, RNNConfig
+from dlproj.config.optim import AdamConfig, AdamWConfig, SGDConfig
+from dlproj.config.scheduler import CosineConfig, PlateauConfig, SchedulerConfig, StepConfig
 from dlproj.data.batches import EvaluationBatches, Samples, TrainingBatches
-from dlproj.models.layers import LayerPart
-from dlproj.models.losses import Loss
 from dlproj.models.metrics import TrainingSums
-from dlproj.models.mlp import MLPConfig
-from dlproj.models.rnn import RNNConfig
-from dlproj.optim import AdamConfig, AdamWConfig, CosineConfig, PlateauConfig, SchedulerConfig, SGDConfig, StepConfig
 
 # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
 pytestmark = pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpec\)")

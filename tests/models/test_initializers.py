@@ -9,13 +9,14 @@ import torch
 from scipy import stats
 from torch import nn
 
-from dlproj.data.base import DataSpec, Kind
-from dlproj.models.initializers import Initializer, InitializerConfig, initialize, unset
-from dlproj.models.layers import OutputConfig
-from dlproj.models.mlp import MLPConfig
-from dlproj.models.recurrent import Cell, RecurrentConfig, direction
-from dlproj.optim import SchedulerConfig, SGDConfig
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.layers import Cell, Initializer, InitializerConfig, OutputConfig, RecurrentConfig, unset
+from dlproj.config.model import MLPConfig
+from dlproj.config.optim import SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.models.initializers import initialize
+from dlproj.models.recurrent import direction
 
 FAN_OUT, FAN_IN = 200, 100
 

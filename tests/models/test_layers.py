@@ -5,21 +5,20 @@ import re
 import pytest
 import torch
 
-from dlproj.models.activations import Activation
-from dlproj.models.initializers import Initializer, InitializerConfig
-from dlproj.models.layers import (
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.layers import (
+    Activation,
     DenseConfig,
+    Initializer,
+    InitializerConfig,
     LayerPart,
     OutputConfig,
+    RecurrentConfig,
     describe,
     describe_output,
-    linear,
-    linear_penalties,
 )
-from dlproj.models.mlp import MLPConfig
-from dlproj.models.recurrent import RecurrentConfig
-from dlproj.models.rnn import RNNConfig
-from dlproj.settings import ConfigurationError
+from dlproj.config.model import MLPConfig, RNNConfig
+from dlproj.models.layers import linear, linear_penalties
 
 MODEL = MLPConfig(
     activation=Activation.tanh,

@@ -7,17 +7,10 @@ import pytest
 import torch
 from sklearn.metrics import log_loss, mean_squared_error
 
-from dlproj.models.activations import Activation
-from dlproj.models.losses import (
-    Loss,
-    LossFrom,
-    check_loss_from,
-    loss_function,
-    output_activation,
-    probabilities,
-    scores,
-)
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.layers import Activation
+from dlproj.config.model import Loss, LossFrom, check_loss_from, output_activation
+from dlproj.models.losses import loss_function, probabilities, scores
 
 PAIRS = [
     (Loss.cross_entropy, Activation.softmax),

@@ -6,14 +6,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dlproj.data.base import DataSpec, Kind
-from dlproj.models.activations import Activation
-from dlproj.models.initializers import Initializer, InitializerConfig
-from dlproj.models.layers import LayerPart, OutputConfig
-from dlproj.models.losses import Loss
-from dlproj.models.mlp import MLPConfig
-from dlproj.optim import SchedulerConfig, SGDConfig
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.layers import Activation, Initializer, InitializerConfig, LayerPart, OutputConfig
+from dlproj.config.model import Loss, MLPConfig
+from dlproj.config.optim import SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
 
 IMAGE = DataSpec(Kind.image, (1, 28, 28), tuple("abcdefghij"))
 FEATURES = DataSpec(Kind.features, (6,), ("a", "b", "c"))

@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from dlproj.data.base import DataSpec, Kind
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.model import MLPConfig
+from dlproj.config.optim import SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.metrics import TrainingSums
-from dlproj.models.mlp import MLPConfig
 from dlproj.models.penalties import Penalties, Penalty
-from dlproj.optim import SchedulerConfig, SGDConfig
 
 SPEC = DataSpec(Kind.features, (4,), ("a", "b", "c"))
 

@@ -7,28 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from dlproj.data.base import DataSpec, Kind
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.layers import Activation, Cell, Initializer, InitializerConfig, RecurrentConfig
+from dlproj.config.model import ImageReading, RNNConfig
+from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, RMSpropConfig, SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models import recurrent
-from dlproj.models.activations import Activation
-from dlproj.models.initializers import Initializer, InitializerConfig
-from dlproj.models.recurrent import (
-    Cell,
-    RecurrentConfig,
-    RecurrentLayer,
-    computes_bfloat16_lstm,
-    last_of,
-    reverse,
-)
-from dlproj.models.rnn import ImageReading, RNNConfig, trimmed
-from dlproj.optim import (
-    AdagradConfig,
-    AdamConfig,
-    AdamWConfig,
-    RMSpropConfig,
-    SchedulerConfig,
-    SGDConfig,
-)
-from dlproj.settings import ConfigurationError
+from dlproj.models.recurrent import RecurrentLayer, computes_bfloat16_lstm, last_of, reverse
+from dlproj.models.rnn import trimmed
 
 FEATURES = DataSpec(Kind.features, (6,), ("a", "b"))
 IMAGE = DataSpec(Kind.image, (2, 2, 3), ("a", "b"))

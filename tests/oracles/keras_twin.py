@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlproj.data.base import DataSpec, Kind
-from dlproj.models.classifier import Classifier, ModelConfig
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.model import ModelConfig
+from dlproj.config.optim import OptimConfig, SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.models.classifier import Classifier
 from dlproj.models.losses import probabilities
 from dlproj.models.metrics import TrainingSums
-from dlproj.optim import OptimConfig, SchedulerConfig, SGDConfig
 
 keras = pytest.importorskip("keras")
 

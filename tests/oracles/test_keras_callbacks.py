@@ -9,8 +9,9 @@ import torch
 from keras_twin import keras, keras_warnings
 from pytorch_lightning.callbacks import EarlyStopping
 
-from dlproj.optim import PlateauConfig
-from dlproj.training.callbacks import CallbacksConfig, EarlyStoppingConfig
+from dlproj.config.callbacks import CallbacksConfig, EarlyStoppingConfig
+from dlproj.config.scheduler import PlateauConfig
+from dlproj.training.callbacks import build_callbacks
 
 pytestmark = [
     keras_warnings,
@@ -41,7 +42,7 @@ class Replay(pl.LightningModule):
 
 def our_epochs(config, series, tmp_path):
     """Epochs until Lightning's loop stops, driven by the callback that CallbacksConfig builds."""
-    stopping = [one for one in CallbacksConfig(config).build(tmp_path) if isinstance(one, EarlyStopping)]
+    stopping = [one for one in build_callbacks(CallbacksConfig(config), tmp_path) if isinstance(one, EarlyStopping)]
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=len(series),

@@ -4,12 +4,11 @@ import pytest
 import torch
 from keras_twin import NAMES, features, keras, words
 
-from dlproj.data.base import DataSpec, Kind
-from dlproj.models.activations import Activation
-from dlproj.models.mlp import MLPConfig
-from dlproj.models.recurrent import Cell
-from dlproj.models.rnn import RNNConfig
-from dlproj.optim import SchedulerConfig, SGDConfig
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.layers import Activation, Cell
+from dlproj.config.model import MLPConfig, RNNConfig
+from dlproj.config.optim import SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
 
 layers = keras.layers
 IMDB = words(200, 10_000)

@@ -4,11 +4,11 @@ import pytest
 import torch
 from keras_twin import assert_same_outputs, assert_same_steps, features, keras, keras_warnings, twin
 
-from dlproj.models.activations import Activation
-from dlproj.models.layers import LayerPart, OutputConfig
-from dlproj.models.losses import Loss, LossFrom, loss_function
-from dlproj.models.mlp import MLPConfig
-from dlproj.optim import SchedulerConfig, SGDConfig
+from dlproj.config.layers import Activation, LayerPart, OutputConfig
+from dlproj.config.model import Loss, LossFrom, MLPConfig
+from dlproj.config.optim import SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.models.losses import loss_function
 
 pytestmark = keras_warnings
 initializers, layers = keras.initializers, keras.layers

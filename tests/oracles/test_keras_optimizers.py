@@ -5,7 +5,7 @@ import pytest
 import torch
 from keras_twin import keras, keras_warnings
 
-from dlproj.optim import AdagradConfig, AdamConfig, AdamWConfig, RMSpropConfig, SGDConfig
+from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, RMSpropConfig, SGDConfig
 
 pytestmark = keras_warnings
 theirs = keras.optimizers

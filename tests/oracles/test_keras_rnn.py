@@ -4,12 +4,9 @@ import pytest
 import torch
 from keras_twin import assert_same_outputs, assert_same_steps, keras, keras_warnings, twin, words
 
-from dlproj.models.activations import Activation
-from dlproj.models.layers import OutputConfig
-from dlproj.models.losses import Loss
-from dlproj.models.recurrent import Cell
-from dlproj.models.rnn import RNNConfig
-from dlproj.optim import SGDConfig
+from dlproj.config.layers import Activation, Cell, OutputConfig
+from dlproj.config.model import Loss, RNNConfig
+from dlproj.config.optim import SGDConfig
 
 pytestmark = keras_warnings
 layers, losses, regularizers = keras.layers, keras.losses, keras.regularizers

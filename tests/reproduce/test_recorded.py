@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from folders import summary
 
-from dlproj.config import from_settings
+from dlproj.config.checks import DataError
+from dlproj.config.root import from_settings
 from dlproj.reproduce.recorded import as_json, key, read, recorded
 from dlproj.results.record import read_run
-from dlproj.settings import DataError
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ import sys
 from pathlib import Path
 from dlproj import experiments
 experiments.CONF = Path(sys.argv.pop(1))
-from dlproj.cli import main
+from dlproj.cli.app import main
 sys.argv[0] = "dlproj"
 main()
 """

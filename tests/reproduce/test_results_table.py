@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 from folders import summary
 
-from dlproj.data.image_folder import ImageFolderConfig
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.data import ImageFolderConfig
+from dlproj.config.reference import ReferenceConfig
 from dlproj.experiments import Point
 from dlproj.reproduce.plan import plan
 from dlproj.reproduce.recorded import recorded
@@ -16,8 +18,6 @@ from dlproj.reproduce.reproduction import Outcome
 from dlproj.reproduce.rows import judgements, rows
 from dlproj.reproduce.table import COLUMNS, as_page, cells, check_folder, write
 from dlproj.results.manifest import NAME
-from dlproj.results.reference import ReferenceConfig
-from dlproj.settings import ConfigurationError
 from dlproj.sweeps.records import why_it_died
 
 

@@ -13,9 +13,9 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from PIL import ImageDraw
 
+from dlproj.config.figures import FiguresConfig
 from dlproj.results import fonts
 from dlproj.results.figures import confusion_matrix, per_class
-from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.gallery import gallery
 from dlproj.results.inspection import Inspection, Sample
 from dlproj.results.pictures import Pictures

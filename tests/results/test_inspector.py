@@ -8,12 +8,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from dlproj.config.checks import DataError
 from dlproj.results.gallery import image_of
 from dlproj.results.inspection import Inspection, read_inspection
 from dlproj.results.inspector import TestSamples as ChosenSamples
 from dlproj.results.inspector import histogram_of
 from dlproj.run import run, train
-from dlproj.settings import DataError
 
 QUICK = [
     *("data=digits", "data.batch_size=128", "model.hidden=[16,8]", "trainer.max_epochs=2"),

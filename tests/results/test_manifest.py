@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.figures import FiguresConfig
 from dlproj.results import manifest
-from dlproj.results.figures_config import FiguresConfig
 from dlproj.results.manifest import (
     add,
     claim,
@@ -19,7 +20,6 @@ from dlproj.results.manifest import (
     run_files,
     write_files,
 )
-from dlproj.settings import ConfigurationError
 
 NAMES = run_files(FiguresConfig())
 

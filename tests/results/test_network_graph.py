@@ -7,6 +7,7 @@ import torch
 from folders import inspection, write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dlproj.config.checks import DataError
 from dlproj.results.inspection import GraphNode, read_inspection
 from dlproj.results.network_figure import MOST_ROWS, network
 from dlproj.results.network_graph import graph_of
@@ -14,7 +15,6 @@ from dlproj.results.record import read_run
 from dlproj.results.report import run_report
 from dlproj.results.style import png
 from dlproj.run import train
-from dlproj.settings import DataError
 
 QUICK = [
     *("data=digits", "data.batch_size=128", "trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.threads=1"),

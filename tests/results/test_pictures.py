@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from dlproj.results.figures_config import FiguresConfig
+from dlproj.config.figures import FiguresConfig
 from dlproj.results.inspection import Inspection
 from dlproj.results.pictures import Pictures
 

@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 from folders import COUNTS, inspection, summary, write_run
 
+from dlproj.config.checks import DataError
 from dlproj.results.record import find_runs, read_run, run_folders, started
-from dlproj.settings import DataError
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):

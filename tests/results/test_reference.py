@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from dlproj.results.reference import ReferenceConfig, distance, unmatched
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.reference import ReferenceConfig, distance, unmatched
 
 SETTINGS = {"model": {"hidden": [256, 128], "activation": "relu"}, "optim": {"learning_rate": 0.001}, "seed": 0}
 

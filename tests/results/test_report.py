@@ -10,10 +10,10 @@ import pytest
 from folders import CLASSES, EPOCHS, inspection, write_run
 from markdown_it import MarkdownIt
 
+from dlproj.config.checks import UserError
 from dlproj.results.comparison import as_markdown
 from dlproj.results.record import Damaged, find_runs, read_run
 from dlproj.results.report import comparison_report, run_report, write_report
-from dlproj.settings import UserError
 
 EVIL = "<script>alert(1)</script>"
 VOID = {"meta", "link", "img", "br"}

@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from folders import write_run
 
-from dlproj.cli import main
+from dlproj.cli.app import main
+from dlproj.config.checks import UserError
+from dlproj.results.choosing import chosen_run
 
 
 @pytest.fixture
@@ -113,10 +116,40 @@ def test_a_narrow_terminal_has_no_room_for_overrides_but_for_the_whole_folder(
 def test_neither_command_waits_for_torch(tmp_path):
     write_run(tmp_path / "0")
     code = (
-        "import sys; from dlproj.cli import app\n"
+        "import sys; from dlproj.cli.app import app\n"
         "for command in ('runs', 'report'): app([command, sys.argv[1]], standalone_mode=False)\n"
         "heavy = {'torch', 'pytorch_lightning', 'torchmetrics', 'sklearn', 'scipy', 'hydra', 'matplotlib.pyplot'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def three_runs(tmp_path):
+    """In logs: the best of the data, the latest one, and a better one of other data."""
+    folder = tmp_path / "logs/runs"
+    for stamp, data, accuracy in (("20260101-000001-aaaaaa", "digits", 0.9), ("20260101-000002-bbbbbb", "digits", 0.8),
+                                  ("20260101-000000-cccccc", "fmnist", 0.99)):  # fmt: skip
+        epochs = [{"epoch": 2, "train/loss": 1.0, "val/loss": 1.0, "val/accuracy": accuracy}]
+        write_run(folder / f"{stamp}-x", {"schema.data": data}, epochs)
+    return folder
+
+
+def test_the_latest_run_and_the_best_one_of_its_data_have_names(dlproj, three_runs, tmp_path):
+    assert chosen_run(Path("latest")) == Path("logs/runs/20260101-000002-bbbbbb-x")
+    assert chosen_run(Path("best")) == Path("logs/runs/20260101-000001-aaaaaa-x")
+    (tmp_path / "latest").mkdir()  # a folder of that name comes first
+    with pytest.raises(UserError, match=r"^no run at latest, which has no config\.yaml"):
+        chosen_run(Path("latest"))
+
+
+def test_without_runs_there_is_none_to_choose(dlproj):
+    code, out, err = dlproj("evaluate", "latest")
+    assert (code, out, err) == (1, "", "error: logs holds no run: train one, or name a run's folder\n")
+
+
+def test_a_complete_run_is_not_gone_on_with(dlproj, three_runs):
+    code, out, err = dlproj("resume", "latest")
+    assert (code, err) == (0, "")
+    assert out.startswith("logs/runs/20260101-000002-bbbbbb-x is complete: there is nothing to go on with\n")

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dlproj.config.checks import ConfigurationError
 from dlproj.scaling.cost import STRATEGIES, Job, Layout, Rates, buckets, cost, seconds
 from dlproj.scaling.paper import LARGE, carried
-from dlproj.settings import ConfigurationError
 
 JOB = Job((6, 8, 4, 2), batch=12)
 PARAMETERS = 6 * 8 + 8 + 8 * 4 + 4 + 4 * 2 + 2

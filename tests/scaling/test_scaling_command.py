@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dlproj.cli import app
-from dlproj.optim import AdagradConfig, AdamConfig, SGDConfig
+from dlproj.cli.app import app
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.optim import AdagradConfig, AdamConfig, SGDConfig
 from dlproj.scaling.bench import measured, plan
 from dlproj.scaling.cases import states_of
 from dlproj.scaling.report import measured_table
-from dlproj.settings import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, "-c", "from dlproj.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from dlproj.cli.app import main; main()"]
 SMALL = ["model.hidden=[64,64,64]", "data.features=64", "data.batch_size=32", "data.train_samples=800"]
 
 

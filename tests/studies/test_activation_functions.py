@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 import torch
 
-from dlproj.models.activations import Activation
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.layers import Activation
 from dlproj.studies.activation_functions import (
     DERIVATIVES,
     activation_functions,

@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch.testing import assert_close
 
+from dlproj.config.checks import ConfigurationError
 from dlproj.experiments import composing, points
-from dlproj.settings import ConfigurationError
 from dlproj.studies import batch_size_timing as module
 from dlproj.studies.batch_size_timing import (
     _FITTED,
@@ -26,6 +26,7 @@ from dlproj.studies.batch_size_timing import (
     train,
     with_batch,
 )
+from dlproj.training.trainer import build_trainer
 
 OVERRIDES = ["data.train_samples=100", "data.test_samples=40", "trainer.max_epochs=2", "seed=3",
              "hydra.sweeper.params=null"]  # fmt: skip
@@ -47,7 +48,7 @@ def test_the_loop_ends_with_the_weights_of_a_run_of_the_same_seed(config, tmp_pa
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     trained = config.model.build(config.data.spec(), config.optim, config.scheduler)
-    config.trainer.build([], tmp_path).fit(trained, datamodule=data)
+    build_trainer(config.trainer, [], tmp_path).fit(trained, datamodule=data)
     looped, beside = Training(config), Training(with_batch(config, 50))
     train([beside, looped])
     assert_close(looped.model.state_dict(), trained.state_dict())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
 from dlproj.studies import hessian as module
 from dlproj.studies.hessian import both, compare, compared_table, cost_table, hessian, measure, once, works_of
 from dlproj.studies.parts.second_derivatives import Layer, Network, random_layer, random_network

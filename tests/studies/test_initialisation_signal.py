@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlproj.models.activations import Activation
-from dlproj.models.initializers import Initializer
+from dlproj.config.layers import Activation, Initializer
 from dlproj.studies.initialisation_signal import (
     ACTIVATIONS,
     Signal,

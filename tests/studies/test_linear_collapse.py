@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
 from dlproj.studies.linear_collapse import (
     collapse,
     comparison,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from dlproj.config.checks import ConfigurationError
 from dlproj.inference.evaluate import data_of
 from dlproj.inference.trained import open_run
 from dlproj.run import run
-from dlproj.settings import ConfigurationError
 from dlproj.studies import loss_landscape as study
 from dlproj.studies.loss_landscape import loss_landscape
 from dlproj.studies.parts.weight_space import (

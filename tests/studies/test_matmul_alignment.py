@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dlproj.clock import CPU, processor_clock, seconds_of
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
 from dlproj.studies.matmul_alignment import (
     effect_table,
     effects,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.optim import AdamConfig, SGDConfig
 from dlproj.live_bytes import LiveBytes
-from dlproj.optim import AdamConfig, SGDConfig
-from dlproj.settings import ConfigurationError
 from dlproj.studies.memory_footprint import by_hand, memory_footprint
 from dlproj.studies.parts.footprint import (
     NETWORKS,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from dlproj.config.checks import ConfigurationError
 from dlproj.scaling.bench import measured, plan
-from dlproj.settings import ConfigurationError
 from dlproj.studies.parallelism import parallelism
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from dlproj.data.base import DataSpec, Kind
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.layers import Activation
+from dlproj.config.model import MLPConfig, RNNConfig
+from dlproj.config.optim import SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
 from dlproj.inference.trained import open_run
-from dlproj.models.activations import Activation
-from dlproj.models.mlp import MLPConfig
-from dlproj.models.rnn import RNNConfig
-from dlproj.optim import SchedulerConfig, SGDConfig
 from dlproj.run import run
-from dlproj.settings import ConfigurationError
 from dlproj.studies.parts import linear_pieces
 from dlproj.studies.parts.linear_pieces import (
     Pieces,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dlproj.data.base import DataSpec, Kind
-from dlproj.settings import ConfigurationError, whole_numbers
+from dlproj.config.checks import ConfigurationError, whole_numbers
+from dlproj.config.data import DataSpec, Kind
 from dlproj.studies import scratch_vs_framework as module
 from dlproj.studies.parts.networks import batches_of, prepared
 from dlproj.studies.parts.scratch import ScratchMLP, softmax_cross_entropy

@@ -10,9 +10,9 @@ import typer
 from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
-from dlproj.cli import app
+from dlproj.cli.app import app
+from dlproj.config.checks import ConfigurationError
 from dlproj.results.article import Article
-from dlproj.settings import ConfigurationError
 from dlproj.studies import command
 from dlproj.studies.command import STUDIES, study
 

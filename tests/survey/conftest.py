@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlproj.config import data_config
+from dlproj.config.root import data_config
 from dlproj.data.imdb import IMDBDataModule
 from dlproj.survey.sets import read
 

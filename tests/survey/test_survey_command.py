@@ -6,7 +6,7 @@ import pytest
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from dlproj.cli import main
+from dlproj.cli.app import main
 from dlproj.results.fonts import fonts_with
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dlproj.settings import ConfigurationError, DataError
+from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.survey import sets as survey_sets
 from dlproj.survey.sets import Place, check_places, draw, one_of_each_class, parse_places
 

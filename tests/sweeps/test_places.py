@@ -2,8 +2,8 @@
 
 import pytest
 
+from dlproj.config.trainer import Accelerator, StrategyName, TrainerConfig
 from dlproj.sweeps.places import places
-from dlproj.training.trainer import Accelerator, StrategyName, TrainerConfig
 
 
 @pytest.fixture

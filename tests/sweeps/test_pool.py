@@ -14,7 +14,7 @@ import ctrl_c
 import pytest
 from waiting import until
 
-from dlproj.settings import DataError
+from dlproj.config.checks import DataError
 from dlproj.sweeps.forks import Forks
 from dlproj.sweeps.pool import Job, run_jobs
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from waiting import until
 
-from dlproj.settings import ConfigurationError, DataError
+from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.sweeps.pool import Job, run_jobs
 from dlproj.sweeps.ray_tasks import RayTasks
 

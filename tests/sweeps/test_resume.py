@@ -7,8 +7,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from dlproj.cli import app
-from dlproj.settings import ConfigurationError
+from dlproj.cli.app import app
+from dlproj.config.checks import ConfigurationError
 from dlproj.sweeps.resume import command_of
 
 SOURCES = [{"path": "/checkout/conf", "provider": "main"}, {"path": "/mine/conf", "provider": "command-line"}]

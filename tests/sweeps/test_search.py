@@ -14,15 +14,15 @@ import pytest
 from folders import write_run
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from dlproj.config.checks import ConfigurationError, UserError
+from dlproj.config.search import SearchConfig
+from dlproj.config.sweep import TrialConfig
 from dlproj.results.comparison import at_tested_epoch
 from dlproj.results.record import read_run
-from dlproj.settings import ConfigurationError, UserError
 from dlproj.sweeps.conclusion import tell_study
 from dlproj.sweeps.search import Search
-from dlproj.sweeps.search_config import SearchConfig
 from dlproj.sweeps.space import Space, as_typed
 from dlproj.training.pruning import Prune, find_trial, open_storage
-from dlproj.training.sweep_config import TrialConfig
 
 optuna = pytest.importorskip("optuna")
 

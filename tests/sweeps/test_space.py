@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlproj.settings import ConfigurationError
+from dlproj.config.checks import ConfigurationError
 from dlproj.sweeps.space import Choices, Fixed, Interval, Space, Whole
 
 

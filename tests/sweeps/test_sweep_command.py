@@ -12,9 +12,9 @@ import ctrl_c
 import pytest
 from waiting import until
 
-from dlproj.results.figures_config import FiguresConfig
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.figures import FiguresConfig
 from dlproj.results.manifest import add, claim, run_files
-from dlproj.settings import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "figures=none"]

@@ -8,10 +8,12 @@ import torch
 from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint, WeightAveraging
 from torch.nn import functional
 
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.trainer import TrainerConfig
 from dlproj.run import run, train
-from dlproj.settings import ConfigurationError
 from dlproj.training.blocks import STEPS, StepsPerExecution
-from dlproj.training.trainer import TrainerConfig
+from dlproj.training.callbacks import build_callbacks
+from dlproj.training.trainer import build_trainer
 
 # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
 pytestmark = pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpec\)")
@@ -112,7 +114,7 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(steps, sche
         pl.seed_everything(0, verbose=False)
         data = config.data.build(0)
         model = config.model.build(data.spec, config.optim, config.scheduler)
-        trainer = config.trainer.build([*config.callbacks.build(folder), *callbacks], folder)
+        trainer = build_trainer(config.trainer, [*build_callbacks(config.callbacks, folder), *callbacks], folder)
         trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
         return state(folder)
 

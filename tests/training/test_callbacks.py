@@ -1,11 +1,12 @@
 import pytest
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-from dlproj.training.callbacks import CallbacksConfig, EarlyStoppingConfig, Mode
+from dlproj.config.callbacks import CallbacksConfig, EarlyStoppingConfig, Mode
+from dlproj.training.callbacks import build_callbacks
 
 
 def callbacks(folder, **settings):
-    return CallbacksConfig(EarlyStoppingConfig(**settings)).build(folder)
+    return build_callbacks(CallbacksConfig(EarlyStoppingConfig(**settings)), folder)
 
 
 def test_without_patience_nothing_stops_early(tmp_path):

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 import pytest
 import torch
 
-from dlproj.settings import DataError, UserError
+from dlproj.config.checks import DataError, UserError
 from dlproj.training.checkpoints import FORMAT, WholeCheckpoints, read_checkpoint
 
 

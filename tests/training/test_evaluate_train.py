@@ -171,8 +171,3 @@ def noting(events, name, whole):
         return whole(self, batch, batch_idx, dataloader_idx) if name == "validation_step" else whole(self)
 
     return noted
-
-
-def test_the_progress_bar_shows_the_pass(composed, tmp_path, capsys):
-    train(composed(*QUICK, ON, "trainer.max_epochs=1", "trainer.progress_bar=true"), tmp_path)
-    assert "13/13" in capsys.readouterr().out

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.optim import AdamConfig
+from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.placement import connect, place
-from dlproj.optim import AdamConfig, SchedulerConfig
 from dlproj.run import run
-from dlproj.settings import ConfigurationError
 from dlproj.training.callbacks import checkpoint_path
 
 QUICK = ["data=digits", "trainer.max_epochs=2", "trainer.progress_bar=false", "trainer.threads=1", "figures=none",

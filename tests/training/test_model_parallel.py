@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
+from dlproj.config.checks import ConfigurationError
 from dlproj.inference.evaluate import evaluate
 from dlproj.inference.trained import open_run
 from dlproj.run import run
-from dlproj.settings import ConfigurationError
 from dlproj.training.callbacks import checkpoint_path
 
 SHARED = ["trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "trainer.max_epochs=2",

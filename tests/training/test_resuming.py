@@ -18,11 +18,11 @@ from pytorch_lightning.callbacks import Callback
 from waiting import until
 
 from dlproj import run as run_module
+from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.models.classifier import Classifier
 from dlproj.results.loggers import EpochTable
 from dlproj.results.record import read_epochs, read_result
 from dlproj.run import resume_run, run
-from dlproj.settings import ConfigurationError, DataError
 from dlproj.training.callbacks import checkpoint_path
 
 DIGITS = ["data=digits", "model.hidden=[16]", "model.dropout=0.3", "trainer.max_epochs=4", "trainer.progress_bar=false",
@@ -47,15 +47,17 @@ class KillAfter(Callback):
     on_train_batch_end.__module__ = "dlproj.training.test"  # content with blocks
 
 
+def add_callback(patch, callback):
+    """Have the trainer of the next run call it, too."""
+    build = run_module.build_trainer
+    adding = lambda config, callbacks, folder: build(config, [*callbacks, callback], folder)  # noqa: E731
+    patch.setattr(run_module, "build_trainer", adding)
+
+
 def killed_after(calls, monkeypatch, config, folder):
     """Train until so many calls of training_step are done; nothing of what Python would tidy up happens."""
-    build = type(config.trainer).build
     with monkeypatch.context() as patch:
-        patch.setattr(
-            type(config.trainer),
-            "build",
-            lambda self, callbacks, *rest: build(self, [*callbacks, KillAfter(calls)], *rest),
-        )
+        add_callback(patch, KillAfter(calls))
         patch.setattr(run_module.RecordEarlyEnd, "on_exception", lambda *_: None)
         with pytest.raises(Killed):
             run(config, folder)
@@ -133,10 +135,8 @@ def test_a_signal_ends_training_after_its_batch_and_nothing_is_trained_again(
     config = composed(*DIGITS, "figures=all", "figures.gradients=true", "callbacks.early_stopping.restore_best=true",
                       "trainer.evaluate_train=true")  # fmt: skip
     run(config, tmp_path / "whole")
-    build = type(config.trainer).build
     with monkeypatch.context() as patch, ctrl_c.heeded():
-        sending = lambda self, callbacks, *rest: build(self, [*callbacks, SignalAfter(60, sent)], *rest)  # noqa: E731
-        patch.setattr(type(config.trainer), "build", sending)
+        add_callback(patch, SignalAfter(60, sent))
         with pytest.raises(SystemExit) as ended:
             run(config, tmp_path / "stopped")
     assert ended.value.code == code
@@ -149,12 +149,8 @@ def test_a_signal_ends_training_after_its_batch_and_nothing_is_trained_again(
 
 
 def stopped_by_signal(calls, monkeypatch, config, folder):
-    build = type(config.trainer).build
     with monkeypatch.context() as patch, ctrl_c.heeded():
-        sending = lambda self, callbacks, *rest: build(  # noqa: E731
-            self, [*callbacks, SignalAfter(calls, signal.SIGINT)], *rest
-        )
-        patch.setattr(type(config.trainer), "build", sending)
+        add_callback(patch, SignalAfter(calls, signal.SIGINT))
         with pytest.raises(SystemExit):
             run(config, folder)
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from dlproj.settings import ConfigurationError
-from dlproj.training.trainer import Accelerator, ClipAlgorithm, StrategyName, TrainerConfig
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.trainer import Accelerator, ClipAlgorithm, StrategyName, TrainerConfig
+from dlproj.training.trainer import build_trainer, prepare_process
 
 
 def test_settings_reach_lightnings_trainer(tmp_path):
@@ -20,7 +21,7 @@ def test_settings_reach_lightnings_trainer(tmp_path):
         deterministic=False,
         progress_bar=False,
     )
-    trainer = config.build([], tmp_path)
+    trainer = build_trainer(config, [], tmp_path)
     assert (trainer.max_epochs, trainer.precision) == (7, "64-true")
     assert (trainer.gradient_clip_val, trainer.gradient_clip_algorithm) == (0.5, "value")
     assert trainer.accumulate_grad_batches == 3
@@ -31,7 +32,7 @@ def test_settings_reach_lightnings_trainer(tmp_path):
 
 
 def test_runs_are_deterministic_unless_told_otherwise(tmp_path):
-    TrainerConfig(accelerator=Accelerator.cpu).build([], tmp_path)
+    build_trainer(TrainerConfig(accelerator=Accelerator.cpu), [], tmp_path)
     assert torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)
 
@@ -39,7 +40,7 @@ def test_runs_are_deterministic_unless_told_otherwise(tmp_path):
 @pytest.mark.parametrize(("threads", "devices", "expected"), [(3, 1, 3), (1, 2, 1)])
 def test_threads_are_set_for_the_process(threads, devices, expected):
     before = torch.get_num_threads()
-    TrainerConfig(threads=threads, devices=devices, strategy=StrategyName.ddp).prepare_process()
+    prepare_process(TrainerConfig(threads=threads, devices=devices, strategy=StrategyName.ddp))
     assert torch.get_num_threads() == expected
     torch.set_num_threads(before)
 
@@ -47,7 +48,7 @@ def test_threads_are_set_for_the_process(threads, devices, expected):
 def test_cores_are_shared_out_over_processes(monkeypatch):
     before = torch.get_num_threads()
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
-    TrainerConfig(devices=4, strategy=StrategyName.ddp).prepare_process()
+    prepare_process(TrainerConfig(devices=4, strategy=StrategyName.ddp))
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
 
@@ -61,7 +62,7 @@ def test_fewer_gpus_than_asked_for_is_said_before_anything_starts(monkeypatch):
 
 
 def test_more_processes_than_the_machine_can_run_are_refused(monkeypatch):
-    monkeypatch.setattr("dlproj.training.trainer.usable_cores", lambda: 2)
+    monkeypatch.setattr("dlproj.config.trainer.usable_cores", lambda: 2)
     many = {"strategy": StrategyName.ddp, "accelerator": Accelerator.cpu}
     TrainerConfig(devices=32, **many).check_machine()
     with pytest.raises(ConfigurationError, match=r"devices=33 would start 33 processes on 2 cores: set 32 or fewer"):
@@ -69,7 +70,7 @@ def test_more_processes_than_the_machine_can_run_are_refused(monkeypatch):
 
 
 def test_numbers_too_small_to_be_normal_are_zero():
-    TrainerConfig(threads=1).prepare_process()
+    prepare_process(TrainerConfig(threads=1))
     assert torch.tensor(1e-30) * torch.tensor(1e-10) == 0
     torch.set_flush_denormal(False)
     assert torch.tensor(1e-30) * torch.tensor(1e-10) > 0
@@ -82,7 +83,7 @@ def test_a_step_of_adam_does_not_look_for_a_gpu_again(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: looks.append(1) or 0)
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.Adam([parameter], fused=True)
-    TrainerConfig(threads=1).prepare_process()
+    prepare_process(TrainerConfig(threads=1))
     looks.clear()
     parameter.grad = torch.ones(1)
     optimizer.step()

@@ -2,100 +2,24 @@
 
 import hashlib
 import logging
-import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import Enum
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from dlproj.config.checks import DataError
+from dlproj.config.data import DataConfig, DataSpec, Kind, ValidationSplit
 from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
 from dlproj.data.decoding import Decoded
-from dlproj.settings import DataError, require, within
 
 _log = logging.getLogger(__name__)
-
-
-class Kind(Enum):
-    """What one sample is, and so which models can read it and how."""
-
-    image = "image"  # pixels (channels, height, width)
-    sequence = "sequence"  # word ids (length,)
-    features = "features"  # numbers (count,)
-
-
-class ValidationSplit(Enum):
-    """Where the validation samples come from."""
-
-    last = "last"  # the last `val_fraction` of the training set, cut before any shuffling, as Keras does
-    random = "random"  # a random `val_fraction` of the training set, drawn from the run's seed
-    test = "test"  # the official test set, as some of the lab documents do
-
-
-@dataclass(frozen=True, slots=True)
-class DataSpec:
-    """What a model must know of the data: known from the settings alone, before anything is loaded."""
-
-    kind: Kind
-    shape: tuple[int, ...]
-    classes: tuple[str, ...]
-    vocabulary_size: int | None = None  # sequences: ids lie in [0, vocabulary_size)
-    padding: str | None = None  # sequences: "pre" or "post"
-
-    def __post_init__(self) -> None:
-        if min(self.shape) <= 0:  # in a damaged checkpoint
-            raise DataError(f"samples of shape {tuple(self.shape)} hold nothing: take other data")
-
-
-def default_root() -> str:
-    """The folder of the data sets where the settings name none."""
-    return os.environ.get("DLPROJ_DATA_DIR") or "data"
-
-
-def check_root(root: str) -> None:
-    """Raise ConfigurationError for the setting of data that is read from files."""
-    require(bool(root), "data.root is empty: set the folder that holds the data sets")
-
-
-@dataclass(slots=True)
-class DataConfig:
-    """Settings that every data set has. Those that are read from files have a root, too."""
-
-    not_read: ClassVar[Mapping[str, str]] = {  # settings of other data, and why they have no effect here
-        "root": "this data needs no files (where a sweep has other data, too, set DLPROJ_DATA_DIR)"
-    }
-
-    batch_size: int = 128  # samples a step and process, 1 or more
-    eval_batch_size: int = 1000  # samples a batch in validation and test; for the speed alone (but see model.eval_mode)
-    val: ValidationSplit = ValidationSplit.last
-    val_fraction: float = 0.1  # share of the training set held out, in (0, 1); not where val is `test`
-    drop_last: bool = False  # leave out the last training batch of an epoch where it is incomplete
-
-    def __post_init__(self) -> None:
-        within("data.batch_size", self.batch_size, "[1, inf)")
-        within("data.eval_batch_size", self.eval_batch_size, "[1, inf)")
-        within("data.val_fraction", self.val_fraction, "(0, 1)")
-
-    def check_read(self) -> None:
-        """Raise ConfigurationError for a setting that has no effect beside the others."""
-        default = type(self).__dataclass_fields__["val_fraction"].default
-        message = f"data.val_fraction={self.val_fraction} is not read with data.val=test: set data.val=last or random"
-        require(self.val is not ValidationSplit.test or self.val_fraction == default, message)
-
-    @abstractmethod
-    def spec(self) -> DataSpec:
-        """What the samples look like, without loading them."""
-
-    @abstractmethod
-    def build(self, seed: int) -> "DataModule":
-        """The data module; seed decides the order of batches, the random split and the augmentation."""
 
 
 class DataModule(pl.LightningDataModule):

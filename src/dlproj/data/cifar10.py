@@ -1,34 +1,19 @@
 """CIFAR-10: 50,000 + 10,000 colour images, 32×32, in ten classes (Krizhevsky 2009), in its pickled format."""
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from dlproj.data.base import DataSpec
+from dlproj.config.data import CIFAR10Config
 from dlproj.data.batches import Samples
 from dlproj.data.files import damaged, data_root, ensure, unpack_beside
-from dlproj.data.image import ImageDataModule, StoredImageConfig, image_spec
+from dlproj.data.image import ImageDataModule
 from dlproj.data.shared import shared
 
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NAME = "cifar-10-batches-py"
 OTHERWISE = ", or data=digits, which needs no files"
-
-
-@dataclass(slots=True)
-class CIFAR10Config(StoredImageConfig):
-    """Settings of CIFAR-10, read from `<root>/cifar-10-batches-py`."""
-
-    def spec(self) -> DataSpec:
-        """Colour images (3, 32, 32) in ten classes."""
-        return image_spec((3, 32, 32), CLASSES)
-
-    def build(self, seed: int) -> "CIFAR10DataModule":
-        """The data module."""
-        return CIFAR10DataModule(self, seed)
 
 
 class CIFAR10DataModule(ImageDataModule):

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlproj.config.checks import DataError
 from dlproj.data.files import brief
 from dlproj.data.shared import shared
-from dlproj.settings import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,39 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from textwrap import shorten
 
 import torch
 from torch import Tensor
 
-from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind
+from dlproj.config.checks import DataError
+from dlproj.config.data import FeatureSumConfig
+from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples, generator
-from dlproj.settings import DataError, within
-
-
-@dataclass(slots=True)
-class FeatureSumConfig(DataConfig):
-    """Settings of the made data."""
-
-    data_seed: int = 0  # decides the samples, 0 or more; the run's own seed does not change them
-    train_samples: int = 8000  # samples in the training set, before validation is taken from it, 1 or more
-    test_samples: int = 2000  # samples in the test set, 1 or more
-    features: int = 20  # numbers a sample, 1 or more; class 1 where their sum is more than half of this
-
-    def __post_init__(self) -> None:
-        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
-        within("data.data_seed", self.data_seed, "[0, inf)")
-        for key in ("train_samples", "test_samples", "features"):
-            within(f"data.{key}", getattr(self, key), "[1, inf)")
-
-    def spec(self) -> DataSpec:
-        """Vectors (features,) in two classes."""
-        return DataSpec(Kind.features, (self.features,), ("at most half", "more than half"))
-
-    def build(self, seed: int) -> "FeatureSumDataModule":
-        """The data module."""
-        return FeatureSumDataModule(self, seed)
 
 
 class FeatureSumDataModule(DataModule):

@@ -14,9 +14,7 @@ from tempfile import TemporaryDirectory
 from textwrap import shorten
 from typing import NamedTuple, TypeVar
 
-import numpy as np
-
-from dlproj.settings import DataError, one_line
+from dlproj.config.checks import DataError, one_line
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -46,6 +44,8 @@ def fixed_order(items: Sequence[T]) -> list[T]:
     Files come sorted by class, so the last of them would be a validation set of one class. The order is that of
     numpy.random.RandomState(113), whose stream NumPy keeps for ever; 113 is the seed of Keras's imdb.load_data.
     """
+    import numpy as np  # which a command that reads no data does not wait for
+
     return [items[place] for place in np.random.RandomState(113).permutation(len(items))]
 
 

@@ -3,7 +3,6 @@
 import gzip
 import struct
 import zlib
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Protocol
@@ -11,29 +10,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dlproj.data.base import DataSpec
+from dlproj.config.data import FMNIST_CLASSES, FMNISTConfig
 from dlproj.data.batches import Samples
 from dlproj.data.files import damaged, data_root, ensure
-from dlproj.data.image import ImageDataModule, StoredImageConfig, image_spec
+from dlproj.data.image import ImageDataModule
 from dlproj.data.shared import shared
 
-CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 NAME = "FashionMNIST"
 _PIECE = 2**20  # bytes
 OTHERWISE = ", or data=digits, which needs no files"
-
-
-@dataclass(slots=True)
-class FMNISTConfig(StoredImageConfig):
-    """Settings of Fashion-MNIST, read from `<root>/FashionMNIST/raw`."""
-
-    def spec(self) -> DataSpec:
-        """Grey images (1, 28, 28) in ten classes."""
-        return image_spec((1, 28, 28), CLASSES)
-
-    def build(self, seed: int) -> "FMNISTDataModule":
-        """The data module."""
-        return FMNISTDataModule(self, seed)
 
 
 _MOST = 1_000_000  # items of a file: a packed one could claim to hold far more than there is memory
@@ -79,7 +64,7 @@ def read(root: Path, train: bool) -> Samples:
     """uint8 images (N, 1, 28, 28) and their classes (N,), from whole files. Raises DataError, naming the file."""
     images, labels = (root / NAME / _found(root / NAME, f"raw/{file}") for file in _file_names(train))
     pixels, targets = _values(images, (28, 28)), _values(labels, ())
-    if len(pixels) != len(targets) or targets.max() >= len(CLASSES):
+    if len(pixels) != len(targets) or targets.max() >= len(FMNIST_CLASSES):
         raise damaged(labels, NAME, OTHERWISE)
     return Samples(pixels[:, None], targets.long())
 

@@ -1,9 +1,6 @@
 """What image data sets share: pixels kept as uint8, scaled by the batch, flipped and cropped where asked for."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -12,53 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind, check_root, default_root
+from dlproj.config.checks import DataError
+from dlproj.config.data import ImageConfig, Scaling
+from dlproj.data.base import DataModule
 from dlproj.data.batches import Shard, generator
 from dlproj.data.decoding import Decoded, decode
-from dlproj.settings import DataError, within
 from dlproj.torch_files import is_whole
-
-
-class Scaling(Enum):
-    """How stored pixels become the numbers that a model reads."""
-
-    none = "none"  # as they are: 0..255, or 0..16 for digits
-    unit = "unit"  # divided by the largest value a pixel can have
-    min_max = "min_max"  # the training set's smallest value becomes 0, its largest 1
-    standardize = "standardize"  # mean 0 and standard deviation 1 over the training set, channel by channel
-
-
-@dataclass(slots=True)
-class ImageConfig(DataConfig):
-    """Settings of a data set of images."""
-
-    scaling: Scaling = Scaling.unit
-    random_flip: bool = False  # mirror each training image left to right with probability 1/2
-    random_crop: int = 0  # pixels of zero padding on each side, of which a random crop of the old size is taken
-
-    def __post_init__(self) -> None:
-        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
-        within("data.random_crop", self.random_crop, "[0, inf)")
-
-    @abstractmethod
-    def build(self, seed: int) -> "ImageDataModule":
-        """The data module."""
-
-
-@dataclass(slots=True)
-class StoredImageConfig(ImageConfig):
-    """Settings of a data set of images that is read from files."""
-
-    root: str = field(default_factory=default_root)  # the folder that holds the data sets, one folder each
-
-    def __post_init__(self) -> None:
-        ImageConfig.__post_init__(self)
-        check_root(self.root)
-
-
-def image_spec(shape: tuple[int, int, int], classes: tuple[str, ...]) -> DataSpec:
-    """The spec of images of one shape (channels, height, width)."""
-    return DataSpec(Kind.image, shape, classes)
 
 
 class ImageDataModule(DataModule):

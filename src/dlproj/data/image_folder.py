@@ -1,50 +1,19 @@
 """A tree of image files of one's own: train/CLASS/* and test/CLASS/*."""
 
 import logging
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from dlproj.data.base import DataSpec
+from dlproj.config.data import ImageFolderConfig
 from dlproj.data.batches import Samples
-from dlproj.data.decoding import EXTENSIONS, FIRST_FRAME, MODES, Decoded
-from dlproj.data.files import brief, data_root, files_below, fixed_order, refuse_problems, warn_left_out
-from dlproj.data.image import ImageDataModule, StoredImageConfig, image_spec
-from dlproj.settings import DataError, one_line, require, within
+from dlproj.data.decoding import EXTENSIONS, FIRST_FRAME, Decoded
+from dlproj.data.files import data_root, files_below, fixed_order, refuse_problems, warn_left_out
+from dlproj.data.image import ImageDataModule
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class ImageFolderConfig(StoredImageConfig):
-    """Settings of a tree of images; `root` is the folder that holds train/ and test/."""
-
-    channels: int = 3  # 1 for grey, 3 for colour; images of the other sort are converted
-    image_size: int = 32  # height and width in pixels, 1 or more; images of another size are resized
-
-    def __post_init__(self) -> None:
-        StoredImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
-        require(self.channels in MODES, f"data.channels={self.channels} is impossible: set 1 (grey) or 3 (colour)")
-        within("data.image_size", self.image_size, "[1, inf)")
-
-    def spec(self) -> DataSpec:
-        """Images (channels, image_size, image_size) in one class for each folder in train/, sorted by name.
-
-        Raises DataError where the tree is not as it should be.
-        """
-        classes, test = _folders(data_root(self.root), "train"), _folders(data_root(self.root), "test")
-        _check_equal(classes, test, self.root)
-        if len(classes) < 2:
-            raise DataError(f"data.root={self.root} holds one class only: add a folder for another to train/ and test/")
-        return image_spec((self.channels, self.image_size, self.image_size), classes)
-
-    def build(self, seed: int) -> "ImageFolderDataModule":
-        """The data module."""
-        return ImageFolderDataModule(self, seed)
 
 
 _VALIDATION = ("val", "valid", "validation", "dev")  # what others call a folder beside train/ and test/
@@ -108,46 +77,3 @@ def _split(folder: Path, classes: Sequence[str]) -> _Split:
 
 def _samples(decoded: Decoded, images: Sequence[tuple[Path, int]]) -> Samples:
     return Samples(decoded.pixels, torch.tensor([target for _, target in images]))
-
-
-def _folders(root: Path, split: str) -> tuple[str, ...]:
-    try:
-        names = sorted(place.name for place in (root / split).iterdir() if place.is_dir() and place.name[0] != ".")
-    except OSError as error:
-        raise DataError(f"{root / split} cannot be read ({brief(error)}): set data.root to a folder that holds "
-                        "train/CLASS/ and test/CLASS/ with the images") from error  # fmt: skip
-    if not names:
-        raise DataError(f"{root / split} holds no class folders: set data.root to a folder that holds "
-                        "train/CLASS/ and test/CLASS/ with the images")  # fmt: skip
-    _check_names(root / split, names)
-    return tuple(names)
-
-
-def _check_names(folder: Path, names: Sequence[str]) -> None:
-    """Raise DataError for names that no file or page can show, or that nobody could tell apart."""
-    odd = [name for name in names if one_line(name) != name]
-    if odd:
-        raise DataError(f"the class folder {folder}/{odd[0]} has characters in its name that cannot be written "
-                        "(no UTF-8, or control characters): rename it in train/ and test/")  # fmt: skip
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(_as_seen(name), name)
-        if other is not name:
-            raise DataError(f"{folder} has class folders whose names look the same, {other!a} and {name!a}: "
-                            "rename one of them, or put their images together")  # fmt: skip
-
-
-def _as_seen(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip()
-
-
-def _check_equal(train: Sequence[str], test: Sequence[str], root: str) -> None:
-    """Raise DataError, naming the folders, unless train/ and test/ have the same ones."""
-    odd = sorted(set(train) ^ set(test))
-    if not odd:
-        return
-    alike = len({_as_seen(name) for name in odd}) < len(odd)
-    named = ", ".join((ascii if alike else str)(name) for name in odd[:5])
-    advice = "the names look alike: rename them to the same" if alike else "add or remove it"
-    raise DataError(f"data.root={root}: train/ and test/ must have the same class folders, "
-                    f"but {named} is in one only: {advice}")  # fmt: skip

@@ -1,49 +1,19 @@
 """IMDB: 25,000 + 25,000 film reviews, negative or positive (Maas et al. 2011), as word ids in Keras's layout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
-from dlproj.data.base import DataConfig, DataModule, DataSpec, Kind, check_root, default_root
+from dlproj.config.data import FIRST_WORD, IMDBConfig
+from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
 from dlproj.data.files import data_root, ensure
 from dlproj.data.reviews import FOLDERS, NAME, Reviews, download, read_reviews, texts
-from dlproj.data.vocabulary import FIRST_WORD, PADDING, Side, Texts, decode, encode, look_up
-from dlproj.settings import require, within
+from dlproj.data.vocabulary import PADDING, Texts, decode, encode, look_up
 
 SPLITS = ("train", "test")
-
-
-@dataclass(slots=True)
-class IMDBConfig(DataConfig):
-    """Settings of the reviews, read from `<root>/aclImdb`."""
-
-    root: str = field(default_factory=default_root)  # the folder that holds the data sets, one folder each
-    vocabulary_size: int = 10_000  # ids lie below this, Keras's num_words; rarer words become 2; 5 or more
-    length: int = 200  # ids a review after padding and cutting, 1 or more
-    padding: Side = Side.pre  # where a shorter review is filled up with 0
-    truncating: Side = Side.pre  # where a longer review is cut
-    bucket_by_length: bool = False  # train on batches of about one length: with model.masking, fewer steps on the CPU
-
-    def __post_init__(self) -> None:
-        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
-        check_root(self.root)
-        within("data.vocabulary_size", self.vocabulary_size, f"[{FIRST_WORD + 1}, inf)")
-        within("data.length", self.length, "[1, inf)")
-        aligned = not self.bucket_by_length or self.padding is Side.post
-        require(aligned, "data.bucket_by_length=true saves work where padding stands last: set data.padding=post")
-
-    def spec(self) -> DataSpec:
-        """Ids (length,) in two classes."""
-        classes = ("negative", "positive")
-        return DataSpec(Kind.sequence, (self.length,), classes, self.vocabulary_size, self.padding.value)
-
-    def build(self, seed: int) -> "IMDBDataModule":
-        """The data module."""
-        return IMDBDataModule(self, seed)
 
 
 class IMDBDataModule(DataModule):

@@ -5,27 +5,19 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dlproj.settings import DataError
+from dlproj.config.checks import DataError
+from dlproj.config.data import FIRST_WORD, Side
 
 PADDING, START, UNKNOWN = 0, 1, 2  # the ids that are no words; 3 is never used
-FIRST_WORD = 4  # the id of the most frequent word: its rank 1, plus 3
 
 # Runs of characters that are neither Keras's filters nor white space; ASCII, for a no-break space parts no words there.
 _WORD = re.compile(r"""[^\s!"#$%&()*+,\-./:;<=>?@\[\\\]^_{|}~`]+""", re.ASCII)
-
-
-class Side(Enum):
-    """The side of a sequence."""
-
-    pre = "pre"  # the front
-    post = "post"  # the end
 
 
 @dataclass(frozen=True, slots=True)

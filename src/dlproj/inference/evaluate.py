@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from dlproj.config import SCHEMAS, data_setting
-from dlproj.data.base import DataConfig, DataModule, DataSpec, default_root
+from dlproj.config.checks import DataError, one_line, one_of, require, typed
+from dlproj.config.data import DataConfig, DataSpec, ImageFolderConfig, IMDBConfig, StoredImageConfig, default_root
+from dlproj.config.root import SCHEMAS, data_setting
+from dlproj.config.trainer import TrainerConfig
+from dlproj.data.base import DataModule
 from dlproj.data.batches import EvaluationBatches, Shard
 from dlproj.data.files import data_root
-from dlproj.data.image import StoredImageConfig
-from dlproj.data.image_folder import ImageFolderConfig
-from dlproj.data.imdb import IMDBConfig
 from dlproj.inference.trained import Trained
 from dlproj.machine import machine
 from dlproj.models.metrics import Evaluation
@@ -22,9 +22,8 @@ from dlproj.results.classification import entries
 from dlproj.results.loggers import shortest
 from dlproj.results.record import read_epochs
 from dlproj.results.summary import finite
-from dlproj.settings import DataError, one_line, one_of, require, typed
 from dlproj.training.blocks import check_evaluation
-from dlproj.training.trainer import TrainerConfig
+from dlproj.training.trainer import build_trainer
 
 SPLITS = ("train", "val", "test")
 _log = logging.getLogger(__name__)
@@ -108,7 +107,7 @@ def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) 
 
 def _pass(trained: Trained, data: DataModule, split: str, progress: bool) -> Evaluation:
     config = trained.config.trainer
-    trainer = _trainer(config, split, progress).build([], trained.folder)
+    trainer = build_trainer(_trainer(config, split, progress), [], trained.folder)
     data.place(trainer.strategy.root_device)
     parts = []
     for rank in range(config.data_shards()):

@@ -17,14 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from dlproj.data.base import DataModule, Kind
+from dlproj.config.checks import UserError
+from dlproj.config.data import Kind
+from dlproj.data.base import DataModule
 from dlproj.data.files import brief
 from dlproj.data.image import ImageDataModule
 from dlproj.file_systems import why
 from dlproj.inference.trained import Trained
 from dlproj.models.losses import class_probabilities
 from dlproj.results.manifest import OVERWRITE, add, content_hash, refuse_foreign
-from dlproj.settings import UserError
 
 INPUT, OUTPUT, DETAILS = "input", "probabilities", "dlproj.json"
 _CHECKED = (1, 2, 7, 64)  # batch sizes at which the file is compared with the model

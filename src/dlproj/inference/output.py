@@ -9,15 +9,15 @@ from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
+from dlproj.config.checks import DataError, one_line
+from dlproj.config.layers import Activation
 from dlproj.data.decoding import MODES, form
 from dlproj.inference.evaluate import Evaluated
 from dlproj.inference.predict import Prediction
 from dlproj.inference.trained import Trained
-from dlproj.models.activations import Activation
 from dlproj.results.loggers import shortest
 from dlproj.results.summary import finite
 from dlproj.results.table import print_table
-from dlproj.settings import DataError, one_line
 
 _NAME_WIDTH = 36  # characters of a text that a table shows
 _FORMS = 3  # sizes and modes named in a note

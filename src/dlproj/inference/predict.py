@@ -9,12 +9,12 @@ from typing import BinaryIO, NamedTuple
 
 from torch import Tensor
 
-from dlproj.data.base import Kind
+from dlproj.config.checks import DataError, UserError, one_line
+from dlproj.config.data import Kind
 from dlproj.data.decoding import EXTENSIONS
 from dlproj.data.files import brief, files_below, warn_left_out
 from dlproj.inference.trained import Trained
 from dlproj.models.losses import class_probabilities, scores
-from dlproj.settings import DataError, UserError, one_line
 
 _TEXT_EXTENSIONS = (".txt",)
 _OTHER_EXTENSIONS = (".csv", ".doc", ".docx", ".gz", ".html", ".json", ".jsonl", ".md", ".npy", ".odt", ".pdf", ".rtf",

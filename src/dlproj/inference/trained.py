@@ -7,19 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlproj.config import Config, load
+from dlproj.config.checks import DataError, UserError
+from dlproj.config.files import read_json
+from dlproj.config.root import Config, load
 from dlproj.data.base import DataModule
-from dlproj.data.files import brief
 from dlproj.models.classifier import Classifier
-from dlproj.results.files import read_json
-from dlproj.settings import DataError, UserError
+from dlproj.results.choosing import existing_run
 from dlproj.torch_files import is_whole
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.checkpoints import read_checkpoint
+from dlproj.training.trainer import prepare_process
 
 # What data and models raise on a checkpoint that holds other things than theirs.
 _UNFIT = (ArithmeticError, AttributeError, DataError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
-_LISTED = 5  # of the runs or checkpoints that are there, in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
     checkpoint is "best", "last" or a file; None for the weights that were tested at the end of training. Raises
     UserError where there is no run or no checkpoint, or the files do not belong together.
     """
-    config = load(_settings_file(folder))
+    config = load(existing_run(folder) / "config.yaml")
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
     tested = summary.get("tested_weights")
     weights = checkpoint or (tested if tested in ("best", "last") else "last")
     path = _checkpoint_file(folder, weights, summary)
-    config.trainer.prepare_process()
+    prepare_process(config.trainer)
     content = read_checkpoint(path, "set --checkpoint to another one")
     data = config.data.build(config.seed)
     state = content.get(type(data).__qualname__)
@@ -81,25 +81,6 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
         raise DataError(f"{path} does not fit {folder / 'config.yaml'}: it is of another run or another version of "
                         "dlproj; set --checkpoint to one of this run") from error  # fmt: skip
     return Trained(folder, config, summary, weights, epoch, model.eval(), data, state)
-
-
-def _settings_file(folder: Path) -> Path:
-    try:
-        if (folder / "config.yaml").is_file():
-            return folder / "config.yaml"
-        problem = "has no config.yaml" if folder.is_dir() else "is no folder"
-        place = folder if folder.is_dir() else folder.parent
-        runs = sorted(file.parent.name for file in place.glob("*/summary.json"))
-    except (OSError, ValueError) as error:  # a name that no file can have
-        raise UserError(f"no run at {folder} ({brief(error)}): name a run's folder") from error
-    raise UserError(f"no run at {folder}, which {problem}: name a run's folder{_those_of(place, runs)}")
-
-
-def _those_of(place: Path, names: list[str]) -> str:
-    """The newest by their stamps."""
-    shown = ", ".join(reversed(names[-_LISTED:]))
-    more = f" and {len(names) - _LISTED} older ones" if len(names) > _LISTED else ""
-    return f"; in {place} there is {shown}{more}" if names else ", such as logs/runs/…"
 
 
 def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Path:

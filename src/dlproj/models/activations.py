@@ -1,32 +1,11 @@
 """The activation functions that a layer can have."""
 
 from collections.abc import Callable
-from enum import Enum
 
 import torch
 from torch import Tensor, nn
 
-
-class Activation(Enum):
-    """Elementwise, but for softmax, which acts over the layer's units. PARAMETERS names the setting that one reads."""
-
-    relu = "relu"
-    leaky_relu = "leaky_relu"  # negative_slope · x below zero
-    prelu = "prelu"  # slope below zero learned, one a layer, prelu_init at the start (He et al. 2015)
-    elu = "elu"  # elu_alpha · (eˣ − 1) below zero (Clevert et al. 2016)
-    sigmoid = "sigmoid"
-    tanh = "tanh"
-    swish = "swish"  # x · σ(swish_beta · x) (Ramachandran et al. 2017)
-    softmax = "softmax"
-    identity = "identity"
-
-
-PARAMETERS = {
-    Activation.leaky_relu: "negative_slope",
-    Activation.prelu: "prelu_init",
-    Activation.elu: "elu_alpha",
-    Activation.swish: "swish_beta",
-}
+from dlproj.config.layers import Activation
 
 
 class Swish(nn.Module):

@@ -2,129 +2,22 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel import ParallelStyle
 
-from dlproj.data.base import DataSpec
+from dlproj.config.data import DataSpec
+from dlproj.config.layers import describe_output
+from dlproj.config.model import ModelConfig, output_activation
+from dlproj.config.optim import OptimConfig
+from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.batches import Batch
-from dlproj.models.activations import PARAMETERS
-from dlproj.models.layers import (
-    LayerSettings,
-    OutputConfig,
-    check_read,
-    describe_output,
-    linear,
-    linear_penalties,
-    output_settings,
-)
-from dlproj.models.losses import Loss, LossFrom, check_loss_from, loss_function, loss_words, output_activation
+from dlproj.models.layers import linear, linear_penalties
+from dlproj.models.losses import loss_function
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
-from dlproj.models.parallel import split, whole
 from dlproj.models.penalties import Penalties, Penalty
+from dlproj.models.sharding import Split, whole
 from dlproj.models.steps import StepsModule
-from dlproj.optim import OptimConfig, SchedulerConfig
-from dlproj.settings import require, within
-
-
-@dataclass(slots=True)
-class ModelConfig(LayerSettings):
-    """Settings that every model has. Those of LayerSettings hold for each layer that does not say otherwise."""
-
-    hidden: list[Any] = field(default_factory=list)  # a layer each: its width, or a mapping of its own settings
-    inputs: int | None = None  # numbers that the first layer reads (RNN: a time step); unset: as many as the data has
-    outputs: int | None = None  # unset: one a class; 1: a single probability, for two classes
-    output: OutputConfig = field(default_factory=OutputConfig)
-    loss: Loss = Loss.cross_entropy
-    loss_from: LossFrom = LossFrom.auto
-    # false: validate and test in training mode, as code that never calls model.eval(): dropout drops, and batch norm
-    # normalises by the batch and moves its running statistics. Predictions and exported files are in eval mode.
-    eval_mode: bool = True
-
-    def __post_init__(self) -> None:
-        self.check("model")
-        self.hidden_layers()
-        within("model.inputs", self.inputs, "[1, inf)")
-        require(
-            self.outputs in (None, 1), f"model.outputs={self.outputs}: leave it unset for one output a class, or set 1"
-        )
-        output_activation(self.loss, self.output.activation, self.outputs or 0)
-        check_loss_from(self.loss, self.loss_from)
-        describe_output(self.output, self.outputs or 2, self)
-
-    @abstractmethod
-    def hidden_layers(self) -> list[Any]:
-        """The description of each hidden layer. Raises ConfigurationError."""
-
-    @abstractmethod
-    def inputs_of(self, spec: DataSpec) -> int:
-        """Numbers that the first layer reads from such data. Raises ConfigurationError if the model cannot read it."""
-
-    @abstractmethod
-    def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "Classifier":
-        """The classifier for such data."""
-
-    def check_read(self) -> None:
-        """Raise ConfigurationError for a setting that no layer reads."""
-        default, layers = type(self)(), self.hidden_layers()
-        given = [name.name for name in fields(self) if getattr(self, name.name) != getattr(default, name.name)]
-        of_hidden = ("activation", "dropout", "batch_norm", "order", *PARAMETERS.values())
-        unread = [name for name in given if name in of_hidden and not layers]
-        message = f"model.hidden=[] has no hidden layers for model.{' and model.'.join(unread)} to act on: leave it out"
-        require(not unread, message)
-        output = describe_output(self.output, 2, self)
-        check_read("model", given, [*layers, output])
-        check_read("model.output", output_settings(self.output), [output])
-        for number, (entry, layer) in enumerate(zip(self.hidden, layers, strict=True)):
-            check_read(f"model.hidden[{number}]", entry if isinstance(entry, dict) else (), [layer])
-        normalised = any(getattr(layer, "batch_norm", False) for layer in layers)
-        message = "model.eval_mode=false acts on dropout and batch norm, which the model has not: leave it out"
-        require(self.eval_mode or self.drops() or normalised, message)
-
-    def drops(self) -> bool:
-        """Whether there is dropout anywhere."""
-        drops = [getattr(one, name, 0.0) for one in self.hidden_layers() for name in ("dropout", "input_dropout")]
-        return any([*drops, getattr(self, "embedding_dropout", 0.0)])
-
-    def check_data(self, spec: DataSpec) -> None:
-        """Raise ConfigurationError unless the model can read and classify such data."""
-        inputs = self.inputs_of(spec)
-        shape = " × ".join(map(str, spec.shape))
-        has = f"the data has {inputs} ({spec.kind.name} of {shape})"
-        require(
-            self.inputs in (None, inputs),
-            f"model.inputs={self.inputs}, but {has}: set model.inputs={inputs} or leave it out",
-        )
-        message = f"model.outputs=1 is for two classes, the data has {len(spec.classes)}: leave model.outputs unset"
-        require(self.outputs is None or len(spec.classes) == 2, message)
-
-    def check_tensor_parallel(self, size: int) -> None:
-        """Raise ConfigurationError unless so many processes can split each layer and compute what one would."""
-        message = f"dropout does not go with trainer.tensor_parallel_size={size}, whose processes would drop different"
-        require(not self.drops(), f"{message} units: set it to 0")
-
-    def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
-        """Raise ConfigurationError unless each process gets a layer, and each batch so many equal micro-batches."""
-        layers = len(self.hidden_layers()) + 1
-        message = f"trainer=pipeline has {layers} layers for {stages} processes, the output among them"
-        require(stages <= layers, f"{message}: set trainer.devices lower")
-        message = f"trainer.micro_batches={micro_batches} does not divide data.batch_size={batch_size}"
-        require(batch_size % micro_batches == 0, f"{message}: set either so that it does")
-
-    def fallbacks(self, precision: str) -> list[str]:
-        """What this machine's CPU computes in another precision, because it lacks this one; one line each."""
-        return []
-
-    def loss_words(self) -> str:
-        """What the loss computes of the logits."""
-        activation = output_activation(self.loss, self.output.activation, self.outputs or 0)
-        return loss_words(self.loss, activation, self.loss_from)
-
-    def outputs_for(self, spec: DataSpec) -> int:
-        """Units of the output layer."""
-        return self.outputs or len(spec.classes)
 
 
 class Classifier(StepsModule):
@@ -168,12 +61,14 @@ class Classifier(StepsModule):
         """What forward() does without masking, one after another, for a pipeline to cut between: a layer each."""
 
     @abstractmethod
-    def tensor_parallel_plan(self) -> Mapping[str, ParallelStyle]:
+    def tensor_parallel_plan(self) -> Mapping[str, Split]:
         """How tensor parallelism splits the modules of these names."""
 
     def configure_model(self) -> None:
         """Split the weights, once, where the strategy has a mesh of processes for it."""
         if self.device_mesh is not None and not self._is_split:
+            from dlproj.models.parallel import split
+
             split(self, self.blocks(), self.tensor_parallel_plan(), self.device_mesh)
             self._is_split = True
 

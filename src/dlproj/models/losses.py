@@ -1,68 +1,19 @@
 """Losses on logits, and the scores that metrics and predictions read."""
 
 from collections.abc import Callable
-from enum import Enum
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dlproj.models.activations import Activation
-from dlproj.settings import require
+from dlproj.config.layers import Activation
+from dlproj.config.model import Loss, LossFrom
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
-class Loss(Enum):
-    """What is minimised, as the mean over the batch."""
-
-    cross_entropy = "cross_entropy"
-    binary_cross_entropy = "binary_cross_entropy"  # on one-hot targets, the mean over the outputs as in Keras
-    mean_squared_error = "mean_squared_error"  # on one-hot targets, the mean over the outputs as in Keras
-
-
-class LossFrom(Enum):
-    """What a cross-entropy is computed from.
-
-    Logits are exact however large they are; probabilities are kept within [1e-7, 1 − 1e-7] as in Keras, which bounds
-    the loss and stops the gradient of outputs beyond. Binary cross-entropy reads logits through a sigmoid, whatever
-    the output's activation: so does Keras 2 of TensorFlow 2.4 to 2.15 after a softmax, too, whose logits it keeps.
-    """
-
-    auto = "auto"  # logits, but probabilities for a softmax's binary cross-entropy
-    logits = "logits"
-    probabilities = "probabilities"
-
-
-_ACTIVATIONS = {  # the first one is the default
-    Loss.cross_entropy: (Activation.softmax,),
-    Loss.binary_cross_entropy: (Activation.sigmoid, Activation.softmax),
-    Loss.mean_squared_error: (Activation.identity, Activation.sigmoid, Activation.softmax),
-}
 _KERAS_EPSILON = 1e-7  # Keras keeps probabilities this far from 0 and 1
-
-
-def output_activation(loss: Loss, chosen: Activation | None, outputs: int) -> Activation:
-    """The output layer's activation: the chosen one if the loss can read it, else ConfigurationError."""
-    if outputs == 1:
-        message = (
-            "model.outputs=1 is a probability: set model.loss=binary_cross_entropy, model.output.activation=sigmoid"
-        )
-        require((chosen or _ACTIVATIONS[loss][0]) is Activation.sigmoid, message)
-    allowed = _ACTIVATIONS[loss]
-    names = " or ".join(activation.name for activation in allowed)
-    if chosen is None:
-        return allowed[0]
-    message = f"model.output.activation={chosen.name} does not go with model.loss={loss.name}: set {names}"
-    require(chosen in allowed, message)
-    return chosen
-
-
-def check_loss_from(loss: Loss, source: LossFrom) -> None:
-    """Raise ConfigurationError unless the loss can be computed from this."""
-    message = f"model.loss_from={source.name} does not go with model.loss={loss.name}, which reads outputs"
-    require(source is LossFrom.auto or loss is not Loss.mean_squared_error, f"{message}: leave it out")
 
 
 def loss_function(loss: Loss, activation: Activation, source: LossFrom = LossFrom.auto) -> LossFunction:

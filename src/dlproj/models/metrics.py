@@ -9,8 +9,8 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.utilities import dim_zero_cat
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from dlproj.config.checks import MOST_CLASSES_IN_ROWS
 from dlproj.models.losses import scores
-from dlproj.settings import MOST_CLASSES_IN_ROWS
 
 _TOGETHER = 20  # batches: a sum a batch would take a thirtieth of a small network's step
 

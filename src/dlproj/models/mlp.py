@@ -1,63 +1,19 @@
 """The multilayer perceptron."""
 
-import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel import ParallelStyle
 
-from dlproj.data.base import DataSpec, Kind
-from dlproj.models.activations import Activation
-from dlproj.models.classifier import Classifier, ModelConfig
-from dlproj.models.layers import DenseConfig, LayerPart, check_order, describe, linear, linear_penalties, usual_order
-from dlproj.models.parallel import in_pairs
+from dlproj.config.data import DataSpec
+from dlproj.config.layers import DenseConfig, LayerPart
+from dlproj.config.model import MLPConfig
+from dlproj.config.optim import OptimConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.models.classifier import Classifier
+from dlproj.models.layers import linear, linear_penalties
 from dlproj.models.penalties import Penalties
-from dlproj.optim import OptimConfig, SchedulerConfig
-from dlproj.settings import ConfigurationError, require
-
-
-@dataclass(slots=True)
-class MLPConfig(ModelConfig):
-    """Settings of a multilayer perceptron."""
-
-    hidden: list[Any] = field(default_factory=lambda: [1000])
-    bias: bool = True  # false: linear maps without one, the output's, too, unless output.bias is true
-    batch_norm: bool = False  # normalise over the batch in each hidden layer
-    order: list[LayerPart] = field(default_factory=usual_order)  # of a hidden layer's parts, which can come repeatedly
-
-    def check(self, key: str) -> None:
-        """As for every model, and the order."""
-        ModelConfig.check(self, key)
-        check_order(f"{key}.order", self.order)
-
-    def hidden_layers(self) -> list[DenseConfig]:
-        """The description of each hidden layer. Raises ConfigurationError."""
-        return describe(DenseConfig, self.hidden, self)
-
-    def check_tensor_parallel(self, size: int) -> None:
-        """Raise ConfigurationError, too, where processes cannot share the units of a pair's first layer equally."""
-        ModelConfig.check_tensor_parallel(self, size)
-        for place, layer in enumerate(self.hidden_layers()[::2]):
-            joint = layer.activation in (Activation.softmax, Activation.prelu)
-            message = f"model.hidden[{2 * place}] has the activation {layer.activation.name}, which needs all units"
-            require(not joint, f"{message} in one process: set another, or trainer.tensor_parallel_size=1")
-            message = f"model.hidden[{2 * place}] has {layer.units} units for trainer.tensor_parallel_size={size}"
-            require(layer.units % size == 0, f"{message} processes: set a multiple")
-
-    def inputs_of(self, spec: DataSpec) -> int:
-        """All numbers of a sample in one row."""
-        if spec.kind is Kind.sequence:
-            raise ConfigurationError(
-                "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn"
-            )
-        return math.prod(spec.shape)
-
-    def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "MLPClassifier":
-        """The classifier for such data."""
-        return MLPClassifier(self, spec, optim, scheduler)
+from dlproj.models.sharding import Split, in_pairs
 
 
 class MLPClassifier(Classifier):
@@ -88,7 +44,7 @@ class MLPClassifier(Classifier):
         first, *others = self.blocks()
         return [nn.Sequential(nn.Flatten(), first), *others]
 
-    def tensor_parallel_plan(self) -> Mapping[str, ParallelStyle]:
+    def tensor_parallel_plan(self) -> Mapping[str, Split]:
         """Pairs of layers, by columns and rows."""
         return in_pairs([*(f"hidden.{place}.linear" for place in range(len(self.hidden))), "output"])
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dlproj.models.parallel import whole
+from dlproj.models.sharding import whole
 
 
 class Penalty(NamedTuple):

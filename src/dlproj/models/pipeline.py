@@ -1,6 +1,6 @@
 """A model's layers in several processes, one after another, through which each batch goes in micro-batches."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from math import gcd
 from typing import Any
 
@@ -16,22 +16,6 @@ SCHEDULES = {
     "gpipe": ScheduleGPipe,  # all micro-batches forward, then all backward (Huang et al. 2019)
     "1f1b": Schedule1F1B,  # backward as soon as can be, so that fewer activations wait (Narayanan et al. 2019)
 }
-
-
-class Part(nn.Module):
-    """What a pipeline may cut before and after: modules, and what is computed with them."""
-
-    def __init__(self, modules: Iterable[nn.Module], compute: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.modules_used = nn.ModuleList(modules)
-        self.compute = compute
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """A batch, of whatever shape."""
-        if inputs.requires_grad:
-            # torch gives buffers the strides of the first gradient, and a recurrent layer's is transposed.
-            inputs.register_hook(Tensor.contiguous)
-        return self.compute(inputs)
 
 
 class _Stage(PipelineStage):

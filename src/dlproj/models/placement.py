@@ -1,6 +1,6 @@
 """A model's layers on several devices of one process, one after another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -8,6 +8,22 @@ import torch
 from torch import Tensor, nn
 
 T = TypeVar("T")
+
+
+class Part(nn.Module):
+    """What a pipeline may cut before and after: modules, and what is computed with them."""
+
+    def __init__(self, modules: Iterable[nn.Module], compute: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.modules_used = nn.ModuleList(modules)
+        self.compute = compute
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """A batch, of whatever shape."""
+        if inputs.requires_grad:
+            # torch gives buffers the strides of the first gradient, and a recurrent layer's is transposed.
+            inputs.register_hook(Tensor.contiguous)
+        return self.compute(inputs)
 
 
 def place(blocks: Sequence[nn.Module], devices: Sequence[torch.device]) -> None:

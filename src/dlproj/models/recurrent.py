@@ -1,44 +1,14 @@
 """One recurrent layer: a simple, LSTM or GRU cell run over time, in one direction or two, with Keras's biases."""
 
-from dataclasses import dataclass, field
-from enum import Enum
 from functools import cache
 
 import torch
-from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlproj.models.activations import Activation
-from dlproj.models.initializers import InitializerConfig, initialize
-from dlproj.models.layers import LayerSettings
+from dlproj.config.layers import Activation, Cell, RecurrentConfig
+from dlproj.models.initializers import initialize
 from dlproj.models.penalties import Penalty
-from dlproj.settings import within
-
-
-class Cell(Enum):
-    """What happens at a time step."""
-
-    simple = "simple"  # Elman: h ← activation(W x + U h + b)
-    lstm = "lstm"  # Hochreiter & Schmidhuber 1997, with a forget gate
-    gru = "gru"  # Cho et al. 2014, the reset gate after the product, as cuDNN and Keras have it
-
-
-@dataclass(slots=True)
-class RecurrentConfig(LayerSettings):
-    """A recurrent layer."""
-
-    units: int = MISSING
-    activation: Activation = Activation.tanh
-    recurrent_initializer: InitializerConfig = field(default_factory=InitializerConfig)
-    recurrent_l1: float = 0.0
-    recurrent_l2: float = 0.0
-    input_dropout: float = 0.0
-
-    def check(self, key: str) -> None:
-        """As for every layer, and the width."""
-        LayerSettings.check(self, key)
-        within(f"{key}.units", self.units, "[1, inf)")
 
 
 class RecurrentLayer(nn.Module):

@@ -1,139 +1,22 @@
 """The recurrent classifier: simple, LSTM or GRU layers over word ids, raw numbers or an image's rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel import ParallelStyle
 
-from dlproj.data.base import DataSpec, Kind
-from dlproj.models.activations import Activation
-from dlproj.models.classifier import Classifier, ModelConfig
-from dlproj.models.initializers import InitializerConfig, initialize
-from dlproj.models.layers import describe
-from dlproj.models.parallel import by_columns
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.model import ImageReading, RNNConfig
+from dlproj.config.optim import OptimConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.models.classifier import Classifier
+from dlproj.models.initializers import initialize
 from dlproj.models.penalties import Penalties
-from dlproj.models.pipeline import Part
-from dlproj.models.recurrent import (
-    Cell,
-    RecurrentConfig,
-    RecurrentLayer,
-    computes_bfloat16_lstm,
-    recurrent_penalties,
-)
-from dlproj.optim import OptimConfig, SchedulerConfig
-from dlproj.settings import ConfigurationError, require, within
-
-
-class ImageReading(Enum):
-    """What one time step of an image is."""
-
-    rows = "rows"  # one row of pixels, all channels: height steps of channels × width numbers
-    columns = "columns"  # one column of pixels: width steps of channels × height numbers
-    pixels = "pixels"  # one pixel, row by row: height × width steps of `channels` numbers
-
-
-@dataclass(slots=True)
-class RNNConfig(ModelConfig):
-    """Settings of a recurrent classifier."""
-
-    cell: Cell = Cell.lstm
-    hidden: list[Any] = field(default_factory=lambda: [128])
-    activation: Activation = Activation.tanh  # of a simple cell; LSTM and GRU have their own
-    recurrent_initializer: InitializerConfig = field(default_factory=InitializerConfig)
-    recurrent_l1: float = 0.0
-    recurrent_l2: float = 0.0
-    input_dropout: float = 0.0  # of what each layer reads; the same inputs are dropped at every time step, as in Keras
-    forget_bias: float | None = None  # LSTM: what the forget gate's bias starts at; unset: as bias_initializer says
-    bidirectional: bool = False  # read from both ends and put both outputs side by side
-    # Word ids only; other data is numbers already.
-    embedding_dim: int | None = None  # numbers a word becomes; unset: the id itself, as one raw number
-    embedding_rows: int | None = None  # rows of the table, at least the vocabulary; unset: the vocabulary
-    embedding_initializer: InitializerConfig = field(default_factory=InitializerConfig)
-    embedding_dropout: float = 0.0  # of the embedded words, each number by itself
-    masking: bool = False  # take the output at a review's last word instead of at the end of its padding
-    image_reading: ImageReading | None = None
-
-    def __post_init__(self) -> None:
-        ModelConfig.__post_init__(self)
-        require(bool(self.hidden), "model.hidden is empty: set at least one width, such as [128]")
-        self._check_cell()
-        self._check_embedding()
-
-    def _check_cell(self) -> None:
-        own = self.cell is Cell.simple or all(layer.activation is Activation.tanh for layer in self.hidden_layers())
-        require(own, f"model.activation is of model=simple_rnn: leave it out for {self.cell.name}")
-        has_gate = self.forget_bias is None or self.cell is Cell.lstm
-        require(has_gate, "model.forget_bias is of an LSTM: set model=lstm or leave it out")
-        within("model.forget_bias", self.forget_bias, "(-inf, inf)")
-
-    def _check_embedding(self) -> None:
-        within("model.embedding_dim", self.embedding_dim, "[1, inf)")
-        within("model.embedding_rows", self.embedding_rows, "[1, inf)")
-        needless = self.embedding_dim is None and self._details_of_embedding()
-        require(not needless, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
-
-    def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
-        """As above, and that each sequence ends where its padding does."""
-        ModelConfig.check_pipeline(self, batch_size, stages, micro_batches)
-        require(not self.masking, "model.masking=true does not go with trainer=pipeline, which hands on no lengths")
-
-    def fallbacks(self, precision: str) -> list[str]:
-        """LSTM layers, where the CPU has none in bfloat16."""
-        lacks = self.cell is Cell.lstm and precision == "bf16-mixed" and not computes_bfloat16_lstm()
-        return ["this CPU cannot compute an LSTM in bfloat16: LSTM layers use float32"] if lacks else []
-
-    def _details_of_embedding(self) -> bool:
-        chosen = (self.embedding_rows, self.embedding_dropout, self.embedding_initializer)
-        return chosen != (None, 0.0, InitializerConfig())
-
-    def hidden_layers(self) -> list[RecurrentConfig]:
-        """The description of each recurrent layer. Raises ConfigurationError."""
-        return describe(RecurrentConfig, self.hidden, self)
-
-    def inputs_of(self, spec: DataSpec) -> int:
-        """Numbers a time step. Raises ConfigurationError where it is not clear what a time step is."""
-        if spec.kind is Kind.sequence:
-            self._check_words(spec)
-            return self.embedding_dim or 1
-        require(not self.masking, "model.masking is for padded reviews: set model.masking=false for this data")
-        require(not self._details_of_embedding(), "model.embedding_* is for word ids: leave it out for this data")
-        if spec.kind is Kind.features:
-            self._refuse_image_reading("features")
-            return 1
-        channels, height, width = spec.shape
-        match self.image_reading:
-            case ImageReading.rows:
-                return channels * width
-            case ImageReading.columns:
-                return channels * height
-            case ImageReading.pixels:
-                return channels
-        raise ConfigurationError(
-            "an RNN needs to know how to read an image: set model.image_reading=rows, columns or pixels"
-        )
-
-    def _check_words(self, spec: DataSpec) -> None:
-        vocabulary = spec.vocabulary_size or 0
-        rows = self.embedding_rows or vocabulary
-        require(
-            rows >= vocabulary,
-            f"model.embedding_rows={rows} is less than data.vocabulary_size={vocabulary}: set it higher",
-        )
-        aligned = not self.masking or spec.padding == "post"
-        require(aligned, "model.masking=true reads reviews from their first word: set data.padding=post")
-        self._refuse_image_reading("reviews")
-
-    def _refuse_image_reading(self, data: str) -> None:
-        require(self.image_reading is None, f"model.image_reading is for images: leave it out for {data}")
-
-    def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "RNNClassifier":
-        """The classifier for such data."""
-        return RNNClassifier(self, spec, optim, scheduler)
+from dlproj.models.placement import Part
+from dlproj.models.recurrent import RecurrentLayer, recurrent_penalties
+from dlproj.models.sharding import Split
 
 
 class RNNClassifier(Classifier):
@@ -182,9 +65,11 @@ class RNNClassifier(Classifier):
         reading = Part([] if self.embedding is None else [self.embedding], self._read)
         return [nn.Sequential(reading, layers[0]), *layers[1:], self.output]
 
-    def tensor_parallel_plan(self) -> Mapping[str, ParallelStyle]:
+    def tensor_parallel_plan(self) -> Mapping[str, Split]:
         """The embedding's numbers and the output's units; each process computes the recurrence itself."""
-        return {"output": by_columns()} | ({} if self.embedding is None else {"embedding.0": by_columns()})
+        return {"output": Split.gathered_columns} | (
+            {} if self.embedding is None else {"embedding.0": Split.gathered_columns}
+        )
 
     def layers_of_units(self) -> dict[str, nn.Module]:
         """Each direction of each layer: its units are watched over all time steps."""

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,11 +15,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from dlproj.config.optim import OptimConfig
+from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.batches import Batch, Block, TrainingBatches
 from dlproj.models.captured import CapturedSteps
-from dlproj.models.parallel import step_one_by_one
-from dlproj.models.pipeline import Pipeline
-from dlproj.optim import OptimConfig, SchedulerConfig
+from dlproj.models.sharding import step_one_by_one
+
+if TYPE_CHECKING:
+    from dlproj.models.pipeline import Pipeline
 
 
 class StepsModule(pl.LightningModule):

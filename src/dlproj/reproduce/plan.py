@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from dlproj.config import Config
-from dlproj.data.cifar10 import CIFAR10Config
-from dlproj.data.image_folder import ImageFolderConfig
-from dlproj.data.imdb import IMDBConfig
+from dlproj.config.data import CIFAR10Config, ImageFolderConfig, IMDBConfig
+from dlproj.config.model import RNNConfig
+from dlproj.config.root import Config
 from dlproj.experiments import Point
-from dlproj.models.rnn import RNNConfig
 from dlproj.results.record import Run
 from dlproj.sweeps.records import completed, identity
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlproj.config import from_settings
+from dlproj.config.checks import DataError, UserError
+from dlproj.config.files import read_json
+from dlproj.config.root import from_settings
 from dlproj.reproduce.quantities import quantities
-from dlproj.results.files import read_json
 from dlproj.results.record import Run, fits
 from dlproj.results.summary import finite
-from dlproj.settings import DataError, UserError
 from dlproj.sweeps.records import deciding
 
 NAME = "results.json"

@@ -1,15 +1,19 @@
 """Run what has not been run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 
+from dlproj.config.checks import ConfigurationError, require
 from dlproj.data.files import brief
 from dlproj.experiments import Point, composing, names, points, select
+from dlproj.machine import usable_cores
 from dlproj.reproduce.plan import FIXED, PlannedRun, length, on_images, plan, shortened
 from dlproj.reproduce.recorded import Key, Recorded, key, read, recorded
-from dlproj.run import run
-from dlproj.settings import ConfigurationError, require
 from dlproj.sweeps.forks import Forks
 from dlproj.sweeps.pool import Job, run_jobs
 from dlproj.sweeps.records import alone_in, log_path, make_room, why_it_died
@@ -100,8 +104,8 @@ def _seeds(options: Options, earlier: Iterable[Key]) -> int:
 def _points(options: Options, selected: Sequence[str], earlier: Mapping[Key, Recorded]) -> list[Point]:
     """Of the experiments that are asked for or were before, whose runs may be shared; with recorded runs, of all."""
     wanted = [name for name in names() if earlier or name in selected or (options.folder / name).exists()]
-    with composing():
-        found = [point for name in wanted for point in points(name, FIXED)]
+    with composing(), ProcessPoolExecutor(usable_cores(), get_context("fork")) as pool:
+        found = list(chain.from_iterable(pool.map(partial(points, overrides=FIXED), wanted)))
     if options.cifar10_images:
         found = [on_images(point, options.cifar10_images.resolve()) for point in found]
     return [shortened(point) for point in found] if options.quick else found
@@ -137,6 +141,8 @@ def _run_one(planned: PlannedRun) -> None:
     make_room(planned.folder)
     overrides = [f"+experiment={planned.point.experiment}", *planned.point.overrides, *FIXED]
     config = replace(planned.config, overwrite=True)
+    from dlproj.run import run
+
     run(config, planned.folder, [*overrides, f"seed={planned.config.seed}"])
 
 

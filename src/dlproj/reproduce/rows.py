@@ -7,14 +7,14 @@ from functools import cached_property
 from statistics import fmean, mode, stdev
 from typing import NamedTuple
 
-from dlproj.data.image_folder import ImageFolderConfig
+from dlproj.config.data import ImageFolderConfig
+from dlproj.config.reference import unmatched
 from dlproj.experiments import Point
 from dlproj.reproduce.claims import CLAIMS
 from dlproj.reproduce.evidence import Decision, Verdict, judge
 from dlproj.reproduce.quantities import LABELS
 from dlproj.reproduce.recorded import Recorded
 from dlproj.reproduce.reproduction import Outcome
-from dlproj.results.reference import unmatched
 
 ACCURACY = "test/accuracy"
 UNEXPLAINED = "not explained"  # how a reason begins that tells what was tried in vain

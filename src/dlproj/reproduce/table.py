@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
+from dlproj.config.checks import ConfigurationError, require
 from dlproj.file_systems import why
 from dlproj.reproduce.evidence import Decision
 from dlproj.reproduce.plan import QUICK_BATCHES, QUICK_EPOCHS, QUICK_REVIEW_BATCHES
@@ -16,7 +17,6 @@ from dlproj.reproduce.rows import Judged, Row
 from dlproj.results import formats
 from dlproj.results.comparison import as_csv, as_markdown
 from dlproj.results.manifest import listed, refuse_foreign, write_files
-from dlproj.settings import ConfigurationError, require
 
 COLUMNS = ("experiment", "place", "quantity", "reported", "reproduced", "difference", "claims", "time", "remark")
 FILES = ("RESULTS.md", "results.csv", RECORDED)

@@ -8,8 +8,8 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from dlproj.config.files import check_writable
 from dlproj.results.comparison import as_csv
-from dlproj.results.files import check_writable
 from dlproj.results.manifest import OVERWRITE, foreign, refuse_foreign, write_files
 from dlproj.results.report import template
 from dlproj.results.style import png, svg

@@ -13,12 +13,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from dlproj.config.checks import COUNTED, DISTANCE, DataError, better
+from dlproj.config.files import read_yaml
+from dlproj.config.places import TRAIN
 from dlproj.results import formats
-from dlproj.results.files import read_yaml
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar
 from dlproj.results.summary import RunResult
-from dlproj.settings import COUNTED, DISTANCE, DataError, better
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -391,7 +392,7 @@ def best(comparison: Comparison) -> Best | None:
 def command(result: RunResult) -> str:
     """The command line of the run, by itself."""
     swept = any(one.startswith(("+experiment=", "+search=")) for one in result.overrides)  # whose files may ask for -m
-    return shlex.join(["python", "train.py", *result.overrides, *(["hydra.mode=RUN"] if swept else [])])
+    return shlex.join([*TRAIN.split(), *result.overrides, *(["hydra.mode=RUN"] if swept else [])])
 
 
 def as_csv(rows: Sequence[Row]) -> str:

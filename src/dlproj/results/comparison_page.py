@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from dlproj.config.checks import COUNTED
+from dlproj.config.reference import unmatched
 from dlproj.results import formats, search_figures
 from dlproj.results.comparison import (
     Cell,
@@ -38,10 +40,8 @@ from dlproj.results.comparison_figures import (
     weights,
 )
 from dlproj.results.record import Damaged, Run
-from dlproj.results.reference import unmatched
 from dlproj.results.run_page import Page, run_summary
 from dlproj.results.style import GREY, svg
-from dlproj.settings import COUNTED
 
 SPREAD = (
     "Mean ± sample standard deviation (n − 1) over the tested runs that differ in nothing but the seed; "

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
+from dlproj.config.checks import MOST_CLASSES_IN_ROWS
+from dlproj.config.reference import Curves
 from dlproj.results.classification import Counts, class_scores, entries, most_confused
 from dlproj.results.inspection import ByEpoch, Histogram
-from dlproj.results.reference import Curves
 from dlproj.results.style import COLORS, GRID, INK, new_figure, plain_log, short, styled
-from dlproj.settings import MOST_CLASSES_IN_ROWS
 
 Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
 TRAIN, VAL = COLORS[0], COLORS[1]

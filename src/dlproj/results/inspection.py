@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlproj.results.files import read_json, write_whole
-from dlproj.settings import DataError
+from dlproj.config.checks import DataError
+from dlproj.config.files import read_json, write_whole
 
 NAME = "inspection.json"
 SAMPLE_FIGURES = {  # entries of an Inspection, and their figures' titles

@@ -13,13 +13,13 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from dlproj.config.figures import FiguresConfig
 from dlproj.data.base import DataModule
 from dlproj.data.batches import generator
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import class_probabilities
 from dlproj.models.metrics import gathered
-from dlproj.models.parallel import whole
-from dlproj.results.figures_config import FiguresConfig
+from dlproj.models.sharding import whole
 from dlproj.results.inspection import Histogram, Inspection, Sample, inspection_of
 from dlproj.results.loggers import EpochTensorBoard
 

@@ -18,7 +18,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from dlproj.results.files import write_whole
+from dlproj.config.files import write_whole
 from dlproj.results.inspection import GraphNode, Histogram
 
 _log = logging.getLogger(__name__)

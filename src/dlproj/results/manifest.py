@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
+from dlproj.config.checks import ConfigurationError, DataError, require
+from dlproj.config.figures import FiguresConfig
+from dlproj.config.files import encoded, read_json, write_whole, writing_to
 from dlproj.file_systems import why
-from dlproj.results.figures_config import FiguresConfig
-from dlproj.results.files import encoded, read_json, write_whole, writing_to
-from dlproj.settings import ConfigurationError, DataError, require
 
 NAME = ".dlproj.json"
 FORMAT = 1

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
-from dlproj.data.base import DataSpec, Kind
+from dlproj.config.data import DataSpec, Kind
 from dlproj.models.classifier import Classifier
 from dlproj.results.inspection import GraphNode, Inspection
 from dlproj.results.loggers import EpochTensorBoard

@@ -18,10 +18,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from dlproj.results.figures_config import FiguresConfig
-from dlproj.results.files import write_whole
+from dlproj.config.figures import FiguresConfig
+from dlproj.config.files import write_whole
+from dlproj.config.reference import Curves
 from dlproj.results.inspection import LAYER_FIGURES, SAMPLE_FIGURES, Inspection
-from dlproj.results.reference import Curves
 
 _log = logging.getLogger(__name__)
 Epochs = dict[int, dict[str, float]]

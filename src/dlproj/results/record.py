@@ -12,10 +12,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
-from dlproj.results.files import read_json, read_yaml
+from dlproj.config.checks import MOST_CLASSES_IN_ROWS, DataError
+from dlproj.config.files import read_json, read_yaml
 from dlproj.results.inspection import GRAPH_KINDS, Inspection, read_inspection
 from dlproj.results.summary import RunResult
-from dlproj.settings import MOST_CLASSES_IN_ROWS, DataError
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from dlproj.config.checks import UserError
 from dlproj.results.comparison import (
     Cell,
     as_csv,
@@ -23,7 +24,6 @@ from dlproj.results.comparison_page import SPREAD, comparison_page, title
 from dlproj.results.manifest import write_files
 from dlproj.results.record import Damaged, Run, read_run
 from dlproj.results.run_page import run_page
-from dlproj.settings import UserError
 
 
 def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path, overwrite: bool = False) -> list[Path]:

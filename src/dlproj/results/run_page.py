@@ -5,6 +5,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dlproj.config.checks import DISTANCE
+from dlproj.config.reference import unmatched
 from dlproj.results import formats
 from dlproj.results.classification import class_scores, most_confused
 from dlproj.results.comparison import best_value, compare, flat, heading, shown, status, table, validation_metrics
@@ -12,9 +14,7 @@ from dlproj.results.figures import by_layer, learning_curves, weight_histograms
 from dlproj.results.inspection import LAYER_FIGURES
 from dlproj.results.network_figure import network
 from dlproj.results.record import Run, started
-from dlproj.results.reference import unmatched
 from dlproj.results.style import svg
-from dlproj.settings import DISTANCE
 
 _CLASSES_READABLE = 30
 

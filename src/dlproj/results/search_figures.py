@@ -12,12 +12,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from dlproj.config.checks import better
 from dlproj.results import formats
 from dlproj.results.comparison import Comparison, score, shown
 from dlproj.results.record import Run
 from dlproj.results.scales import Scalar, in_order, scale
 from dlproj.results.style import COLORS, GREY, INK, SCALE, new_figure, short, styled
-from dlproj.settings import better
 
 FEWEST_RUNS = 4  # below it a table says more
 MOST_AXES = 9

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from dlproj.config.checks import DISTANCE, one_line
 from dlproj.results import formats
 from dlproj.results.comparison import heading, shown
 from dlproj.results.summary import RunResult
-from dlproj.settings import DISTANCE, one_line
 
 
 def show(result: RunResult) -> None:

@@ -8,12 +8,12 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from dlproj.config import Config
+from dlproj.config.checks import ConfigurationError, require
+from dlproj.config.root import Config
 from dlproj.experiments import composing
 from dlproj.scaling.cases import Case, cases, job_of, settings
 from dlproj.scaling.cost import Cost, Job, Rates, cost, seconds
 from dlproj.scaling.measure import Measured, measure
-from dlproj.settings import ConfigurationError, require
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import torch
 
-from dlproj.config import Config
-from dlproj.data.base import DataSpec
+from dlproj.config.checks import require
+from dlproj.config.data import DataSpec
+from dlproj.config.model import MLPConfig
+from dlproj.config.optim import OptimConfig
+from dlproj.config.root import Config
 from dlproj.experiments import one_run
-from dlproj.models.mlp import MLPConfig
-from dlproj.optim import OptimConfig
 from dlproj.scaling.cost import STRATEGIES, Job, Layout
-from dlproj.settings import require
 
 _MADE = ("data=feature_sum", "data.features=784")  # data that needs no download
 # One thread, so that each process has a core.

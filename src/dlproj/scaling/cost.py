@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from dlproj.config.checks import require
 from dlproj.models.placement import spread
-from dlproj.settings import require
 
 NUMBER = 4  # bytes of a float32
 _FIRST_BUCKET, _BUCKET = 2**20, 25 * 2**20  # bytes that DDP waits for before it starts an all-reduce

@@ -17,11 +17,12 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from dlproj.clock import Clock, median_seconds, memory_bytes_per_s, wall_clock
-from dlproj.config import Config
+from dlproj.config.root import Config
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.live_bytes import LiveBytes
 from dlproj.scaling.cost import Job, Rates
 from dlproj.training.processes import run_in_processes
+from dlproj.training.trainer import build_trainer, prepare_process
 
 _WARM_UP = 8  # batches before steps are timed; the first ones are watched for their memory
 _WATCHED = 5
@@ -50,7 +51,7 @@ def measure(configs: Sequence[Config], job: Job, processes: int, steps: int) -> 
 
 
 def _measure_all(configs: Sequence[Config], job: Job, steps: int) -> tuple[Rates, list[Measured]]:
-    configs[0].trainer.prepare_process()
+    prepare_process(configs[0].trainer)
     logging.getLogger("pytorch_lightning.callbacks.model_summary").setLevel(logging.WARNING)
     rates = _probe(job, "cuda" if configs[0].trainer.uses_gpu() else "cpu")
     return rates, [_measure(config, steps) for config in configs]
@@ -66,7 +67,7 @@ def _measure(config: Config, steps: int) -> Measured:
     with TemporaryDirectory() as folder, ExitStack() as watch.counting:
         watch.counting.enter_context(live)
         model = config.model.build(data.spec, config.optim, config.scheduler)
-        trainer = config.trainer.build([watch], Path(folder))
+        trainer = build_trainer(config.trainer, [watch], Path(folder))
         trainer.fit(model, datamodule=data)
         weights = trainer.strategy.lightning_module_state_dict()  # all must ask
     times, first = watch.times, {name: value.cpu().numpy() for name, value in weights.items() if rank() == 0}

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from dlproj.config.checks import ConfigurationError
 from dlproj.scaling.cases import layouts
 from dlproj.scaling.cost import Cost, Job, Layout, Rates, cost, seconds
-from dlproj.settings import ConfigurationError
 
 # NVIDIA H100 SXM5, data sheet of 2023: 67 TFLOP/s in float32, 3.35 TB/s, NVLink 900 GB/s to both sides together;
 # between machines of eight, 400 Gb/s a GPU (ConnectX-7). The time of a message is assumed.

@@ -10,11 +10,12 @@ import typer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlproj.models.activations import Activation, activation_module
+from dlproj.config.checks import LARGEST_SEED, numbers_within, require, whole_numbers, within
+from dlproj.config.layers import Activation
+from dlproj.models.activations import activation_module
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
-from dlproj.settings import LARGEST_SEED, numbers_within, require, whole_numbers, within
 from dlproj.studies.parts.activation_families import FAMILIES, swish_limits
 from dlproj.studies.parts.stacks import Layer, as_tanh, normal, outputs_of, random_layers
 

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 from torch import Tensor, nn
 
+from dlproj.config.checks import LARGEST_SEED
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, plain_log, styled
-from dlproj.settings import LARGEST_SEED
 
 _EPS, _MOMENTUM = 1e-5, 0.1  # torch's
 _SAMPLE = (1.0, 2.0, 3.0)  # mlp document: alone, and in two batches

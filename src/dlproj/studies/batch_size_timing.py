@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlproj.clock import CPU, processor_clock
-from dlproj.config import Config
+from dlproj.config.checks import LARGEST_SEED, require, whole_numbers
+from dlproj.config.root import Config
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch, EvaluationBatches
 from dlproj.experiments import composing, points
@@ -30,7 +31,6 @@ from dlproj.models.losses import scores
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, SCALE, new_figure, plain_log, styled
-from dlproj.settings import LARGEST_SEED, require, whole_numbers
 from dlproj.studies.parts.networks import batches_of, stepper
 from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, error_bars, in_turns

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 import typer
 
+from dlproj.config.checks import require
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table, check_folder, write_article
 from dlproj.results.table import print_table
-from dlproj.settings import require
 from dlproj.studies.parts.timing import one_thread
 
 STUDIES = (

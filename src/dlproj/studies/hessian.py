@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlproj.clock import CPU, processor_clock, seconds_of
+from dlproj.config.checks import LARGEST_SEED, whole_numbers
 from dlproj.live_bytes import LiveBytes
 from dlproj.machine import require_memory
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, styled
-from dlproj.settings import LARGEST_SEED, whole_numbers
 from dlproj.studies.parts.second_derivatives import Problem, random_layer, random_network
 from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, error_bars, time_in_turns
 

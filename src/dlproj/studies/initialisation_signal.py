@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
+from dlproj.config.checks import LARGEST_SEED
+from dlproj.config.layers import Activation, Initializer
 from dlproj.data.batches import generator
-from dlproj.models.activations import Activation, activation_module
-from dlproj.models.initializers import Initializer
+from dlproj.models.activations import activation_module
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, styled
-from dlproj.settings import LARGEST_SEED
 from dlproj.studies.activation_functions import DERIVATIVES, derivative
 from dlproj.studies.parts import chance
 from dlproj.studies.parts.initial_weights import CONFIGS, CONSTANT, LIMIT, STD, VARIANCES, random_layers

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
+from dlproj.config.checks import LARGEST_SEED, require, whole_numbers
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
-from dlproj.settings import LARGEST_SEED, require, whole_numbers
 from dlproj.studies.parts.stacks import Layer, normal, outputs_of, random_layers
 
 _AT, _REPORTED_VALUE = 5.0, 37.0  # mlp document

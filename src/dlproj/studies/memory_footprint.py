@@ -9,8 +9,8 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dlproj.config.optim import SGDConfig
 from dlproj.machine import require_memory
-from dlproj.optim import SGDConfig
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, plain_log, styled

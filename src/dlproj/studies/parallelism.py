@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from dlproj.config.checks import require, whole_numbers
 from dlproj.machine import machine
 from dlproj.results.article import Article, Section
 from dlproj.scaling.bench import measured, plan
 from dlproj.scaling.report import EXPLAINED, figure, measured_table
-from dlproj.settings import require, whole_numbers
 
 _SHOWN = ("ddp", "fsdp", "tensor_parallel", "pipeline")
 _SHARES = 8  # that a batch has: two processes, four micro-batches of the pipeline

@@ -10,16 +10,18 @@ import numpy as np
 import torch
 import typer
 
-from dlproj.data.base import DataModule, Kind
+from dlproj.config.checks import LARGEST_SEED, ConfigurationError, require, whole_numbers
+from dlproj.config.data import Kind
+from dlproj.config.layers import Activation
+from dlproj.config.model import MLPConfig, ModelConfig
+from dlproj.config.optim import AdamConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.data.base import DataModule
 from dlproj.inference.evaluate import data_of
 from dlproj.inference.trained import Trained, open_run
-from dlproj.models.activations import Activation
-from dlproj.models.classifier import Classifier, ModelConfig
-from dlproj.models.mlp import MLPConfig
-from dlproj.optim import AdamConfig, SchedulerConfig
+from dlproj.models.classifier import Classifier
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
-from dlproj.settings import LARGEST_SEED, ConfigurationError, require, whole_numbers
 from dlproj.studies.parts.linear_pieces import (
     DENSE,
     MOST,

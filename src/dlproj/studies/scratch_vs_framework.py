@@ -15,14 +15,17 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import DTypeLike
 from torch import Tensor
 
-from dlproj.data.base import DataModule, DataSpec, Kind
+from dlproj.config.checks import LARGEST_SEED, one_of, whole_numbers
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.model import MLPConfig
+from dlproj.config.optim import SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch
-from dlproj.models.mlp import MLPClassifier, MLPConfig
-from dlproj.optim import SchedulerConfig, SGDConfig
+from dlproj.models.mlp import MLPClassifier
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, plain_log, styled
-from dlproj.settings import LARGEST_SEED, one_of, whole_numbers
 from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
 from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.timing import ON_CLOCK, Timings, error_bars, time_in_turns

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlproj.data.base import DataConfig
+from dlproj.config.data import DataConfig, IMDBConfig
+from dlproj.config.files import check_writable
 from dlproj.data.image import ImageDataModule, pixel_counts
-from dlproj.data.imdb import IMDBConfig
-from dlproj.results.files import check_writable
 from dlproj.results.fonts import in_words, take_boxed
 from dlproj.results.manifest import OVERWRITE, refuse_foreign, write_files
 from dlproj.results.style import png

@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from dlproj.data.base import DataConfig, DataModule
+from dlproj.config.checks import ConfigurationError, DataError
+from dlproj.config.data import DataConfig
+from dlproj.config.figures import PLACES
+from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples, generator
 from dlproj.data.files import data_root
 from dlproj.data.imdb import IMDBDataModule
 from dlproj.data.reviews import Reviews, read_reviews
-from dlproj.results.figures_config import PLACES
-from dlproj.settings import ConfigurationError, DataError
 
 SETS = ("train", "test")
 MOST_CLASSES = 20  # shown by default: a folder of images may have a thousand

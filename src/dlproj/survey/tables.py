@@ -7,10 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlproj.data.base import Kind
+from dlproj.config.data import FIRST_WORD, IMDBConfig, Kind
 from dlproj.data.image import ImageDataModule, pixel_counts
-from dlproj.data.imdb import IMDBConfig
-from dlproj.data.vocabulary import FIRST_WORD
 from dlproj.survey.sets import OfficialSets, Place, class_counts
 
 _AXES = {

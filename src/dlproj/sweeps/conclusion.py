@@ -4,12 +4,12 @@ import logging
 import os
 from pathlib import Path
 
+from dlproj.config.checks import DataError, UserError, one_line
 from dlproj.results import formats
 from dlproj.results.comparison import best, compare, heading, same_runs, score_column, shown, table
 from dlproj.results.record import find_runs
 from dlproj.results.report import write_report
 from dlproj.results.table import print_table
-from dlproj.settings import DataError, UserError, one_line
 from dlproj.sweeps.search import Found, Search
 
 _log = logging.getLogger(__name__)

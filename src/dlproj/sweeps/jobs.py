@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlproj.config import Config
+from dlproj.config.root import Config
 from dlproj.results.record import Run
 
 

@@ -1,10 +1,8 @@
 """How many runs go on at once, and what of the machine each of them has."""
 
-import torch
-
+from dlproj.config.trainer import TrainerConfig
 from dlproj.machine import SHARE_OF_CORES, usable_cores
 from dlproj.sweeps.pool import Place
-from dlproj.training.trainer import TrainerConfig
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -25,6 +23,8 @@ def _devices(trainer: TrainerConfig, visible: str | None) -> list[dict[str, str]
     each = trainer.devices
     if not trainer.uses_gpu():
         return [{}] * max(1, usable_cores() // each)
+    import torch
+
     names = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
     shares = [names[start : start + each] for start in range(0, len(names) - each + 1, each)]
     return [{_VISIBLE: ",".join(share)} for share in shares or [names]]

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from dlproj.config.checks import ConfigurationError, require
 from dlproj.machine import SHARE_OF_CORES
-from dlproj.settings import ConfigurationError, require
 from dlproj.sweeps.pool import GRACE, Job, Place, call
 
 _PATIENCE = 5.0  # seconds, with a cluster that does not answer

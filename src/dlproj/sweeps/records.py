@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dlproj.config import load
+from dlproj.config.checks import ConfigurationError, UserError
+from dlproj.config.root import load
 from dlproj.file_systems import lock
 from dlproj.results.comparison import flat, without_effect
 from dlproj.results.record import Run, read_result, read_run
-from dlproj.settings import ConfigurationError, UserError
 
 
 @contextmanager

@@ -5,10 +5,8 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from dlproj.results.files import read_yaml
-from dlproj.settings import ConfigurationError, DataError, one_line, require
-
-_TRAIN = Path(__file__).parents[3] / "train.py"
+from dlproj.config.checks import ConfigurationError, DataError, one_line, require
+from dlproj.config.files import read_yaml
 
 
 def command_of(sweep: Path) -> list[str]:
@@ -25,7 +23,7 @@ def command_of(sweep: Path) -> list[str]:
     kept = [one for one in overrides if not one.startswith("sweep.resume=")]
     own_files = [part for folder in sources for part in ("--config-dir", folder)]
     quoted = QuotedString(str(sweep), Quote.single).with_quotes()  # a comma would make two of it
-    return [sys.executable, str(_TRAIN), "-m", *own_files, *kept, f"sweep.resume={quoted}"]
+    return [sys.executable, "-m", "dlproj.cli.train", "-m", *own_files, *kept, f"sweep.resume={quoted}"]
 
 
 def _can_be_typed(text: object) -> bool:

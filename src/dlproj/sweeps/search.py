@@ -13,13 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlproj.config.checks import DISTANCE, ConfigurationError, UserError, better, require
+from dlproj.config.search import SearchConfig
+from dlproj.config.sweep import TrialConfig
 from dlproj.results.comparison import at_tested_epoch, command
 from dlproj.results.record import Run
-from dlproj.settings import DISTANCE, ConfigurationError, UserError, better, require
-from dlproj.sweeps.search_config import SearchConfig
 from dlproj.sweeps.space import Space, as_typed, typed
 from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage, storage_words
-from dlproj.training.sweep_config import TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Study

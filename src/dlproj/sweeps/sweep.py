@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-from dlproj.config import Config
-from dlproj.data.base import DataConfig
+from dlproj.config.checks import DataError, UserError, require
+from dlproj.config.data import DataConfig
+from dlproj.config.root import Config
 from dlproj.data.shared import keep
 from dlproj.results.manifest import add, refuse_foreign
 from dlproj.results.record import read_settings, run_folders
-from dlproj.settings import DataError, UserError, require
 from dlproj.sweeps.jobs import SweepJob
 from dlproj.sweeps.pool import Job, Workers, run_jobs
 from dlproj.sweeps.records import alone_in, completed, identity, log_path, why_it_died

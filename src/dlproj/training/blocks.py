@@ -8,14 +8,14 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
+from dlproj.config.checks import ConfigurationError, require
+from dlproj.config.trainer import needs_single_batches
 from dlproj.data.base import DataModule
 from dlproj.data.batches import EvaluationBatches
 from dlproj.models.captured import CapturedSteps, why_not_capturable
 from dlproj.models.classifier import Classifier
 from dlproj.models.steps import StepsModule
-from dlproj.settings import ConfigurationError, require
 from dlproj.training.layer_split import LayerSplit
-from dlproj.training.pipeline import PipelineStrategy
 
 _log = logging.getLogger(__name__)
 STEPS = 50  # Lightning takes 0.7 ms for a call: less than a hundredth of 50 steps of 2 ms
@@ -36,17 +36,6 @@ _CONTENT_WITH_CALLS = (
     "pytorch_lightning.callbacks.progress",
     "pytorch_lightning.callbacks.timer",
 )
-
-
-def needs_single_batches(steps: int, accumulated: int, limit: float | None) -> str | None:
-    """The setting that does not go with so many batches a call, if there is one.
-
-    limit is Lightning's limit_train_batches: a number of batches, a float share of them, or None for all.
-    """
-    if accumulated > 1:
-        return f"accumulate_grad_batches={accumulated}"
-    whole = limit % steps == 0 if isinstance(limit, int) else limit in (None, 1.0)
-    return None if whole else f"limit_train_batches={limit}"
 
 
 def _validates_between(trainer: Any, batches: int, steps: int) -> bool:
@@ -112,10 +101,11 @@ class StepsPerExecution(Callback):
     costs nothing beside it, or where the data comes from elsewhere.
     """
 
-    def __init__(self, steps: int | str = "auto", cuda_graph: bool = True) -> None:
+    def __init__(self, steps: int | str = "auto", cuda_graph: bool = True, pipes: bool = False) -> None:
         self.setting = steps
         self.steps = 1
         self.cuda_graph = cuda_graph
+        self.pipes = pipes  # whether the strategy is a pipeline, whose gradients come with the loss
 
     def state_dict(self) -> dict[str, Any]:
         """Lightning counts calls: with other blocks a checkpoint would lead elsewhere."""
@@ -134,8 +124,7 @@ class StepsPerExecution(Callback):
             _check_batch_norm(trainer, model)
             self.steps = self._choose(trainer, model)
             # It stays so after the fit: Lightning's global_step is that of the one or the other way.
-            pipes = isinstance(trainer.strategy, PipelineStrategy)  # whose gradients come with the loss
-            model.automatic_optimization = self.steps == 1 and not pipes
+            model.automatic_optimization = self.steps == 1 and not self.pipes
             _hand_out(trainer, self.steps)
             _scale_limits(trainer, lambda batches: batches // self.steps)
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
+from dlproj.config.checks import DataError, UserError
 from dlproj.data.files import brief
 from dlproj.file_systems import sync_file, sync_folder
-from dlproj.settings import DataError, UserError
 from dlproj.torch_files import load_plain
 
 FORMAT = 2  # of what a checkpoint holds beside Lightning's own; before, without a number, it was too little to go on

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import torch.distributed
 
+from dlproj.config.checks import UserError
 from dlproj.launch import OURS
-from dlproj.settings import UserError
 from dlproj.start import raise_on_ctrl_c
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from dlproj.settings import ConfigurationError, UserError
-from dlproj.training.sweep_config import TrialConfig
+from dlproj.config.checks import ConfigurationError, UserError
+from dlproj.config.sweep import TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -10,9 +10,9 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.trainer.states import TrainerFn
 
+from dlproj.config.checks import require
 from dlproj.data.batches import TrainingBatches
 from dlproj.models.classifier import Classifier
-from dlproj.settings import require
 from dlproj.training.layer_split import LayerSplit
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dlproj.models.initializers import Initializer
+from dlproj.config.layers import Initializer
 from dlproj.studies.parts.chance import (
     NET,
     Course,

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from dlproj.data.base import DataSpec, Kind
-from dlproj.models.mlp import MLPConfig
-from dlproj.optim import SchedulerConfig, SGDConfig
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.model import MLPConfig
+from dlproj.config.optim import SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
 from dlproj.studies.parts.networks import scratch_copy
 
 

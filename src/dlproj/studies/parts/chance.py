@@ -10,9 +10,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from dlproj.config.layers import Initializer
 from dlproj.data.batches import generator
 from dlproj.experiments import composing, points
-from dlproj.models.initializers import Initializer
 from dlproj.results import formats
 from dlproj.results.article import Row, Section, Table
 from dlproj.results.style import COLORS, GREY, new_figure, styled

@@ -5,20 +5,12 @@ from dataclasses import dataclass
 
 import torch
 
-from dlproj.data.base import DataSpec, Kind
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.model import MLPConfig, ModelConfig, RNNConfig
+from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
+from dlproj.config.scheduler import SchedulerConfig
 from dlproj.live_bytes import LiveBytes
-from dlproj.models.classifier import Classifier, ModelConfig
-from dlproj.models.mlp import MLPConfig
-from dlproj.models.rnn import RNNConfig
-from dlproj.optim import (
-    AdagradConfig,
-    AdamConfig,
-    AdamWConfig,
-    OptimConfig,
-    RMSpropConfig,
-    SchedulerConfig,
-    SGDConfig,
-)
+from dlproj.models.classifier import Classifier
 
 FLOAT32 = 4  # bytes
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from dlproj.config.layers import DenseConfig, Initializer, InitializerConfig
 from dlproj.data.batches import generator
-from dlproj.models.initializers import Initializer, InitializerConfig
-from dlproj.models.layers import DenseConfig, linear
+from dlproj.models.layers import linear
 
 STD, LIMIT, CONSTANT = 0.01, 0.05, 0.01  # the mlp document's; Keras's; the deviation again
 CONFIGS = {name: InitializerConfig(name) for name in Initializer} | {

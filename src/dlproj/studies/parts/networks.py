@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from numpy.typing import DTypeLike
 from torch import Tensor, nn
 
-from dlproj.config import data_config
+from dlproj.config.root import data_config
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch, Block
 from dlproj.models.classifier import Classifier

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dlproj.config.checks import require
 from dlproj.data.batches import Samples, generator
 from dlproj.inference.evaluate import data_of
 from dlproj.inference.trained import Trained
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import scores
-from dlproj.settings import require
 
 Weights = dict[str, Tensor]
 

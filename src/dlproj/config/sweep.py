@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from dlproj.settings import one_of, require, within
+from dlproj.config.checks import one_of, require, within
 
 PRUNERS = ("none", "median", "successive_halving")
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field, fields
 
-from dlproj.settings import require, within
+from dlproj.config.checks import require, within
 
 PLACES = r"(train|test):[0-9]+(,[0-9]+)*"  # samples of the official sets
 

@@ -5,43 +5,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlproj.data.base import DataConfig
-from dlproj.data.cifar10 import CIFAR10Config
-from dlproj.data.digits import DigitsConfig
-from dlproj.data.feature_sum import FeatureSumConfig
-from dlproj.data.fmnist import FMNISTConfig
-from dlproj.data.image_folder import ImageFolderConfig
-from dlproj.data.imdb import IMDBConfig
-from dlproj.models.classifier import ModelConfig
-from dlproj.models.mlp import MLPConfig
-from dlproj.models.rnn import RNNConfig
-from dlproj.optim import (
-    AdagradConfig,
-    AdamConfig,
-    AdamWConfig,
-    CosineConfig,
-    ExponentialConfig,
-    OptimConfig,
-    PlateauConfig,
-    RMSpropConfig,
-    SchedulerConfig,
-    SGDConfig,
-    StepConfig,
+from dlproj.config.callbacks import CallbacksConfig
+from dlproj.config.checks import (
+    LARGEST_SEED,
+    ConfigurationError,
+    explain,
+    one_of,
+    refuse_unknown,
+    require,
+    typed,
+    within,
 )
-from dlproj.results.figures_config import FiguresConfig
-from dlproj.results.files import YAML_ERRORS, read_yaml_text, write_whole
-from dlproj.results.reference import ReferenceConfig
-from dlproj.settings import LARGEST_SEED, ConfigurationError, explain, one_of, refuse_unknown, require, typed, within
-from dlproj.training.callbacks import CallbacksConfig
-from dlproj.training.sweep_config import SweepConfig
-from dlproj.training.trainer import StrategyName, TrainerConfig
+from dlproj.config.data import (
+    CIFAR10Config,
+    DataConfig,
+    DigitsConfig,
+    FeatureSumConfig,
+    FMNISTConfig,
+    ImageFolderConfig,
+    IMDBConfig,
+)
+from dlproj.config.figures import FiguresConfig
+from dlproj.config.files import YAML_ERRORS, read_yaml_text, write_whole
+from dlproj.config.model import MLPConfig, ModelConfig, RNNConfig
+from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
+from dlproj.config.reference import ReferenceConfig
+from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
+from dlproj.config.sweep import SweepConfig
+from dlproj.config.trainer import StrategyName, TrainerConfig
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "data": {
@@ -203,16 +200,6 @@ def data_setting(text: str) -> tuple[str, Any]:
 
 def _schema_name(group: str, config: Any) -> str:
     return next(name for name, cls in SCHEMAS[group].items() if cls is type(config))
-
-
-def register() -> None:
-    """Put the settings classes where Hydra finds them, for the files under conf/ to build on, and `${dashed:}`."""
-    OmegaConf.register_new_resolver("dashed", lambda name: name.replace("/", "-"), replace=True)
-    store = ConfigStore.instance()
-    store.store(name="schema_root", node=Config)
-    for group, classes in SCHEMAS.items():
-        for name, cls in classes.items():
-            store.store(group=f"schema/{group}", name=name, node=cls)
 
 
 def checked(composed: DictConfig, alone: bool = True) -> Config:

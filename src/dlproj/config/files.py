@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.file_systems import why
-from dlproj.settings import ConfigurationError, DataError
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, and not in every build
 # The last four are of the YAML library, on `!!bool x`, `!!int ""`, `!!timestamp x` and `? []: x`.

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from dlproj.settings import one_of, require, within
+from dlproj.config.checks import one_of, require, within
 
 Curves = Mapping[str, Mapping[int, float]]  # by metric, then by epoch, from 1
 # The columns of metrics.csv that a document can report by epoch.

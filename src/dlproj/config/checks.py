@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -83,9 +83,32 @@ def no_setting(prefix: str, key: str, cls: type) -> str:
     if why := getattr(cls, "not_read", {}).get(key):
         return f"{prefix}{key} has no effect: leave it out, as {why}"
     known = [field.name for field in fields(cls)]
-    near = get_close_matches(key, known, n=1)
+    near = _meant(_ALSO_CALLED.get(key, key), cls)
     every = f"the settings there are {', '.join(sorted(known))}" if known else "this choice has no settings"
-    return f"{prefix}{key} is no setting: {f'did you mean {prefix}{near[0]}?' if near else every}"
+    return f"{prefix}{key} is no setting: {f'did you mean {prefix}{near}?' if near else every}"
+
+
+# What other libraries call a setting.
+_ALSO_CALLED = {"lr": "learning_rate", "epochs": "max_epochs", "num_epochs": "max_epochs", "bs": "batch_size",
+                "wd": "weight_decay", "optimizer": "optim", "lr_scheduler": "scheduler", "dataset": "data",
+                "gpus": "devices", "hidden_sizes": "hidden", "hidden_units": "hidden", "layers": "hidden"}  # fmt: skip
+
+
+def _meant(key: str, cls: type) -> str:
+    """The setting of cls or of the groups below it that has this name or, where none has, the nearest; "" for none."""
+    own, below = [field.name for field in fields(cls)], _settings_below(cls)
+    near = [key] if key in [*own, *below] else get_close_matches(key, [*own, *below], n=1)
+    return next((one if one in own else below[one] for one in near), "")
+
+
+def _settings_below(cls: type) -> dict[str, str]:
+    """The dotted names of the settings in the groups of cls by their last parts; of equal ones the first, outer one."""
+    found: dict[str, str] = {}
+    for name, kind in get_type_hints(cls).items():
+        if is_dataclass(kind) and isinstance(kind, type):
+            for last, dotted in (_settings_below(kind) | {one.name: one.name for one in fields(kind)}).items():
+                found.setdefault(last, f"{name}.{dotted}")
+    return found
 
 
 _WHAT_TO_SET = {  # by what OmegaConf's message contains
@@ -119,8 +142,10 @@ def refuse_unknown(node: DictConfig, prefix: str = "") -> None:
     cls = OmegaConf.get_type(node)
     if cls is None or not is_dataclass(cls):
         return
+    known = {field.name for field in fields(cls)}
     for key in map(str, node):
-        require(key in [field.name for field in fields(cls)], no_setting(prefix, key, cls))
+        if key not in known:
+            raise ConfigurationError(no_setting(prefix, key, cls))
         below = None if OmegaConf.is_missing(node, key) else node[key]
         if isinstance(below, DictConfig):
             refuse_unknown(below, f"{prefix}{key}.")

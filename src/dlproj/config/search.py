@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlproj.settings import COUNTED, DISTANCE, VALIDATION_METRICS, one_of, require, within
-from dlproj.training.sweep_config import PRUNERS
+from dlproj.config.checks import COUNTED, DISTANCE, VALIDATION_METRICS, one_of, require, within
+from dlproj.config.sweep import PRUNERS
 
 SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
 OBJECTIVES = (*VALIDATION_METRICS, "train/loss", "train/accuracy", *COUNTED)

@@ -9,28 +9,54 @@ import sys
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 try:
     import typer
 
+    from dlproj.config.checks import DataError, UserError, one_line
     from dlproj.launch import forget_ranks
     from dlproj.results.record import Damaged
-    from dlproj.settings import DataError, UserError, one_line
-    from dlproj.start import forget_other_tools, open_streams
+    from dlproj.start import forget_other_tools, open_streams, wait_without_spinning
 except KeyboardInterrupt:
     sys.exit(130)
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Look at runs, compare them, and use what they have learnt. Runs are made by `python train.py`.\n\n"
-    "Example: `dlproj report logs/runs`",
+    help="Train, look at runs, compare them, and use what they have learnt.\n\nExample: `dlproj report logs/runs`",
 )
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, such as logs/runs/….", show_default=False)]
+
+def _chosen(name: Path) -> Path:
+    from dlproj.results.choosing import chosen_run
+
+    return chosen_run(name)
+
+
+def _names(incomplete: str) -> list[str]:
+    """The runs' folders that begin so, for the Tab key."""
+    from dlproj.config.checks import DataError
+    from dlproj.results.record import run_folders
+
+    try:
+        folders = [str(folder) for folder in run_folders([Path("logs")])]
+    except DataError:
+        folders = []
+    return [name for name in ["latest", "best", *reversed(folders)] if name.startswith(incomplete)]
+
+
+Run = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="The run's folder, such as logs/runs/…; or latest, or best, in logs.",
+        show_default=False,
+        callback=_chosen,
+        autocompletion=_names,
+    ),
+]
 Checkpoint = Annotated[
     str | None, typer.Option(help="best, last or a file; without it, the weights that training tested.")
 ]
@@ -60,6 +86,22 @@ class ExportFormat(Enum):
 
     onnx = "onnx"
     exported_program = "exported_program"
+
+
+_ALL_ARGUMENTS: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": []}  # go to the function
+
+
+@app.command(context_settings=_ALL_ARGUMENTS)
+def train(arguments: Annotated[list[str] | None, typer.Argument(metavar="SETTING=VALUE…")] = None) -> None:
+    """Train, test and record one classifier, or several with -m, as train.py of a checkout does.
+
+    `dlproj train --help` lists what can be set.
+
+    Example: `dlproj train model=mlp optim=rmsprop`
+    """
+    from dlproj.cli.train import start
+
+    start("__main__", arguments or [])
 
 
 @app.command()
@@ -192,7 +234,7 @@ def survey(
 
     Example: `dlproj data survey fmnist --show train:0,50 test:100,1000`
     """
-    from dlproj.config import data_config
+    from dlproj.config.root import data_config
     from dlproj.survey.report import check_folder, survey
     from dlproj.survey.sets import parse_places, read
 
@@ -278,16 +320,29 @@ def resume(
     Example: `dlproj resume logs/sweeps/20261121-171814-0b5dd2-mlp-tpe_search`
     """
     open_streams(keep_going=True)
+    if str(folder) in ("latest", "best"):
+        folder = _chosen(folder)
     if (folder / "config.yaml").is_file():
-        from dlproj.results.table import show
-        from dlproj.run import resume_run
-
-        show(resume_run(folder))
+        _resume_run(folder)
         return
     from dlproj.sweeps.resume import command_of
 
     command = command_of(folder)
     os.execv(command[0], command)
+
+
+def _resume_run(folder: Path) -> None:
+    from dlproj.results.record import read_result
+    from dlproj.results.table import show
+
+    result = read_result(folder)
+    if result.has_ended():
+        print(one_line(f"{folder} is complete: there is nothing to go on with"))  # noqa: T201
+    else:
+        from dlproj.run import resume_run
+
+        result = resume_run(folder)
+    show(result)
 
 
 @app.command()
@@ -382,11 +437,11 @@ def scaling(
     """
     import shlex
 
+    from dlproj.config.checks import whole_numbers
     from dlproj.results.article import check_folder, write_article
     from dlproj.results.table import print_table
     from dlproj.scaling.bench import measured, plan
     from dlproj.scaling.report import article, measured_table
-    from dlproj.settings import whole_numbers
 
     planned = plan(settings or [], whole_numbers("--processes", processes, such_as="1,2,4"), strategies or [])
     check_folder("scaling", output, overwrite)
@@ -397,7 +452,7 @@ def scaling(
         print(path)  # noqa: T201
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@app.command(context_settings=_ALL_ARGUMENTS)
 def study(arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME | --all")] = None) -> None:
     """Make the documents' figures and measurements again: `dlproj study --help` lists them.
 
@@ -421,6 +476,7 @@ def main() -> None:
     open_streams()
     forget_other_tools()
     forget_ranks()
+    wait_without_spinning()
     try:
         try:
             app()  # typer sees to Ctrl-C, and to a reader that ends early: `dlproj runs | head`

@@ -1,0 +1,46 @@
+"""What Hydra calls: settings are composed and checked before torch is imported."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from dlproj.command import job_errors, one_line_errors
+from dlproj.config.checks import one_line
+from dlproj.config.compose import register
+from dlproj.config.places import CONF
+from dlproj.config.root import checked
+from dlproj.launch import rank
+from dlproj.start import raise_on_ctrl_c
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def _job(composed: DictConfig) -> None:
+    """One run, in the folder that Hydra made for it."""
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
+    with job_errors(settings, folder):
+        config = checked(composed, alone=settings.mode is RunMode.RUN)
+        if config.trainer.progress_bar and rank() == 0:
+            print(one_line(f"{config.name}, in {os.path.relpath(folder)}"), flush=True)  # noqa: T201
+        from dlproj.results.table import show
+        from dlproj.run import run
+
+        raise_on_ctrl_c()  # what has begun is recorded
+        result = run(config, folder, list(settings.overrides.task))
+        if rank() == 0:
+            show(result)
+
+
+def main(arguments: Sequence[str] | None) -> None:
+    """Train, sweep, or show help and settings, as the arguments say; None: those of sys.argv. Raises SystemExit."""
+    if arguments is not None:
+        sys.argv[1:] = arguments  # which Hydra reads
+    with one_line_errors():
+        register()
+        _job()

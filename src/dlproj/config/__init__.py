@@ -1,0 +1,1 @@
+"""Every setting of a run: typed dataclasses and their checks. Nothing here imports torch or Lightning."""

@@ -1,0 +1,284 @@
+"""The settings of one layer, and how a model's settings and a layer's own make them up."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from omegaconf import MISSING
+
+from dlproj.config.checks import ConfigurationError, require, typed, within
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Activation(Enum):
+    """Elementwise, but for softmax, which acts over the layer's units. PARAMETERS names the setting that one reads."""
+
+    relu = "relu"
+    leaky_relu = "leaky_relu"  # negative_slope · x below zero
+    prelu = "prelu"  # slope below zero learned, one a layer, prelu_init at the start (He et al. 2015)
+    elu = "elu"  # elu_alpha · (eˣ − 1) below zero (Clevert et al. 2016)
+    sigmoid = "sigmoid"
+    tanh = "tanh"
+    swish = "swish"  # x · σ(swish_beta · x) (Ramachandran et al. 2017)
+    softmax = "softmax"
+    identity = "identity"
+
+
+PARAMETERS = {
+    Activation.leaky_relu: "negative_slope",
+    Activation.prelu: "prelu_init",
+    Activation.elu: "elu_alpha",
+    Activation.swish: "swish_beta",
+}
+
+
+class Initializer(Enum):
+    """Distributions by their usual names; fan_in and fan_out are the inputs and outputs of the whole weight matrix."""
+
+    torch = "torch"  # what torch's own layer does: weights and biases U(±1/√fan_in); recurrent layers U(±1/√units)
+    zeros = "zeros"
+    ones = "ones"
+    constant = "constant"
+    normal = "normal"
+    uniform = "uniform"
+    glorot_uniform = "glorot_uniform"  # U(±√(6 / (fan_in + fan_out))), Glorot & Bengio 2010
+    glorot_normal = "glorot_normal"  # N(0, 2 / (fan_in + fan_out)); Keras truncates it at two deviations
+    he_uniform = "he_uniform"  # U(±√(6 / fan_in)), He et al. 2015
+    he_normal = "he_normal"  # N(0, 2 / fan_in); Keras truncates it at two deviations
+    orthogonal = "orthogonal"  # Saxe et al. 2013
+
+
+_READ_BY = {
+    "value": Initializer.constant,
+    "mean": Initializer.normal,
+    "std": Initializer.normal,
+    "low": Initializer.uniform,
+    "high": Initializer.uniform,
+}
+
+
+_MATRICES_ONLY = (
+    Initializer.glorot_uniform,
+    Initializer.glorot_normal,
+    Initializer.he_uniform,
+    Initializer.he_normal,
+    Initializer.orthogonal,
+)
+
+
+@dataclass(slots=True)
+class InitializerConfig:
+    """An initialiser and the numbers that it reads; the others stay unset."""
+
+    name: Initializer | None = Initializer.torch  # unset, for the output layer: as the model's settings say
+    value: float | None = None  # of constant
+    mean: float | None = None  # of normal; 0 if unset
+    std: float | None = None  # of normal, above 0
+    low: float | None = None  # of uniform
+    high: float | None = None  # of uniform, above low
+
+    def check(self, key: str, vector: bool = False) -> None:
+        """Raise ConfigurationError if the initialiser at `key` lacks a number, has one too many, or fits no vector."""
+        name = self.name.name if self.name else "null"
+        for number, owner in _READ_BY.items():
+            given, mine = getattr(self, number) is not None, self.name is owner
+            require(mine or not given, f"{key}.{number} is read by {owner.name} only: set {key}.name={owner.name}")
+            required = mine and number != "mean"
+            require(given or not required, f"{key}.name={name} needs a number: set {key}.{number}")
+        require(self.name is not None, f"{key}.name is unset: set it to torch, zeros, normal, glorot_uniform, …")
+        for number in ("value", "mean", "low", "high"):
+            within(f"{key}.{number}", getattr(self, number), "(-inf, inf)")
+        within(f"{key}.std", self.std, "(0, inf)")
+        if self.low is not None and self.high is not None:
+            require(self.low < self.high, f"{key}.low={self.low} is not below {key}.high={self.high}: set it lower")
+        message = f"{key}.name={name} needs a matrix: set zeros, ones, constant, normal, uniform or torch"
+        require(not (vector and self.name in _MATRICES_ONLY), message)
+
+
+def unset() -> InitializerConfig:
+    """An initialiser yet to be chosen."""
+    return InitializerConfig(name=None)
+
+
+@dataclass(slots=True)
+class LayerSettings:
+    """What is settable for all layers of a model at once and for each one by itself."""
+
+    activation: Activation = Activation.relu
+    negative_slope: float = 0.01  # of leaky_relu, 0 or more
+    prelu_init: float = 0.25  # of prelu: the learned slope's start
+    elu_alpha: float = 1.0  # of elu, above 0
+    swish_beta: float = 1.0  # of swish, 0 or more
+    weight_initializer: InitializerConfig = field(default_factory=InitializerConfig)
+    bias_initializer: InitializerConfig = field(default_factory=InitializerConfig)
+    weight_l1: float = 0.0  # λ of λ · Σ|w|, 0 or more
+    weight_l2: float = 0.0  # λ of λ · Σw² (no ½, as in Keras), 0 or more
+    bias_l1: float = 0.0
+    bias_l2: float = 0.0
+    dropout: float = 0.0  # probability that an output of the layer is set to zero in training, in [0, 1)
+
+    def check(self, key: str) -> None:
+        """Raise ConfigurationError, naming the setting below `key`, if a value is impossible."""
+        for name in fields(self):
+            value = getattr(self, name.name)
+            if name.name.endswith(("_l1", "_l2")):
+                within(f"{key}.{name.name}", value, "[0, inf)")
+            elif name.name.endswith("dropout"):
+                within(f"{key}.{name.name}", value, "[0, 1)")
+            elif name.name in _INTERVALS:
+                within(f"{key}.{name.name}", value, _INTERVALS[name.name])
+            elif name.name.endswith("_initializer"):
+                value.check(f"{key}.{name.name}", vector=name.name == "bias_initializer")
+
+    def activation_module(self) -> "nn.Module":
+        """A new module of the layer's activation, with its parameter: (…, units) to the same shape."""
+        from dlproj.models.activations import activation_module
+
+        parameter = PARAMETERS.get(self.activation)
+        return activation_module(self.activation, *([getattr(self, parameter)] if parameter else []))
+
+
+_INTERVALS = {"negative_slope": "[0, inf)", "prelu_init": "(-inf, inf)", "elu_alpha": "(0, inf)",
+              "swish_beta": "[0, inf)"}  # fmt: skip
+
+
+class LayerPart(Enum):
+    """What a dense layer is made of, in the usual order: batch norm before the activation (Ioffe & Szegedy 2015)."""
+
+    linear = "linear"
+    batch_norm = "batch_norm"  # there if batch_norm is true
+    activation = "activation"
+    dropout = "dropout"  # there if dropout is above 0
+
+
+def usual_order() -> list[LayerPart]:
+    """linear → batch_norm → activation → dropout."""
+    return list(LayerPart)
+
+
+def check_order(key: str, order: Sequence[LayerPart]) -> None:
+    """Raise ConfigurationError unless linear comes once and first, and some activation after it."""
+    possible = list(order[:1]) == [LayerPart.linear] and order.count(LayerPart.linear) == 1
+    possible = possible and LayerPart.activation in order and all(isinstance(part, LayerPart) for part in order)
+    names = ", ".join(str(getattr(part, "name", part)) for part in order)
+    rule = "set linear first and once, then activation at least once, and batch_norm and dropout wherever wanted"
+    require(possible, f"{key}=[{names}] is impossible: {rule}")
+
+
+@dataclass(slots=True)
+class DenseConfig(LayerSettings):
+    """A fully connected layer: a linear map, then batch norm, activation and dropout as asked for."""
+
+    units: int = MISSING
+    bias: bool = True
+    batch_norm: bool = False
+    order: list[LayerPart] = field(default_factory=usual_order)
+
+    def check(self, key: str) -> None:
+        """Raise ConfigurationError for an impossible setting, the width and the order among them."""
+        LayerSettings.check(self, key)
+        within(f"{key}.units", self.units, "[1, inf)")
+        check_order(f"{key}.order", self.order)
+        for name, wanted, off in (("batch_norm", self.batch_norm, "false"), ("dropout", self.dropout, "0")):
+            message = f"{key}: its order has no {name}: put {name} into order, or set {name}={off}"
+            require(not wanted or LayerPart[name] in self.order, message)
+
+    def parts(self) -> list[LayerPart]:
+        """The order, without batch norm and dropout where they are off."""
+        off = [LayerPart.batch_norm] * (not self.batch_norm) + [LayerPart.dropout] * (not self.dropout)
+        return [part for part in self.order if part not in off]
+
+
+class Cell(Enum):
+    """What happens at a time step."""
+
+    simple = "simple"  # Elman: h ← activation(W x + U h + b)
+    lstm = "lstm"  # Hochreiter & Schmidhuber 1997, with a forget gate
+    gru = "gru"  # Cho et al. 2014, the reset gate after the product, as cuDNN and Keras have it
+
+
+@dataclass(slots=True)
+class RecurrentConfig(LayerSettings):
+    """A recurrent layer."""
+
+    units: int = MISSING
+    activation: Activation = Activation.tanh
+    recurrent_initializer: InitializerConfig = field(default_factory=InitializerConfig)
+    recurrent_l1: float = 0.0
+    recurrent_l2: float = 0.0
+    input_dropout: float = 0.0
+
+    def check(self, key: str) -> None:
+        """As for every layer, and the width."""
+        LayerSettings.check(self, key)
+        within(f"{key}.units", self.units, "[1, inf)")
+
+
+@dataclass(slots=True)
+class OutputConfig:
+    """The output layer, where it differs from the model's settings; what is unset is as they say."""
+
+    activation: Activation | None = None  # unset: softmax, sigmoid or identity, whichever is the loss's own
+    bias: bool | None = None
+    weight_initializer: InitializerConfig = field(default_factory=unset)
+    bias_initializer: InitializerConfig = field(default_factory=unset)
+    weight_l1: float | None = None
+    weight_l2: float | None = None
+    bias_l1: float | None = None
+    bias_l2: float | None = None
+
+
+LayerT = TypeVar("LayerT", bound=LayerSettings)
+
+
+def describe(cls: type[LayerT], entries: list[Any], model: LayerSettings) -> list[LayerT]:
+    """The layers that `model.hidden` lists, a width or a mapping each, filled up from the model's settings."""
+    return [_describe_one(cls, entry, model, f"model.hidden[{number}]") for number, entry in enumerate(entries)]
+
+
+def _describe_one(cls: type[LayerT], entry: Any, model: LayerSettings, key: str) -> LayerT:
+    own = {"units": entry} if isinstance(entry, int) and not isinstance(entry, bool) else entry
+    if not isinstance(own, dict):
+        raise ConfigurationError(
+            f"{key}={entry!r} is no layer: set a width such as 256, or settings such as {{units: 256}}"
+        )
+    require("units" in own, f"{key} has no width: set {key}.units")
+    layer = typed(cls, _shared(cls, model) | own, key)
+    layer.check(key)
+    return layer
+
+
+def describe_output(output: OutputConfig, units: int, model: LayerSettings) -> DenseConfig:
+    """The output layer: linear only, its activation being part of the loss."""
+    linear = {"units": units, "activation": Activation.identity, "dropout": 0.0, "batch_norm": False}
+    layer = typed(DenseConfig, _shared(DenseConfig, model) | output_settings(output) | linear, "model.output")
+    layer.check("model.output")
+    return layer
+
+
+def output_settings(output: OutputConfig) -> dict[str, Any]:
+    """Those that are set, by name."""
+    return {name: value for name, value in asdict(output).items() if value not in (None, asdict(unset()))}
+
+
+def _shared(cls: type[LayerSettings], model: LayerSettings) -> dict[str, Any]:
+    return {name.name: getattr(model, name.name) for name in fields(cls) if hasattr(model, name.name)}
+
+
+def check_read(key: str, given: Collection[str], layers: Sequence[LayerSettings]) -> None:
+    """Raise ConfigurationError for one of the settings given at `key` that none of the layers there reads."""
+    for activation, name in PARAMETERS.items():
+        read = name not in given or any(layer.activation is activation for layer in layers)
+        require(read, f"{key}.{name} is read by activation={activation.name} only: leave it out, or choose that")
+    unused = "order" in given and not any(layer.batch_norm for layer in layers if isinstance(layer, DenseConfig))
+    named = any(LayerPart.batch_norm in layer.order for layer in layers
+                if isinstance(layer, DenseConfig) and layer.order != usual_order())  # fmt: skip
+    message = f"{key}.order names batch_norm, which is off: set {key}.batch_norm=true or leave it out"
+    require(not (unused and named), message)
+    of_bias = [name for name in given if name.startswith("bias_")]
+    biased = not of_bias or any(getattr(layer, "bias", True) for layer in layers)
+    names = " and ".join(f"{key}.{name}" for name in of_bias)
+    require(biased, f"without a bias {names} would act on nothing: leave it out, or set {key}.bias=true")

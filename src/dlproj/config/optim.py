@@ -1,0 +1,151 @@
+"""The settings of each optimizer."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlproj.config.checks import require, within
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+
+@dataclass(slots=True)
+class OptimConfig:
+    """Settings that every optimizer has."""
+
+    learning_rate: float = 0.001  # above 0
+    weight_decay: float = 0.0  # λ of λ·w added to the gradient (adamw: decoupled from it); Keras's L2 is a penalty
+
+    def __post_init__(self) -> None:
+        within("optim.learning_rate", self.learning_rate, "(0, inf)")
+        within("optim.weight_decay", self.weight_decay, "[0, inf)")
+
+    @abstractmethod
+    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+        """The torch optimizer."""
+
+
+@dataclass(slots=True)
+class SGDConfig(OptimConfig):
+    """Stochastic gradient descent, with momentum where it is above 0."""
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0  # share of the old velocity that is kept, in [0, 1)
+    nesterov: bool = False  # needs momentum
+
+    def __post_init__(self) -> None:
+        OptimConfig.__post_init__(self)
+        within("optim.momentum", self.momentum, "[0, 1)")
+        require(self.momentum > 0 or not self.nesterov, "optim.nesterov=true needs optim.momentum above 0: set 0.9")
+
+    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+        """torch.optim.SGD."""
+        from torch.optim import SGD
+
+        return SGD(
+            parameters, self.learning_rate, self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov
+        )
+
+
+@dataclass(slots=True)
+class RMSpropConfig(OptimConfig):
+    """Gradients divided by a running root mean square. torch adds epsilon outside the root, Keras inside it."""
+
+    decay: float = 0.99  # of the running mean square, in [0, 1); Keras's default is 0.9
+    epsilon: float = 1e-8  # above 0; Keras's default is 1e-7
+    momentum: float = 0.0  # in [0, 1)
+    centered: bool = False  # divide by the running variance instead
+
+    def __post_init__(self) -> None:
+        OptimConfig.__post_init__(self)
+        within("optim.decay", self.decay, "[0, 1)")
+        within("optim.epsilon", self.epsilon, "(0, inf)")
+        within("optim.momentum", self.momentum, "[0, 1)")
+
+    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+        """torch.optim.RMSprop."""
+        from torch.optim import RMSprop
+
+        return RMSprop(
+            parameters,
+            lr=self.learning_rate,
+            alpha=self.decay,
+            eps=self.epsilon,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            centered=self.centered,
+        )
+
+
+@dataclass(slots=True)
+class AdamConfig(OptimConfig):
+    """Adam (Kingma & Ba 2015), in torch's fused form: on small batches it halves the time of a step."""
+
+    beta1: float = 0.9  # decay of the running mean, in [0, 1)
+    beta2: float = 0.999  # decay of the running mean square, in [0, 1)
+    epsilon: float = 1e-8  # above 0; Keras's default is 1e-7
+    amsgrad: bool = False
+
+    def __post_init__(self) -> None:
+        OptimConfig.__post_init__(self)
+        within("optim.beta1", self.beta1, "[0, 1)")
+        within("optim.beta2", self.beta2, "[0, 1)")
+        within("optim.epsilon", self.epsilon, "(0, inf)")
+
+    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+        """torch.optim.Adam."""
+        from torch.optim import Adam
+
+        return Adam(parameters, **self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "lr": self.learning_rate,
+            "betas": (self.beta1, self.beta2),
+            "eps": self.epsilon,
+            "weight_decay": self.weight_decay,
+            "amsgrad": self.amsgrad,
+            "fused": True,
+        }
+
+
+@dataclass(slots=True)
+class AdamWConfig(AdamConfig):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    weight_decay: float = 0.01
+
+    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+        """torch.optim.AdamW."""
+        from torch.optim import AdamW
+
+        return AdamW(parameters, **self._arguments())
+
+
+@dataclass(slots=True)
+class AdagradConfig(OptimConfig):
+    """Gradients divided by the root of the sum of all squared gradients so far (Duchi et al. 2011)."""
+
+    learning_rate: float = 0.01
+    epsilon: float = 1e-10  # above 0; Keras's default is 1e-7
+    initial_accumulator: float = 0.0  # what the sums start from, 0 or more; Keras's default is 0.1
+
+    def __post_init__(self) -> None:
+        OptimConfig.__post_init__(self)
+        within("optim.epsilon", self.epsilon, "(0, inf)")
+        within("optim.initial_accumulator", self.initial_accumulator, "[0, inf)")
+
+    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+        """torch.optim.Adagrad."""
+        from torch.optim import Adagrad
+
+        return Adagrad(
+            parameters,
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            initial_accumulator_value=self.initial_accumulator,
+            eps=self.epsilon,
+        )

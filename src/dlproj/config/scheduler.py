@@ -1,0 +1,127 @@
+"""The settings of each learning-rate schedule."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dlproj.config.checks import VALIDATION_METRICS, better, one_of, require, within
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+
+@dataclass(slots=True)
+class SchedulerConfig:
+    """The learning rate stays as it is."""
+
+    lengthens: ClassVar[bool] = True  # whether more epochs can follow: the rates until then do not depend on how many
+
+    def check(self, learning_rate: float, max_epochs: int) -> None:
+        """Raise ConfigurationError if the schedule does not go with the rate it starts from or the number of epochs."""
+
+    def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
+        """Lightning's description of the schedule over so many epochs and optimizer steps in all; empty for none."""
+        return {}
+
+
+@dataclass(slots=True)
+class StepConfig(SchedulerConfig):
+    """Multiply the rate by gamma every so many epochs."""
+
+    every: int = 10  # epochs, 1 or more
+    gamma: float = 0.1  # in (0, 1]
+
+    def __post_init__(self) -> None:
+        within("scheduler.every", self.every, "[1, inf)")
+        within("scheduler.gamma", self.gamma, "(0, 1]")
+
+    def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
+        """StepLR."""
+        from torch.optim.lr_scheduler import StepLR
+
+        return {"scheduler": StepLR(optimizer, self.every, self.gamma)}
+
+
+@dataclass(slots=True)
+class ExponentialConfig(SchedulerConfig):
+    """Multiply the rate by gamma after each epoch."""
+
+    gamma: float = 0.95  # in (0, 1]
+
+    def __post_init__(self) -> None:
+        within("scheduler.gamma", self.gamma, "(0, 1]")
+
+    def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
+        """ExponentialLR."""
+        from torch.optim.lr_scheduler import ExponentialLR
+
+        return {"scheduler": ExponentialLR(optimizer, self.gamma)}
+
+
+@dataclass(slots=True)
+class CosineConfig(SchedulerConfig):
+    """Rise in a straight line over the warm-up, then fall along half a cosine to the end of training, step by step."""
+
+    lengthens: ClassVar[bool] = False
+
+    warmup_epochs: float = 0.0  # 0 or more, fewer than trainer.max_epochs
+    final_learning_rate: float = 0.0  # 0 or more
+
+    def __post_init__(self) -> None:
+        within("scheduler.warmup_epochs", self.warmup_epochs, "[0, inf)")
+        within("scheduler.final_learning_rate", self.final_learning_rate, "[0, inf)")
+
+    def check(self, learning_rate: float, max_epochs: int) -> None:
+        """As above."""
+        message = f"scheduler.warmup_epochs={self.warmup_epochs} leaves nothing of trainer.max_epochs={max_epochs}"
+        require(self.warmup_epochs < max_epochs, f"{message}: set it lower")
+        _check_lowest("final_learning_rate", self.final_learning_rate, learning_rate)
+
+    def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
+        """LinearLR, then CosineAnnealingLR."""
+        from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+
+        warmup = round(steps * self.warmup_epochs / epochs)
+        cosine = CosineAnnealingLR(optimizer, max(1, steps - warmup), self.final_learning_rate)
+        if warmup == 0:
+            return {"scheduler": cosine, "interval": "step"}
+        rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+        return {"scheduler": SequentialLR(optimizer, [rise, cosine], [warmup]), "interval": "step"}
+
+
+@dataclass(slots=True)
+class PlateauConfig(SchedulerConfig):
+    """Multiply the rate by a factor after `patience` epochs without improvement, counted as early stopping does."""
+
+    monitor: str = "val/loss"
+    factor: float = 0.1  # in (0, 1)
+    patience: int = 3  # epochs, 1 or more
+    min_learning_rate: float = 0.0  # 0 or more
+
+    def __post_init__(self) -> None:
+        one_of("scheduler.monitor", self.monitor, VALIDATION_METRICS)
+        within("scheduler.factor", self.factor, "(0, 1)")
+        within("scheduler.patience", self.patience, "[1, inf)")
+        within("scheduler.min_learning_rate", self.min_learning_rate, "[0, inf)")
+
+    def check(self, learning_rate: float, max_epochs: int) -> None:
+        """As above."""
+        _check_lowest("min_learning_rate", self.min_learning_rate, learning_rate)
+
+    def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
+        """ReduceLROnPlateau."""
+        from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+        scheduler = ReduceLROnPlateau(
+            optimizer,
+            better(self.monitor),
+            self.factor,
+            self.patience - 1,  # torch waits for one epoch more than it is told
+            threshold=0.0,
+            min_lr=self.min_learning_rate,
+        )
+        return {"scheduler": scheduler, "monitor": self.monitor}
+
+
+def _check_lowest(name: str, lowest: float, learning_rate: float) -> None:
+    message = f"scheduler.{name}={lowest} is above optim.learning_rate={learning_rate}: set it lower"
+    require(lowest <= learning_rate, message)

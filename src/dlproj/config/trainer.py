@@ -1,0 +1,227 @@
+"""The Trainer's settings."""
+
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from dlproj.config.checks import one_of, require, within
+from dlproj.machine import usable_cores
+
+_PROCESSES_A_CORE = 16  # the most: each takes half a gigabyte, and dozens of open files of the one that starts them
+SCHEDULES = ("gpipe", "1f1b")  # of a pipeline
+PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true")
+
+
+class Accelerator(Enum):
+    """What kind of device computes."""
+
+    auto = "auto"  # a GPU where there is one
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class StrategyName(Enum):
+    """How several devices share the work."""
+
+    single = "single"  # one device
+    ddp = "ddp"  # a process a device, each with its part of every batch; gradients are averaged
+    layer_split = "layer_split"  # one process, the layers on layer_devices one after another
+    pipeline = "pipeline"  # the layers over the processes one after another, through which micro-batches go
+    model_parallel = "model_parallel"  # the weights are split over the processes: FSDP2, tensor parallelism or both
+
+
+class ClipAlgorithm(Enum):
+    """What gradient_clip_val bounds."""
+
+    norm = "norm"  # the norm of all gradients together
+    value = "value"  # each gradient's absolute value
+
+
+@dataclass(slots=True)
+class TrainerConfig:
+    """How long to train, on what, and in which arithmetic. Names are Lightning's."""
+
+    accelerator: Accelerator = Accelerator.auto
+    strategy: StrategyName = StrategyName.single
+    devices: int = 1  # processes a machine, one device each; data.batch_size is for each of them
+    num_nodes: int = 1  # machines, on each of which torchrun has started as many processes
+    layer_devices: list[str] | None = None  # layer_split: such as [cuda:0,cuda:1]; unset: all GPUs, or the CPU
+    tensor_parallel_size: int = 1  # model_parallel: processes that split each layer; over the others it is sharded
+    micro_batches: int = 1  # pipeline: parts of each batch that are under way at once, 1 or more
+    pipeline_schedule: str = "1f1b"  # or gpipe: 1f1b keeps fewer activations
+    max_epochs: int = 10  # 1 or more
+    max_time: str | None = None  # DD:HH:MM:SS after which training ends
+    precision: str = "32-true"
+    gradient_clip_val: float | None = None  # above 0
+    gradient_clip_algorithm: ClipAlgorithm = ClipAlgorithm.norm
+    accumulate_grad_batches: int = 1  # batches whose gradients are averaged into one step, 1 or more
+    steps_per_execution: Any = "auto"  # batches a call of training_step, 1 or more, or auto; it changes the speed alone
+    cuda_graph: bool = True  # on a GPU, capture the steps of a call and replay them, where that can be
+    deterministic: bool = True  # use only operations that give the same bits every time
+    limit_train_batches: int | None = None  # batches an epoch, 1 or more; unset: all
+    limit_val_batches: int | None = None  # of the validation set and, with evaluate_train, of the training set
+    limit_test_batches: int | None = None
+    val_check_interval: int | None = None  # training batches from one validation to the next; unset: once an epoch
+    evaluate_train: bool = False  # with each validation evaluate the training set, too: train_eval/* beside val/*
+    threads: int | None = None  # a process, 1 or more; unset: usable cores shared out, or OMP_NUM_THREADS if fewer
+    progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        for name in (
+            "devices",
+            "num_nodes",
+            "tensor_parallel_size",
+            "micro_batches",
+            "max_epochs",
+            "accumulate_grad_batches",
+            "threads",
+        ):
+            within(f"trainer.{name}", getattr(self, name), "[1, inf)")
+        for split in ("train", "val", "test"):
+            within(f"trainer.limit_{split}_batches", getattr(self, f"limit_{split}_batches"), "[1, inf)")
+        within("trainer.val_check_interval", self.val_check_interval, "[1, inf)")
+        within("trainer.gradient_clip_val", self.gradient_clip_val, "(0, inf)")
+        self._check_steps_per_execution()
+        one_of("trainer.precision", self.precision, PRECISIONS)
+        well_formed = self.max_time is None or re.fullmatch(r"(?=.*[1-9])\d+:\d\d:\d\d:\d\d", self.max_time)
+        require(bool(well_formed), f"trainer.max_time={self.max_time} is no time: set DD:HH:MM:SS, such as 00:01:30:00")
+        many = self.strategy is not StrategyName.single
+        require(
+            many or self.processes() == 1,
+            f"{self.processes()} devices need a strategy that shares the work: set trainer=ddp",
+        )
+        self._check_split()
+        self._check_pipeline()
+        self._check_layer_devices()
+        scaled_clip = self.precision == "16-mixed" and self.gradient_clip_val is not None
+        require(
+            not scaled_clip, "trainer.gradient_clip_val does not go with 16-mixed: set trainer.precision=bf16-mixed"
+        )
+
+    def _check_split(self) -> None:
+        size, splits = self.tensor_parallel_size, self.strategy is StrategyName.model_parallel
+        require(splits or size == 1, f"trainer.tensor_parallel_size={size} needs trainer.strategy=model_parallel")
+        whole = self.processes() % size == 0
+        message = f"trainer.tensor_parallel_size={size} does not divide the {self.processes()} processes: set it lower"
+        require(whole, message)
+        message = f"trainer.precision={self.precision} does not go with model_parallel: set 32-true or bf16-mixed"
+        require(not splits or self.precision in ("32-true", "bf16-mixed"), message)
+
+    def _check_pipeline(self) -> None:
+        pipes, parts = self.strategy is StrategyName.pipeline, self.micro_batches
+        one_of("trainer.pipeline_schedule", self.pipeline_schedule, SCHEDULES)
+        require(pipes or parts == 1, f"trainer.micro_batches={parts} needs trainer=pipeline")
+        enough = not pipes or self.pipeline_schedule != "1f1b" or parts >= self.processes()
+        message = f"trainer.micro_batches={parts} leaves some of the {self.processes()} processes without any"
+        require(enough, f"{message}: set it higher, or trainer.pipeline_schedule=gpipe")
+        message = f"trainer.precision={self.precision} does not go with pipeline: set 32-true or 64-true"
+        require(not pipes or self.precision in ("32-true", "64-true"), message)
+        message = "trainer.accumulate_grad_batches does not go with pipeline, whose micro-batches do so: set those"
+        require(not pipes or self.accumulate_grad_batches == 1, message)
+
+    def _check_layer_devices(self) -> None:
+        splits = self.strategy is StrategyName.layer_split
+        require(splits or self.layer_devices is None, "trainer.layer_devices needs trainer=layer_split")
+        require(not splits or self.processes() == 1, "trainer=layer_split is one process: set trainer.devices=1")
+        for name in self.layer_devices or []:
+            well_formed = re.fullmatch(r"cpu|meta|cuda:\d+", name)
+            require(bool(well_formed), f"trainer.layer_devices: {name} is no device: set cpu, cuda:0, cuda:1 …")
+
+    def check_read(self) -> None:
+        """Raise ConfigurationError for a setting that has no effect beside the others."""
+        by = self.gradient_clip_algorithm
+        message = f"trainer.gradient_clip_algorithm={by.name} needs a bound: set trainer.gradient_clip_val, such as 1"
+        require(by is ClipAlgorithm.norm or self.gradient_clip_val is not None, message)
+        pipes, schedule = self.strategy is StrategyName.pipeline, self.pipeline_schedule
+        message = f"trainer.pipeline_schedule={schedule} is of trainer=pipeline: choose that or leave it out"
+        require(pipes or schedule == type(self)().pipeline_schedule, message)
+
+    def placed_on(self) -> list[str]:
+        """The devices of layer_split. Raises ConfigurationError if this machine lacks one."""
+        import torch
+
+        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        devices = self.layer_devices or (gpus if self.uses_gpu() else ["cpu"])
+        missing = [name for name in devices if name.startswith("cuda") and name not in gpus]
+        message = f"trainer.layer_devices: this machine has no {', '.join(missing)}, but {len(gpus)} GPUs"
+        require(not missing, message)
+        return devices
+
+    def _check_steps_per_execution(self) -> None:
+        steps = self.steps_per_execution
+        if steps == "auto":
+            return
+        whole = isinstance(steps, int) and not isinstance(steps, bool)
+        require(whole, f"trainer.steps_per_execution={steps} is no choice: set auto or a whole number")
+        within("trainer.steps_per_execution", steps, "[1, inf)")
+        obstacle = needs_single_batches(steps, self.accumulate_grad_batches, self.limit_train_batches)
+        require(
+            steps == 1 or obstacle is None,
+            f"trainer.{obstacle} does not go with trainer.steps_per_execution={steps}: set that to 1 or auto",
+        )
+
+    def processes(self) -> int:
+        """Those that train together, on all machines."""
+        return self.devices * self.num_nodes
+
+    def data_shards(self) -> int:
+        """How many parts of the samples the processes read: those that share a model read the same ones."""
+        return 1 if self.strategy is StrategyName.pipeline else self.processes() // self.tensor_parallel_size
+
+    def on_one_device(self) -> "TrainerConfig":
+        """The same settings for a single process on a single device."""
+        accelerator = self.accelerator if self.uses_gpu() else Accelerator.cpu
+        return replace(self, accelerator=accelerator, strategy=StrategyName.single, devices=1, num_nodes=1,
+                       layer_devices=None, tensor_parallel_size=1, micro_batches=1)  # fmt: skip
+
+    def check_launch(self, started: int | None) -> None:
+        """Raise ConfigurationError if torchrun has started another number of processes; None: it has started none."""
+        if started is None:
+            message = f"trainer.num_nodes={self.num_nodes} is for torchrun, begun on each machine: see the README"
+            require(self.num_nodes == 1, message)
+            return
+        have = f"trainer.devices={self.devices} on trainer.num_nodes={self.num_nodes} machines are {self.processes()}"
+        advice = "set trainer=ddp, as many devices as torchrun's --nproc-per-node, and as many nodes as its --nnodes"
+        message = f"torchrun has started {started} processes, {have}: {advice}"
+        require(started == self.processes(), message)
+
+    def uses_gpu(self) -> bool:
+        """Whether this machine's GPU computes."""
+        if self.layer_devices:
+            return self.layer_devices[0].startswith("cuda")
+        if self.accelerator is Accelerator.cpu:
+            return False
+        import torch
+
+        return torch.cuda.is_available()
+
+    def check_machine(self) -> None:
+        """Raise ConfigurationError if this machine lacks the devices that the settings ask for."""
+        if self.strategy is StrategyName.layer_split:
+            self.placed_on()
+            return
+        import torch
+
+        gpus = torch.cuda.device_count()
+        wanted = self.devices if self.accelerator is Accelerator.gpu or self.uses_gpu() else 0
+        require(
+            wanted <= gpus,
+            f"the trainer wants {wanted} GPUs, this machine has {gpus}: set trainer.accelerator=cpu or fewer devices",
+        )
+        most = _PROCESSES_A_CORE * usable_cores()
+        message = f"trainer.devices={self.devices} would start {self.devices} processes on {usable_cores()} cores"
+        require(wanted > 0 or self.devices <= most, f"{message}: set {most} or fewer")
+        half = self.precision == "16-mixed" and not self.uses_gpu()
+        require(not half, "trainer.precision=16-mixed needs a GPU: set trainer.precision=bf16-mixed")
+
+
+def needs_single_batches(steps: int, accumulated: int, limit: float | None) -> str | None:
+    """The setting that does not go with so many batches a call, if there is one.
+
+    limit is Lightning's limit_train_batches: a number of batches, a float share of them, or None for all.
+    """
+    if accumulated > 1:
+        return f"accumulate_grad_batches={accumulated}"
+    whole = limit % steps == 0 if isinstance(limit, int) else limit in (None, 1.0)
+    return None if whole else f"limit_train_batches={limit}"

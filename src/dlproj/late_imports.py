@@ -1,0 +1,143 @@
+"""Packages that torch and Lightning import as they start, executed when something of them is first used.
+
+Training needs nothing of torch._dynamo, the compiler that each optimizer imports for its decorators, and three classes
+of torchmetrics, which imports torchvision, scipy.signal and matplotlib where they are installed: more than half of the
+time of `import pytorch_lightning` (https://github.com/Lightning-AI/torchmetrics/issues/3457). After delay() such a
+module stands in sys.modules with the few names that are asked for, and the first use of another name executes it as
+ever, in place. Nothing that is installed changes, and where a library asks for other names, it only starts slower.
+
+Every name of other libraries' insides on which this rests stands in this module.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+_DYNAMO, _PLOT = "torch._dynamo", "torchmetrics.utilities.plot"
+# Of torchmetrics' names those that Lightning and we ask for, and the submodules that define them.
+_SUBMODULES = {
+    "Metric": "metric",
+    "MetricCollection": "collections",
+    "MeanMetric": "aggregation",
+}
+_not_compiled: list[Callable[[ModuleType], None]] = []  # for each function that no compiler may touch: tell it so
+
+
+def delay() -> None:
+    """From now on execute these modules when they are used; those that are imported already stay so."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def is_executed(name: str) -> bool:
+    """Whether the module was imported and is not delayed."""
+    return name in sys.modules and not isinstance(sys.modules[name], _Delayed)
+
+
+class _Delayed(ModuleType):
+    """A module that is executed when a name is asked for that it has no stand-in for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if self.__name__ == "torchmetrics" and name in _SUBMODULES:
+            import_module("torchmetrics.utilities")  # first, as torchmetrics itself does: it is in a circle with metric
+            return getattr(import_module(f"torchmetrics.{_SUBMODULES[name]}"), name)
+        if name.startswith("__") and name != "__all__":  # which the import system and inspect look for
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        _execute(self)
+        return getattr(self, name)
+
+
+def _execute(module: ModuleType) -> None:
+    spec = module.__spec__
+    assert spec is not None
+    assert isinstance(spec.loader, _DelayingLoader)
+    module.__class__ = ModuleType
+    module.__loader__ = spec.loader = spec.loader.loader
+    spec.loader.exec_module(module)
+    if module.__name__ == _DYNAMO:
+        for leave_alone in _not_compiled:
+            leave_alone(module)
+
+
+def _disable(fn: Any = None, *arguments: Any, **options: Any) -> Any:
+    """torch._dynamo.disable: a function that is called as it is, until there is a compiler to leave it alone."""
+    if not callable(fn):
+        return _executed(_DYNAMO).disable(fn, *arguments, **options)
+    called = fn
+
+    @wraps(fn)
+    def call(*its_arguments: Any, **its_options: Any) -> Any:
+        return called(*its_arguments, **its_options)
+
+    def leave_alone(dynamo: ModuleType) -> None:
+        nonlocal called
+        called = dynamo.disable(fn, *arguments, **options)
+
+    _not_compiled.append(leave_alone)
+    return call
+
+
+class _InstancesOfOptimizedModule(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return is_executed(_DYNAMO) and isinstance(instance, sys.modules[_DYNAMO].OptimizedModule)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return is_executed(_DYNAMO) and issubclass(subclass, sys.modules[_DYNAMO].OptimizedModule)
+
+
+class _OptimizedModule(metaclass=_InstancesOfOptimizedModule):
+    """torch._dynamo.OptimizedModule for isinstance(): while nothing is compiled, nothing is one."""
+
+
+def _executed(name: str) -> ModuleType:
+    module = import_module(name)
+    if isinstance(module, _Delayed):
+        _execute(module)
+    return module
+
+
+def _plot(name: str) -> Callable[..., Any]:
+    def plot(*arguments: Any, **options: Any) -> Any:
+        return getattr(_executed(_PLOT), name)(*arguments, **options)
+
+    return plot
+
+
+# What stands in a module before it is executed. Types are for annotations alone.
+_STAND_INS: Mapping[str, Mapping[str, Any]] = {
+    _DYNAMO: {"disable": _disable, "graph_break": lambda: None, "OptimizedModule": _OptimizedModule},
+    "torchmetrics": {"_logger": logging.getLogger("torchmetrics")},
+    "torchmetrics.functional": {},
+    _PLOT: {"_AX_TYPE": Any, "_PLOT_OUT_TYPE": Any, "_CMAP_TYPE": Any}
+    | {name: _plot(name) for name in ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve")},
+}
+
+
+class _DelayingLoader(Loader):
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module).update(_STAND_INS[module.__name__])
+        module.__class__ = _Delayed
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name.startswith(f"{_DYNAMO}."):  # whose submodules count on it
+            _executed(_DYNAMO)
+        if name not in _STAND_INS:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _DelayingLoader(spec.loader)
+        return spec

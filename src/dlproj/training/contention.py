@@ -1,0 +1,43 @@
+"""Whether other programs take the cores that a run needs."""
+
+import logging
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+_log = logging.getLogger(__name__)
+_ENOUGH = 10.0  # seconds of training after which it can be told
+_MUCH = 0.2  # of the time
+
+
+def seconds_without_core() -> float:
+    """That this thread has been ready to run while others had the cores; 0 where the system does not tell.
+
+    From /proc/thread-self/schedstat of Linux, whose second number are those nanoseconds.
+    """
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+class NoteContention(Callback):
+    """Says once, after an epoch, that training waits for other programs, and what to set."""
+
+    def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Begin to count."""
+        self._began, self._waited = time.monotonic(), seconds_without_core()
+        self._said = False
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Say it, if it is so."""
+        passed, waited = time.monotonic() - self._began, seconds_without_core() - self._waited
+        if self._said or passed < _ENOUGH or waited < _MUCH * passed:
+            return
+        self._said = True
+        threads = torch.get_num_threads()
+        way = f"set trainer.threads={threads - 1}" if threads > 1 else "run it when the machine has a core for it"
+        _log.warning("other programs take the cores for %.0f%% of the time: %s", 100 * waited / passed, way)

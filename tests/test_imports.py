@@ -1,0 +1,59 @@
+"""Which packages a command waits for before it answers."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("IPython", "jinja2", "matplotlib", "numpy", "optuna", "pandas", "PIL", "pooch", "pytorch_lightning", "scipy",
+         "sklearn", "tensorboard", "torch", "torchmetrics", "torchvision")  # fmt: skip
+MODULES = sorted(
+    f"dlproj.config.{path.stem}" for path in Path(find_spec("dlproj.config").origin).parent.glob("[!_]*.py")
+)
+
+
+def imported_by(code, tmp_path):
+    """The heavy packages that a fresh process has imported after the code, however that ended."""
+    script = (
+        f"import sys, atexit; atexit.register(lambda: print('imported:', *set(sys.modules) & set({HEAVY!r})))\n{code}"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("imported:"))
+    return set(line.split()[1:]), done.stderr
+
+
+@pytest.mark.parametrize("module", [*MODULES, "dlproj.experiments", "hydra_plugins.dlproj_launchers",
+                                    "hydra_plugins.dlproj_sweepers", "dlproj.late_imports"])  # fmt: skip
+def test_settings_need_no_heavy_package(module, tmp_path):
+    assert imported_by(f"import {module}", tmp_path) == (set(), "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model.dropuot=0.1"], "error: model.dropuot is no setting: did you mean model.dropout?\n"),
+        (["model.dropout=2"], "error: model.dropout=2.0 is impossible: set a value in [0, 1)\n"),
+        (["data=digts"], "error: data=digts is no choice: did you mean data=digits? set one of cifar10, digits, "),
+        (["model=lstm", "data=digits"], "error: an RNN needs to know how to read an image: set "),
+        (["-m", "model.dropuot=0.1,0.2"], "error: model.dropuot is no setting: did you mean model.dropout?\n"),
+        (["-m", "seed=1,2", "sweep.jobs=0"], "error: sweep.jobs=0 is impossible: set a value in [1, inf)\n"),
+        (["--help"], ""),
+        (["--cfg", "job"], ""),
+    ],
+)
+def test_what_train_py_refuses_or_explains_waits_for_no_heavy_package(arguments, words, tmp_path):
+    code = f"import sys; sys.argv = ['train.py', *{arguments!r}]; from dlproj.cli.train import start; start('__main__')"
+    found, err = imported_by(code, tmp_path)
+    assert found == set()
+    assert err.startswith(words)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["runs", "."], ["reproduce", "lab9"], ["resume", "nowhere"], ["evaluate", "nowhere"]]
+)
+def test_what_dlproj_refuses_or_lists_waits_for_no_heavy_package(arguments, tmp_path):
+    code = f"import sys; sys.argv = ['dlproj', *{arguments!r}]; from dlproj.cli.app import main; main()"
+    found, _ = imported_by(code, tmp_path)
+    assert found <= {"numpy"}

@@ -1,0 +1,152 @@
+"""Packages whose execution is put off: a start does without them, and who uses them finds them whole."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+START = """
+import sys
+from dlproj.late_imports import delay, is_executed
+delay()
+import torch, pytorch_lightning
+DELAYED = ("torch._dynamo", "torchmetrics", "torchmetrics.functional", "torchmetrics.utilities.plot")
+"""
+
+
+def python(script, warnings="error"):
+    """Run it in a fresh process after START. Raises AssertionError where it fails."""
+    done = subprocess.run([sys.executable, "-W", warnings, "-c", START + textwrap.dedent(script)], capture_output=True,
+                          text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_lightning_and_an_optimizer_execute_none_of_them():
+    python("""
+        from torchmetrics import MeanMetric, Metric, MetricCollection
+        weights = torch.nn.Parameter(torch.ones(1))
+        optimizer = torch.optim.Adam([weights], fused=True)
+        weights.sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        mean = MeanMetric()
+        mean.update(torch.tensor([1.0, 3.0]))
+        assert mean.compute() == 2 and isinstance(mean, Metric)
+        assert not any(map(is_executed, DELAYED))
+        assert not {"torchvision", "scipy", "matplotlib", "sympy", "torch._inductor"} & set(sys.modules)
+    """)
+
+
+def test_metrics_are_whole_when_they_are_used():
+    python("""
+        import torchmetrics
+        accuracy = torchmetrics.Accuracy(task="multiclass", num_classes=3)
+        accuracy.update(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]))
+        assert abs(accuracy.compute() - 2 / 3) < 1e-6
+        assert torchmetrics.functional.accuracy(torch.tensor([1]), torch.tensor([1]), task="binary") == 1
+        assert torchmetrics.__version__ and torchmetrics.functional.__all__
+        from torchmetrics.image import StructuralSimilarityIndexMeasure
+        assert isinstance(accuracy, torchmetrics.Metric)
+        assert all(map(is_executed, ("torchmetrics", "torchmetrics.functional")))
+    """)
+
+
+def test_a_metric_that_was_made_before_can_be_plotted():
+    python("""
+        import os
+        os.environ["MPLBACKEND"] = "agg"
+        from torchmetrics import MeanMetric
+        mean = MeanMetric()
+        mean.update(2.0)
+        figure, axes = mean.plot()
+        from matplotlib.figure import Figure
+        assert isinstance(figure, Figure)
+    """)
+
+
+def test_classification_alone_does_not_execute_the_rest():
+    python("""
+        from torchmetrics.classification import MulticlassAccuracy
+        assert not is_executed("torchmetrics") and not is_executed("torchmetrics.functional")
+    """)
+
+
+def test_torchvision_is_whole():
+    python("""
+        from torchvision.ops import box_iou
+        box = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+        assert box_iou(box, box) == 1
+    """)
+
+
+def test_what_is_compiled_afterwards_computes_the_same():
+    script = """
+        def steps(compiled):
+            torch.manual_seed(0)
+            model = torch.nn.Linear(3, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            def step(inputs):
+                optimizer.zero_grad()
+                loss = model(inputs).square().mean()
+                loss.backward()
+                optimizer.step()
+                return loss.detach()
+            step = torch.compile(step, backend="eager") if compiled else step
+            return torch.stack([step(torch.ones(2, 3)) for _ in range(3)]), model.weight.detach()
+
+        plain = steps(False)
+        assert not is_executed("torch._dynamo")
+        compiled = steps(True)
+        assert is_executed("torch._dynamo")
+        assert all(map(torch.equal, plain, compiled))
+    """
+    python(script, warnings="default")  # the compiler's own code warns
+
+
+def test_lightning_knows_a_compiled_model():
+    python("""
+        from lightning_fabric.wrappers import _unwrap_compiled
+        from pytorch_lightning.demos.boring_classes import BoringModel
+        from pytorch_lightning.utilities.compile import _maybe_unwrap_optimized
+        model = BoringModel()
+        assert _maybe_unwrap_optimized(model) is model
+        compiled = torch.compile(model, backend="eager")
+        assert isinstance(compiled, torch._dynamo.OptimizedModule)
+        assert _maybe_unwrap_optimized(compiled) is model
+        assert _unwrap_compiled(torch.compile(torch.nn.Linear(1, 1), backend="eager"))[1] is not None
+    """)
+
+
+@pytest.mark.parametrize("name", ["torch._dynamo.config", "torch._dynamo.utils"])
+def test_a_submodule_of_the_compiler_finds_it_executed(name):
+    python(f"""
+        import {name}
+        assert is_executed("torch._dynamo")
+        torch._dynamo.reset()
+    """)
+
+
+def test_functions_that_ask_for_reasons_are_disabled_as_ever():
+    python("""
+        @torch.compiler.disable
+        def plain(x):
+            return x + 1
+        @torch.compiler.disable(recursive=False, reason="a test")
+        def other(x):
+            return x + 2
+        assert plain(1) == 2 and other(1) == 3
+        assert torch.compile(plain, backend="eager")(torch.ones(1)) == 2
+    """)
+
+
+def test_what_was_imported_before_stays_as_it_is():
+    code = (
+        "import torchmetrics\nfrom dlproj.late_imports import *\ndelay(); delay()\nassert is_executed('torchmetrics')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    python("""
+        from dlproj import late_imports
+        delay()  # once more
+        assert sum(isinstance(one, late_imports._Finder) for one in sys.meta_path) == 1
+    """)
