@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,6 +169,21 @@ def test_a_misspelt_key_in_an_experiments_file_is_named(type_in, tmp_path):
     done = type_in("--config-dir", str(tmp_path / "more"), "+experiment=suite/one")
     assert done.returncode == 1
     assert done.stderr == "error: model.hiden is no setting: did you mean model.hidden?\n"
+
+
+@pytest.mark.parametrize("form", ["--config-dir {}", "--config-dir={}", "-cd {}"])
+def test_a_file_of_the_users_own_wins_over_that_of_conf(form, type_in, tmp_path):
+    file = tmp_path / "own/model/mlp.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("defaults: [/schema/model/mlp@_here_]\nhidden: [7]\n")
+    done = type_in(*form.format("own").split(), "--cfg", "job", "--package", "model.hidden")
+    assert (done.stdout, done.stderr) == ("# @package model.hidden\n- 7\n", "")
+
+
+def test_a_folder_of_files_that_is_not_there_is_named(type_in, tmp_path):
+    done = type_in("--config-dir", "nowhere")
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*/nowhere' not found.*\n", done.stderr)
 
 
 @pytest.mark.parametrize("processes", [[], ["trainer=ddp"]])

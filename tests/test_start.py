@@ -201,7 +201,7 @@ DLPROJ = ["-c", "from dlproj.cli.app import main; main()"]
         ("open run/.config.yaml.", TRAIN, "interrupted: dlproj resume run goes on\n"),
         ("os.rename inspection.json", TRAIN, ""),
         ("import omegaconf", [*DLPROJ, "runs"], ""),
-        ("import torch", [*DLPROJ, "evaluate", "run"], ""),
+        ("import torch", [*DLPROJ, "study", "--help"], ""),
     ],
 )
 def test_ctrl_c_at_any_moment_of_a_start_or_end_shows_no_traceback(moment, command, words, tmp_path):

@@ -110,8 +110,9 @@ class ParallelLauncher(Launcher):
 
     def _workers(self, trainer: "TrainerConfig", at_once: int | None, total: int) -> "Workers":
         import torch
-        import torch.utils.tensorboard  # which each run would import for itself
+        import torch.utils.tensorboard
 
+        import dlproj.run  # noqa: F401  # as the line above: each run would import it for itself
         from dlproj.results.pictures import draw_here
         from dlproj.sweeps.forks import Forks
         from dlproj.sweeps.places import places

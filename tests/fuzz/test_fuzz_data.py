@@ -18,7 +18,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import ImageFolderConfig, IMDBConfig
+from dlproj.config.data import CIFAR10_CLASSES, ImageFolderConfig, IMDBConfig
 from dlproj.data import cifar10, fmnist
 from dlproj.data.decoding import decode
 from dlproj.data.files import extract, refuse_problems
@@ -91,7 +91,7 @@ def batches(tmp_path, monkeypatch):
     folder.mkdir()
     names = [name for name, _ in [*CIFAR10.train_list, *CIFAR10.test_list]]
     files = {name: pickle.dumps(batch()) for name in names}
-    files["batches.meta"] = pickle.dumps({"label_names": list(cifar10.CLASSES)})
+    files["batches.meta"] = pickle.dumps({"label_names": list(CIFAR10_CLASSES)})
     for name, content in files.items():
         (folder / name).write_bytes(content)
     sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}

@@ -199,7 +199,7 @@ def test_records_of_sweeps(how, examples, tmp_path):
         command = read_or_refused(partial(command_of, tmp_path), tmp_path)
         if command:  # the system takes no other
             assert all(os.fsencode(part) and "\0" not in part for part in command)
-            assert {part for part in command[3:] if part.startswith("-")} <= {"--config-dir"}
+            assert {part for part in command[5:] if part.startswith("-")} <= {"--config-dir"}
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from dlproj.cli import app as cli
 from dlproj.machine import machine
-from dlproj.models import rnn
+from dlproj.models import recurrent
 from dlproj.results.summary import finite
 
 
@@ -87,7 +87,7 @@ def test_evaluate_names_the_machine_that_recorded_other_figures(trained_on, wher
 def test_predict_says_what_the_cpu_computes_in_another_precision(dlproj, trained_run, monkeypatch):
     small = ("data=feature_sum", "data.train_samples=100", "model=lstm", "model.hidden=[2]", "trainer.max_epochs=1")
     folder = trained_run(*small, "trainer.precision=bf16-mixed", "figures=none")
-    monkeypatch.setattr(rnn, "computes_bfloat16_lstm", lambda: False)
+    monkeypatch.setattr(recurrent, "computes_bfloat16_lstm", lambda: False)
     code, out, err = dlproj("predict", folder, " ".join(["0.5"] * 20))
     assert (code, err) == (0, "this CPU cannot compute an LSTM in bfloat16: LSTM layers use float32\n")
     assert len(out.splitlines()) == 2

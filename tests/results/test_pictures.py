@@ -53,7 +53,7 @@ def test_however_a_run_ends_its_drawing_processes_end_too(end, code, tmp_path):
     script = f"""
 import os, signal, sys
 from pathlib import Path
-from dlproj.results.figures_config import FiguresConfig
+from dlproj.config.figures import FiguresConfig
 from dlproj.results.inspection import Inspection
 from dlproj.results.pictures import Pictures
 with Pictures(FiguresConfig(), Path({str(tmp_path)!r}), wanted=True) as pictures:

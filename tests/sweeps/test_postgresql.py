@@ -22,7 +22,7 @@ WORKER = """
     from folders import write_run
     from dlproj.results.record import read_run
     from dlproj.sweeps.search import Search
-    from dlproj.sweeps.search_config import SearchConfig
+    from dlproj.config.search import SearchConfig
     from dlproj.sweeps.space import Space
 
     folder = Path(sys.argv[1])

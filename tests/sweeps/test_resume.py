@@ -1,7 +1,6 @@
 """The command that goes on with a sweep, read from what Hydra wrote about it."""
 
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -21,8 +20,9 @@ def write(folder, task, hydra=("hydra.mode=MULTIRUN",), sources=()):
 
 def test_it_is_what_was_typed_with_the_folder_to_go_on_in(tmp_path):
     write(tmp_path, ["data=digits", "seed=1,2"], ["hydra.sweeper.trials=3"])
-    python, script, *typed = command_of(tmp_path)
-    assert (python, Path(script)) == (sys.executable, Path(__file__).parents[2] / "train.py")
+    command = command_of(tmp_path)
+    module, typed = command[:4], command[4:]
+    assert module == [sys.executable, "-P", "-m", "dlproj.cli.train"]
     assert typed == ["-m", "hydra.sweeper.trials=3", "data=digits", "seed=1,2", f"sweep.resume='{tmp_path}'"]
 
 

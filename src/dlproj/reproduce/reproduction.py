@@ -127,6 +127,8 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
         words = _in_words(found) if found else f"died: {died[one.folder]}"
         print(f"[{ended}/{len(missing)}] {one.point} seed {one.config.seed}: {words}", flush=True)  # noqa: T201
 
+    if missing:
+        import dlproj.run  # noqa: F401  # each run would import it for itself
     ordered = sorted(by_log.items(), key=lambda item: (item[1].config.seed, -length(item[1].config)))
     try:
         run_jobs([Job(_run_one, (one,), log) for log, one in ordered], Forks([{}] * at_once), say)

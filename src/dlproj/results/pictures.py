@@ -4,7 +4,6 @@ It imports matplotlib, which takes half a second, beside what the run does, and 
 then it is two processes, so that the run waits for the rest half as long. A run among others draws for itself.
 """
 
-import atexit
 import logging
 import os
 import pickle
@@ -44,7 +43,7 @@ class Pictures:
 
     def __enter__(self) -> "Pictures":
         if self._wanted and not _here:
-            self._process = _ahead.pop() if _ahead else _start()
+            self._process = _start()
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -123,7 +122,6 @@ class Pictures:
             return [("the drawing process has ended", "")] * len(self._requested)
 
 
-_ahead: list[subprocess.Popen[bytes]] = []
 _here = False
 
 
@@ -134,22 +132,12 @@ def draw_here() -> None:
     """
     global _here
     _here = True
-    for process in _ahead:
-        _end(process)
-    _ahead.clear()
     _import()
     from dlproj.results.figures import confusion_matrix
     from dlproj.results.style import png, svg
 
     png(confusion_matrix([[1, 0], [0, 1]], ["a", "b"]))
     svg(confusion_matrix([[1, 0], [0, 1]], ["a", "b"]), "first")
-
-
-def start_ahead() -> None:
-    """Start the process that the first run here will use: later, training keeps all cores busy and it is in the way."""
-    process = _start()
-    _ahead.append(process)
-    atexit.register(_end, process)
 
 
 def _start() -> "subprocess.Popen[bytes]":

@@ -30,7 +30,7 @@ class RunResult:
     parameters: int = 0  # all of them are trained
     reference: dict[str, float] = field(default_factory=dict)  # what a document reports of the same, by quantity
     reference_curves: dict[str, dict[int, float]] = field(default_factory=dict)  # the same by metric and epoch, from 1
-    reference_distance: float | None = None  # of the run's epochs from these curves, see dlproj.results.reference
+    reference_distance: float | None = None  # of the run's epochs from these curves, see dlproj.config.reference
     samples: dict[str, int] = field(default_factory=dict)  # in train, val and test
     input_shape: list[int] = field(default_factory=list)  # of one sample
     seconds: float = 0.0  # of training with its validation, without loading and testing

@@ -23,7 +23,7 @@ def command_of(sweep: Path) -> list[str]:
     kept = [one for one in overrides if not one.startswith("sweep.resume=")]
     own_files = [part for folder in sources for part in ("--config-dir", folder)]
     quoted = QuotedString(str(sweep), Quote.single).with_quotes()  # a comma would make two of it
-    return [sys.executable, "-m", "dlproj.cli.train", "-m", *own_files, *kept, f"sweep.resume={quoted}"]
+    return [sys.executable, "-P", "-m", "dlproj.cli.train", "-m", *own_files, *kept, f"sweep.resume={quoted}"]
 
 
 def _can_be_typed(text: object) -> bool:
