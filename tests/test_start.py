@@ -222,3 +222,8 @@ def test_the_users_files_beside_train_py_do_not_take_the_place_of_pythons_module
     done = subprocess.run([sys.executable, "train.py", "--version"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Hydra")
+
+
+def test_a_quick_end_keeps_the_exit_code_and_says_nothing():
+    done = python("end_quickly()\nimport torch\nsys.exit(3)", capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")

@@ -17,7 +17,7 @@ try:
     from dlproj.config.checks import DataError, UserError, one_line
     from dlproj.launch import forget_ranks
     from dlproj.results.record import Damaged
-    from dlproj.start import forget_other_tools, open_streams, wait_without_spinning
+    from dlproj.start import end_quickly, forget_other_tools, open_streams, wait_without_spinning
 except KeyboardInterrupt:
     sys.exit(130)
 
@@ -473,6 +473,7 @@ def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
 
 def main() -> None:
     """Run a subcommand: exit code 0, 1 for what the user can mend, 2 for wrong usage, 130 after Ctrl-C."""
+    end_quickly()
     open_streams()
     forget_other_tools()
     forget_ranks()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dlproj.launch import forget_ranks
-from dlproj.start import end_on_ctrl_c, forget_other_tools, open_streams, wait_without_spinning
+from dlproj.start import end_on_ctrl_c, end_quickly, forget_other_tools, open_streams, wait_without_spinning
 
 
 def start(name: str, arguments: Sequence[str] | None = None) -> None:
@@ -14,6 +14,7 @@ def start(name: str, arguments: Sequence[str] | None = None) -> None:
     if name not in ("__main__", "__mp_main__"):
         return
     end_on_ctrl_c()
+    end_quickly()
     open_streams(keep_going=True)
     forget_other_tools()
     forget_ranks()
