@@ -6,12 +6,13 @@ INSTALLED := $(VENV)/.installed
 FOR_TESTS := $(VENV)/.installed-for-tests
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet $(if $(LOCKED),--constraint locked.txt) --editable
 
-.PHONY: help train test test-all bench lint format
+.PHONY: help train test test-all test-gpu bench lint format
 
 help:
 	@echo "make train     set up, then train the default MLP on scikit-learn's digits: no download"
 	@echo "make test      set up, then the fast tests"
 	@echo "make test-all  set up, then all tests"
+	@echo "make test-gpu  set up, then the tests and the benchmark that need an NVIDIA GPU"
 	@echo "make bench     compare speed and memory with other loops, on real data: over an hour on 2 quiet cores"
 	@echo "make lint      style, format and types"
 	@echo "make format    mend style and format"
@@ -25,6 +26,14 @@ test: $(FOR_TESTS)
 
 test-all: $(FOR_TESTS)
 	$(VENV)/bin/python -m pytest $(TESTS)
+
+# In at most 8 minutes on one NVIDIA GPU; what it prints is in logs/test-gpu.log as it comes, should it be cut off.
+# The benchmark needs Fashion-MNIST; without a GPU its rows are left out.
+test-gpu: $(FOR_TESTS)
+	@bash -o pipefail -c '{ timeout 240 $(VENV)/bin/python -m pytest -m gpu $(TESTS) && \
+	if $(VENV)/bin/python -c "import sys, torch; sys.exit(not torch.cuda.is_available())"; \
+	then timeout 240 $(VENV)/bin/python -m benchmarks --device cuda --cases mlp-1000-128 --rounds 3 --output logs/gpu.md; \
+	else echo "no GPU: the rows mlp-1000-128 of the benchmark are left out"; fi; } 2>&1 | tee logs/test-gpu.log'
 
 # Keras takes part where KERAS_PYTHON names a Python that has keras and tensorflow.
 bench: $(FOR_TESTS)

@@ -9,7 +9,7 @@ import yaml
 from dlproj import experiments
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.scheduler import SchedulerConfig
-from dlproj.experiments import CONF, composing, names, no_experiment, points, select
+from dlproj.experiments import CONF, composing, names, no_experiment, one_run, points, select
 from dlproj.reproduce.claims import CLAIMS
 
 ROWS = {  # of the documents' tables, with the number of settings that each goes through
@@ -277,3 +277,12 @@ def test_a_sweep_of_an_experiment_needs_no_m(all_points):
         if "sweeper" in written:
             assert written["mode"] == "MULTIRUN"
             assert len(found) > 1
+
+
+@pytest.mark.parametrize("name", ["mlp/depth", "mlp/batch_size", "lab5/weight_histograms", "mlp/random_search"])
+def test_a_point_has_the_settings_that_hydra_composes_for_it(name):
+    with composing():
+        for point in (points(name)[0], points(name)[-1]):
+            whole = one_run([*point.overrides, f"+experiment={name}", f"name={name.replace('/', '-')}"])
+            assert point.overrides
+            assert point.config.settings() == whole.settings()

@@ -19,7 +19,7 @@ SETTINGS = [
     *("data=digits", "data.batch_size=29", "model.hidden=[16]", "trainer.max_epochs=3"),
     *("trainer.threads=1", "trainer.progress_bar=false", "figures=none", "trainer.steps_per_execution=7"),
 ]
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+gpu = pytest.mark.gpu
 
 
 class Captured(pl.Callback):

@@ -28,7 +28,7 @@ from dlproj.studies.parts.products import (
     peak_flops_per_s,
 )
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+gpu = pytest.mark.gpu
 
 
 @pytest.mark.parametrize(("layout", "subscripts"), [("NN", "ij,jk->ik"), ("NT", "ij,kj->ik"), ("TN", "ji,jk->ik")])
