@@ -18,6 +18,7 @@ from torch import Tensor
 from dlproj.config.checks import DataError
 from dlproj.data.files import brief
 from dlproj.data.shared import shared
+from dlproj.progress import progress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,7 +69,8 @@ def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255)
     conversions, problems = [""] * len(paths), [""] * len(paths)
     starts = range(0, len(paths), _FILES_A_TASK)
     with _only_errors(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(partial(_decode_some, paths, background, pixels, conversions, problems), starts):
+        done = pool.map(partial(_decode_some, paths, background, pixels, conversions, problems), starts)
+        for _ in progress(done, "decoding images", delay=2, total=len(starts)):
             pass
     return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))), conversions, problems)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from dlproj.data.files import brief, damaged, extract, fixed_order, refuse_problems, unpack_beside, ways_out
 from dlproj.data.shared import shared
 from dlproj.data.vocabulary import Texts, rank
+from dlproj.progress import progress
 from dlproj.torch_files import is_whole, load_plain
 
 NAME = "aclImdb"
@@ -136,7 +137,7 @@ def texts(root: Path, split: str) -> Iterator[str]:
 
 
 def _texts(files: Sequence[ReviewFile]) -> Iterator[str]:
-    for file in files:
+    for file in progress(files, "reading reviews", delay=2):
         try:
             yield _text(file)
         except (OSError, UnicodeDecodeError):

@@ -28,11 +28,11 @@ from dlproj.experiments import composing, points
 from dlproj.machine import machine
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import scores
+from dlproj.progress import progress
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, SCALE, new_figure, plain_log, styled
 from dlproj.studies.parts.networks import batches_of, stepper
-from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, error_bars, in_turns
 
 _EXPERIMENT = "mlp/batch_size"

@@ -18,13 +18,13 @@ from dlproj.config.checks import LARGEST_SEED
 from dlproj.config.layers import Activation, Initializer
 from dlproj.data.batches import generator
 from dlproj.models.activations import activation_module
+from dlproj.progress import progress
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, styled
 from dlproj.studies.activation_functions import DERIVATIVES, derivative
 from dlproj.studies.parts import chance
 from dlproj.studies.parts.initial_weights import CONFIGS, CONSTANT, LIMIT, STD, VARIANCES, random_layers
-from dlproj.studies.parts.progress import progress
 
 ACTIVATIONS = tuple(DERIVATIVES)
 _DRAWN = (Activation.relu, Activation.sigmoid, Activation.tanh)

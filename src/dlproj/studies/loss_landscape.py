@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from dlproj.config.checks import LARGEST_SEED, require
 from dlproj.experiments import composing, one_run
 from dlproj.inference.trained import open_run
+from dlproj.progress import progress
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, SCALE, new_figure, styled
 from dlproj.run import run
-from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.weight_space import (
     Landscape,
     Weights,

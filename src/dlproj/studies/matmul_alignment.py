@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from dlproj.config.checks import LARGEST_SEED, whole_numbers, within
 from dlproj.machine import machine
+from dlproj.progress import progress
 from dlproj.results import formats
 from dlproj.results.article import Article, Section, Table
 from dlproj.results.style import COLORS, GREY, INK, new_figure, styled
 from dlproj.studies.parts.products import LAYOUTS, PEAK_SIZES, Case, cases_of, devices, flops, rates_of
-from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.timing import ON_CLOCK, QUARTILES, error_bars, in_turns
 
 _MISSED = 0.05  # how often the true difference lies outside of its interval

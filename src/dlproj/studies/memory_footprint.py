@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from dlproj.config.optim import SGDConfig
 from dlproj.machine import require_memory
+from dlproj.progress import progress
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, INK, new_figure, plain_log, styled
@@ -26,7 +27,6 @@ from dlproj.studies.parts.footprint import (
     sums,
     training_bytes,
 )
-from dlproj.studies.parts.progress import progress
 
 _TIMES_THE_BATCH = (1, 4, 16, 64)
 _DOCUMENTS_SHAPE = Shape(100, 50, 10, 1)

@@ -20,6 +20,7 @@ from dlproj.data.base import DataModule
 from dlproj.inference.evaluate import data_of
 from dlproj.inference.trained import Trained, open_run
 from dlproj.models.classifier import Classifier
+from dlproj.progress import progress
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.studies.parts.linear_pieces import (
@@ -39,7 +40,6 @@ from dlproj.studies.parts.linear_pieces import (
 )
 from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
 from dlproj.studies.parts.pieces_figures import line_figure, plane_figure
-from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.scratch import ScratchMLP
 
 _INSIDE = np.linspace(0.1, 0.9, 5)  # where a piece is looked at, as shares of its length

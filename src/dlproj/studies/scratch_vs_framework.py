@@ -23,11 +23,11 @@ from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch
 from dlproj.models.mlp import MLPClassifier
+from dlproj.progress import progress
 from dlproj.results import formats
 from dlproj.results.article import Article, Row, Section, Table
 from dlproj.results.style import COLORS, new_figure, plain_log, styled
 from dlproj.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
-from dlproj.studies.parts.progress import progress
 from dlproj.studies.parts.timing import ON_CLOCK, Timings, error_bars, time_in_turns
 
 _CHECKED_DEPTHS = range(4)

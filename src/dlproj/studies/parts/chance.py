@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from dlproj.config.layers import Initializer
 from dlproj.data.batches import generator
 from dlproj.experiments import composing, points
+from dlproj.progress import progress
 from dlproj.results import formats
 from dlproj.results.article import Row, Section, Table
 from dlproj.results.style import COLORS, GREY, new_figure, styled
 from dlproj.studies.parts.initial_weights import STD, VARIANCES, random_layers
-from dlproj.studies.parts.progress import progress
 
 Net = tuple[tuple[int, ...], Initializer]  # widths from the inputs to the outputs, and the weights
 NET = (784, 512, 256, 128, 64, 10)

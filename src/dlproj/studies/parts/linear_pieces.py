@@ -7,7 +7,7 @@ from math import comb, prod
 
 import numpy as np
 
-from dlproj.studies.parts.progress import progress
+from dlproj.progress import progress
 from dlproj.studies.parts.scratch import Layer, ScratchMLP
 
 Curve = Callable[[np.ndarray], np.ndarray]  # of t (N,), the logits or their slopes (N, outputs) there
