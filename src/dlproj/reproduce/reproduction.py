@@ -1,5 +1,6 @@
 """Run what has not been run."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -104,7 +105,9 @@ def _seeds(options: Options, earlier: Iterable[Key]) -> int:
 def _points(options: Options, selected: Sequence[str], earlier: Mapping[Key, Recorded]) -> list[Point]:
     """Of the experiments that are asked for or were before, whose runs may be shared; with recorded runs, of all."""
     wanted = [name for name in names() if earlier or name in selected or (options.folder / name).exists()]
-    with composing(), ProcessPoolExecutor(usable_cores(), get_context("fork")) as pool:
+    with composing(), warnings.catch_warnings(), ProcessPoolExecutor(usable_cores(), get_context("fork")) as pool:
+        # From Python 3.12 on, where the process has threads: those that are forked only compose.
+        warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
         found = list(chain.from_iterable(pool.map(partial(points, overrides=FIXED), wanted)))
     if options.cifar10_images:
         found = [on_images(point, options.cifar10_images.resolve()) for point in found]
