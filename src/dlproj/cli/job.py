@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from dlproj.cli.help import asks_for_help, help_text
 from dlproj.command import job_errors, one_line_errors
 from dlproj.config.checks import one_line
 from dlproj.config.compose import register
@@ -43,4 +44,7 @@ def main(arguments: Sequence[str] | None) -> None:
         sys.argv[1:] = arguments  # which Hydra reads
     with one_line_errors():
         register()
-        _job()
+        if asks_for_help(sys.argv[1:]):
+            print(help_text(sys.argv[1:]))  # noqa: T201
+        else:
+            _job()
