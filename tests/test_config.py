@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 from dlproj.command import can_be_mended, in_one_line
 from dlproj.config.checks import ConfigurationError, UserError
+from dlproj.config.compose import register
 from dlproj.config.root import SCHEMAS, data_config, load
 from dlproj.config.scheduler import CosineConfig
 from dlproj.models import recurrent
@@ -331,3 +333,9 @@ def test_a_mistake_in_the_data_alone_is_refused(override, message):
 def test_what_has_no_effect_on_the_data_alone_is_refused(name, overrides, message):
     with pytest.raises(ConfigurationError, match=f"^{message}"):
         data_config(name, overrides)
+
+
+def test_jobs_of_a_cluster_have_the_commands_name():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        register()
+        assert compose("config", return_hydra_config=True).hydra.job.name == "train"
