@@ -37,11 +37,11 @@ def _chosen(name: Path) -> Path:
 
 def _names(incomplete: str) -> list[str]:
     """The runs' folders that begin so, for the Tab key."""
-    from dlproj.config.checks import DataError
+    from dlproj.results.choosing import LOGS
     from dlproj.results.record import run_folders
 
     try:
-        folders = [str(folder) for folder in run_folders([Path("logs")])]
+        folders = [str(folder) for folder in run_folders([LOGS])]
     except DataError:
         folders = []
     return [name for name in ["latest", "best", *reversed(folders)] if name.startswith(incomplete)]

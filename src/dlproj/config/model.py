@@ -276,7 +276,7 @@ class RNNConfig(ModelConfig):
         require(not needless, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
 
     def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
-        """As above, and that each sequence ends where its padding does."""
+        """Raise ConfigurationError as for every model, and with masking: stages hand on no lengths of sequences."""
         ModelConfig.check_pipeline(self, batch_size, stages, micro_batches)
         require(not self.masking, "model.masking=true does not go with trainer=pipeline, which hands on no lengths")
 

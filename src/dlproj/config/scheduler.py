@@ -71,7 +71,7 @@ class CosineConfig(SchedulerConfig):
         within("scheduler.final_learning_rate", self.final_learning_rate, "[0, inf)")
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
-        """As above."""
+        """Raise ConfigurationError, too, if the lowest rate is above the one it starts from."""
         message = f"scheduler.warmup_epochs={self.warmup_epochs} leaves nothing of trainer.max_epochs={max_epochs}"
         require(self.warmup_epochs < max_epochs, f"{message}: set it lower")
         _check_lowest("final_learning_rate", self.final_learning_rate, learning_rate)
@@ -104,7 +104,7 @@ class PlateauConfig(SchedulerConfig):
         within("scheduler.min_learning_rate", self.min_learning_rate, "[0, inf)")
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
-        """As above."""
+        """Raise ConfigurationError, too, if the lowest rate is above the one it starts from."""
         _check_lowest("min_learning_rate", self.min_learning_rate, learning_rate)
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
