@@ -2,7 +2,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from dlproj.config.checks import ConfigurationError, one_of, typed, within
+from dlproj.config.checks import ConfigurationError, one_of, within
+from dlproj.config.conversion import typed
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
-from dlproj.config.checks import UserError, explain, one_line, require
+from dlproj.config.checks import UserError, one_line, require
+from dlproj.config.conversion import explain
 from dlproj.experiments import names, no_experiment
 from dlproj.file_systems import why
 

@@ -111,7 +111,8 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search. Raises ConfigurationError before anything runs, UserError if no trial came to a value."""
-        from dlproj.config.checks import UserError, typed
+        from dlproj.config.checks import UserError
+        from dlproj.config.conversion import typed
         from dlproj.sweeps.conclusion import conclude, tell_study
         from dlproj.sweeps.search import Search
         from dlproj.sweeps.space import Space

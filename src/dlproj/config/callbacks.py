@@ -1,41 +1,40 @@
 """The settings of early stopping, checkpoints and resuming."""
 
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 
-from dlproj.config.checks import VALIDATION_METRICS, better, one_of, require, within
+from dlproj.config.checks import VALIDATION_METRICS, better, require
+from dlproj.config.fields import Choice, check_ranges, setting
 
 
-class Mode(Enum):
+class Mode(Choice):
     """Which way a metric gets better."""
 
-    auto = "auto"  # min for a loss, max for anything else
+    auto = "auto", "min for a loss, max for anything else"
     min = "min"
     max = "max"
 
 
-class Resume(Enum):
+class Resume(Choice):
     """What a run does in a folder that holds one of the same settings."""
 
-    never = "never"  # begin
-    auto = "auto"  # go on from its last checkpoint; leave it as it is where it has ended
+    never = "never", "begin anew"
+    auto = "auto", "go on from its last checkpoint; leave it as it is where it has ended"
 
 
 @dataclass(slots=True)
 class EarlyStoppingConfig:
     """What "best" means, and when to stop for want of it. The best checkpoint follows the same metric."""
 
-    monitor: str = "val/loss"
-    mode: Mode = Mode.auto
-    patience: int | None = None  # epochs without improvement after which training stops, 1 or more; unset: never
-    min_delta: float = 0.0  # an improvement smaller than this does not count, 0 or more
-    restore_best: bool = False  # test the weights of the best epoch instead of the last one's
+    monitor: str = setting("val/loss", "the metric that is to improve", choices=VALIDATION_METRICS)
+    mode: Mode = setting(Mode.auto, "which way the metric gets better")
+    patience: int | None = setting(
+        None, "epochs without improvement after which training stops; unset: never", "[1, inf)"
+    )
+    min_delta: float = setting(0.0, "an improvement smaller than this does not count", "[0, inf)")
+    restore_best: bool = setting(False, "test the weights of the best epoch instead of the last one's")
 
     def __post_init__(self) -> None:
-        key = "callbacks.early_stopping"
-        one_of(f"{key}.monitor", self.monitor, VALIDATION_METRICS)
-        within(f"{key}.patience", self.patience, "[1, inf)")
-        within(f"{key}.min_delta", self.min_delta, "[0, inf)")
+        check_ranges(self, "callbacks.early_stopping.")
 
     def direction(self) -> str:
         """ "min" or "max"."""
@@ -48,13 +47,17 @@ class EarlyStoppingConfig:
 class CallbacksConfig:
     """What happens beside training."""
 
-    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
-    every_n_train_steps: int | None = None  # write last.ckpt within epochs, too, after each so many optimizer steps
-    terminate_on_nan: bool = True  # end the run after an epoch in which a loss was NaN or infinite
-    resume: Resume = Resume.never
+    early_stopping: EarlyStoppingConfig = setting(EarlyStoppingConfig)
+    every_n_train_steps: int | None = setting(
+        None,
+        "optimizer steps after which last.ckpt is written, within epochs, too; unset: after each epoch",
+        "[1, inf)",
+    )
+    terminate_on_nan: bool = setting(True, "end the run after an epoch in which a loss was NaN or infinite")
+    resume: Resume = setting(Resume.never, "what a run does in a folder that holds one of the same settings")
 
     def __post_init__(self) -> None:
-        within("callbacks.every_n_train_steps", self.every_n_train_steps, "[1, inf)")
+        check_ranges(self, "callbacks.")
 
     def check_read(self) -> None:
         """Raise ConfigurationError for a setting that has no effect beside the others."""

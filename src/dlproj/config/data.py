@@ -3,11 +3,12 @@
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
-from dlproj.config.checks import DataError, require, within
+from dlproj.config.checks import DataError, require
+from dlproj.config.fields import Choice, check_ranges, setting
 
 if TYPE_CHECKING:
     from dlproj.data.base import DataModule
@@ -30,12 +31,12 @@ class Kind(Enum):
     features = "features"  # numbers (count,)
 
 
-class ValidationSplit(Enum):
+class ValidationSplit(Choice):
     """Where the validation samples come from."""
 
-    last = "last"  # the last `val_fraction` of the training set, cut before any shuffling, as Keras does
-    random = "random"  # a random `val_fraction` of the training set, drawn from the run's seed
-    test = "test"  # the official test set, as some of the lab documents do
+    last = "last", "the last val_fraction of the training set, cut before any shuffling, as Keras does"
+    random = "random", "a random val_fraction of the training set, drawn from the run's seed"
+    test = "test", "the official test set, as some of the lab documents do"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ def default_root() -> str:
     return os.environ.get("DLPROJ_DATA_DIR") or "data"
 
 
+_ROOT = "the folder that holds the data sets, one folder each; unset: $DLPROJ_DATA_DIR, or data"
+
+
 def check_root(root: str) -> None:
     """Raise ConfigurationError for the setting of data that is read from files."""
     require(bool(root), "data.root is empty: set the folder that holds the data sets")
@@ -71,16 +75,16 @@ class DataConfig:
         "root": "this data needs no files (where a sweep has other data, too, set DLPROJ_DATA_DIR)"
     }
 
-    batch_size: int = 128  # samples a step and process, 1 or more
-    eval_batch_size: int = 1000  # samples a batch in validation and test; for the speed alone (but see model.eval_mode)
-    val: ValidationSplit = ValidationSplit.last
-    val_fraction: float = 0.1  # share of the training set held out, in (0, 1); not where val is `test`
-    drop_last: bool = False  # leave out the last training batch of an epoch where it is incomplete
+    batch_size: int = setting(128, "samples a step and process", "[1, inf)")
+    eval_batch_size: int = setting(
+        1000, "samples a batch in validation and test; for the speed alone (but see model.eval_mode)", "[1, inf)"
+    )
+    val: ValidationSplit = setting(ValidationSplit.last, "where the validation samples come from")
+    val_fraction: float = setting(0.1, "share of the training set held out, unless val is test", "(0, 1)")
+    drop_last: bool = setting(False, "leave out the last training batch of an epoch where it is incomplete")
 
     def __post_init__(self) -> None:
-        within("data.batch_size", self.batch_size, "[1, inf)")
-        within("data.eval_batch_size", self.eval_batch_size, "[1, inf)")
-        within("data.val_fraction", self.val_fraction, "(0, 1)")
+        check_ranges(self, "data.")
 
     def check_read(self) -> None:
         """Raise ConfigurationError for a setting that has no effect beside the others."""
@@ -97,26 +101,24 @@ class DataConfig:
         """The data module; seed decides the order of batches, the random split and the augmentation."""
 
 
-class Scaling(Enum):
+class Scaling(Choice):
     """How stored pixels become the numbers that a model reads."""
 
-    none = "none"  # as they are: 0..255, or 0..16 for digits
-    unit = "unit"  # divided by the largest value a pixel can have
-    min_max = "min_max"  # the training set's smallest value becomes 0, its largest 1
-    standardize = "standardize"  # mean 0 and standard deviation 1 over the training set, channel by channel
+    none = "none", "as they are: 0..255, or 0..16 for digits"
+    unit = "unit", "divided by the largest value a pixel can have"
+    min_max = "min_max", "the training set's smallest value becomes 0, its largest 1"
+    standardize = "standardize", "mean 0 and standard deviation 1 over the training set, channel by channel"
 
 
 @dataclass(slots=True)
 class ImageConfig(DataConfig):
     """Settings of a data set of images."""
 
-    scaling: Scaling = Scaling.unit
-    random_flip: bool = False  # mirror each training image left to right with probability 1/2
-    random_crop: int = 0  # pixels of zero padding on each side, of which a random crop of the old size is taken
-
-    def __post_init__(self) -> None:
-        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
-        within("data.random_crop", self.random_crop, "[0, inf)")
+    scaling: Scaling = setting(Scaling.unit, "how stored pixels become the numbers that a model reads")
+    random_flip: bool = setting(False, "mirror each training image left to right with probability 1/2")
+    random_crop: int = setting(
+        0, "pixels of zero padding on each side, of which a random crop of the old size is taken", "[0, inf)"
+    )
 
     @abstractmethod
     def build(self, seed: int) -> "ImageDataModule":
@@ -127,10 +129,10 @@ class ImageConfig(DataConfig):
 class StoredImageConfig(ImageConfig):
     """Settings of a data set of images that is read from files."""
 
-    root: str = field(default_factory=default_root)  # the folder that holds the data sets, one folder each
+    root: str = setting(default_root, _ROOT)
 
     def __post_init__(self) -> None:
-        ImageConfig.__post_init__(self)
+        ImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         check_root(self.root)
 
 
@@ -186,29 +188,31 @@ class CIFAR10Config(StoredImageConfig):
         return CIFAR10DataModule(self, seed)
 
 
-class Side(Enum):
+class Side(Choice):
     """The side of a sequence."""
 
-    pre = "pre"  # the front
-    post = "post"  # the end
+    pre = "pre", "the front"
+    post = "post", "the end"
 
 
 @dataclass(slots=True)
 class IMDBConfig(DataConfig):
     """Settings of the reviews, read from `<root>/aclImdb`."""
 
-    root: str = field(default_factory=default_root)  # the folder that holds the data sets, one folder each
-    vocabulary_size: int = 10_000  # ids lie below this, Keras's num_words; rarer words become 2; 5 or more
-    length: int = 200  # ids a review after padding and cutting, 1 or more
-    padding: Side = Side.pre  # where a shorter review is filled up with 0
-    truncating: Side = Side.pre  # where a longer review is cut
-    bucket_by_length: bool = False  # train on batches of about one length: with model.masking, fewer steps on the CPU
+    root: str = setting(default_root, _ROOT)
+    vocabulary_size: int = setting(
+        10_000, "ids lie below this, Keras's num_words; rarer words become 2", f"[{FIRST_WORD + 1}, inf)"
+    )
+    length: int = setting(200, "ids a review after padding and cutting", "[1, inf)")
+    padding: Side = setting(Side.pre, "where a shorter review is filled up with 0")
+    truncating: Side = setting(Side.pre, "where a longer review is cut")
+    bucket_by_length: bool = setting(
+        False, "train on batches of about one length: with model.masking, fewer steps on the CPU"
+    )
 
     def __post_init__(self) -> None:
         DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         check_root(self.root)
-        within("data.vocabulary_size", self.vocabulary_size, f"[{FIRST_WORD + 1}, inf)")
-        within("data.length", self.length, "[1, inf)")
         aligned = not self.bucket_by_length or self.padding is Side.post
         require(aligned, "data.bucket_by_length=true saves work where padding stands last: set data.padding=post")
 
@@ -243,13 +247,12 @@ class DigitsConfig(ImageConfig):
 class ImageFolderConfig(StoredImageConfig):
     """Settings of a tree of images; `root` is the folder that holds train/ and test/."""
 
-    channels: int = 3  # 1 for grey, 3 for colour; images of the other sort are converted
-    image_size: int = 32  # height and width in pixels, 1 or more; images of another size are resized
+    channels: int = setting(3, "1 for grey, 3 for colour; images of the other sort are converted")
+    image_size: int = setting(32, "height and width in pixels; images of another size are resized", "[1, inf)")
 
     def __post_init__(self) -> None:
         StoredImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         require(self.channels in (1, 3), f"data.channels={self.channels} is impossible: set 1 (grey) or 3 (colour)")
-        within("data.image_size", self.image_size, "[1, inf)")
 
     def spec(self) -> DataSpec:
         """Images (channels, image_size, image_size) in one class for each folder in train/, sorted by name.
@@ -271,16 +274,10 @@ class ImageFolderConfig(StoredImageConfig):
 class FeatureSumConfig(DataConfig):
     """Settings of the made data."""
 
-    data_seed: int = 0  # decides the samples, 0 or more; the run's own seed does not change them
-    train_samples: int = 8000  # samples in the training set, before validation is taken from it, 1 or more
-    test_samples: int = 2000  # samples in the test set, 1 or more
-    features: int = 20  # numbers a sample, 1 or more; class 1 where their sum is more than half of this
-
-    def __post_init__(self) -> None:
-        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
-        within("data.data_seed", self.data_seed, "[0, inf)")
-        for key in ("train_samples", "test_samples", "features"):
-            within(f"data.{key}", getattr(self, key), "[1, inf)")
+    data_seed: int = setting(0, "decides the samples; the run's own seed does not change them", "[0, inf)")
+    train_samples: int = setting(8000, "of the training set, before validation is taken from it", "[1, inf)")
+    test_samples: int = setting(2000, "of the test set", "[1, inf)")
+    features: int = setting(20, "numbers a sample; class 1 where their sum is more than half of this", "[1, inf)")
 
     def spec(self) -> DataSpec:
         """Vectors (features,) in two classes."""

@@ -1,9 +1,10 @@
 """Which figures a run leaves."""
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
-from dlproj.config.checks import require, within
+from dlproj.config.checks import require
+from dlproj.config.fields import check_ranges, setting
 
 PLACES = r"(train|test):[0-9]+(,[0-9]+)*"  # samples of the official sets
 
@@ -12,21 +13,24 @@ PLACES = r"(train|test):[0-9]+(,[0-9]+)*"  # samples of the official sets
 class FiguresConfig:
     """Which figures a run leaves in its folder and in TensorBoard."""
 
-    learning_curves: bool = True
-    confusion_matrix: bool = True
-    per_class: bool = True  # precision, recall and F1 of each class
-    gallery: int = 24  # test samples drawn at random, with guess, truth and confidence; 0: none
-    most_wrong: int = 12  # wrongly classified test samples, the most confident first; 0: none
-    histograms: bool = True  # of weights and biases by layer: at the start and the end, in TensorBoard by epoch
-    dead_units: bool = True  # share of each layer's units that give every validation sample the same output
-    gradients: bool = False  # norms of gradients, and of updates against weights; steps each batch by itself
-    graph: bool = False  # the network's computational graph, also in TensorBoard; not of one spread over processes
-    report: bool = True  # report.html, all of the above on one page
-    samples: list[str] = field(default_factory=list)  # of the data, in a picture each: grid (of each class), train:0,50
+    learning_curves: bool = setting(True, "loss and accuracy by epoch")
+    confusion_matrix: bool = setting(True, "true classes against predicted ones")
+    per_class: bool = setting(True, "precision, recall and F1 of each class")
+    gallery: int = setting(24, "test samples drawn at random, with guess, truth and confidence; 0: none", "[0, inf)")
+    most_wrong: int = setting(12, "wrongly classified test samples, the most confident first; 0: none", "[0, inf)")
+    histograms: bool = setting(
+        True, "of weights and biases by layer: at the start and the end, in TensorBoard by epoch"
+    )
+    dead_units: bool = setting(True, "share of each layer's units that give every validation sample the same output")
+    gradients: bool = setting(False, "norms of gradients, and of updates against weights; steps each batch by itself")
+    graph: bool = setting(
+        False, "the network's computational graph, also in TensorBoard; not of one spread over processes"
+    )
+    report: bool = setting(True, "report.html, all of the above on one page")
+    samples: list[str] = setting(list, "of the data, in a picture each: grid (of each class), train:0,50, test:3")
 
     def __post_init__(self) -> None:
-        within("figures.gallery", self.gallery, "[0, inf)")
-        within("figures.most_wrong", self.most_wrong, "[0, inf)")
+        check_ranges(self, "figures.")
         for one in self.samples:
             known = one == "grid" or re.fullmatch(PLACES, one) is not None
             require(known, f"figures.samples={one} names no samples: set grid, or train: or test: with numbers from 0")

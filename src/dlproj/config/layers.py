@@ -1,28 +1,29 @@
 """The settings of one layer, and how a model's settings and a layer's own make them up."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from enum import Enum
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from omegaconf import MISSING
 
-from dlproj.config.checks import ConfigurationError, require, typed, within
+from dlproj.config.checks import ConfigurationError, require
+from dlproj.config.conversion import typed
+from dlproj.config.fields import Choice, check_ranges, like, setting
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class Activation(Enum):
+class Activation(Choice):
     """Elementwise, but for softmax, which acts over the layer's units. PARAMETERS names the setting that one reads."""
 
     relu = "relu"
-    leaky_relu = "leaky_relu"  # negative_slope · x below zero
-    prelu = "prelu"  # slope below zero learned, one a layer, prelu_init at the start (He et al. 2015)
-    elu = "elu"  # elu_alpha · (eˣ − 1) below zero (Clevert et al. 2016)
+    leaky_relu = "leaky_relu", "negative_slope · x below zero"
+    prelu = "prelu", "slope below zero learned, one a layer, prelu_init at the start (He et al. 2015)"
+    elu = "elu", "elu_alpha · (eˣ − 1) below zero (Clevert et al. 2016)"
     sigmoid = "sigmoid"
     tanh = "tanh"
-    swish = "swish"  # x · σ(swish_beta · x) (Ramachandran et al. 2017)
+    swish = "swish", "x · σ(swish_beta · x) (Ramachandran et al. 2017)"
     softmax = "softmax"
     identity = "identity"
 
@@ -35,20 +36,20 @@ PARAMETERS = {
 }
 
 
-class Initializer(Enum):
+class Initializer(Choice):
     """Distributions by their usual names; fan_in and fan_out are the inputs and outputs of the whole weight matrix."""
 
-    torch = "torch"  # what torch's own layer does: weights and biases U(±1/√fan_in); recurrent layers U(±1/√units)
+    torch = "torch", "what torch's layer does: weights and biases U(±1/√fan_in); recurrent layers U(±1/√units)"
     zeros = "zeros"
     ones = "ones"
     constant = "constant"
     normal = "normal"
     uniform = "uniform"
-    glorot_uniform = "glorot_uniform"  # U(±√(6 / (fan_in + fan_out))), Glorot & Bengio 2010
-    glorot_normal = "glorot_normal"  # N(0, 2 / (fan_in + fan_out)); Keras truncates it at two deviations
-    he_uniform = "he_uniform"  # U(±√(6 / fan_in)), He et al. 2015
-    he_normal = "he_normal"  # N(0, 2 / fan_in); Keras truncates it at two deviations
-    orthogonal = "orthogonal"  # Saxe et al. 2013
+    glorot_uniform = "glorot_uniform", "U(±√(6 / (fan_in + fan_out))) (Glorot & Bengio 2010)"
+    glorot_normal = "glorot_normal", "N(0, 2 / (fan_in + fan_out)); Keras truncates it at two deviations"
+    he_uniform = "he_uniform", "U(±√(6 / fan_in)) (He et al. 2015)"
+    he_normal = "he_normal", "N(0, 2 / fan_in); Keras truncates it at two deviations"
+    orthogonal = "orthogonal", "Saxe et al. 2013"
 
 
 _READ_BY = {
@@ -73,12 +74,14 @@ _MATRICES_ONLY = (
 class InitializerConfig:
     """An initialiser and the numbers that it reads; the others stay unset."""
 
-    name: Initializer | None = Initializer.torch  # unset, for the output layer: as the model's settings say
-    value: float | None = None  # of constant
-    mean: float | None = None  # of normal; 0 if unset
-    std: float | None = None  # of normal, above 0
-    low: float | None = None  # of uniform
-    high: float | None = None  # of uniform, above low
+    name: Initializer | None = setting(
+        Initializer.torch, "the distribution; unset, for the output layer: as the model's settings say"
+    )
+    value: float | None = setting(None, "of constant", "(-inf, inf)")
+    mean: float | None = setting(None, "of normal; unset: 0", "(-inf, inf)")
+    std: float | None = setting(None, "of normal", "(0, inf)")
+    low: float | None = setting(None, "of uniform", "(-inf, inf)")
+    high: float | None = setting(None, "of uniform, above low", "(-inf, inf)")
 
     def check(self, key: str, vector: bool = False) -> None:
         """Raise ConfigurationError if the initialiser at `key` lacks a number, has one too many, or fits no vector."""
@@ -89,9 +92,7 @@ class InitializerConfig:
             required = mine and number != "mean"
             require(given or not required, f"{key}.name={name} needs a number: set {key}.{number}")
         require(self.name is not None, f"{key}.name is unset: set it to torch, zeros, normal, glorot_uniform, …")
-        for number in ("value", "mean", "low", "high"):
-            within(f"{key}.{number}", getattr(self, number), "(-inf, inf)")
-        within(f"{key}.std", self.std, "(0, inf)")
+        check_ranges(self, f"{key}.")
         if self.low is not None and self.high is not None:
             require(self.low < self.high, f"{key}.low={self.low} is not below {key}.high={self.high}: set it lower")
         message = f"{key}.name={name} needs a matrix: set zeros, ones, constant, normal, uniform or torch"
@@ -107,31 +108,25 @@ def unset() -> InitializerConfig:
 class LayerSettings:
     """What is settable for all layers of a model at once and for each one by itself."""
 
-    activation: Activation = Activation.relu
-    negative_slope: float = 0.01  # of leaky_relu, 0 or more
-    prelu_init: float = 0.25  # of prelu: the learned slope's start
-    elu_alpha: float = 1.0  # of elu, above 0
-    swish_beta: float = 1.0  # of swish, 0 or more
-    weight_initializer: InitializerConfig = field(default_factory=InitializerConfig)
-    bias_initializer: InitializerConfig = field(default_factory=InitializerConfig)
-    weight_l1: float = 0.0  # λ of λ · Σ|w|, 0 or more
-    weight_l2: float = 0.0  # λ of λ · Σw² (no ½, as in Keras), 0 or more
-    bias_l1: float = 0.0
-    bias_l2: float = 0.0
-    dropout: float = 0.0  # probability that an output of the layer is set to zero in training, in [0, 1)
+    activation: Activation = setting(Activation.relu, "elementwise, but for softmax, which acts over the units")
+    negative_slope: float = setting(0.01, "of leaky_relu", "[0, inf)")
+    prelu_init: float = setting(0.25, "of prelu: the learned slope's start", "(-inf, inf)")
+    elu_alpha: float = setting(1.0, "of elu", "(0, inf)")
+    swish_beta: float = setting(1.0, "of swish", "[0, inf)")
+    weight_initializer: InitializerConfig = setting(InitializerConfig)
+    bias_initializer: InitializerConfig = setting(InitializerConfig)
+    weight_l1: float = setting(0.0, "λ of λ · Σ|w|, added to the loss", "[0, inf)")
+    weight_l2: float = setting(0.0, "λ of λ · Σw² (no ½, as in Keras), added to the loss", "[0, inf)")
+    bias_l1: float = setting(0.0, "as weight_l1, of the biases", "[0, inf)")
+    bias_l2: float = setting(0.0, "as weight_l2, of the biases", "[0, inf)")
+    dropout: float = setting(0.0, "probability that an output of the layer is set to 0 in training", "[0, 1)")
 
     def check(self, key: str) -> None:
         """Raise ConfigurationError, naming the setting below `key`, if a value is impossible."""
-        for name in fields(self):
-            value = getattr(self, name.name)
-            if name.name.endswith(("_l1", "_l2")):
-                within(f"{key}.{name.name}", value, "[0, inf)")
-            elif name.name.endswith("dropout"):
-                within(f"{key}.{name.name}", value, "[0, 1)")
-            elif name.name in _INTERVALS:
-                within(f"{key}.{name.name}", value, _INTERVALS[name.name])
-            elif name.name.endswith("_initializer"):
-                value.check(f"{key}.{name.name}", vector=name.name == "bias_initializer")
+        check_ranges(self, f"{key}.")
+        for one in fields(self):
+            if one.name.endswith("_initializer"):
+                getattr(self, one.name).check(f"{key}.{one.name}", vector=one.name == "bias_initializer")
 
     def activation_module(self) -> "nn.Module":
         """A new module of the layer's activation, with its parameter: (…, units) to the same shape."""
@@ -141,17 +136,13 @@ class LayerSettings:
         return activation_module(self.activation, *([getattr(self, parameter)] if parameter else []))
 
 
-_INTERVALS = {"negative_slope": "[0, inf)", "prelu_init": "(-inf, inf)", "elu_alpha": "(0, inf)",
-              "swish_beta": "[0, inf)"}  # fmt: skip
-
-
-class LayerPart(Enum):
+class LayerPart(Choice):
     """What a dense layer is made of, in the usual order: batch norm before the activation (Ioffe & Szegedy 2015)."""
 
     linear = "linear"
-    batch_norm = "batch_norm"  # there if batch_norm is true
+    batch_norm = "batch_norm", "there if batch_norm is true"
     activation = "activation"
-    dropout = "dropout"  # there if dropout is above 0
+    dropout = "dropout", "there if dropout is above 0"
 
 
 def usual_order() -> list[LayerPart]:
@@ -172,15 +163,14 @@ def check_order(key: str, order: Sequence[LayerPart]) -> None:
 class DenseConfig(LayerSettings):
     """A fully connected layer: a linear map, then batch norm, activation and dropout as asked for."""
 
-    units: int = MISSING
-    bias: bool = True
-    batch_norm: bool = False
-    order: list[LayerPart] = field(default_factory=usual_order)
+    units: int = setting(MISSING, "outputs of the layer", "[1, inf)")
+    bias: bool = setting(True, "false: linear maps without one")
+    batch_norm: bool = setting(False, "normalise each hidden layer over the batch")
+    order: list[LayerPart] = setting(usual_order, "of a hidden layer's parts, which can come repeatedly")
 
     def check(self, key: str) -> None:
-        """Raise ConfigurationError for an impossible setting, the width and the order among them."""
+        """Raise ConfigurationError for an impossible setting, the order among them."""
         LayerSettings.check(self, key)
-        within(f"{key}.units", self.units, "[1, inf)")
         check_order(f"{key}.order", self.order)
         for name, wanted, off in (("batch_norm", self.batch_norm, "false"), ("dropout", self.dropout, "0")):
             message = f"{key}: its order has no {name}: put {name} into order, or set {name}={off}"
@@ -192,43 +182,40 @@ class DenseConfig(LayerSettings):
         return [part for part in self.order if part not in off]
 
 
-class Cell(Enum):
+class Cell(Choice):
     """What happens at a time step."""
 
-    simple = "simple"  # Elman: h ← activation(W x + U h + b)
-    lstm = "lstm"  # Hochreiter & Schmidhuber 1997, with a forget gate
-    gru = "gru"  # Cho et al. 2014, the reset gate after the product, as cuDNN and Keras have it
+    simple = "simple", "Elman: h ← activation(W x + U h + b)"
+    lstm = "lstm", "Hochreiter & Schmidhuber 1997, with a forget gate"
+    gru = "gru", "Cho et al. 2014, the reset gate after the product, as cuDNN and Keras have it"
 
 
 @dataclass(slots=True)
 class RecurrentConfig(LayerSettings):
     """A recurrent layer."""
 
-    units: int = MISSING
-    activation: Activation = Activation.tanh
-    recurrent_initializer: InitializerConfig = field(default_factory=InitializerConfig)
-    recurrent_l1: float = 0.0
-    recurrent_l2: float = 0.0
-    input_dropout: float = 0.0
-
-    def check(self, key: str) -> None:
-        """As for every layer, and the width."""
-        LayerSettings.check(self, key)
-        within(f"{key}.units", self.units, "[1, inf)")
+    units: int = setting(MISSING, "outputs of the layer", "[1, inf)")
+    activation: Activation = setting(Activation.tanh, "of a simple cell; LSTM and GRU have their own")
+    recurrent_initializer: InitializerConfig = setting(InitializerConfig)
+    recurrent_l1: float = setting(0.0, "as weight_l1, of the recurrent weights", "[0, inf)")
+    recurrent_l2: float = setting(0.0, "as weight_l2, of the recurrent weights", "[0, inf)")
+    input_dropout: float = setting(
+        0.0, "of what each layer reads; the same inputs are dropped at every time step, as in Keras", "[0, 1)"
+    )
 
 
 @dataclass(slots=True)
 class OutputConfig:
     """The output layer, where it differs from the model's settings; what is unset is as they say."""
 
-    activation: Activation | None = None  # unset: softmax, sigmoid or identity, whichever is the loss's own
-    bias: bool | None = None
-    weight_initializer: InitializerConfig = field(default_factory=unset)
-    bias_initializer: InitializerConfig = field(default_factory=unset)
-    weight_l1: float | None = None
-    weight_l2: float | None = None
-    bias_l1: float | None = None
-    bias_l2: float | None = None
+    activation: Activation | None = setting(None, "unset: softmax, sigmoid or identity, whichever is the loss's own")
+    bias: bool | None = like(DenseConfig, "bias", None)
+    weight_initializer: InitializerConfig = setting(unset)
+    bias_initializer: InitializerConfig = setting(unset)
+    weight_l1: float | None = like(LayerSettings, "weight_l1", None)
+    weight_l2: float | None = like(LayerSettings, "weight_l2", None)
+    bias_l1: float | None = like(LayerSettings, "bias_l1", None)
+    bias_l2: float | None = like(LayerSettings, "bias_l2", None)
 
 
 LayerT = TypeVar("LayerT", bound=LayerSettings)

@@ -2,12 +2,12 @@
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, field, fields
-from enum import Enum
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from dlproj.config.checks import ConfigurationError, require, within
+from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.data import DataSpec, Kind
+from dlproj.config.fields import Choice, like, setting
 from dlproj.config.layers import (
     PARAMETERS,
     Activation,
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from dlproj.models.rnn import RNNClassifier
 
 
-class Loss(Enum):
+class Loss(Choice):
     """What is minimised, as the mean over the batch."""
 
     cross_entropy = "cross_entropy"
-    binary_cross_entropy = "binary_cross_entropy"  # on one-hot targets, the mean over the outputs as in Keras
-    mean_squared_error = "mean_squared_error"  # on one-hot targets, the mean over the outputs as in Keras
+    binary_cross_entropy = "binary_cross_entropy", "on one-hot targets, the mean over the outputs as in Keras"
+    mean_squared_error = "mean_squared_error", "on one-hot targets, the mean over the outputs as in Keras"
 
 
-class LossFrom(Enum):
+class LossFrom(Choice):
     """What a cross-entropy is computed from.
 
     Logits are exact however large they are; probabilities are kept within [1e-7, 1 − 1e-7] as in Keras, which bounds
@@ -50,7 +50,7 @@ class LossFrom(Enum):
     the output's activation: so does Keras 2 of TensorFlow 2.4 to 2.15 after a softmax, too, whose logits it keeps.
     """
 
-    auto = "auto"  # logits, but probabilities for a softmax's binary cross-entropy
+    auto = "auto", "logits, but probabilities for a softmax's binary cross-entropy"
     logits = "logits"
     probabilities = "probabilities"
 
@@ -88,20 +88,23 @@ def check_loss_from(loss: Loss, source: LossFrom) -> None:
 class ModelConfig(LayerSettings):
     """Settings that every model has. Those of LayerSettings hold for each layer that does not say otherwise."""
 
-    hidden: list[Any] = field(default_factory=list)  # a layer each: its width, or a mapping of its own settings
-    inputs: int | None = None  # numbers that the first layer reads (RNN: a time step); unset: as many as the data has
-    outputs: int | None = None  # unset: one a class; 1: a single probability, for two classes
-    output: OutputConfig = field(default_factory=OutputConfig)
-    loss: Loss = Loss.cross_entropy
-    loss_from: LossFrom = LossFrom.auto
-    # false: validate and test in training mode, as code that never calls model.eval(): dropout drops, and batch norm
-    # normalises by the batch and moves its running statistics. Predictions and exported files are in eval mode.
-    eval_mode: bool = True
+    hidden: list[Any] = setting(list, "a layer each: its width, or a mapping of its own settings")
+    inputs: int | None = setting(
+        None, "numbers that the first layer reads (RNN: a time step); unset: as many as the data has", "[1, inf)"
+    )
+    outputs: int | None = setting(None, "unset: one a class; 1: a single probability, for two classes")
+    output: OutputConfig = setting(OutputConfig)
+    loss: Loss = setting(Loss.cross_entropy, "what is minimised, as the mean over the batch")
+    loss_from: LossFrom = setting(LossFrom.auto, "what a cross-entropy is computed from")
+    eval_mode: bool = setting(
+        True,
+        "false: validate and test in training mode, as code that never calls model.eval(): dropout drops, and batch "
+        "norm normalises by the batch and moves its running statistics; predictions and exports are in eval mode",
+    )
 
     def __post_init__(self) -> None:
         self.check("model")
         self.hidden_layers()
-        within("model.inputs", self.inputs, "[1, inf)")
         require(
             self.outputs in (None, 1), f"model.outputs={self.outputs}: leave it unset for one output a class, or set 1"
         )
@@ -188,10 +191,10 @@ class ModelConfig(LayerSettings):
 class MLPConfig(ModelConfig):
     """Settings of a multilayer perceptron."""
 
-    hidden: list[Any] = field(default_factory=lambda: [1000])
-    bias: bool = True  # false: linear maps without one, the output's, too, unless output.bias is true
-    batch_norm: bool = False  # normalise over the batch in each hidden layer
-    order: list[LayerPart] = field(default_factory=usual_order)  # of a hidden layer's parts, which can come repeatedly
+    hidden: list[Any] = like(ModelConfig, "hidden", lambda: [1000])
+    bias: bool = setting(True, "false: linear maps without one, the output's, too, unless output.bias is true")
+    batch_norm: bool = like(DenseConfig, "batch_norm", False)
+    order: list[LayerPart] = like(DenseConfig, "order", usual_order)
 
     def check(self, key: str) -> None:
         """As for every model, and the order."""
@@ -227,34 +230,39 @@ class MLPConfig(ModelConfig):
         return MLPClassifier(self, spec, optim, scheduler)
 
 
-class ImageReading(Enum):
+class ImageReading(Choice):
     """What one time step of an image is."""
 
-    rows = "rows"  # one row of pixels, all channels: height steps of channels × width numbers
-    columns = "columns"  # one column of pixels: width steps of channels × height numbers
-    pixels = "pixels"  # one pixel, row by row: height × width steps of `channels` numbers
+    rows = "rows", "one row of pixels, all channels: height steps of channels × width numbers"
+    columns = "columns", "one column of pixels: width steps of channels × height numbers"
+    pixels = "pixels", "one pixel, row by row: height × width steps of as many numbers as there are channels"
 
 
 @dataclass(slots=True)
 class RNNConfig(ModelConfig):
     """Settings of a recurrent classifier."""
 
-    cell: Cell = Cell.lstm
-    hidden: list[Any] = field(default_factory=lambda: [128])
-    activation: Activation = Activation.tanh  # of a simple cell; LSTM and GRU have their own
-    recurrent_initializer: InitializerConfig = field(default_factory=InitializerConfig)
-    recurrent_l1: float = 0.0
-    recurrent_l2: float = 0.0
-    input_dropout: float = 0.0  # of what each layer reads; the same inputs are dropped at every time step, as in Keras
-    forget_bias: float | None = None  # LSTM: what the forget gate's bias starts at; unset: as bias_initializer says
-    bidirectional: bool = False  # read from both ends and put both outputs side by side
-    # Word ids only; other data is numbers already.
-    embedding_dim: int | None = None  # numbers a word becomes; unset: the id itself, as one raw number
-    embedding_rows: int | None = None  # rows of the table, at least the vocabulary; unset: the vocabulary
-    embedding_initializer: InitializerConfig = field(default_factory=InitializerConfig)
-    embedding_dropout: float = 0.0  # of the embedded words, each number by itself
-    masking: bool = False  # take the output at a review's last word instead of at the end of its padding
-    image_reading: ImageReading | None = None
+    cell: Cell = setting(Cell.lstm, "what happens at a time step")
+    hidden: list[Any] = like(ModelConfig, "hidden", lambda: [128])
+    activation: Activation = like(RecurrentConfig, "activation", Activation.tanh)
+    recurrent_initializer: InitializerConfig = setting(InitializerConfig)
+    recurrent_l1: float = like(RecurrentConfig, "recurrent_l1", 0.0)
+    recurrent_l2: float = like(RecurrentConfig, "recurrent_l2", 0.0)
+    input_dropout: float = like(RecurrentConfig, "input_dropout", 0.0)
+    forget_bias: float | None = setting(
+        None, "LSTM: what the forget gate's bias starts at; unset: as bias_initializer says", "(-inf, inf)"
+    )
+    bidirectional: bool = setting(False, "read from both ends and put both outputs side by side")
+    embedding_dim: int | None = setting(
+        None, "of word ids: numbers a word becomes; unset: the id itself, as one raw number", "[1, inf)"
+    )
+    embedding_rows: int | None = setting(
+        None, "rows of the table, at least the vocabulary; unset: the vocabulary", "[1, inf)"
+    )
+    embedding_initializer: InitializerConfig = setting(InitializerConfig)
+    embedding_dropout: float = setting(0.0, "of the embedded words, each number by itself", "[0, 1)")
+    masking: bool = setting(False, "take the output at a review's last word instead of at the end of its padding")
+    image_reading: ImageReading | None = setting(None, "what one time step of an image is")
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
@@ -267,11 +275,8 @@ class RNNConfig(ModelConfig):
         require(own, f"model.activation is of model=simple_rnn: leave it out for {self.cell.name}")
         has_gate = self.forget_bias is None or self.cell is Cell.lstm
         require(has_gate, "model.forget_bias is of an LSTM: set model=lstm or leave it out")
-        within("model.forget_bias", self.forget_bias, "(-inf, inf)")
 
     def _check_embedding(self) -> None:
-        within("model.embedding_dim", self.embedding_dim, "[1, inf)")
-        within("model.embedding_rows", self.embedding_rows, "[1, inf)")
         needless = self.embedding_dim is None and self._details_of_embedding()
         require(not needless, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlproj.config.checks import require, within
+from dlproj.config.checks import require
+from dlproj.config.fields import check_ranges, setting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 class OptimConfig:
     """Settings that every optimizer has."""
 
-    learning_rate: float = 0.001  # above 0
-    weight_decay: float = 0.0  # λ of λ·w added to the gradient (adamw: decoupled from it); Keras's L2 is a penalty
+    learning_rate: float = setting(0.001, "step size", "(0, inf)")
+    weight_decay: float = setting(
+        0.0, "λ of λ·w added to the gradient (adamw: decoupled from it); Keras's L2 is model.weight_l2", "[0, inf)"
+    )
 
     def __post_init__(self) -> None:
-        within("optim.learning_rate", self.learning_rate, "(0, inf)")
-        within("optim.weight_decay", self.weight_decay, "[0, inf)")
+        check_ranges(self, "optim.")
 
     @abstractmethod
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
@@ -33,12 +35,11 @@ class SGDConfig(OptimConfig):
     """Stochastic gradient descent, with momentum where it is above 0."""
 
     learning_rate: float = 0.01
-    momentum: float = 0.0  # share of the old velocity that is kept, in [0, 1)
-    nesterov: bool = False  # needs momentum
+    momentum: float = setting(0.0, "share of the old velocity that is kept", "[0, 1)")
+    nesterov: bool = setting(False, "Nesterov's momentum; needs momentum above 0")
 
     def __post_init__(self) -> None:
         OptimConfig.__post_init__(self)
-        within("optim.momentum", self.momentum, "[0, 1)")
         require(self.momentum > 0 or not self.nesterov, "optim.nesterov=true needs optim.momentum above 0: set 0.9")
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
@@ -54,16 +55,10 @@ class SGDConfig(OptimConfig):
 class RMSpropConfig(OptimConfig):
     """Gradients divided by a running root mean square. torch adds epsilon outside the root, Keras inside it."""
 
-    decay: float = 0.99  # of the running mean square, in [0, 1); Keras's default is 0.9
-    epsilon: float = 1e-8  # above 0; Keras's default is 1e-7
-    momentum: float = 0.0  # in [0, 1)
-    centered: bool = False  # divide by the running variance instead
-
-    def __post_init__(self) -> None:
-        OptimConfig.__post_init__(self)
-        within("optim.decay", self.decay, "[0, 1)")
-        within("optim.epsilon", self.epsilon, "(0, inf)")
-        within("optim.momentum", self.momentum, "[0, 1)")
+    decay: float = setting(0.99, "of the running mean square; Keras's default is 0.9", "[0, 1)")
+    epsilon: float = setting(1e-8, "added to the divisor; Keras's default is 1e-7", "(0, inf)")
+    momentum: float = setting(0.0, "share of the old velocity that is kept", "[0, 1)")
+    centered: bool = setting(False, "divide by the running variance instead of the mean square")
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
         """torch.optim.RMSprop."""
@@ -84,16 +79,10 @@ class RMSpropConfig(OptimConfig):
 class AdamConfig(OptimConfig):
     """Adam (Kingma & Ba 2015), in torch's fused form: on small batches it halves the time of a step."""
 
-    beta1: float = 0.9  # decay of the running mean, in [0, 1)
-    beta2: float = 0.999  # decay of the running mean square, in [0, 1)
-    epsilon: float = 1e-8  # above 0; Keras's default is 1e-7
-    amsgrad: bool = False
-
-    def __post_init__(self) -> None:
-        OptimConfig.__post_init__(self)
-        within("optim.beta1", self.beta1, "[0, 1)")
-        within("optim.beta2", self.beta2, "[0, 1)")
-        within("optim.epsilon", self.epsilon, "(0, inf)")
+    beta1: float = setting(0.9, "decay of the running mean", "[0, 1)")
+    beta2: float = setting(0.999, "decay of the running mean square", "[0, 1)")
+    epsilon: float = setting(1e-8, "added to the divisor; Keras's default is 1e-7", "(0, inf)")
+    amsgrad: bool = setting(False, "divide by the largest mean square so far (Reddi et al. 2018)")
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
         """torch.optim.Adam."""
@@ -130,13 +119,8 @@ class AdagradConfig(OptimConfig):
     """Gradients divided by the root of the sum of all squared gradients so far (Duchi et al. 2011)."""
 
     learning_rate: float = 0.01
-    epsilon: float = 1e-10  # above 0; Keras's default is 1e-7
-    initial_accumulator: float = 0.0  # what the sums start from, 0 or more; Keras's default is 0.1
-
-    def __post_init__(self) -> None:
-        OptimConfig.__post_init__(self)
-        within("optim.epsilon", self.epsilon, "(0, inf)")
-        within("optim.initial_accumulator", self.initial_accumulator, "[0, inf)")
+    epsilon: float = setting(1e-10, "added to the divisor; Keras's default is 1e-7", "(0, inf)")
+    initial_accumulator: float = setting(0.0, "what the sums start from; Keras's default is 0.1", "[0, inf)")
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
         """torch.optim.Adagrad."""

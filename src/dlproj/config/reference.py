@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from dlproj.config.checks import one_of, require, within
+from dlproj.config.fields import setting
 
 Curves = Mapping[str, Mapping[int, float]]  # by metric, then by epoch, from 1
 # The columns of metrics.csv that a document can report by epoch.
@@ -21,15 +22,18 @@ _LARGEST = 10.0  # of a loss that is not finite, or e¹⁰ times the reported on
 class ReferenceConfig:
     """The reported figures that an experiment is to reproduce."""
 
-    document: str = ""  # which one
-    place: str = ""  # where in it: an exercise, a section
-    reported: dict[str, Any] = field(default_factory=dict)  # by quantity, as in summary.json; null is not reported
-    # By metric of metrics.csv, a list from epoch 1 on, with nulls; typed: '+reference.curves={val/loss: [0.5, null]}'
-    curves: dict[str, Any] = field(default_factory=dict)
-    by: str = ""  # the swept setting, where a quantity's figure, curve or reason is a mapping from its values
-    claims: list[str] = field(default_factory=list)  # what the document concludes, in words of dlproj.reproduce.claims
-    findings: list[str] = field(default_factory=list)  # what we conclude beside it, in the same words
-    reasons: dict[str, Any] = field(default_factory=dict)  # by quantity: why it differs, where it does and it is known
+    document: str = setting("", "which one")
+    place: str = setting("", "where in it: an exercise, a section")
+    reported: dict[str, Any] = setting(dict, "figures by quantity, named as in summary.json; null is not reported")
+    curves: dict[str, Any] = setting(
+        dict,
+        "by metric of metrics.csv, a list from epoch 1 on, with nulls; typed: "
+        "'+reference.curves={val/loss: [0.5, null]}'",
+    )
+    by: str = setting("", "the swept setting, where a quantity's figure, curve or reason is a mapping from its values")
+    claims: list[str] = setting(list, "what the document concludes, in the words of dlproj.reproduce.claims")
+    findings: list[str] = setting(list, "what we conclude beside it, in the same words")
+    reasons: dict[str, Any] = setting(dict, "by quantity: why it differs, where it does and it is known")
 
     def __post_init__(self) -> None:
         for metric in self.curves:

@@ -1,7 +1,7 @@
 """The root of all settings: its groups, the checks across them, and the way to Hydra and to a run's folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,13 +15,10 @@ from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import (
     LARGEST_SEED,
     ConfigurationError,
-    explain,
     one_of,
-    refuse_unknown,
     require,
-    typed,
-    within,
 )
+from dlproj.config.conversion import explain, refuse_unknown, typed
 from dlproj.config.data import (
     CIFAR10Config,
     DataConfig,
@@ -31,6 +28,7 @@ from dlproj.config.data import (
     ImageFolderConfig,
     IMDBConfig,
 )
+from dlproj.config.fields import check_ranges, setting
 from dlproj.config.figures import FiguresConfig
 from dlproj.config.files import YAML_ERRORS, read_yaml_text, write_whole
 from dlproj.config.model import MLPConfig, ModelConfig, RNNConfig
@@ -79,15 +77,15 @@ class Config:
     scheduler: SchedulerConfig = MISSING
     callbacks: CallbacksConfig = MISSING
     trainer: TrainerConfig = MISSING
-    figures: FiguresConfig = field(default_factory=FiguresConfig)
-    reference: ReferenceConfig = field(default_factory=ReferenceConfig)
-    sweep: SweepConfig = field(default_factory=SweepConfig)
-    name: str = MISSING  # part of the run folder's name
-    seed: int = 0  # of everything random, 0 or more
-    overwrite: bool = False  # replace an earlier run in the run's folder
+    figures: FiguresConfig = setting(FiguresConfig)
+    reference: ReferenceConfig = setting(ReferenceConfig)
+    sweep: SweepConfig = setting(SweepConfig)
+    name: str = setting(MISSING, "part of the run folder's name")
+    seed: int = setting(0, "of everything random", f"[0, {LARGEST_SEED}]")
+    overwrite: bool = setting(False, "replace an earlier run in the run's folder")
 
     def __post_init__(self) -> None:
-        within("seed", self.seed, f"[0, {LARGEST_SEED}]")
+        check_ranges(self, "")
         require(bool(self.name), "name is empty: set a word for the folder's name")
         self._check_processes()
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dlproj.config.checks import VALIDATION_METRICS, better, one_of, require, within
+from dlproj.config.checks import VALIDATION_METRICS, better, require
+from dlproj.config.fields import check_ranges, setting
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -14,6 +15,9 @@ class SchedulerConfig:
     """The learning rate stays as it is."""
 
     lengthens: ClassVar[bool] = True  # whether more epochs can follow: the rates until then do not depend on how many
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "scheduler.")
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
         """Raise ConfigurationError if the schedule does not go with the rate it starts from or the number of epochs."""
@@ -27,12 +31,8 @@ class SchedulerConfig:
 class StepConfig(SchedulerConfig):
     """Multiply the rate by gamma every so many epochs."""
 
-    every: int = 10  # epochs, 1 or more
-    gamma: float = 0.1  # in (0, 1]
-
-    def __post_init__(self) -> None:
-        within("scheduler.every", self.every, "[1, inf)")
-        within("scheduler.gamma", self.gamma, "(0, 1]")
+    every: int = setting(10, "epochs between two changes", "[1, inf)")
+    gamma: float = setting(0.1, "what the rate is multiplied by", "(0, 1]")
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
         """StepLR."""
@@ -45,10 +45,7 @@ class StepConfig(SchedulerConfig):
 class ExponentialConfig(SchedulerConfig):
     """Multiply the rate by gamma after each epoch."""
 
-    gamma: float = 0.95  # in (0, 1]
-
-    def __post_init__(self) -> None:
-        within("scheduler.gamma", self.gamma, "(0, 1]")
+    gamma: float = setting(0.95, "what the rate is multiplied by", "(0, 1]")
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
         """ExponentialLR."""
@@ -63,12 +60,8 @@ class CosineConfig(SchedulerConfig):
 
     lengthens: ClassVar[bool] = False
 
-    warmup_epochs: float = 0.0  # 0 or more, fewer than trainer.max_epochs
-    final_learning_rate: float = 0.0  # 0 or more
-
-    def __post_init__(self) -> None:
-        within("scheduler.warmup_epochs", self.warmup_epochs, "[0, inf)")
-        within("scheduler.final_learning_rate", self.final_learning_rate, "[0, inf)")
+    warmup_epochs: float = setting(0.0, "epochs in which the rate rises, fewer than trainer.max_epochs", "[0, inf)")
+    final_learning_rate: float = setting(0.0, "where the rate ends", "[0, inf)")
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
         """Raise ConfigurationError, too, if the lowest rate is above the one it starts from."""
@@ -92,16 +85,10 @@ class CosineConfig(SchedulerConfig):
 class PlateauConfig(SchedulerConfig):
     """Multiply the rate by a factor after `patience` epochs without improvement, counted as early stopping does."""
 
-    monitor: str = "val/loss"
-    factor: float = 0.1  # in (0, 1)
-    patience: int = 3  # epochs, 1 or more
-    min_learning_rate: float = 0.0  # 0 or more
-
-    def __post_init__(self) -> None:
-        one_of("scheduler.monitor", self.monitor, VALIDATION_METRICS)
-        within("scheduler.factor", self.factor, "(0, 1)")
-        within("scheduler.patience", self.patience, "[1, inf)")
-        within("scheduler.min_learning_rate", self.min_learning_rate, "[0, inf)")
+    monitor: str = setting("val/loss", "the metric that is to improve", choices=VALIDATION_METRICS)
+    factor: float = setting(0.1, "what the rate is multiplied by", "(0, 1)")
+    patience: int = setting(3, "epochs without improvement before that", "[1, inf)")
+    min_learning_rate: float = setting(0.0, "the rate falls no lower", "[0, inf)")
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
         """Raise ConfigurationError, too, if the lowest rate is above the one it starts from."""

@@ -1,10 +1,11 @@
 """The settings of a search, in a module that Hydra can import at its every start."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from dlproj.config.checks import COUNTED, DISTANCE, VALIDATION_METRICS, one_of, require, within
+from dlproj.config.checks import COUNTED, DISTANCE, VALIDATION_METRICS, require
+from dlproj.config.fields import check_ranges, setting
 from dlproj.config.sweep import PRUNERS
 
 SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
@@ -15,21 +16,21 @@ OBJECTIVES = (*VALIDATION_METRICS, "train/loss", "train/accuracy", *COUNTED)
 class SearchConfig:
     """The settings of hydra/sweeper=optuna."""
 
-    params: dict[str, Any] = field(default_factory=dict)  # the space by setting, see Space
-    trials: int = 20  # in all, those of an earlier start counted; a grid ends with its last point
-    objectives: list[str] = field(default_factory=lambda: ["val/accuracy"])  # val/…, train/…, parameters, seconds …
-    sampler: str = "tpe"  # tpe, random, grid, cmaes or gp
-    sampler_settings: Any = None  # arguments by name of Optuna's class
-    seed: int = 0  # of the sampler
-    pruner: str = "none"  # none, median or successive_halving
-    pruner_settings: Any = None  # arguments by name of Optuna's class
-    storage: str | None = None  # any of Optuna's, such as postgresql+psycopg://…; unset: a file in the sweep's folder
-    study: str | None = None  # its name there; unset: that of the sweep's folder
+    params: dict[str, Any] = setting(dict, "what is searched, by setting: a list of values or a distribution")
+    trials: int = setting(20, "in all, those of an earlier start counted; a grid ends with its last point", "[1, inf)")
+    objectives: list[str] = setting(lambda: ["val/accuracy"], f"what is to be best: any of {', '.join(OBJECTIVES)}")
+    sampler: str = setting("tpe", "how the next trial is chosen", choices=SAMPLERS)
+    sampler_settings: Any = setting(None, "arguments by name of Optuna's sampler")
+    seed: int = setting(0, "of the sampler")
+    pruner: str = setting("none", "what ends a trial early", choices=PRUNERS)
+    pruner_settings: Any = setting(None, "arguments by name of Optuna's pruner")
+    storage: str | None = setting(
+        None, "any of Optuna's, such as postgresql+psycopg://…; unset: a file in the sweep's folder"
+    )
+    study: str | None = setting(None, "its name in the storage; unset: that of the sweep's folder")
 
     def __post_init__(self) -> None:
-        within("hydra.sweeper.trials", self.trials, "[1, inf)")
-        one_of("hydra.sweeper.sampler", self.sampler, SAMPLERS)
-        one_of("hydra.sweeper.pruner", self.pruner, PRUNERS)
+        check_ranges(self, "hydra.sweeper.")
         require(bool(self.objectives), "hydra.sweeper.objectives is empty: set [val/accuracy]")
         for name in self.objectives:
             known = name in OBJECTIVES

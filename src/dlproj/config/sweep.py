@@ -1,12 +1,13 @@
 """The settings of several runs, `python train.py -m …`, as one of them sees them."""
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from dlproj.config.checks import one_of, require, within
+from dlproj.config.checks import one_of, require
+from dlproj.config.fields import check_ranges, setting
 
 PRUNERS = ("none", "median", "successive_halving")
 
@@ -15,12 +16,12 @@ PRUNERS = ("none", "median", "successive_halving")
 class TrialConfig:
     """The trial of a search that a run tries: where it reports each epoch and learns whether to go on."""
 
-    number: int = -1  # below 0: the run is no trial that can be pruned
-    storage: str = ""  # of Optuna: a URL, or a journal's file
-    study: str = ""
-    pruner: str = "none"
-    pruner_settings: Any = None
-    monitor: str = "val/accuracy"
+    number: int = setting(-1, "of the trial; below 0: the run is no trial that can be pruned")
+    storage: str = setting("", "of Optuna: a URL, or a journal's file")
+    study: str = setting("", "its name in the storage")
+    pruner: str = setting("none", "as hydra.sweeper.pruner")
+    pruner_settings: Any = setting(None, "as hydra.sweeper.pruner_settings")
+    monitor: str = setting("val/accuracy", "the metric that is reported after each epoch")
 
     def __post_init__(self) -> None:
         one_of("hydra.sweeper.pruner", self.pruner, PRUNERS)
@@ -36,12 +37,14 @@ class TrialConfig:
 class SweepConfig:
     """How a sweep goes about its runs. None of it changes what comes of a run, but that a search may end it."""
 
-    resume: str | None = None  # the folder of an earlier sweep: what is done in it is kept, the rest runs there
-    jobs: int | None = None  # runs at once, 1 or more; unset: one for each core, or each GPU
-    trial: TrialConfig = field(default_factory=TrialConfig)
+    resume: str | None = setting(
+        None, "the folder of an earlier sweep: what is done in it is kept, the rest runs there"
+    )
+    jobs: int | None = setting(None, "runs at once; unset: one for each core, or each GPU", "[1, inf)")
+    trial: TrialConfig = setting(TrialConfig)
 
     def __post_init__(self) -> None:
-        within("sweep.jobs", self.jobs, "[1, inf)")
+        check_ranges(self, "sweep.")
         require(self.resume != "", "sweep.resume is empty: name the folder of a sweep, or leave it out")
 
 

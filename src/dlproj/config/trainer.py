@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
-from dlproj.config.checks import one_of, require, within
+from dlproj.config.checks import require, within
+from dlproj.config.fields import Choice, check_ranges, setting
 from dlproj.machine import usable_cores
 
 _PROCESSES_A_CORE = 16  # the most: each takes half a gigabyte, and dozens of open files of the one that starts them
@@ -13,77 +13,77 @@ SCHEDULES = ("gpipe", "1f1b")  # of a pipeline
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true")
 
 
-class Accelerator(Enum):
+class Accelerator(Choice):
     """What kind of device computes."""
 
-    auto = "auto"  # a GPU where there is one
+    auto = "auto", "a GPU where there is one"
     cpu = "cpu"
     gpu = "gpu"
 
 
-class StrategyName(Enum):
+class StrategyName(Choice):
     """How several devices share the work."""
 
-    single = "single"  # one device
-    ddp = "ddp"  # a process a device, each with its part of every batch; gradients are averaged
-    layer_split = "layer_split"  # one process, the layers on layer_devices one after another
-    pipeline = "pipeline"  # the layers over the processes one after another, through which micro-batches go
-    model_parallel = "model_parallel"  # the weights are split over the processes: FSDP2, tensor parallelism or both
+    single = "single", "one device"
+    ddp = "ddp", "a process a device, each with its part of every batch; gradients are averaged"
+    layer_split = "layer_split", "one process, the layers on layer_devices one after another"
+    pipeline = "pipeline", "the layers over the processes one after another, through which micro-batches go"
+    model_parallel = "model_parallel", "weights split over the processes: FSDP2, tensor parallelism or both"
 
 
-class ClipAlgorithm(Enum):
+class ClipAlgorithm(Choice):
     """What gradient_clip_val bounds."""
 
-    norm = "norm"  # the norm of all gradients together
-    value = "value"  # each gradient's absolute value
+    norm = "norm", "the norm of all gradients together"
+    value = "value", "each gradient's absolute value"
 
 
 @dataclass(slots=True)
 class TrainerConfig:
     """How long to train, on what, and in which arithmetic. Names are Lightning's."""
 
-    accelerator: Accelerator = Accelerator.auto
-    strategy: StrategyName = StrategyName.single
-    devices: int = 1  # processes a machine, one device each; data.batch_size is for each of them
-    num_nodes: int = 1  # machines, on each of which torchrun has started as many processes
-    layer_devices: list[str] | None = None  # layer_split: such as [cuda:0,cuda:1]; unset: all GPUs, or the CPU
-    tensor_parallel_size: int = 1  # model_parallel: processes that split each layer; over the others it is sharded
-    micro_batches: int = 1  # pipeline: parts of each batch that are under way at once, 1 or more
-    pipeline_schedule: str = "1f1b"  # or gpipe: 1f1b keeps fewer activations
-    max_epochs: int = 10  # 1 or more
-    max_time: str | None = None  # DD:HH:MM:SS after which training ends
-    precision: str = "32-true"
-    gradient_clip_val: float | None = None  # above 0
-    gradient_clip_algorithm: ClipAlgorithm = ClipAlgorithm.norm
-    accumulate_grad_batches: int = 1  # batches whose gradients are averaged into one step, 1 or more
-    steps_per_execution: Any = "auto"  # batches a call of training_step, 1 or more, or auto; it changes the speed alone
-    cuda_graph: bool = True  # on a GPU, capture the steps of a call and replay them, where that can be
-    deterministic: bool = True  # use only operations that give the same bits every time
-    limit_train_batches: int | None = None  # batches an epoch, 1 or more; unset: all
-    limit_val_batches: int | None = None  # of the validation set and, with evaluate_train, of the training set
-    limit_test_batches: int | None = None
-    val_check_interval: int | None = None  # training batches from one validation to the next; unset: once an epoch
-    evaluate_train: bool = False  # with each validation evaluate the training set, too: train_eval/* beside val/*
-    threads: int | None = None  # a process, 1 or more; unset: usable cores shared out, or OMP_NUM_THREADS if fewer
-    progress_bar: bool = True
+    accelerator: Accelerator = setting(Accelerator.auto, "what kind of device computes")
+    strategy: StrategyName = setting(StrategyName.single, "how several devices share the work")
+    devices: int = setting(1, "processes a machine, one device each; data.batch_size is for each of them", "[1, inf)")
+    num_nodes: int = setting(1, "machines, on each of which torchrun has started as many processes", "[1, inf)")
+    layer_devices: list[str] | None = setting(
+        None, "of layer_split, such as [cuda:0,cuda:1]; unset: all GPUs, or the CPU"
+    )
+    tensor_parallel_size: int = setting(
+        1, "of model_parallel: processes that split each layer; over the others it is sharded", "[1, inf)"
+    )
+    micro_batches: int = setting(1, "of pipeline: parts of each batch that are under way at once", "[1, inf)")
+    pipeline_schedule: str = setting("1f1b", "1f1b keeps fewer activations than gpipe", choices=SCHEDULES)
+    max_epochs: int = setting(10, "passes over the training set", "[1, inf)")
+    max_time: str | None = setting(None, "DD:HH:MM:SS after which training ends")
+    precision: str = setting("32-true", "of numbers, as Lightning names it", choices=PRECISIONS)
+    gradient_clip_val: float | None = setting(None, "the largest gradient; unset: no bound", "(0, inf)")
+    gradient_clip_algorithm: ClipAlgorithm = setting(ClipAlgorithm.norm, "what gradient_clip_val bounds")
+    accumulate_grad_batches: int = setting(1, "batches whose gradients are averaged into one step", "[1, inf)")
+    steps_per_execution: Any = setting(
+        "auto", "batches a call of training_step, 1 or more, or auto; it changes the speed alone"
+    )
+    cuda_graph: bool = setting(True, "on a GPU, capture the steps of a call and replay them, where that can be")
+    deterministic: bool = setting(True, "use only operations that give the same bits every time")
+    limit_train_batches: int | None = setting(None, "training batches an epoch; unset: all", "[1, inf)")
+    limit_val_batches: int | None = setting(
+        None, "batches of the validation set and, with evaluate_train, of the training set; unset: all", "[1, inf)"
+    )
+    limit_test_batches: int | None = setting(None, "batches of the test set; unset: all", "[1, inf)")
+    val_check_interval: int | None = setting(
+        None, "training batches from one validation to the next; unset: once an epoch", "[1, inf)"
+    )
+    evaluate_train: bool = setting(
+        False, "with each validation evaluate the training set, too: train_eval/* beside val/*"
+    )
+    threads: int | None = setting(
+        None, "of a process; unset: usable cores shared out, or OMP_NUM_THREADS if fewer", "[1, inf)"
+    )
+    progress_bar: bool = setting(True, "false: nothing but the results at the end")
 
     def __post_init__(self) -> None:
-        for name in (
-            "devices",
-            "num_nodes",
-            "tensor_parallel_size",
-            "micro_batches",
-            "max_epochs",
-            "accumulate_grad_batches",
-            "threads",
-        ):
-            within(f"trainer.{name}", getattr(self, name), "[1, inf)")
-        for split in ("train", "val", "test"):
-            within(f"trainer.limit_{split}_batches", getattr(self, f"limit_{split}_batches"), "[1, inf)")
-        within("trainer.val_check_interval", self.val_check_interval, "[1, inf)")
-        within("trainer.gradient_clip_val", self.gradient_clip_val, "(0, inf)")
+        check_ranges(self, "trainer.")
         self._check_steps_per_execution()
-        one_of("trainer.precision", self.precision, PRECISIONS)
         well_formed = self.max_time is None or re.fullmatch(r"(?=.*[1-9])\d+:\d\d:\d\d:\d\d", self.max_time)
         require(bool(well_formed), f"trainer.max_time={self.max_time} is no time: set DD:HH:MM:SS, such as 00:01:30:00")
         many = self.strategy is not StrategyName.single
@@ -110,7 +110,6 @@ class TrainerConfig:
 
     def _check_pipeline(self) -> None:
         pipes, parts = self.strategy is StrategyName.pipeline, self.micro_batches
-        one_of("trainer.pipeline_schedule", self.pipeline_schedule, SCHEDULES)
         require(pipes or parts == 1, f"trainer.micro_batches={parts} needs trainer=pipeline")
         enough = not pipes or self.pipeline_schedule != "1f1b" or parts >= self.processes()
         message = f"trainer.micro_batches={parts} leaves some of the {self.processes()} processes without any"

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from dlproj.config.checks import DataError, one_line, one_of, require, typed
+from dlproj.config.checks import DataError, one_line, one_of, require
+from dlproj.config.conversion import typed
 from dlproj.config.data import DataConfig, DataSpec, ImageFolderConfig, IMDBConfig, StoredImageConfig, default_root
 from dlproj.config.root import SCHEMAS, data_setting
 from dlproj.config.trainer import TrainerConfig
