@@ -189,7 +189,7 @@ class CIFAR10Config(StoredImageConfig):
 
 
 class Side(Choice):
-    """The side of a sequence."""
+    """An end of a sequence."""
 
     pre = "pre", "the front"
     post = "post", "the end"

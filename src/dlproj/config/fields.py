@@ -98,10 +98,11 @@ def help_of(cls: type) -> Mapping[str, str]:
     options = members(cls)
     texts = {}
     for name, known in about(cls).items():
-        can_be = _either([one.name for one in options.get(name, ())] or known.choices) or known.range_words()
+        can_be = either([one.name for one in options.get(name, ())] or known.choices) or known.range_words()
         texts[name] = "; ".join(filter(None, [known.text, can_be]))
     return texts
 
 
-def _either(names: Sequence[str]) -> str:
+def either(names: Sequence[str]) -> str:
+    """Names in words: "a, b or c"."""
     return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

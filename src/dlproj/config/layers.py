@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Activation(Choice):
-    """Elementwise, but for softmax, which acts over the layer's units. PARAMETERS names the setting that one reads."""
+    """Elementwise, but for softmax, which acts over the layer's units."""
 
     relu = "relu"
     leaky_relu = "leaky_relu", "negative_slope · x below zero"
@@ -28,7 +28,7 @@ class Activation(Choice):
     identity = "identity"
 
 
-PARAMETERS = {
+PARAMETERS = {  # the setting that an activation reads
     Activation.leaky_relu: "negative_slope",
     Activation.prelu: "prelu_init",
     Activation.elu: "elu_alpha",
@@ -106,7 +106,7 @@ def unset() -> InitializerConfig:
 
 @dataclass(slots=True)
 class LayerSettings:
-    """What is settable for all layers of a model at once and for each one by itself."""
+    """Settings of a layer; set on the model they are the default of every layer."""
 
     activation: Activation = setting(Activation.relu, "elementwise, but for softmax, which acts over the units")
     negative_slope: float = setting(0.01, "of leaky_relu", "[0, inf)")

@@ -86,7 +86,7 @@ def check_loss_from(loss: Loss, source: LossFrom) -> None:
 
 @dataclass(slots=True)
 class ModelConfig(LayerSettings):
-    """Settings that every model has. Those of LayerSettings hold for each layer that does not say otherwise."""
+    """Settings that every model has. Those that a layer has, too, hold for each layer that does not say otherwise."""
 
     hidden: list[Any] = setting(list, "a layer each: its width, or a mapping of its own settings")
     inputs: int | None = setting(
