@@ -11,7 +11,8 @@ import sys
 from dlproj.late_imports import delay, is_executed
 delay()
 import torch, pytorch_lightning
-DELAYED = ("torch._dynamo", "torchmetrics", "torchmetrics.functional", "torchmetrics.utilities.plot")
+DELAYED = ("torch._dynamo", "torchmetrics", "torchmetrics.functional", "torchmetrics.utilities.plot",
+           "torch.utils.flop_counter")
 """
 
 
@@ -34,7 +35,25 @@ def test_lightning_and_an_optimizer_execute_none_of_them():
         mean.update(torch.tensor([1.0, 3.0]))
         assert mean.compute() == 2 and isinstance(mean, Metric)
         assert not any(map(is_executed, DELAYED))
-        assert not {"torchvision", "scipy", "matplotlib", "sympy", "torch._inductor"} & set(sys.modules)
+        assert not {"torchvision", "scipy", "matplotlib", "sympy", "triton", "torch._inductor"} & set(sys.modules)
+    """)
+
+
+def test_operations_can_be_counted():
+    """By Lightning, and by who counts, derives or asks with the class that stood in for the real one."""
+    python("""
+        from lightning_fabric.utilities.throughput import measure_flops
+        from torch.utils.flop_counter import FlopCounterMode
+        linear = torch.nn.Linear(3, 5)
+        count = 2 * 7 * 3 * 5  # a multiplication and an addition for each weight and sample
+        assert measure_flops(linear, lambda: linear(torch.ones(7, 3))) == count
+        class Counter(FlopCounterMode):
+            pass
+        with Counter(display=False) as counter:
+            linear(torch.ones(7, 3))
+        assert counter.get_total_flops() == count
+        assert isinstance(counter, FlopCounterMode) and not isinstance(linear, FlopCounterMode)
+        assert FlopCounterMode.__mro_entries__(()) == (sys.modules["torch.utils.flop_counter"].FlopCounterMode,)
     """)
 
 

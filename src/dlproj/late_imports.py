@@ -1,10 +1,11 @@
 """Packages that torch and Lightning import as they start, executed when something of them is first used.
 
-Training needs nothing of torch._dynamo, the compiler that each optimizer imports for its decorators, and three classes
-of torchmetrics, which imports torchvision, scipy.signal and matplotlib where they are installed: more than half of the
-time of `import pytorch_lightning` (https://github.com/Lightning-AI/torchmetrics/issues/3457). After delay() such a
-module stands in sys.modules with the few names that are asked for, and the first use of another name executes it as
-ever, in place. Nothing that is installed changes, and where a library asks for other names, it only starts slower.
+Training needs nothing of torch._dynamo, the compiler that each optimizer imports for its decorators, nothing of the
+counter of operations for which Lightning's summary of a model imports Triton, and three classes of torchmetrics, which
+imports torchvision, scipy.signal and matplotlib where they are installed: together more than half of the time of
+`import pytorch_lightning` (https://github.com/Lightning-AI/torchmetrics/issues/3457). After delay() such a module
+stands in sys.modules with the few names that are asked for, and the first use of another name executes it as ever, in
+place. Nothing that is installed changes, and where a library asks for other names, it only starts slower.
 
 Every name of other libraries' insides on which this rests stands in this module.
 """
@@ -19,7 +20,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-_DYNAMO, _PLOT = "torch._dynamo", "torchmetrics.utilities.plot"
+_DYNAMO, _PLOT, _FLOPS = "torch._dynamo", "torchmetrics.utilities.plot", "torch.utils.flop_counter"
 # Of torchmetrics' names those that Lightning and we ask for, and the submodules that define them.
 _SUBMODULES = {
     "Metric": "metric",
@@ -102,11 +103,26 @@ def _executed(name: str) -> ModuleType:
     return module
 
 
-def _plot(name: str) -> Callable[..., Any]:
-    def plot(*arguments: Any, **options: Any) -> Any:
-        return getattr(_executed(_PLOT), name)(*arguments, **options)
+class _Later:
+    """A function or class of a module, which using it executes: to call, to derive from, for isinstance()."""
 
-    return plot
+    def __init__(self, module: str, name: str) -> None:
+        self.__module, self.__name = module, name
+
+    def __real(self) -> Any:
+        return getattr(_executed(self.__module), self.__name)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.__real()(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__real(), name)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return (self.__real(),)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, self.__real())
 
 
 # What stands in a module before it is executed. Types are for annotations alone.
@@ -115,7 +131,8 @@ _STAND_INS: Mapping[str, Mapping[str, Any]] = {
     "torchmetrics": {"_logger": logging.getLogger("torchmetrics")},
     "torchmetrics.functional": {},
     _PLOT: {"_AX_TYPE": Any, "_PLOT_OUT_TYPE": Any, "_CMAP_TYPE": Any}
-    | {name: _plot(name) for name in ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve")},
+    | {name: _Later(_PLOT, name) for name in ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve")},
+    _FLOPS: {"FlopCounterMode": _Later(_FLOPS, "FlopCounterMode")},
 }
 
 

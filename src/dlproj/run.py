@@ -106,6 +106,13 @@ def train(
     replace: whether an earlier run in the folder may go. Nothing there changes before the data is read.
     """
     prepare_process(config.trainer)
+    with Pictures(config.figures, folder, wanted=rank() == 0) as pictures:
+        return _train(config, folder, overrides, resumed, replace, pictures)
+
+
+def _train(
+    config: Config, folder: Path, overrides: Sequence[str], resumed: Path | None, replace: bool, pictures: Pictures
+) -> RunResult:
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
@@ -126,23 +133,22 @@ def train(
         *([Prune(config.sweep.trial)] if config.sweep.trial.number >= 0 else []),
     ]
     trainer = build_trainer(config.trainer, callbacks, folder)
-    with Pictures(config.figures, folder, wanted=trainer.is_global_zero) as pictures:
-        try:
-            trainer.fit(model, datamodule=data, ckpt_path=resumed)
-            # Before the test, for which the callbacks go back to the checkpoint, too.
-            end = outcome(trainer), stop_reason(trainer, config.trainer.max_time)
-            best = _best_epoch(config, table.rows)
-            pictures.of_training(table.rows, best, inspection, result.reference_curves)
-            if not pruned_after(trainer):
-                restored = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
-                result.tested_weights = "best" if restored else "last"
-                trainer.test(model, datamodule=data, ckpt_path=restored, verbose=False)
-        except (KeyboardInterrupt, SystemExit) as error:
-            sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
-        result.status, result.stop_reason = end
-        _complete(result, config, trainer, model, table)
-        if trainer.is_global_zero:
-            _leave(result, config, inspection, tensorboard, pictures)
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=resumed)
+        # Before the test, for which the callbacks go back to the checkpoint, too.
+        end = outcome(trainer), stop_reason(trainer, config.trainer.max_time)
+        best = _best_epoch(config, table.rows)
+        pictures.of_training(table.rows, best, inspection, result.reference_curves)
+        if not pruned_after(trainer):
+            restored = checkpoint_path(folder, "best") if config.callbacks.early_stopping.restore_best else None
+            result.tested_weights = "best" if restored else "last"
+            trainer.test(model, datamodule=data, ckpt_path=restored, verbose=False)
+    except (KeyboardInterrupt, SystemExit) as error:
+        sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
+    result.status, result.stop_reason = end
+    _complete(result, config, trainer, model, table)
+    if trainer.is_global_zero:
+        _leave(result, config, inspection, tensorboard, pictures)
     return result
 
 
@@ -164,6 +170,7 @@ def _leave(
 def _new_record(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
     """The record of a run that has not ended."""
     of_others = ("sweep.", "overwrite=")  # what is about the other runs
+    settings = config.settings()
     return RunResult(
         folder=str(folder),
         name=config.name,
@@ -174,8 +181,8 @@ def _new_record(config: Config, folder: Path, overrides: Sequence[str], model: C
         monitor=config.callbacks.early_stopping.monitor,
         classes=list(model.classes),
         parameters=model.parameter_count(),
-        reference=config.reference.figures(config.settings()),
-        reference_curves=config.reference.curves_of(config.settings()),
+        reference=config.reference.figures(settings),
+        reference_curves=config.reference.curves_of(settings),
         versions=versions(),
         machine=machine(),
         fallbacks=config.fallbacks(),

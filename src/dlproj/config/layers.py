@@ -1,12 +1,13 @@
 """The settings of one layer, and how a model's settings and a layer's own make them up."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from copy import deepcopy
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from omegaconf import MISSING
 
-from dlproj.config.checks import ConfigurationError, require
+from dlproj.config.checks import require
 from dlproj.config.conversion import typed
 from dlproj.config.fields import Choice, check_ranges, like, setting
 
@@ -227,13 +228,14 @@ def describe(cls: type[LayerT], entries: list[Any], model: LayerSettings) -> lis
 
 
 def _describe_one(cls: type[LayerT], entry: Any, model: LayerSettings, key: str) -> LayerT:
-    own = {"units": entry} if isinstance(entry, int) and not isinstance(entry, bool) else entry
-    if not isinstance(own, dict):
-        raise ConfigurationError(
-            f"{key}={entry!r} is no layer: set a width such as 256, or settings such as {{units: 256}}"
-        )
-    require("units" in own, f"{key} has no width: set {key}.units")
-    layer = typed(cls, _shared(cls, model) | own, key)
+    shared = _shared(cls, model)
+    if isinstance(entry, int) and not isinstance(entry, bool):
+        layer = cls(**shared | {"units": entry})
+    else:
+        message = f"{key}={entry!r} is no layer: set a width such as 256, or settings such as {{units: 256}}"
+        require(isinstance(entry, dict), message)
+        require("units" in entry, f"{key} has no width: set {key}.units")
+        layer = typed(cls, shared | entry, key)
     layer.check(key)
     return layer
 
@@ -241,18 +243,19 @@ def _describe_one(cls: type[LayerT], entry: Any, model: LayerSettings, key: str)
 def describe_output(output: OutputConfig, units: int, model: LayerSettings) -> DenseConfig:
     """The output layer: linear only, its activation being part of the loss."""
     linear = {"units": units, "activation": Activation.identity, "dropout": 0.0, "batch_norm": False}
-    layer = typed(DenseConfig, _shared(DenseConfig, model) | output_settings(output) | linear, "model.output")
+    layer = DenseConfig(**_shared(DenseConfig, model) | output_settings(output) | linear)
     layer.check("model.output")
     return layer
 
 
 def output_settings(output: OutputConfig) -> dict[str, Any]:
     """Those that are set, by name."""
-    return {name: value for name, value in asdict(output).items() if value not in (None, asdict(unset()))}
+    values = {one.name: getattr(output, one.name) for one in fields(output)}
+    return {name: value for name, value in values.items() if value not in (None, unset())}
 
 
 def _shared(cls: type[LayerSettings], model: LayerSettings) -> dict[str, Any]:
-    return {name.name: getattr(model, name.name) for name in fields(cls) if hasattr(model, name.name)}
+    return {one.name: deepcopy(getattr(model, one.name)) for one in fields(cls) if hasattr(model, one.name)}
 
 
 def check_read(key: str, given: Collection[str], layers: Sequence[LayerSettings]) -> None:
