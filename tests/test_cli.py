@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 
 import ctrl_c
 import pytest
@@ -11,6 +12,7 @@ from folders import write_run
 from typer.testing import CliRunner
 
 from dlproj.cli.app import app
+from dlproj.progress import announce
 
 COMMANDS = [["report"], ["runs"], ["evaluate"], ["predict"], ["export"], ["data", "survey"], ["reproduce"],
             ["bench", "scaling"]]  # fmt: skip
@@ -95,3 +97,37 @@ def test_without_any_stream_the_work_is_done(tmp_path):
     done = subprocess.run([*PROGRAM, "report", str(tmp_path / "run")], preexec_fn=without_streams)
     assert done.returncode == 0
     assert (tmp_path / "run/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "run", "--split", "val"], "evaluating run on val …\n"),
+        (["predict", "run"], "reading run …\n"),
+        (["export", "run"], "writing run as onnx …\n"),
+        (["study", "--help"], "reading the studies …\n"),
+    ],
+)
+def test_a_terminal_hears_what_begins_before_anything_heavy_is_imported(arguments, words, tmp_path):
+    write_run(tmp_path / "run")
+    script = """
+        import io, sys
+        class Terminal(io.StringIO):
+            def isatty(self):
+                return True
+        real, sys.stderr = sys.stderr, Terminal()
+        from dlproj.cli.app import app
+        sys.modules["torch"] = None  # cannot be imported
+        try:
+            app()
+        except ImportError:
+            real.write(sys.stderr.getvalue())
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script), *arguments], cwd=tmp_path,
+                          capture_output=True, text=True)  # fmt: skip
+    assert (done.stdout, done.stderr) == ("", words)
+
+
+def test_what_begins_is_not_said_into_a_file(capsys):
+    announce("evaluating run on val")
+    assert capsys.readouterr() == ("", "")

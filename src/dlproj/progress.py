@@ -6,7 +6,15 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from dlproj.config.checks import one_line
+
 T = TypeVar("T")
+
+
+def announce(what: str) -> None:
+    """Say on a terminal what begins, before what it needs is imported: on standard error, beside the results."""
+    if sys.stderr.isatty():
+        print(one_line(f"{what} …"), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def progress(items: Iterable[T], of: str, delay: float = 5, total: int | None = None) -> Iterable[T]:

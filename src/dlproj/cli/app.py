@@ -16,6 +16,7 @@ try:
 
     from dlproj.config.checks import DataError, UserError, one_line
     from dlproj.launch import forget_ranks
+    from dlproj.progress import announce
     from dlproj.results.record import Damaged
     from dlproj.start import end_quickly, forget_other_tools, open_streams, wait_without_spinning
 except KeyboardInterrupt:
@@ -121,6 +122,7 @@ def evaluate(
 
     Example: `dlproj evaluate logs/runs/20261121-012711-4532ab-mlp-digits-adam --split val --checkpoint best`
     """
+    announce(f"evaluating {run} on {split.value}")
     from dlproj.inference.evaluate import evaluate
     from dlproj.inference.output import evaluation_as_json, show_evaluation
     from dlproj.inference.trained import open_run
@@ -161,6 +163,7 @@ def predict(
     Examples: `dlproj predict logs/runs/… photos/ --format csv > classes.csv`,
     `echo "what a film" | dlproj predict logs/runs/…`
     """
+    announce(f"reading {run}")
     from dlproj.inference.output import Conversions, name_left_out, say, write
     from dlproj.inference.predict import predict, read_inputs
     from dlproj.inference.trained import open_run
@@ -193,6 +196,7 @@ def export(
 
     Example: `dlproj export logs/runs/20261121-012711-4532ab-mlp-digits-adam --format onnx`
     """
+    announce(f"writing {run} as {format.value}")
     from dlproj.inference.export import Format, export
     from dlproj.inference.trained import open_run
     from dlproj.results.table import print_table
@@ -458,6 +462,7 @@ def study(arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME | 
 
     Example: `dlproj study activation_functions`
     """
+    announce("reading the studies")
     from dlproj.studies.command import run  # which brings options of its own
 
     run(arguments or [])
