@@ -13,6 +13,7 @@ import ctrl_c
 import pytest
 
 from dlproj.command import can_be_mended, in_one_line
+from dlproj.results.record import read_run
 
 ROOT = Path(__file__).parents[1]
 IN_THE_WAY = "error: /dev/null/x cannot be made (/dev/null is not a folder)"
@@ -178,6 +179,41 @@ def test_a_file_of_the_users_own_wins_over_that_of_conf(form, type_in, tmp_path)
     file.write_text("defaults: [/schema/model/mlp@_here_]\nhidden: [7]\n")
     done = type_in(*form.format("own").split(), "--cfg", "job", "--package", "model.hidden")
     assert (done.stdout, done.stderr) == ("# @package model.hidden\n- 7\n", "")
+
+
+def test_files_of_the_users_own_are_swept_from_any_folder(type_in, tmp_path):
+    file = tmp_path / "own/model/wide.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("defaults: [/schema/model@_here_: mlp, _self_]\nhidden: [7]\n")
+    done = type_in("--config-dir", "own", "-m", *DIGITS[2:], "data=digits", "model=wide", "seed=1,2", "figures=none",
+                   "trainer.max_epochs=1", "sweep.jobs=1")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [read_run(folder).settings["model"]["hidden"] for folder in folders(tmp_path)] == [[7], [7]]
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "words"),
+    [
+        ({"own/model/wide.yaml": "hidden: [7]"}, ["--config-dir", "own", "model=wide"],
+         "the chosen file of model/ is not built on its settings: begin it with "
+         "defaults: [/schema/model@_here_: mlp or rnn, _self_]"),
+        ({"own/model/wide.yaml": "defaults: [/schema/model@_here_: deep]"}, ["--config-dir", "own", "model=wide"],
+         "schema/model=deep is no choice: set one of mlp, rnn"),
+        ({"own/config.yaml": "seed: 1"}, ["--config-dir", "own"],
+         "config.yaml is not built on the settings: begin it with defaults: [schema_root, …, _self_]"),
+        ({"own/README": ""}, ["--config-path", "{}/own"],
+         "there is no config.yaml to begin with: leave out --config-path and --config-name"),
+        ({}, ["--config-name", "mine"],
+         "there is no mine.yaml to begin with: leave out --config-path and --config-name"),
+        ({}, ["modell=mlp"], "modell is no setting: did you mean model?"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_files_without_what_it_must_have_is_one_line(files, arguments, words, type_in, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = type_in(*(one.format(tmp_path) for one in arguments))
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {words}\n")
 
 
 def test_a_folder_of_files_that_is_not_there_is_named(type_in, tmp_path):

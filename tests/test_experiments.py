@@ -267,7 +267,7 @@ def test_what_several_experiments_share_is_none_itself():
 
 def test_without_a_checkout_there_are_no_experiments(monkeypatch, tmp_path):
     monkeypatch.setattr(experiments, "CONF", tmp_path)
-    with pytest.raises(ConfigurationError, match="install dlproj from a checkout"):
+    with pytest.raises(ConfigurationError, match="has no experiments: install dlproj anew"):
         names()
 
 

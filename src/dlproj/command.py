@@ -168,6 +168,8 @@ def _in_words(error: BaseException) -> str:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         if group.split("/")[0] == "experiment":
             return no_experiment(str(error.missing_cfg_file).removeprefix("experiment/"), names())
+        if not group:
+            return f"there is no {choice}.yaml to begin with: leave out --config-path and --config-name"
         near = get_close_matches(choice, error.options or [], n=1)
         known = f"set one of {', '.join(sorted(error.options))}" if error.options else "it has no file in conf/"
         return f"{group}={choice} is no choice: {f'did you mean {group}={near[0]}? ' if near else ''}{known}"

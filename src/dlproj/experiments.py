@@ -36,7 +36,7 @@ class Point:
 def names() -> list[str]:
     """All experiments, as `+experiment=` takes them; files that begin with _ are what several share."""
     files = sorted((CONF / "experiment").glob("*/*.yaml"))
-    require(bool(files), f"{CONF} has no experiments: install dlproj from a checkout, with pip install -e .")
+    require(bool(files), f"{CONF} has no experiments: install dlproj anew")
     return [f"{file.parent.name}/{file.stem}" for file in files if not file.stem.startswith("_")]
 
 

@@ -28,7 +28,7 @@ from dlproj.config.data import (
     ImageFolderConfig,
     IMDBConfig,
 )
-from dlproj.config.fields import check_ranges, setting
+from dlproj.config.fields import check_ranges, either, setting
 from dlproj.config.figures import FiguresConfig
 from dlproj.config.files import YAML_ERRORS, read_yaml_text, write_whole
 from dlproj.config.model import MLPConfig, ModelConfig, RNNConfig
@@ -214,6 +214,7 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
 
 def typed_config(composed: DictConfig) -> Config:
     """The typed settings, for data that need not be there. Raises ConfigurationError."""
+    _check_files(composed)
     refuse_unknown(composed)
     try:
         config = OmegaConf.to_object(composed)
@@ -223,3 +224,16 @@ def typed_config(composed: DictConfig) -> Config:
         raise ConfigurationError("a number among the settings is too large: set a smaller one") from error
     assert isinstance(config, Config)
     return config
+
+
+def _check_files(composed: DictConfig) -> None:
+    """Raise ConfigurationError where a file of one's own is not built on a settings class."""
+    message = "config.yaml is not built on the settings: begin it with defaults: [schema_root, …, _self_]"
+    require(OmegaConf.get_type(composed) is Config, message)
+    for group, classes in SCHEMAS.items():
+        built = OmegaConf.is_missing(composed, group) or OmegaConf.get_type(composed, group) in classes.values()
+        schema = f"/schema/{group}@_here_: {either(list(classes))}"
+        message = (
+            f"the chosen file of {group}/ is not built on its settings: begin it with defaults: [{schema}, _self_]"
+        )
+        require(built, message)
