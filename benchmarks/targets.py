@@ -39,7 +39,7 @@ TARGETS = (
     Target("keras", "dlproj", 1.2, "mlp-1000-128", at_least=True),
     Target("dlproj", "floor", 1.05, "lstm"),
     Target("floor", _BUCKETED, 1.8, "lstm", at_least=True),
-    Target("dlproj", "floor", 1.2, "", measure="memory"),
+    Target("dlproj", "floor", 1.1, "", measure="memory"),
     Target("dlproj", None, 0.1, "mlp-1000-128", device="cuda"),
     Target("template pairs", "dlproj", 20, "mlp-1000-128", at_least=True, device="cuda"),
     Target("dlproj", "floor", 1.2, "", measure="GPU memory", device="cuda"),

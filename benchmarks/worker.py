@@ -23,9 +23,12 @@ def main() -> None:
     job = Job.from_json(sys.argv[1])
     pacer = Pacer(sys.stdin, _own_output())
     try:
-        if job.device == "cuda" and job.variant != "keras":
+        name = job.variant.split()[0]
+        if name == "dlproj":
+            _delay_imports()
+        if job.device == "cuda" and name != "keras":
             _pace_cuda(pacer)
-        import_module(f"benchmarks.variants.{MODULES[job.variant.split()[0]]}").run(job, pacer)
+        import_module(f"benchmarks.variants.{MODULES[name]}").run(job, pacer)
     except UnavailableError as error:
         pacer.answer(unavailable=str(error))
 
@@ -35,6 +38,12 @@ def _own_output() -> TextIO:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answers
+
+
+def _delay_imports() -> None:
+    from dlproj.late_imports import delay  # which the Python of Keras lacks
+
+    delay()  # as dlproj's commands do
 
 
 def _pace_cuda(pacer: Pacer) -> None:
