@@ -1,9 +1,15 @@
 from dataclasses import dataclass
 
 import pytest
+from omegaconf import OmegaConf
 
 from dlproj.config.checks import ConfigurationError, one_of, within
-from dlproj.config.conversion import typed
+from dlproj.config.conversion import plain, typed
+from dlproj.config.layers import Initializer, InitializerConfig
+from dlproj.config.model import MLPConfig
+from dlproj.config.optim import AdamConfig
+from dlproj.config.search import SearchConfig
+from dlproj.config.trainer import StrategyName, TrainerConfig
 
 
 @dataclass(slots=True)
@@ -53,3 +59,21 @@ def test_plain_values_are_converted_to_the_types_of_the_class():
 def test_a_bad_value_is_named_with_where_it_stands(values, message):
     with pytest.raises(ConfigurationError, match=message):
         typed(Example, values, "model.hidden[0]")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        AdamConfig(learning_rate=1),
+        MLPConfig(
+            hidden=[{"units": 3, "activation": "tanh"}, 4], weight_initializer=InitializerConfig(Initializer.ones)
+        ),
+        TrainerConfig(layer_devices=["cpu"], strategy=StrategyName.layer_split, gradient_clip_val=2),
+        SearchConfig(params={"seed": [1, 2], "x": {"y": None}}, sampler_settings={"n_startup_trials": 3}),
+    ],
+    ids=lambda config: type(config).__name__,
+)
+def test_plain_containers_are_those_of_omegaconf(config):
+    wanted = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
+    assert plain(config) == wanted
+    assert repr(plain(config)) == repr(wanted)  # 1 equals 1.0, and True 1

@@ -75,25 +75,30 @@ def points(experiment: str, overrides: Sequence[str] = ()) -> list[Point]:
     Raises ConfigurationError. The data need not be there.
     """
     fixed = [f"+experiment={experiment}", f"name={experiment.replace('/', '-')}", *overrides]
-    whole = compose("config", fixed, return_hydra_config=True)
-    choices = set(whole.hydra.runtime.choices)
+    settings = compose("config", fixed, return_hydra_config=True)
+    with open_dict(settings):
+        hydra = settings.pop("hydra")
+    choices = set(hydra.runtime.choices)
     return [
         Point(
-            experiment, _label(swept), _with(swept, whole, fixed, choices), tuple(str(one.input_line) for one in swept)
+            experiment,
+            _label(swept),
+            _with(swept, settings, fixed, choices),
+            tuple(str(one.input_line) for one in swept),
         )
-        for swept in _combinations(whole.hydra.sweeper.params)
+        for swept in _combinations(hydra.sweeper.params)
     ]
 
 
-def _with(swept: Sequence[Override], whole: DictConfig, fixed: Sequence[str], choices: Set[str]) -> Config:
+def _with(swept: Sequence[Override], settings: DictConfig, fixed: Sequence[str], choices: Set[str]) -> Config:
     """The settings with these values; composed anew where one of them chooses a file, which takes 0.2 s."""
     if any(one.key_or_group in choices or one.is_add() or one.is_delete() for one in swept):
         # What is swept comes first, as in Hydra's own sweep.
-        return _config(compose("config", [*(str(one.input_line) for one in swept), *fixed], return_hydra_config=True))
-    changed = copy.deepcopy(whole)
+        return one_run([*(str(one.input_line) for one in swept), *fixed])
+    changed = copy.deepcopy(settings)
     for one in swept:
         OmegaConf.update(changed, one.key_or_group, one.value(), merge=True)
-    return _config(changed)
+    return typed_config(changed)
 
 
 def _combinations(params: DictConfig | None) -> list[list[Override]]:
@@ -108,9 +113,3 @@ def _label(swept: Sequence[Override]) -> str:
     values = [formats.setting(one.value()) for one in swept]
     return ", ".join(value.rpartition("/")[2] if one.key_or_group == "trial" else value
                      for one, value in zip(swept, values, strict=True))  # fmt: skip
-
-
-def _config(whole: DictConfig) -> Config:
-    with open_dict(whole):
-        del whole["hydra"]
-    return typed_config(whole)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from enum import Enum
 from typing import Any, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -87,6 +88,25 @@ def refuse_unknown(node: DictConfig, prefix: str = "") -> None:
         below = None if OmegaConf.is_missing(node, key) else node[key]
         if isinstance(below, DictConfig):
             refuse_unknown(below, f"{prefix}{key}.")
+
+
+def plain(value: Any) -> Any:
+    """A settings object, or what one holds, as containers that YAML and JSON have: a choice is its name.
+
+    As OmegaConf.to_container(OmegaConf.structured(value), enum_to_str=True), in a hundredth of the time.
+    """
+    if isinstance(value, Enum):
+        return value.name
+    if is_dataclass(value):
+        return {one.name: plain(_as_declared(getattr(value, one.name), one.type)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _as_declared(value: Any, kind: Any) -> Any:
+    """A whole number is stored as a float where the setting is one."""
+    return float(value) if type(value) is int and kind in (float, float | None) else value
 
 
 def typed(cls: type[T], values: Mapping[str, Any], key: str) -> T:

@@ -18,7 +18,7 @@ from dlproj.config.checks import (
     one_of,
     require,
 )
-from dlproj.config.conversion import explain, refuse_unknown, typed
+from dlproj.config.conversion import explain, plain, refuse_unknown, typed
 from dlproj.config.data import (
     CIFAR10Config,
     DataConfig,
@@ -139,9 +139,9 @@ class Config:
 
     def settings(self) -> dict[str, Any]:
         """All settings of the run as plain containers, with the class of each group under `schema`."""
-        plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(self), enum_to_str=True)  # type: ignore[assignment]
-        del plain["sweep"], plain["overwrite"]  # they are about other runs
-        return {"schema": {group: _schema_name(group, getattr(self, group)) for group in SCHEMAS}} | plain
+        own = plain(self)
+        del own["sweep"], own["overwrite"]  # they are about other runs
+        return {"schema": {group: _schema_name(group, getattr(self, group)) for group in SCHEMAS}} | own
 
     def save(self, path: Path) -> None:
         """Write all settings as YAML, for load()."""
