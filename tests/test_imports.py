@@ -33,12 +33,12 @@ def test_settings_need_no_heavy_package(module, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["model.dropuot=0.1"], "error: model.dropuot is no setting: did you mean model.dropout?\n"),
-        (["model.dropout=2"], "error: model.dropout=2.0 is impossible: set a value in [0, 1)\n"),
-        (["data=digts"], "error: data=digts is no choice: did you mean data=digits? set one of cifar10, digits, "),
+        (["model.dropuot=0.1"], "error: unknown setting model.dropuot: did you mean model.dropout?\n"),
+        (["model.dropout=2"], "error: model.dropout=2.0 must be in [0, 1)\n"),
+        (["data=digts"], "error: unknown choice data=digts: did you mean data=digits? set one of cifar10, digits, "),
         (["model=lstm", "data=digits"], "error: an RNN needs to know how to read an image: set "),
-        (["-m", "model.dropuot=0.1,0.2"], "error: model.dropuot is no setting: did you mean model.dropout?\n"),
-        (["-m", "seed=1,2", "sweep.jobs=0"], "error: sweep.jobs=0 is impossible: set a value in [1, inf)\n"),
+        (["-m", "model.dropuot=0.1,0.2"], "error: unknown setting model.dropuot: did you mean model.dropout?\n"),
+        (["-m", "seed=1,2", "sweep.jobs=0"], "error: sweep.jobs=0 must be in [1, inf)\n"),
         (["--help"], ""),
         (["--cfg", "job"], ""),
     ],

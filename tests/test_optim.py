@@ -173,7 +173,7 @@ def test_plateau_refuses_a_metric_that_is_not_logged():
     ],
 )
 def test_every_optimizer_refuses_an_impossible_rate_and_decay(cls, name, value, interval):
-    message = f"optim.{name}={value} is impossible: set a value in {interval}"
+    message = f"optim.{name}={value} must be in {interval}"
     with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
         cls(**{name: value})
 
@@ -202,7 +202,7 @@ def test_every_optimizer_refuses_an_impossible_rate_and_decay(cls, name, value, 
     ],
 )
 def test_impossible_settings_are_refused(cls, key, value, interval):
-    message = f"{key}={value} is impossible: set a value in {interval}"
+    message = f"{key}={value} must be in {interval}"
     with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
         cls(**{key.partition(".")[2]: value})
 

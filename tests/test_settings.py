@@ -33,11 +33,11 @@ def test_values_inside_an_interval_pass(value, interval):
 def test_values_outside_an_interval_are_refused_with_the_key_and_the_interval(value, interval):
     with pytest.raises(ConfigurationError) as refused:
         within("model.dropout", value, interval)
-    assert str(refused.value) == f"model.dropout={value} is impossible: set a value in {interval}"
+    assert str(refused.value) == f"model.dropout={value} must be in {interval}"
 
 
 def test_an_unknown_choice_lists_the_right_ones():
-    with pytest.raises(ConfigurationError, match=r"^a=z is no choice: set one of x, y$"):
+    with pytest.raises(ConfigurationError, match=r"^a=z must be one of x, y$"):
         one_of("a", "z", ("x", "y"))
 
 
@@ -48,8 +48,8 @@ def test_plain_values_are_converted_to_the_types_of_the_class():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"unit": 3}, r"^model.hidden\[0\].unit is no setting: did you mean model.hidden\[0\].units\?$"),
-        ({"zzz": 3}, r"^model.hidden\[0\].zzz is no setting: the settings there are rate, units$"),
+        ({"unit": 3}, r"^unknown setting model.hidden\[0\].unit: did you mean model.hidden\[0\].units\?$"),
+        ({"zzz": 3}, r"^unknown setting model.hidden\[0\].zzz: the settings there are rate, units$"),
         (
             {"units": "abc"},
             r"^model.hidden\[0\].units: Value 'abc' of type 'str' could not .* to Integer: set a whole number$",

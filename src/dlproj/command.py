@@ -172,7 +172,7 @@ def _in_words(error: BaseException) -> str:
             return f"there is no {choice}.yaml to begin with: leave out --config-path and --config-name"
         near = get_close_matches(choice, error.options or [], n=1)
         known = f"set one of {', '.join(sorted(error.options))}" if error.options else "it has no file in conf/"
-        return f"{group}={choice} is no choice: {f'did you mean {group}={near[0]}? ' if near else ''}{known}"
+        return f"unknown choice {group}={choice}: {f'did you mean {group}={near[0]}? ' if near else ''}{known}"
     if isinstance(error, OmegaConfBaseException):
         return explain(error)
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):

@@ -131,10 +131,10 @@ def test_too_few_samples_end_in_one_line():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch_size": 0}, "data.batch_size=0 is impossible"),
-        ({"eval_batch_size": 0}, "data.eval_batch_size=0 is impossible"),
-        ({"val_fraction": 0.0}, "data.val_fraction=0.0 is impossible"),
-        ({"val_fraction": 1.0}, "data.val_fraction=1.0 is impossible"),
+        ({"batch_size": 0}, "data.batch_size=0 must be in"),
+        ({"eval_batch_size": 0}, "data.eval_batch_size=0 must be in"),
+        ({"val_fraction": 0.0}, "data.val_fraction=0.0 must be in"),
+        ({"val_fraction": 1.0}, "data.val_fraction=1.0 must be in"),
     ],
 )
 def test_impossible_settings(settings, message):

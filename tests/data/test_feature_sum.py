@@ -50,7 +50,7 @@ def test_a_sample_is_shown_as_numbers():
 
 @pytest.mark.parametrize("settings", [{"data_seed": -1}, {"train_samples": 0}, {"test_samples": 0}, {"features": 0}])
 def test_impossible_settings(settings):
-    with pytest.raises(ConfigurationError, match=f"data.{next(iter(settings))}=.* is impossible"):
+    with pytest.raises(ConfigurationError, match=f"data.{next(iter(settings))}=.* must be in"):
         FeatureSumConfig(**settings)
 
 

@@ -143,7 +143,7 @@ def test_a_grey_image_is_shown_in_two_dimensions_from_black_to_white(monkeypatch
 
 
 def test_impossible_crop():
-    with pytest.raises(ConfigurationError, match=r"data\.random_crop=-1 is impossible"):
+    with pytest.raises(ConfigurationError, match=r"data\.random_crop=-1 must be in"):
         TinyConfig(random_crop=-1)
 
 

@@ -316,9 +316,9 @@ def test_an_empty_class_is_named(root):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"channels": 2}, r"data.channels=2 is impossible: set 1 \(grey\) or 3 \(colour\)"),
-        ({"image_size": 0}, "data.image_size=0 is impossible"),
-        ({"random_crop": -1}, "data.random_crop=-1 is impossible"),
+        ({"channels": 2}, r"data.channels=2 must be 1 \(grey\) or 3 \(colour\)"),
+        ({"image_size": 0}, "data.image_size=0 must be in"),
+        ({"random_crop": -1}, "data.random_crop=-1 must be in"),
     ],
 )
 def test_impossible_settings(settings, message):

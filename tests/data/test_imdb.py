@@ -111,7 +111,7 @@ def test_spec_says_what_a_model_needs():
 
 @pytest.mark.parametrize(("key", "value"), [("vocabulary_size", 4), ("length", 0), ("batch_size", 0)])
 def test_impossible_settings(key, value):
-    with pytest.raises(ConfigurationError, match=f"data.{key}={value} is impossible"):
+    with pytest.raises(ConfigurationError, match=f"data.{key}={value} must be in"):
         IMDBConfig(**{key: value})
 
 

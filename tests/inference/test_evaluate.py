@@ -238,10 +238,10 @@ def test_settings_of_the_data_are_checked_like_those_of_training():
     other = other_data(config, ["imdb", "padding=post"])
     assert (other.padding, other.batch_size) == (Side.post, 7)
     for settings, message in (
-        (["scalling=none"], r"data.scalling is no setting: did you mean data.scaling\?"),
+        (["scalling=none"], r"unknown setting data.scalling: did you mean data.scaling\?"),
         (["root=x"], r"data.root has no effect: leave it out, as this data needs no files"),
-        (["eval_batch_size=0"], r"data.eval_batch_size=0 is impossible"),
-        (["mnist"], r"--data=mnist is no choice: set one of fmnist, "),
+        (["eval_batch_size=0"], r"data.eval_batch_size=0 must be in"),
+        (["mnist"], r"--data=mnist must be one of fmnist, "),
         (["imdb", "digits"], r"--data names imdb and digits: name one data set"),
     ):
         with pytest.raises(ConfigurationError, match=message):
@@ -262,5 +262,5 @@ def test_data_that_the_model_cannot_classify(digits, tree, reviews, reviews_root
             evaluate(trained, settings=settings)
     with pytest.raises(DataError, match=r"of vocabulary_size 14, this has 50: choose data like it"):
         evaluate(open_run(reviews), settings=["vocabulary_size=50"])
-    with pytest.raises(UserError, match=r"--split=tset is no choice: set one of train, val, test"):
+    with pytest.raises(UserError, match=r"--split=tset must be one of train, val, test"):
         evaluate(trained, "tset")

@@ -103,7 +103,7 @@ def test_a_parameter_keeps_its_gradient():
         (InitializerConfig(Initializer.normal), False, "key.name=normal needs a number: set key.std"),
         (InitializerConfig(Initializer.uniform, low=0.0), False, "key.name=uniform needs a number: set key.high"),
         (InitializerConfig(Initializer.uniform, high=0.0), False, "key.name=uniform needs a number: set key.low"),
-        (InitializerConfig(Initializer.normal, std=0.0), False, "key.std=0.0 is impossible: set a value in (0, inf)"),
+        (InitializerConfig(Initializer.normal, std=0.0), False, "key.std=0.0 must be in (0, inf)"),
         (
             InitializerConfig(Initializer.uniform, low=1.0, high=1.0),
             False,

@@ -219,7 +219,7 @@ def test_data_that_does_not_fit_is_refused_before_and_while_building(settings, s
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"inputs": 0}, "model.inputs=0 is impossible: set a value in [1, inf)"),
+        ({"inputs": 0}, "model.inputs=0 must be in [1, inf)"),
         ({"outputs": 2}, "model.outputs=2: leave it unset for one output a class, or set 1"),
         (
             {"loss": Loss.cross_entropy, "output": OutputConfig(activation=Activation.sigmoid)},

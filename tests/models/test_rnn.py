@@ -349,13 +349,13 @@ EMBEDDING = "model.embedding_* needs an embedding: set model.embedding_dim, such
             {"forget_bias": 1.0, "cell": Cell.gru},
             "model.forget_bias is of an LSTM: set model=lstm or leave it out",
         ),
-        ({"embedding_dim": 0}, "model.embedding_dim=0 is impossible: set a value in [1, inf)"),
+        ({"embedding_dim": 0}, "model.embedding_dim=0 must be in [1, inf)"),
         ({"embedding_rows": 9}, EMBEDDING),
         ({"embedding_dropout": 0.5}, EMBEDDING),
         ({"embedding_initializer": InitializerConfig(Initializer.ones)}, EMBEDDING),
-        ({"input_dropout": 1.0}, "model.input_dropout=1.0 is impossible: set a value in [0, 1)"),
-        ({"embedding_dropout": 1.0}, "model.embedding_dropout=1.0 is impossible: set a value in [0, 1)"),
-        ({"recurrent_l2": -1.0}, "model.recurrent_l2=-1.0 is impossible: set a value in [0, inf)"),
+        ({"input_dropout": 1.0}, "model.input_dropout=1.0 must be in [0, 1)"),
+        ({"embedding_dropout": 1.0}, "model.embedding_dropout=1.0 must be in [0, 1)"),
+        ({"recurrent_l2": -1.0}, "model.recurrent_l2=-1.0 must be in [0, inf)"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):

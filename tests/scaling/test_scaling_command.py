@@ -105,7 +105,7 @@ def test_a_misspelt_setting_is_one_line(tmp_path):
         [*PROGRAM, "bench", "scaling", "model.hiden=[8]"], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: model.hiden is no setting: did you mean model.hidden?\n"
+    assert done.stderr == "error: unknown setting model.hiden: did you mean model.hidden?\n"
 
 
 @pytest.mark.parametrize("text", ["", "0", "1,", "two", "1,-2"])

@@ -149,7 +149,7 @@ def test_what_is_no_list_of_numbers_is_refused(text):
 
 def test_options_are_checked():
     assert whole_numbers("--images", "0,12", least=0) == [0, 12]
-    with pytest.raises(ConfigurationError, match=r"^--data=cifar10 is no choice: set one of digits, fmnist$"):
+    with pytest.raises(ConfigurationError, match=r"^--data=cifar10 must be one of digits, fmnist$"):
         scratch_vs_framework(data="cifar10")
     with pytest.raises(ConfigurationError, match=r"^--hidden"):
         scratch_vs_framework(hidden="many")

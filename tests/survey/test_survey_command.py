@@ -99,13 +99,13 @@ def test_classes_in_any_script_are_shown_and_letters_without_a_font_said_once(ty
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mnist"], "data=mnist is no choice: set one of fmnist, cifar10, imdb, digits, image_folder, feature_sum"),
-        (["digits", "--show", "val:3"], "val:3 is no setting and names no samples: write SETTING=VALUE, or train: or"),
-        (["digits", "scaling"], "scaling is no setting and names no samples"),
+        (["mnist"], "data=mnist must be one of fmnist, cifar10, imdb, digits, image_folder, feature_sum"),
+        (["digits", "--show", "val:3"], "val:3 is neither a setting nor samples: write SETTING=VALUE, or train: or"),
+        (["digits", "scaling"], "scaling is neither a setting nor samples"),
         (["digits", "--show", "test:360"], "test:360 does not exist: the test set has 360 samples, choose from"),
-        (["imdb", "lenght=3"], "data.lenght is no setting: did you mean data.length?"),
+        (["imdb", "lenght=3"], "unknown setting data.lenght: did you mean data.length?"),
         (["imdb", "length=x"], "data.length: Value 'x' of type 'str' could not be converted to Integer: set a whole"),
-        (["imdb", "data.length=0"], "data.length=0 is impossible: set a value in [1, inf)"),
+        (["imdb", "data.length=0"], "data.length=0 must be in [1, inf)"),
         (["image_folder", "root=/nowhere"], "/nowhere/train cannot be read"),
         (["digits", "--output", "/dev/null"], "/dev/null cannot be written to"),
     ],

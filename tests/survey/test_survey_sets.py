@@ -18,7 +18,7 @@ def test_places_are_read_in_their_order():
 
 @pytest.mark.parametrize("text", ["val:3", "train", "train:", "train:1,", "train:-1", "train:x", "3", "train:1 test:2"])
 def test_what_names_no_samples_is_refused(text):
-    with pytest.raises(ConfigurationError, match=f"^{text} is no setting and names no samples: write .* train:0,50$"):
+    with pytest.raises(ConfigurationError, match=f"^{text} is neither a setting nor samples: write .* train:0,50$"):
         parse_places([text])
 
 

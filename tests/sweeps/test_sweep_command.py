@@ -82,7 +82,7 @@ def test_a_sweep_runs_compares_and_names_the_best_command(type_in, tmp_path):
     code, out, err = type_in(*DIGITS, "trainer.max_epochs=2", "optim.learning_rate=0.1,0.01,-1", "seed=1,2")
     assert code == 1
     folder = sweep_folder(tmp_path)
-    reason = "optim.learning_rate=-1.0 is impossible: set a value in (0, inf)"
+    reason = "optim.learning_rate=-1.0 must be in (0, inf)"
     assert err.splitlines() == [
         f"error: job 4 (optim.learning_rate=-1 seed=1): {reason}",
         f"error: job 5 (optim.learning_rate=-1 seed=2): {reason}",
@@ -182,7 +182,7 @@ def test_a_job_that_dies_is_named_and_the_others_go_on(type_in, monkeypatch):
     ("overrides", "message"),
     [
         (["sweep.resume=nowhere"], "sweep.resume=nowhere holds no runs of a sweep: name a folder of logs/sweeps"),
-        (["sweep.jobs=0"], "sweep.jobs=0 is impossible: set a value in [1, inf)"),
+        (["sweep.jobs=0"], "sweep.jobs=0 must be in [1, inf)"),
         (["sweep.resume="], "sweep.resume is empty: name the folder of a sweep, or leave it out"),
         (["hydra.launcher=basic"], "hydra.launcher=basic sets a group: write hydra/launcher=basic"),
         (["sweep.resume=."], "sweep.resume=. holds no runs of a sweep: name a folder of logs/sweeps"),
@@ -253,9 +253,9 @@ def test_a_search_that_is_done_says_so_and_shows_its_best_again(type_in, tmp_pat
     [
         (
             ["hydra.sweeper.sampler=best"],
-            "hydra.sweeper.sampler=best is no choice: set one of tpe, random, grid, cmaes, gp",
+            "hydra.sweeper.sampler=best must be one of tpe, random, grid, cmaes, gp",
         ),
-        (["hydra.sweeper.trial=3"], "hydra.sweeper.trial is no setting: did you mean hydra.sweeper.trials?"),
+        (["hydra.sweeper.trial=3"], "unknown setting hydra.sweeper.trial: did you mean hydra.sweeper.trials?"),
         (["model.activation=interval(1"], "the command line cannot be read"),
         (
             ["hydra.sweeper.objectives=[reference_distance]"],

@@ -132,7 +132,7 @@ def test_a_pipeline_of_four_trains_as_one_process_where_the_last_batch_does_not_
         (["trainer.devices=4", "model.hidden=[8,8]"], "has 3 layers for 4 processes, the output among them"),
         (["data.batch_size=30"], r"trainer\.micro_batches=4 does not divide data\.batch_size=30"),
         (["trainer=ddp", "trainer.micro_batches=4"], r"trainer\.micro_batches=4 needs trainer=pipeline"),
-        (["trainer.pipeline_schedule=zigzag"], "zigzag is no choice: set one of gpipe, 1f1b"),
+        (["trainer.pipeline_schedule=zigzag"], "zigzag must be one of gpipe, 1f1b"),
         (["trainer.precision=bf16-mixed"], "bf16-mixed does not go with pipeline: set 32-true or 64-true"),
         (["trainer.accumulate_grad_batches=2"], "does not go with pipeline, whose micro-batches do so"),
         (["figures.gradients=true"], r"figures\.gradients=true looks at layers that a pipeline has in other"),

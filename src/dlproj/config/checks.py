@@ -52,16 +52,16 @@ def within(key: str, value: float | None, interval: str) -> None:
     if value is None:
         return
     fits = isinstance(value, float) or -(2**63) <= value < 2**63
-    require(fits, f"{key} is impossible: set a value in {interval} that fits 64 bits")
+    require(fits, f"{key} must be in {interval} and fit 64 bits")
     low, high = (float(bound) for bound in interval[1:-1].split(","))
     above = value >= low if interval[0] == "[" else value > low
     below = value <= high if interval[-1] == "]" else value < high
-    require(above and below and not math.isnan(value), f"{key}={value} is impossible: set a value in {interval}")
+    require(above and below and not math.isnan(value), f"{key}={value} must be in {interval}")
 
 
 def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Check that value is one of choices. Raises ConfigurationError, listing them."""
-    require(value in choices, f"{key}={value} is no choice: set one of {', '.join(choices)}")
+    require(value in choices, f"{key}={value} must be one of {', '.join(choices)}")
 
 
 def better(metric: str) -> Literal["min", "max"]:

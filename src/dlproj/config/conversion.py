@@ -22,7 +22,7 @@ def no_setting(prefix: str, key: str, cls: type) -> str:
     known = [field.name for field in fields(cls)]
     near = _meant(_ALSO_CALLED.get(key, key), cls)
     every = f"the settings there are {', '.join(sorted(known))}" if known else "this choice has no settings"
-    return f"{prefix}{key} is no setting: {f'did you mean {prefix}{near}?' if near else every}"
+    return f"unknown setting {prefix}{key}: {f'did you mean {prefix}{near}?' if near else every}"
 
 
 # What other libraries call a setting.

@@ -252,7 +252,7 @@ class ImageFolderConfig(StoredImageConfig):
 
     def __post_init__(self) -> None:
         StoredImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
-        require(self.channels in (1, 3), f"data.channels={self.channels} is impossible: set 1 (grey) or 3 (colour)")
+        require(self.channels in (1, 3), f"data.channels={self.channels} must be 1 (grey) or 3 (colour)")
 
     def spec(self) -> DataSpec:
         """Images (channels, image_size, image_size) in one class for each folder in train/, sorted by name.

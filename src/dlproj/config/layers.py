@@ -123,7 +123,7 @@ class LayerSettings:
     dropout: float = setting(0.0, "probability that an output of the layer is set to 0 in training", "[0, 1)")
 
     def check(self, key: str) -> None:
-        """Raise ConfigurationError, naming the setting below `key`, if a value is impossible."""
+        """Raise ConfigurationError, naming the setting below `key`, if a value cannot be."""
         check_ranges(self, f"{key}.")
         for one in fields(self):
             if one.name.endswith("_initializer"):
@@ -157,7 +157,7 @@ def check_order(key: str, order: Sequence[LayerPart]) -> None:
     possible = possible and LayerPart.activation in order and all(isinstance(part, LayerPart) for part in order)
     names = ", ".join(str(getattr(part, "name", part)) for part in order)
     rule = "set linear first and once, then activation at least once, and batch_norm and dropout wherever wanted"
-    require(possible, f"{key}=[{names}] is impossible: {rule}")
+    require(possible, f"{key}=[{names}]: {rule}")
 
 
 @dataclass(slots=True)

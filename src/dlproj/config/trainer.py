@@ -152,7 +152,7 @@ class TrainerConfig:
         if steps == "auto":
             return
         whole = isinstance(steps, int) and not isinstance(steps, bool)
-        require(whole, f"trainer.steps_per_execution={steps} is no choice: set auto or a whole number")
+        require(whole, f"trainer.steps_per_execution={steps} must be auto or a whole number")
         within("trainer.steps_per_execution", steps, "[1, inf)")
         obstacle = needs_single_batches(steps, self.accumulate_grad_batches, self.limit_train_batches)
         require(

@@ -73,7 +73,7 @@ def parse_places(texts: Iterable[str]) -> list[Place]:
     places = []
     for text in texts:
         if not re.fullmatch(PLACES, text):
-            raise ConfigurationError(f"{text} is no setting and names no samples: write SETTING=VALUE, or train: or "
+            raise ConfigurationError(f"{text} is neither a setting nor samples: write SETTING=VALUE, or train: or "
                                      "test: with numbers from 0, such as train:0,50")  # fmt: skip
         part, _, numbers = text.partition(":")
         places += [Place(part, int(number)) for number in numbers.split(",")]
