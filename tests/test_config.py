@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from folders import write_run
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -17,6 +18,7 @@ from dlproj.config.compose import register
 from dlproj.config.root import SCHEMAS, data_config, load
 from dlproj.config.scheduler import CosineConfig
 from dlproj.models import recurrent
+from dlproj.results.record import read_run
 from dlproj.training.callbacks import build_callbacks
 from dlproj.training.trainer import build_trainer
 
@@ -149,6 +151,9 @@ REFUSED = {
     "modl=mlp": "unknown setting modl: did you mean model?",
     "lr=0.1": "unknown setting lr: did you mean optim.learning_rate?",
     "optim.lr=0.1": "unknown setting optim.lr: did you mean optim.learning_rate?",
+    "optim=rmsprop optim.decay=0.9": "unknown setting optim.decay: it is now optim.alpha",
+    "scheduler.final_learning_rate=0": "unknown setting scheduler.final_learning_rate: it is now "
+    "scheduler.min_learning_rate",
     "epochs=3": "unknown setting epochs: did you mean trainer.max_epochs?",
     "batch_size=8": "unknown setting batch_size: did you mean data.batch_size?",
     "hidden=[8]": "unknown setting hidden: did you mean model.hidden?",
@@ -339,3 +344,22 @@ def test_jobs_of_a_cluster_have_the_commands_name():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         register()
         assert compose("config", return_hydra_config=True).hydra.job.name == "train"
+
+
+OLDER = {"rmsprop": ("optim", "decay", "alpha", 0.9), "adagrad": ("optim", "initial_accumulator",
+         "initial_accumulator_value", 0.1), "step": ("scheduler", "every", "step_size", 3),
+         "cosine": ("scheduler", "final_learning_rate", "min_learning_rate", 0.0001)}  # fmt: skip
+
+
+@pytest.mark.parametrize("choice", OLDER)
+def test_a_run_of_an_older_version_is_read_with_the_names_of_today(choice, composed, tmp_path):
+    group, old, new, value = OLDER[choice]
+    config = composed("data=digits", f"{group}={choice}")
+    setattr(getattr(config, group), new, value)
+    folder = write_run(tmp_path / "run")
+    config.save(folder / "config.yaml")
+    text = (folder / "config.yaml").read_text()
+    assert text.count(f"  {new}: {value}\n") == 1
+    (folder / "config.yaml").write_text(text.replace(f"  {new}: {value}\n", f"  {old}: {value}\n"))
+    assert load(folder / "config.yaml") == config
+    assert read_run(folder).settings == config.settings()

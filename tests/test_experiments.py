@@ -208,7 +208,7 @@ def test_keras_settings_are_those_of_keras(all_points):
         if name.startswith(("lab2", "lab4")):
             optim, model = point.config.optim, point.config.model
             assert getattr(optim, "epsilon", 1e-7) == 1e-7
-            assert getattr(optim, "decay", 0.9) == 0.9
+            assert getattr(optim, "alpha", 0.9) == 0.9
             drawn = (model.weight_initializer.name.name, model.bias_initializer.name.name)
             assert drawn in (("glorot_uniform", "zeros"), ("zeros", "zeros"), ("ones", "zeros"))
         if name.startswith("lab4"):

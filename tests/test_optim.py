@@ -31,7 +31,7 @@ def parameter(value=1.0):
             {"lr": 0.001, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0, "centered": False},
         ),
         (
-            RMSpropConfig(0.2, 0.3, decay=0.4, epsilon=0.5, momentum=0.6, centered=True),
+            RMSpropConfig(0.2, 0.3, alpha=0.4, epsilon=0.5, momentum=0.6, centered=True),
             RMSprop,
             {"lr": 0.2, "weight_decay": 0.3, "alpha": 0.4, "eps": 0.5, "momentum": 0.6, "centered": True},
         ),
@@ -61,7 +61,7 @@ def parameter(value=1.0):
             {"lr": 0.01, "eps": 1e-10, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "lr_decay": 0},
         ),
         (
-            AdagradConfig(0.2, 0.3, epsilon=0.4, initial_accumulator=0.5),
+            AdagradConfig(0.2, 0.3, epsilon=0.4, initial_accumulator_value=0.5),
             Adagrad,
             {"lr": 0.2, "weight_decay": 0.3, "eps": 0.4, "initial_accumulator_value": 0.5, "lr_decay": 0},
         ),
@@ -110,7 +110,7 @@ def test_a_constant_rate_has_no_schedule():
 
 
 def test_step_multiplies_the_rate_every_so_many_epochs():
-    found = rates(StepConfig(every=3, gamma=0.5), epochs=7, steps=70)
+    found = rates(StepConfig(step_size=3, gamma=0.5), epochs=7, steps=70)
     assert found == pytest.approx([0.8] * 3 + [0.4] * 3 + [0.2] * 2)
 
 
@@ -182,7 +182,7 @@ def test_every_optimizer_refuses_an_impossible_rate_and_decay(cls, name, value, 
     ("cls", "key", "value", "interval"),
     [
         (SGDConfig, "optim.momentum", 1.0, "[0, 1)"),
-        (RMSpropConfig, "optim.decay", 1.0, "[0, 1)"),
+        (RMSpropConfig, "optim.alpha", 1.0, "[0, 1)"),
         (RMSpropConfig, "optim.epsilon", 0.0, "(0, inf)"),
         (RMSpropConfig, "optim.momentum", -0.1, "[0, 1)"),
         (AdamConfig, "optim.beta1", 1.0, "[0, 1)"),
@@ -190,12 +190,12 @@ def test_every_optimizer_refuses_an_impossible_rate_and_decay(cls, name, value, 
         (AdamConfig, "optim.epsilon", 0.0, "(0, inf)"),
         (AdamWConfig, "optim.beta1", 1.0, "[0, 1)"),
         (AdagradConfig, "optim.epsilon", 0.0, "(0, inf)"),
-        (AdagradConfig, "optim.initial_accumulator", -0.1, "[0, inf)"),
-        (StepConfig, "scheduler.every", 0, "[1, inf)"),
+        (AdagradConfig, "optim.initial_accumulator_value", -0.1, "[0, inf)"),
+        (StepConfig, "scheduler.step_size", 0, "[1, inf)"),
         (StepConfig, "scheduler.gamma", 1.1, "(0, 1]"),
         (ExponentialConfig, "scheduler.gamma", 0.0, "(0, 1]"),
         (CosineConfig, "scheduler.warmup_epochs", -1.0, "[0, inf)"),
-        (CosineConfig, "scheduler.final_learning_rate", -1.0, "[0, inf)"),
+        (CosineConfig, "scheduler.min_learning_rate", -1.0, "[0, inf)"),
         (PlateauConfig, "scheduler.factor", 1.0, "(0, 1)"),
         (PlateauConfig, "scheduler.patience", 0, "[1, inf)"),
         (PlateauConfig, "scheduler.min_learning_rate", -1.0, "[0, inf)"),

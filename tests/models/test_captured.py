@@ -68,7 +68,7 @@ WAYS = [
     ["optim=adam"],
     ["optim=adamw", "model.dropout=0.3"],
     ["optim=sgd", "optim.learning_rate=0.1"],
-    ["optim=nesterov", "scheduler=step", "scheduler.every=1"],
+    ["optim=nesterov", "scheduler=step", "scheduler.step_size=1"],
     ["trainer.gradient_clip_val=0.1", "scheduler.warmup_epochs=0.5"],
     # Rates that are the same in float32, in which replayed steps read them: these ways would show the difference.
     ["model.weight_l2=0.001", "model.batch_norm=true", "scheduler=plateau", "optim.learning_rate=0.0009765625"],

@@ -220,7 +220,7 @@ STEPS = -(-TRAIN // 8)
     ("scheduler", "expected"),
     [
         (SchedulerConfig(), [1.0] * 5),
-        (StepConfig(every=2, gamma=0.5), [1.0, 1.0, 0.5, 0.5, 0.25]),
+        (StepConfig(step_size=2, gamma=0.5), [1.0, 1.0, 0.5, 0.5, 0.25]),
         # Warm-up in the first epoch from 1 / (steps + 1), then half a cosine by the step.
         (
             CosineConfig(warmup_epochs=1.0),

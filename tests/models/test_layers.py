@@ -249,9 +249,7 @@ def test_an_order_that_cannot_be_is_refused_with_the_possible_ones(order, compos
     message = f": {RULE}"
     with pytest.raises(ConfigurationError, match=f"^{re.escape(f'model.order=[{ORDERS[order]}]{message}')}$"):
         composed("data=digits", f"model.order=[{order}]")
-    with pytest.raises(
-        ConfigurationError, match=f"^{re.escape(f'model.hidden[0].order=[{ORDERS[order]}]{message}')}$"
-    ):
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(f'model.hidden[0].order=[{ORDERS[order]}]{message}')}$"):
         composed("data=digits", f"model.hidden=[{{units: 4, order: [{order}]}}]")
 
 

@@ -446,7 +446,7 @@ def trained(optim, steps=20):
         AdamConfig(0.01, amsgrad=True),
         AdamWConfig(0.01, weight_decay=0.0),
         AdagradConfig(0.1),
-        AdagradConfig(0.1, initial_accumulator=0.1),
+        AdagradConfig(0.1, initial_accumulator_value=0.1),
     ],
     ids=str,
 )

@@ -50,13 +50,13 @@ def their_updates(optimizer, steps, dtype):
         (SGDConfig(0.1, momentum=0.9), lambda: theirs.SGD(0.1, momentum=0.9)),
         (SGDConfig(0.1, momentum=0.9, nesterov=True), lambda: theirs.SGD(0.1, momentum=0.9, nesterov=True)),
         # Keras adds epsilon inside the root, torch outside: both are compared where it does not count.
-        (RMSpropConfig(0.01, decay=0.9, epsilon=1e-9), lambda: theirs.RMSprop(0.01, rho=0.9, epsilon=1e-14)),
+        (RMSpropConfig(0.01, alpha=0.9, epsilon=1e-9), lambda: theirs.RMSprop(0.01, rho=0.9, epsilon=1e-14)),
         (
-            RMSpropConfig(0.01, decay=0.9, epsilon=1e-9, momentum=0.9),
+            RMSpropConfig(0.01, alpha=0.9, epsilon=1e-9, momentum=0.9),
             lambda: theirs.RMSprop(0.01, rho=0.9, epsilon=1e-14, momentum=0.9),
         ),
         (
-            RMSpropConfig(0.01, decay=0.9, epsilon=1e-9, centered=True),
+            RMSpropConfig(0.01, alpha=0.9, epsilon=1e-9, centered=True),
             lambda: theirs.RMSprop(0.01, rho=0.9, epsilon=1e-14, centered=True),
         ),
         (AdamConfig(0.01, epsilon=1e-7), lambda: theirs.Adam(0.01, epsilon=1e-7)),
@@ -68,7 +68,7 @@ def their_updates(optimizer, steps, dtype):
             AdamWConfig(0.01, weight_decay=0.1, epsilon=1e-7),
             lambda: theirs.AdamW(0.01, weight_decay=0.1, epsilon=1e-7),
         ),
-        (AdagradConfig(0.1, initial_accumulator=0.1, epsilon=1e-7), lambda: theirs.Adagrad(0.1)),
+        (AdagradConfig(0.1, initial_accumulator_value=0.1, epsilon=1e-7), lambda: theirs.Adagrad(0.1)),
     ],
     ids=lambda value: "keras" if callable(value) else str(value),
 )
@@ -111,11 +111,11 @@ def adagrad(steps, epsilon, inside):
 @pytest.mark.parametrize(
     ("formula", "config", "optimizer"),
     [
-        (rmsprop, RMSpropConfig(0.01, decay=0.9, epsilon=0.05), lambda: theirs.RMSprop(0.01, rho=0.9, epsilon=0.05)),
+        (rmsprop, RMSpropConfig(0.01, alpha=0.9, epsilon=0.05), lambda: theirs.RMSprop(0.01, rho=0.9, epsilon=0.05)),
         (adam, AdamConfig(0.01, epsilon=0.05), lambda: theirs.Adam(0.01, epsilon=0.05)),
         (
             adagrad,
-            AdagradConfig(0.1, initial_accumulator=0.1, epsilon=0.05),
+            AdagradConfig(0.1, initial_accumulator_value=0.1, epsilon=0.05),
             lambda: theirs.Adagrad(0.1, initial_accumulator_value=0.1, epsilon=0.05),
         ),
     ],

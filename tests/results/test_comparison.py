@@ -162,10 +162,10 @@ def test_a_layer_is_shown_as_it_is_typed_without_what_is_not_set(runs_of):
 
 
 def test_labels_are_as_short_as_they_can_be_told_apart(runs_of):
-    other = {"optim.learning_rate": 0.1, "model.hidden": [9], "data.hidden": 1, "optim.decay": 1}
-    comparison = compare(runs_of(({"data.hidden": 0, "optim.decay": 0}, {}), (other, {})))
+    other = {"optim.learning_rate": 0.1, "model.hidden": [9], "data.hidden": 1, "optim.alpha": 1}
+    comparison = compare(runs_of(({"data.hidden": 0, "optim.alpha": 0}, {}), (other, {})))
     assert comparison.label(comparison.groups[1]) == [
-        "data.hidden=1", "model.hidden=[9]", "learning_rate=0.1", "decay=1",
+        "data.hidden=1", "model.hidden=[9]", "learning_rate=0.1", "alpha=1",
     ]  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def test_blocks_end_with_the_weights_of_single_batches(optim, dropout, composed,
     "overrides",
     [
         ["scheduler=cosine", "scheduler.warmup_epochs=0.7"],
-        ["scheduler=step", "scheduler.every=1"],
+        ["scheduler=step", "scheduler.step_size=1"],
         ["scheduler=exponential"],
         ["scheduler=plateau", "scheduler.patience=1", "scheduler.monitor=val/accuracy", "optim.learning_rate=0.5"],
         ["trainer.gradient_clip_val=0.1"],

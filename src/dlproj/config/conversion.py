@@ -11,6 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.fields import About, about
+from dlproj.config.renamed import RENAMED
 
 T = TypeVar("T")
 
@@ -19,6 +20,8 @@ def no_setting(prefix: str, key: str, cls: type) -> str:
     """Words for a misspelt key below `prefix` (`model.`), pointing to the nearest setting of cls or to all of them."""
     if why := getattr(cls, "not_read", {}).get(key):
         return f"{prefix}{key} has no effect: leave it out, as {why}"
+    if new := RENAMED.get(prefix + key):
+        return f"unknown setting {prefix}{key}: it is now {new}"
     known = [field.name for field in fields(cls)]
     near = _meant(_ALSO_CALLED.get(key, key), cls)
     every = f"the settings there are {', '.join(sorted(known))}" if known else "this choice has no settings"

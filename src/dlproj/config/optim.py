@@ -55,7 +55,7 @@ class SGDConfig(OptimConfig):
 class RMSpropConfig(OptimConfig):
     """Gradients divided by a running root mean square. torch adds epsilon outside the root, Keras inside it."""
 
-    decay: float = setting(0.99, "of the running mean square; Keras's default is 0.9", "[0, 1)")
+    alpha: float = setting(0.99, "of the running mean square; Keras's default is 0.9", "[0, 1)")
     epsilon: float = setting(1e-8, "added to the divisor; Keras's default is 1e-7", "(0, inf)")
     momentum: float = setting(0.0, "share of the old velocity that is kept", "[0, 1)")
     centered: bool = setting(False, "divide by the running variance instead of the mean square")
@@ -67,7 +67,7 @@ class RMSpropConfig(OptimConfig):
         return RMSprop(
             parameters,
             lr=self.learning_rate,
-            alpha=self.decay,
+            alpha=self.alpha,
             eps=self.epsilon,
             weight_decay=self.weight_decay,
             momentum=self.momentum,
@@ -120,7 +120,7 @@ class AdagradConfig(OptimConfig):
 
     learning_rate: float = 0.01
     epsilon: float = setting(1e-10, "added to the divisor; Keras's default is 1e-7", "(0, inf)")
-    initial_accumulator: float = setting(0.0, "what the sums start from; Keras's default is 0.1", "[0, inf)")
+    initial_accumulator_value: float = setting(0.0, "what the sums start from; Keras's default is 0.1", "[0, inf)")
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
         """torch.optim.Adagrad."""
@@ -130,6 +130,6 @@ class AdagradConfig(OptimConfig):
             parameters,
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
-            initial_accumulator_value=self.initial_accumulator,
+            initial_accumulator_value=self.initial_accumulator_value,
             eps=self.epsilon,
         )

@@ -34,6 +34,7 @@ from dlproj.config.files import YAML_ERRORS, read_yaml_text, write_whole
 from dlproj.config.model import MLPConfig, ModelConfig, RNNConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.reference import ReferenceConfig
+from dlproj.config.renamed import with_new_names
 from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
 from dlproj.config.sweep import SweepConfig
 from dlproj.config.trainer import StrategyName, TrainerConfig
@@ -154,7 +155,7 @@ def load(path: Path) -> Config:
         text = read_yaml_text(path)
         if "${" in text:  # save() leaves none, and one can read the environment
             raise ValueError("an interpolation")
-        return from_settings(cast(dict[str, Any], OmegaConf.create(text)))
+        return from_settings(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text))))
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
 
@@ -164,7 +165,7 @@ def from_settings(settings: dict[str, Any]) -> Config:
 
     Raises ConfigurationError, and what OmegaConf raises for containers that are no settings.
     """
-    content = OmegaConf.create(settings)
+    content = OmegaConf.create(with_new_names(settings))
     base = OmegaConf.structured(Config)
     for group, name in content.pop("schema").items():
         base[group] = OmegaConf.structured(SCHEMAS[group][name])

@@ -31,14 +31,14 @@ class SchedulerConfig:
 class StepConfig(SchedulerConfig):
     """Multiply the rate by gamma every so many epochs."""
 
-    every: int = setting(10, "epochs between two changes", "[1, inf)")
+    step_size: int = setting(10, "epochs between two changes", "[1, inf)")
     gamma: float = setting(0.1, "what the rate is multiplied by", "(0, 1]")
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
         """StepLR."""
         from torch.optim.lr_scheduler import StepLR
 
-        return {"scheduler": StepLR(optimizer, self.every, self.gamma)}
+        return {"scheduler": StepLR(optimizer, self.step_size, self.gamma)}
 
 
 @dataclass(slots=True)
@@ -61,20 +61,20 @@ class CosineConfig(SchedulerConfig):
     lengthens: ClassVar[bool] = False
 
     warmup_epochs: float = setting(0.0, "epochs in which the rate rises, fewer than trainer.max_epochs", "[0, inf)")
-    final_learning_rate: float = setting(0.0, "where the rate ends", "[0, inf)")
+    min_learning_rate: float = setting(0.0, "where the rate ends", "[0, inf)")
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
         """Raise ConfigurationError, too, if the lowest rate is above the one it starts from."""
         message = f"scheduler.warmup_epochs={self.warmup_epochs} leaves nothing of trainer.max_epochs={max_epochs}"
         require(self.warmup_epochs < max_epochs, f"{message}: set it lower")
-        _check_lowest("final_learning_rate", self.final_learning_rate, learning_rate)
+        _check_lowest(self.min_learning_rate, learning_rate)
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
         """LinearLR, then CosineAnnealingLR."""
         from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
         warmup = round(steps * self.warmup_epochs / epochs)
-        cosine = CosineAnnealingLR(optimizer, max(1, steps - warmup), self.final_learning_rate)
+        cosine = CosineAnnealingLR(optimizer, max(1, steps - warmup), self.min_learning_rate)
         if warmup == 0:
             return {"scheduler": cosine, "interval": "step"}
         rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
@@ -92,7 +92,7 @@ class PlateauConfig(SchedulerConfig):
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
         """Raise ConfigurationError, too, if the lowest rate is above the one it starts from."""
-        _check_lowest("min_learning_rate", self.min_learning_rate, learning_rate)
+        _check_lowest(self.min_learning_rate, learning_rate)
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
         """ReduceLROnPlateau."""
@@ -109,6 +109,6 @@ class PlateauConfig(SchedulerConfig):
         return {"scheduler": scheduler, "monitor": self.monitor}
 
 
-def _check_lowest(name: str, lowest: float, learning_rate: float) -> None:
-    message = f"scheduler.{name}={lowest} is above optim.learning_rate={learning_rate}: set it lower"
+def _check_lowest(lowest: float, learning_rate: float) -> None:
+    message = f"scheduler.min_learning_rate={lowest} is above optim.learning_rate={learning_rate}: set it lower"
     require(lowest <= learning_rate, message)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hint
 
 from dlproj.config.checks import MOST_CLASSES_IN_ROWS, DataError
 from dlproj.config.files import read_json, read_yaml
+from dlproj.config.renamed import with_new_names
 from dlproj.results.inspection import GRAPH_KINDS, Inspection, read_inspection
 from dlproj.results.summary import RunResult
 
@@ -192,7 +193,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     content = read_yaml(folder / "config.yaml")
     if not isinstance(content.get("schema"), dict):
         raise _damaged(folder / "config.yaml")
-    return content
+    return with_new_names(content)
 
 
 def _damaged(path: Path) -> DataError:
