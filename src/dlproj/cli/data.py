@@ -1,0 +1,50 @@
+"""`dlproj data`: look at the data sets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlproj.cli.options import Overwrite
+
+app = typer.Typer(no_args_is_help=True, help="Look at the data sets.\n\nExample: `dlproj data survey fmnist`")
+
+
+@app.command()
+def survey(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="fmnist, cifar10, imdb, digits, image_folder or feature_sum")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SETTING=VALUE", help="settings of the data, as for train.py: root=… or length=100"),
+    ] = None,
+    show: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SET:N,N…", help="samples to show, such as train:0,50 test:100; by default one of each class"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="decides which samples are drawn for the grid")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for the pictures; by default logs/surveys/NAME", show_default=False)
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Say what a data set holds: sizes, classes, statistics, and samples in words or pictures.
+
+    The training set is the whole official one, before validation is taken from it.
+
+    Example: `dlproj data survey fmnist --show train:0,50 test:100,1000`
+    """
+    from dlproj.config.root import data_config
+    from dlproj.survey.report import check_folder, survey
+    from dlproj.survey.sets import parse_places, read
+
+    # What follows the first value of --show arrives as an argument: no setting is without "=".
+    more = [text for text in settings or [] if "=" not in text]
+    places = parse_places([*(show or []), *more])
+    output = output or Path("logs/surveys") / name
+    check_folder(output, overwrite)
+    sets = read(data_config(name, [text for text in settings or [] if "=" in text]), seed)
+    survey(sets, name, places, seed, output)

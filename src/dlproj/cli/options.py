@@ -1,0 +1,45 @@
+"""Arguments and options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlproj.config.checks import DataError
+
+
+def chosen(name: Path) -> Path:
+    """The folder that `latest` or `best` stands for, any other as it is. Raises UserError where there is no run."""
+    from dlproj.results.choosing import chosen_run
+
+    return chosen_run(name)
+
+
+def run_names(incomplete: str) -> list[str]:
+    """Folders of runs that begin so, for the Tab key."""
+    from dlproj.results.choosing import LOGS
+    from dlproj.results.record import run_folders
+
+    try:
+        folders = [str(folder) for folder in run_folders([LOGS])]
+    except DataError:
+        folders = []
+    return [name for name in ["latest", "best", *reversed(folders)] if name.startswith(incomplete)]
+
+
+Run = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="The run's folder, such as logs/runs/…; or latest, or best, in logs.",
+        show_default=False,
+        callback=chosen,
+        autocompletion=run_names,
+    ),
+]
+Checkpoint = Annotated[
+    str | None, typer.Option(help="best, last or a file; without it, the weights that training tested.")
+]
+
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files there that dlproj did not write, too.")]

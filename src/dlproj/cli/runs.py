@@ -1,0 +1,117 @@
+"""`dlproj runs`, `report` and `resume`: what runs have left."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlproj.cli.options import Overwrite, chosen
+from dlproj.config.checks import DataError, one_line
+from dlproj.results.record import Damaged
+from dlproj.start import open_streams
+
+_PATHS = typer.Argument(metavar="PATH…", help="folders of runs or of sweeps, or folders above them", show_default=False)
+
+
+def report(
+    paths: Annotated[list[Path], _PATHS],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="where the page goes", show_default=False)
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Put runs into one HTML page that needs no network, and their table into CSV and Markdown beside it.
+
+    One run is shown by itself, several are compared: what varies, what came of it, curves over one another, weights.
+
+    Without --output it is report.html in PATH, or in the current folder where there are several. Damaged runs are named
+    and left out; the exit code is 1 if there are no others.
+
+    Example: `dlproj report logs/sweeps/20261121-060235-a2c588-mlp-digits`
+    """
+    from dlproj.results.record import find_runs
+    from dlproj.results.report import write_report
+
+    runs, damaged = find_runs(paths)
+    _name_skipped(damaged, runs)
+    default = paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
+    for path in write_report(runs, damaged, output or default, overwrite):
+        print(one_line(str(path)))  # noqa: T201
+
+
+def runs(
+    path: Annotated[Path, typer.Argument(help="a folder above the runs")] = Path("logs"),
+    limit: Annotated[int | None, typer.Option(min=1, help="show only so many", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, accuracies as fractions")] = False,
+) -> None:
+    """List the runs on disk, newest first, with status and score.
+
+    At a terminal it is a table, which has no room for the overrides below 110 columns; into a pipe or a file goes a
+    line a run, with tabs between. What cannot be read is named on standard error.
+
+    Example: `dlproj runs logs/sweeps --limit 10`
+    """
+    import json
+
+    from dlproj.results.listing import COLUMNS, as_cells, list_runs
+    from dlproj.results.table import print_table
+
+    listed, damaged = list_runs(path)
+    _name_skipped(damaged, listed)
+    if as_json:
+        print(json.dumps(listed[:limit], indent=2))  # noqa: T201
+    else:
+        narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < 110
+        shown = len(COLUMNS) - narrow
+        print_table(COLUMNS[:shown], [as_cells(one)[:shown] for one in listed[:limit]])
+
+
+def resume(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="RUN | SWEEP", help="such as logs/runs/… or logs/sweeps/…", show_default=False),
+    ],
+) -> None:
+    """Go on with a run, a sweep or a search that was interrupted or killed, with the settings that were typed.
+
+    A run goes on from its last checkpoint and ends as if nothing had happened. Of a sweep what is done is kept, and the
+    rest runs: it is its last command once more, with sweep.resume.
+
+    Example: `dlproj resume logs/sweeps/20261121-171814-0b5dd2-mlp-tpe_search`
+    """
+    open_streams(keep_going=True)
+    if str(folder) in ("latest", "best"):
+        folder = chosen(folder)
+    if (folder / "config.yaml").is_file():
+        _resume_run(folder)
+        return
+    from dlproj.sweeps.resume import command_of
+
+    command = command_of(folder)
+    os.execv(command[0], command)
+
+
+def _resume_run(folder: Path) -> None:
+    from dlproj.results.record import read_result
+    from dlproj.results.table import show
+
+    result = read_result(folder)
+    if result.has_ended():
+        print(one_line(f"{folder} is complete: there is nothing to go on with"))  # noqa: T201
+    else:
+        from dlproj.run import resume_run
+
+        result = resume_run(folder)
+    show(result)
+
+
+def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
+    """Name what is left out on standard error. Raises DataError where nothing is left."""
+    for one in damaged:
+        print(one_line(f"skipped {one.folder}: {one.reason}"), file=sys.stderr)  # noqa: T201
+    if not whole:
+        raise DataError("no run is left that can be read: name other folders")
