@@ -49,8 +49,8 @@ format: $(FOR_TESTS)
 	$(VENV)/bin/ruff format
 
 # The settings with their defaults, ranges and help texts, as the classes in src/dlproj/config/ have them.
-docs/settings.md: $(wildcard src/dlproj/config/*.py src/dlproj/cli/reference.py) | $(INSTALLED)
-	env -u DLPROJ_DATA_DIR $(VENV)/bin/python -m dlproj.cli.reference > $@
+docs/settings.md: $(wildcard src/dlproj/config/*.py src/dlproj/cli/settings_page.py) | $(INSTALLED)
+	env -u DLPROJ_DATA_DIR $(VENV)/bin/python -m dlproj.cli.settings_page > $@
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "dlproj needs Python 3.11 to 3.13: make PYTHON=python3.13")'

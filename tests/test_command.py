@@ -13,7 +13,7 @@ import ctrl_c
 import pytest
 
 from dlproj.command import can_be_mended, in_one_line
-from dlproj.results.record import read_run
+from dlproj.runs.record import read_run
 
 ROOT = Path(__file__).parents[1]
 IN_THE_WAY = "error: /dev/null/x cannot be made (/dev/null is not a folder)"

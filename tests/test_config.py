@@ -18,7 +18,7 @@ from dlproj.config.compose import register
 from dlproj.config.root import SCHEMAS, data_config, load
 from dlproj.config.scheduler import CosineConfig
 from dlproj.models import recurrent
-from dlproj.results.record import read_run
+from dlproj.runs.record import read_run
 from dlproj.training.callbacks import build_callbacks
 from dlproj.training.trainer import build_trainer
 

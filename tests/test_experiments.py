@@ -10,7 +10,7 @@ from dlproj import experiments
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.experiments import CONF, composing, names, no_experiment, one_run, points, select
-from dlproj.reproduce.claims import CLAIMS
+from dlproj.labs.reproduce.claims import CLAIMS
 
 ROWS = {  # of the documents' tables, with the number of settings that each goes through
     "lab2": {

@@ -14,7 +14,7 @@ from dlproj import file_systems
 from dlproj.config.checks import ConfigurationError, UserError
 from dlproj.config.files import write_whole
 from dlproj.file_systems import why
-from dlproj.sweeps.records import alone_in
+from dlproj.runs.lock import run_lock
 from dlproj.training.checkpoints import WholeCheckpoints, read_checkpoint
 
 CONTENT = {"state_dict": {"weights": torch.ones(3)}}
@@ -84,7 +84,7 @@ def test_runs_begin_where_there_are_no_locks_which_is_said_once(number, tmp_path
     monkeypatch.setattr(fcntl, "flock", failing(number))
     entered = []
     for _ in range(2):
-        with alone_in(tmp_path):
+        with run_lock(tmp_path):
             entered.append(True)
     (said,) = caplog.messages
     assert len(entered) == 2
@@ -93,7 +93,7 @@ def test_runs_begin_where_there_are_no_locks_which_is_said_once(number, tmp_path
 
 def test_where_there_are_locks_they_hold_whatever_was_left_over(tmp_path):
     (tmp_path / ".lock").write_text("left by a run that was killed")
-    with alone_in(tmp_path), pytest.raises(ConfigurationError, match="another process"), alone_in(tmp_path):
+    with run_lock(tmp_path), pytest.raises(ConfigurationError, match="another process"), run_lock(tmp_path):
         pass
 
 

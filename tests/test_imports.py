@@ -9,9 +9,10 @@ import pytest
 
 HEAVY = ("IPython", "jinja2", "matplotlib", "numpy", "optuna", "pandas", "PIL", "pooch", "pytorch_lightning", "scipy",
          "sklearn", "tensorboard", "torch", "torchmetrics", "torchvision")  # fmt: skip
-MODULES = sorted(
-    f"dlproj.config.{path.stem}" for path in Path(find_spec("dlproj.config").origin).parent.glob("[!_]*.py")
-)
+
+
+def modules(package):
+    return sorted(f"{package}.{path.stem}" for path in Path(find_spec(package).origin).parent.glob("[!_]*.py"))
 
 
 def imported_by(code, tmp_path):
@@ -24,10 +25,19 @@ def imported_by(code, tmp_path):
     return set(line.split()[1:]), done.stderr
 
 
-@pytest.mark.parametrize("module", [*MODULES, "dlproj.experiments", "hydra_plugins.dlproj_launchers",
-                                    "hydra_plugins.dlproj_sweepers", "dlproj.late_imports"])  # fmt: skip
+LIGHT = [*modules("dlproj.config"), *modules("dlproj.runs"), "dlproj.experiments", "dlproj.late_imports",
+         "hydra_plugins.dlproj_launchers", "hydra_plugins.dlproj_sweepers"]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_settings_need_no_heavy_package(module, tmp_path):
     assert imported_by(f"import {module}", tmp_path) == (set(), "")
+
+
+def test_reports_need_no_torch(tmp_path):
+    """All at once: matplotlib takes half a second to import."""
+    code = "\n".join(f"import {module}" for module in modules("dlproj.reports"))
+    assert imported_by(code, tmp_path)[0] <= {"PIL", "jinja2", "matplotlib", "numpy"}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from dlproj.cli.reference import page
+from dlproj.cli.settings_page import page
 from dlproj.config.callbacks import CallbacksConfig, EarlyStoppingConfig
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.conversion import typed

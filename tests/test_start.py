@@ -200,7 +200,7 @@ DLPROJ = ["-c", "from dlproj.cli.app import main; main()"]
         ("open conf/config.yaml", TRAIN, ""),
         ("open run/.config.yaml.", TRAIN, "interrupted: dlproj resume run goes on\n"),
         ("os.rename inspection.json", TRAIN, ""),
-        ("import dlproj.results.listing", [*DLPROJ, "runs"], ""),
+        ("import dlproj.reports.listing", [*DLPROJ, "runs"], ""),
         ("import torch", [*DLPROJ, "study", "--help"], ""),
     ],
 )

@@ -13,8 +13,8 @@ from dlproj.command import in_one_line
 from dlproj.config.checks import UserError
 from dlproj.config.compose import register
 from dlproj.config.root import Config, checked
-from dlproj.results.loggers import EpochTable, EpochTensorBoard
 from dlproj.training.callbacks import build_callbacks
+from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard
 from dlproj.training.trainer import build_trainer, prepare_process
 
 _CONF = Path(__file__).parents[2] / "conf"

@@ -81,9 +81,9 @@ def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
 
 def _remove_unless_locked(folder: Path) -> None:
     """Remove a folder that holds a lock at most, unless another process has that: it is about to write there."""
-    from dlproj.sweeps.records import alone_in  # which imports what can make runs
+    from dlproj.runs.lock import run_lock  # which imports what can make runs
 
-    with suppress(UserError, OSError), alone_in(folder):
+    with suppress(UserError, OSError), run_lock(folder):
         shutil.rmtree(folder)
 
 

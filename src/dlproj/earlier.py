@@ -4,13 +4,13 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from dlproj import formats
 from dlproj.config.checks import DataError, UserError, require
 from dlproj.config.root import Config, load
-from dlproj.results import formats
-from dlproj.results.manifest import shown_path
-from dlproj.results.record import Run, read_result
-from dlproj.results.summary import RunResult
-from dlproj.sweeps.records import completed, deciding, identity
+from dlproj.runs.fingerprint import completed, config_fingerprint, deciding
+from dlproj.runs.manifest import shown_path
+from dlproj.runs.record import Run, read_result
+from dlproj.runs.summary import RunResult
 from dlproj.training.callbacks import checkpoint_path
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def earlier_run(folder: Path, config: Config) -> Earlier | None:
     changed = [key for key in was | now if was.get(key, _ABSENT) != now.get(key, _ABSENT)]
     if not changed:
         goes_on = _was_interrupted(folder) or config.sweep.resume is None
-        return Earlier(completed(folder, identity(config.settings())), goes_on)
+        return Earlier(completed(folder, config_fingerprint(config.settings())), goes_on)
     if changed == [_LENGTH] and before.trainer.max_epochs < config.trainer.max_epochs:
         obstacle = _cannot_be_longer(folder, config, before.trainer.max_epochs)
         require(not obstacle or config.overwrite, f"{shown_path(folder)} {obstacle}: {_WAYS_OUT}")

@@ -13,11 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from dlproj import formats
 from dlproj.config.checks import require
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
 from dlproj.config.root import Config, typed_config
-from dlproj.results import formats
 
 
 @dataclass(frozen=True, slots=True)

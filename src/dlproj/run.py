@@ -25,17 +25,17 @@ from dlproj.earlier import Earlier, check_goes_on, earlier_run
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
-from dlproj.results.inspection import Inspection
-from dlproj.results.inspector import inspectors
-from dlproj.results.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
-from dlproj.results.manifest import add, check, claim, holds_run, recover, run_files
-from dlproj.results.network_graph import NoteGraph
-from dlproj.results.pictures import Pictures
-from dlproj.results.record import read_result
-from dlproj.results.summary import RunResult
-from dlproj.sweeps.records import alone_in
+from dlproj.reports.pictures import Pictures
+from dlproj.runs.inspection import Inspection
+from dlproj.runs.lock import run_lock
+from dlproj.runs.manifest import add, check, claim, holds_run, recover, run_files
+from dlproj.runs.record import read_result
+from dlproj.runs.summary import RunResult
 from dlproj.training.callbacks import build_callbacks, checkpoint_path, diverged_at
 from dlproj.training.checkpoints import remove_leftovers
+from dlproj.training.monitors.inspector import inspectors
+from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
+from dlproj.training.monitors.network_graph import NoteGraph
 from dlproj.training.processes import run_in_processes
 from dlproj.training.pruning import Prune, pruned_after
 from dlproj.training.signals import StopBySignal
@@ -57,7 +57,7 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
     config.trainer.check_machine()
     resume = resume or config.sweep.resume is not None or config.callbacks.resume is Resume.auto
     folder.mkdir(parents=True, exist_ok=True)
-    with alone_in(folder) if rank() == 0 else nullcontext():
+    with run_lock(folder) if rank() == 0 else nullcontext():
         recover(folder)
         earlier = earlier_run(folder, config) if resume and holds_run(folder) else None
         if earlier is None:

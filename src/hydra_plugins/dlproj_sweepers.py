@@ -27,7 +27,7 @@ from dlproj.config.search import SearchConfig
 from hydra_plugins.dlproj_launchers import ParallelLauncher, Wanted
 
 if TYPE_CHECKING:
-    from dlproj.results.record import Run
+    from dlproj.runs.record import Run
     from dlproj.sweeps.search import Search
 
 
@@ -167,7 +167,7 @@ class OptunaSweeper(Sweeper):
 def _check(config: DictConfig) -> None:
     """Raise ConfigurationError for a launcher that cannot be, and a folder that is not to be written to."""
     from dlproj.config.checks import require
-    from dlproj.results.manifest import holds_run, is_sweep, refuse_foreign
+    from dlproj.runs.manifest import holds_run, is_sweep, refuse_foreign
 
     choice = config.hydra.launcher
     require(OmegaConf.is_dict(choice), f"hydra.launcher={choice} sets a group: write hydra/launcher={choice}")
@@ -182,7 +182,7 @@ def _check(config: DictConfig) -> None:
 
 def _short(override: str) -> str:
     """With no more digits than people read."""
-    from dlproj.results.formats import rounded
+    from dlproj.formats import rounded
 
     key, _, value = override.partition("=")
     try:
@@ -194,7 +194,7 @@ def _short(override: str) -> str:
 def _run_of(job: JobReturn) -> "Run | None":
     """What another launcher's job left, in a folder that this machine sees, too."""
     from dlproj.config.checks import UserError
-    from dlproj.results.record import read_run
+    from dlproj.runs.record import read_run
 
     try:
         run = read_run(Path(job.hydra_cfg.hydra.runtime.output_dir))  # type: ignore[union-attr]

@@ -18,9 +18,9 @@ from mutations import amounts, changed, damaged, fuzz, odd, read_or_refused
 from dlproj.config.checks import DataError
 from dlproj.config.root import load
 from dlproj.inference.trained import open_run
-from dlproj.results.record import read_run, read_settings
 from dlproj.run import run
-from dlproj.sweeps.records import identity
+from dlproj.runs.fingerprint import config_fingerprint
+from dlproj.runs.record import read_run, read_settings
 from dlproj.sweeps.resume import command_of
 from dlproj.training.checkpoints import read_checkpoint
 
@@ -155,7 +155,7 @@ def test_settings_of_runs(how, examples, whole_settings, tmp_path):
             read_or_refused(config.settings)
         settings = read_or_refused(partial(read_settings, tmp_path), tmp_path)
         if settings and config:
-            read_or_refused(partial(identity, settings))
+            read_or_refused(partial(config_fingerprint, settings))
 
 
 @pytest.mark.parametrize("content", LAUGHS, ids=["lists", "merged", "within itself", "list within itself"])

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dlproj.cli.app import app
 from dlproj.command import can_be_mended, in_one_line
-from dlproj.studies import command
+from dlproj.labs.studies import command
 
 VALUES = [
     *("", "0", "1", "2", "3", "-1", "5.5", "nan", "inf", "-inf", "1e400", "1e-400", "9" * 20, "9" * 400, "0x10", "1_0"),
@@ -49,7 +49,7 @@ def taken(*_, **__):
 def test_options_of_studies(name, examples, monkeypatch, tmp_path):
     monkeypatch.setattr(command, "write_article", lambda article, folder, overwrite=False: [])
     if MEASURING[name]:
-        monkeypatch.setattr(f"dlproj.studies.{name}.{MEASURING[name]}", taken)
+        monkeypatch.setattr(f"dlproj.labs.studies.{name}.{MEASURING[name]}", taken)
     options = [f"--{key.replace('_', '-')}" for key in inspect.signature(command.study(name)).parameters]
     typed = st.dictionaries(st.sampled_from(options), st.sampled_from(VALUES), min_size=1, max_size=3)
 

@@ -20,8 +20,8 @@ from dlproj.config.compose import register
 from dlproj.config.places import CONF
 from dlproj.config.root import checked
 from dlproj.machine import machine
-from dlproj.results.record import read_run
 from dlproj.run import run
+from dlproj.runs.record import read_run
 from dlproj.training.callbacks import checkpoint_path
 
 FILE = Path(__file__).with_name("golden.json")

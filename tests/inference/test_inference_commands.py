@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from dlproj.cli import app as cli
 from dlproj.machine import machine
 from dlproj.models import recurrent
-from dlproj.results.summary import finite
+from dlproj.runs.summary import finite
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from dlproj.cli.app import main
-from dlproj.results.fonts import fonts_with
+from dlproj.reports.fonts import fonts_with
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
 
-from dlproj.results.style import png
+from dlproj.reports.style import png
 from dlproj.survey import figures
 
 DARK, LIGHT = np.full((4, 4), 10, np.uint8), np.full((4, 4), 200, np.uint8)

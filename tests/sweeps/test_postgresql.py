@@ -20,7 +20,7 @@ WORKER = """
     import sys
     from pathlib import Path
     from folders import write_run
-    from dlproj.results.record import read_run
+    from dlproj.runs.record import read_run
     from dlproj.sweeps.search import Search
     from dlproj.config.search import SearchConfig
     from dlproj.sweeps.space import Space

@@ -17,8 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from dlproj.config.checks import ConfigurationError, UserError
 from dlproj.config.search import SearchConfig
 from dlproj.config.sweep import TrialConfig
-from dlproj.results.comparison import at_tested_epoch
-from dlproj.results.record import read_run
+from dlproj.runs.comparison import at_tested_epoch
+from dlproj.runs.record import read_run
 from dlproj.sweeps.conclusion import tell_study
 from dlproj.sweeps.search import Search
 from dlproj.sweeps.space import Space, as_typed

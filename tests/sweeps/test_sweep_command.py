@@ -14,7 +14,7 @@ from waiting import until
 
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.figures import FiguresConfig
-from dlproj.results.manifest import add, claim, run_files
+from dlproj.runs.manifest import add, claim, run_files
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "figures=none"]

@@ -6,7 +6,7 @@ import pytest
 from folders import write_run
 from rich.console import Console
 
-from dlproj.results.record import read_run
+from dlproj.runs.record import read_run
 from dlproj.sweeps.jobs import SweepJob
 from dlproj.sweeps.view import View
 

@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn import functional
 
 from dlproj.models.classifier import Classifier
-from dlproj.results.inspection import read_inspection
-from dlproj.results.record import read_epochs, read_result
 from dlproj.run import run, train
+from dlproj.runs.inspection import read_inspection
+from dlproj.runs.record import read_epochs, read_result
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.stopwatch import Stopwatch
 

@@ -20,10 +20,10 @@ from waiting import until
 from dlproj import run as run_module
 from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.models.classifier import Classifier
-from dlproj.results.loggers import EpochTable
-from dlproj.results.record import read_epochs, read_result
 from dlproj.run import resume_run, run
+from dlproj.runs.record import read_epochs, read_result
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.monitors.loggers import EpochTable
 
 DIGITS = ["data=digits", "model.hidden=[16]", "model.dropout=0.3", "trainer.max_epochs=4", "trainer.progress_bar=false",
           "trainer.accelerator=cpu", "trainer.threads=1", "data.batch_size=32"]  # fmt: skip

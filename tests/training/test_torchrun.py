@@ -12,8 +12,8 @@ import torch
 from waiting import until
 
 from dlproj.config.checks import ConfigurationError
-from dlproj.results.record import read_epochs, read_result
 from dlproj.run import run
+from dlproj.runs.record import read_epochs, read_result
 from dlproj.training.callbacks import checkpoint_path
 
 ROOT = Path(__file__).parents[2]

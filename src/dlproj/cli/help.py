@@ -14,10 +14,10 @@ from typing import Any, cast
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
+from dlproj import formats
 from dlproj.config.fields import help_of
 from dlproj.config.places import CONF, TRAIN
 from dlproj.experiments import composing
-from dlproj.results import formats
 from hydra_plugins.dlproj_search_path import config_dir
 
 _ADDED = ("experiment", "search", "trial")  # groups of which nothing is chosen unless it is added

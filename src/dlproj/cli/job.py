@@ -29,7 +29,7 @@ def _job(composed: DictConfig) -> None:
         config = checked(composed, alone=settings.mode is RunMode.RUN)
         if config.trainer.progress_bar and rank() == 0:
             print(one_line(f"{config.name}, in {os.path.relpath(folder)}"), flush=True)  # noqa: T201
-        from dlproj.results.table import show
+        from dlproj.reports.table import show
         from dlproj.run import run
 
         raise_on_ctrl_c()  # what has begun is recorded

@@ -45,11 +45,11 @@ def reproduce(
 
     open_streams(keep_going=True)
     from dlproj.experiments import names, select
+    from dlproj.labs.reproduce.reproduction import Options, reproduce
+    from dlproj.labs.reproduce.rows import judgements, rows
+    from dlproj.labs.reproduce.table import COLUMNS, cells, check_folder, write
     from dlproj.machine import usable_cores
-    from dlproj.reproduce.reproduction import Options, reproduce
-    from dlproj.reproduce.rows import judgements, rows
-    from dlproj.reproduce.table import COLUMNS, cells, check_folder, write
-    from dlproj.results.table import print_table
+    from dlproj.reports.table import print_table
 
     folder = Path("logs/reproduce-quick" if quick else "logs/reproduce")
     seeds = seeds or (1 if quick else 3)
@@ -72,7 +72,7 @@ def study(arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME | 
     Example: `dlproj study activation_functions`
     """
     announce("reading the studies")
-    from dlproj.studies.command import run  # which brings options of its own
+    from dlproj.labs.studies.command import run  # which brings options of its own
 
     run(arguments or [])
 
@@ -113,10 +113,10 @@ def scaling(
     import shlex
 
     from dlproj.config.checks import whole_numbers
-    from dlproj.results.article import check_folder, write_article
-    from dlproj.results.table import print_table
-    from dlproj.scaling.bench import measured, plan
-    from dlproj.scaling.report import article, measured_table
+    from dlproj.labs.scaling.bench import measured, plan
+    from dlproj.labs.scaling.report import article, measured_table
+    from dlproj.reports.article import check_folder, write_article
+    from dlproj.reports.table import print_table
 
     planned = plan(settings or [], whole_numbers("--processes", processes, such_as="1,2,4"), strategies or [])
     check_folder("scaling", output, overwrite)

@@ -10,15 +10,15 @@ from dlproj.config.checks import DataError
 
 def chosen(name: Path) -> Path:
     """The folder that `latest` or `best` stands for, any other as it is. Raises UserError where there is no run."""
-    from dlproj.results.choosing import chosen_run
+    from dlproj.runs.choosing import chosen_run
 
     return chosen_run(name)
 
 
 def run_names(incomplete: str) -> list[str]:
     """Folders of runs that begin so, for the Tab key."""
-    from dlproj.results.choosing import LOGS
-    from dlproj.results.record import run_folders
+    from dlproj.runs.choosing import LOGS
+    from dlproj.runs.record import run_folders
 
     try:
         folders = [str(folder) for folder in run_folders([LOGS])]

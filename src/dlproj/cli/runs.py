@@ -11,7 +11,7 @@ import typer
 
 from dlproj.cli.options import Overwrite, chosen
 from dlproj.config.checks import DataError, one_line
-from dlproj.results.record import Damaged
+from dlproj.runs.record import Damaged
 from dlproj.start import open_streams
 
 _PATHS = typer.Argument(metavar="PATH…", help="folders of runs or of sweeps, or folders above them", show_default=False)
@@ -33,8 +33,8 @@ def report(
 
     Example: `dlproj report logs/sweeps/20261121-060235-a2c588-mlp-digits`
     """
-    from dlproj.results.record import find_runs
-    from dlproj.results.report import write_report
+    from dlproj.reports.report import write_report
+    from dlproj.runs.record import find_runs
 
     runs, damaged = find_runs(paths)
     _name_skipped(damaged, runs)
@@ -57,8 +57,8 @@ def runs(
     """
     import json
 
-    from dlproj.results.listing import COLUMNS, as_cells, list_runs
-    from dlproj.results.table import print_table
+    from dlproj.reports.listing import COLUMNS, as_cells, list_runs
+    from dlproj.reports.table import print_table
 
     listed, damaged = list_runs(path)
     _name_skipped(damaged, listed)
@@ -96,8 +96,8 @@ def resume(
 
 
 def _resume_run(folder: Path) -> None:
-    from dlproj.results.record import read_result
-    from dlproj.results.table import show
+    from dlproj.reports.table import show
+    from dlproj.runs.record import read_result
 
     result = read_result(folder)
     if result.has_ended():

@@ -31,7 +31,7 @@ class ReferenceConfig:
         "'+reference.curves={val/loss: [0.5, null]}'",
     )
     by: str = setting("", "the swept setting, where a quantity's figure, curve or reason is a mapping from its values")
-    claims: list[str] = setting(list, "what the document concludes, in the words of dlproj.reproduce.claims")
+    claims: list[str] = setting(list, "what the document concludes, in the words of dlproj.labs.reproduce.claims")
     findings: list[str] = setting(list, "what we conclude beside it, in the same words")
     reasons: dict[str, Any] = setting(dict, "by quantity: why it differs, where it does and it is known")
 

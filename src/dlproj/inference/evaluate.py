@@ -19,11 +19,11 @@ from dlproj.data.files import data_root
 from dlproj.inference.trained import Trained
 from dlproj.machine import machine
 from dlproj.models.metrics import Evaluation
-from dlproj.results.classification import entries
-from dlproj.results.loggers import shortest
-from dlproj.results.record import read_epochs
-from dlproj.results.summary import finite
+from dlproj.reports.classification import entries
+from dlproj.runs.record import read_epochs
+from dlproj.runs.summary import finite
 from dlproj.training.blocks import check_evaluation
+from dlproj.training.monitors.loggers import shortest
 from dlproj.training.trainer import build_trainer
 
 SPLITS = ("train", "val", "test")

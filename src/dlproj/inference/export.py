@@ -25,7 +25,7 @@ from dlproj.data.image import ImageDataModule
 from dlproj.file_systems import why
 from dlproj.inference.trained import Trained
 from dlproj.models.losses import class_probabilities
-from dlproj.results.manifest import OVERWRITE, add, content_hash, refuse_foreign
+from dlproj.runs.manifest import OVERWRITE, add, content_hash, refuse_foreign
 
 INPUT, OUTPUT, DETAILS = "input", "probabilities", "dlproj.json"
 _CHECKED = (1, 2, 7, 64)  # batch sizes at which the file is compared with the model

@@ -15,9 +15,9 @@ from dlproj.data.decoding import MODES, form
 from dlproj.inference.evaluate import Evaluated
 from dlproj.inference.predict import Prediction
 from dlproj.inference.trained import Trained
-from dlproj.results.loggers import shortest
-from dlproj.results.summary import finite
-from dlproj.results.table import print_table
+from dlproj.reports.table import print_table
+from dlproj.runs.summary import finite
+from dlproj.training.monitors.loggers import shortest
 
 _NAME_WIDTH = 36  # characters of a text that a table shows
 _FORMS = 3  # sizes and modes named in a note

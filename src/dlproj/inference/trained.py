@@ -12,7 +12,7 @@ from dlproj.config.files import read_json
 from dlproj.config.root import Config, load
 from dlproj.data.base import DataModule
 from dlproj.models.classifier import Classifier
-from dlproj.results.choosing import existing_run
+from dlproj.runs.choosing import existing_run
 from dlproj.torch_files import is_whole
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.checkpoints import read_checkpoint

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dlproj.results.style import COLORS, INK, new_figure, plain_log, short, styled
+from dlproj.reports.style import COLORS, INK, new_figure, plain_log, short, styled
 
 _GAP = 1 / 14  # of an image's side, between two images of the grid
 _CELL = 0.68  # inches an image of the grid takes

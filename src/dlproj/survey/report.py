@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from dlproj.config.data import DataConfig, IMDBConfig
 from dlproj.config.files import check_writable
 from dlproj.data.image import ImageDataModule, pixel_counts
-from dlproj.results.fonts import in_words, take_boxed
-from dlproj.results.manifest import OVERWRITE, refuse_foreign, write_files
-from dlproj.results.style import png
-from dlproj.results.table import print_table
+from dlproj.reports.fonts import in_words, take_boxed
+from dlproj.reports.style import png
+from dlproj.reports.table import print_table
+from dlproj.runs.manifest import OVERWRITE, refuse_foreign, write_files
 from dlproj.survey import figures, tables
 from dlproj.survey.sets import (
     OfficialSets,

@@ -4,12 +4,13 @@ import logging
 import os
 from pathlib import Path
 
+from dlproj import formats
 from dlproj.config.checks import DataError, UserError, one_line
-from dlproj.results import formats
-from dlproj.results.comparison import best, compare, heading, same_runs, score_column, shown, table
-from dlproj.results.record import find_runs
-from dlproj.results.report import write_report
-from dlproj.results.table import print_table
+from dlproj.reports.comparison_table import best, heading, same_runs, score_column, shown, table
+from dlproj.reports.report import write_report
+from dlproj.reports.table import print_table
+from dlproj.runs.comparison import compare
+from dlproj.runs.record import find_runs
 from dlproj.sweeps.search import Found, Search
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dlproj.config.root import Config
-from dlproj.results.record import Run
+from dlproj.runs.record import Run
 
 
 @dataclass(slots=True, eq=False)

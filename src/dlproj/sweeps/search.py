@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dlproj.config.checks import DISTANCE, ConfigurationError, UserError, better, require
 from dlproj.config.search import SearchConfig
 from dlproj.config.sweep import TrialConfig
-from dlproj.results.comparison import at_tested_epoch, command
-from dlproj.results.record import Run
+from dlproj.reports.comparison_table import command
+from dlproj.runs.comparison import at_tested_epoch
+from dlproj.runs.record import Run
 from dlproj.sweeps.space import Space, as_typed, typed
 from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage, storage_words
 

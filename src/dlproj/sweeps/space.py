@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
+from dlproj import formats
 from dlproj.config.checks import ConfigurationError, require
-from dlproj.results import formats
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -11,11 +11,13 @@ from dlproj.config.checks import DataError, UserError, require
 from dlproj.config.data import DataConfig
 from dlproj.config.root import Config
 from dlproj.data.shared import keep
-from dlproj.results.manifest import add, refuse_foreign
-from dlproj.results.record import read_settings, run_folders
+from dlproj.runs.fingerprint import completed, config_fingerprint
+from dlproj.runs.lock import run_lock
+from dlproj.runs.manifest import add, refuse_foreign
+from dlproj.runs.record import read_settings, run_folders
 from dlproj.sweeps.jobs import SweepJob
 from dlproj.sweeps.pool import Job, Workers, run_jobs
-from dlproj.sweeps.records import alone_in, completed, identity, log_path, why_it_died
+from dlproj.sweeps.records import log_path, why_it_died
 from dlproj.sweeps.view import View
 
 
@@ -43,7 +45,7 @@ class Sweep:
 
     def earlier(self, config: Config) -> Path | None:
         """The folder of an earlier start's run with these settings, finished or not: each is handed out once."""
-        left = self._known.get(identity(config.settings()))
+        left = self._known.get(config_fingerprint(config.settings()))
         return left.pop(0) if left else None
 
     def number(self) -> int:
@@ -73,7 +75,7 @@ class Sweep:
             _judge(job, exit_code)
             note(job)
 
-        with alone_in(self.folder), View(total) as view:
+        with run_lock(self.folder), View(total) as view:
             missing = self._missing(jobs, by_log, note)
             try:
                 run_jobs(missing, workers, process_ended, lambda one: view.started(by_log[one.log]), view.tick)
@@ -119,7 +121,7 @@ class Sweep:
     def _keep_or_refuse(self, job: SweepJob, config: Config) -> str:
         """Keep what is done; of what is not, take the log, or say why that cannot be."""
         if self.resumes or not config.overwrite:
-            job.run = completed(job.folder, identity(config.settings()))
+            job.run = completed(job.folder, config_fingerprint(config.settings()))
             job.kept = job.run is not None
         log = os.path.relpath(log_path(job.folder), self.folder)
         try:
@@ -134,7 +136,7 @@ class Sweep:
 def _held(folder: Path) -> str:
     """The identity of the run that the folder holds; of one that cannot be read, none that any run has."""
     try:
-        return identity(read_settings(folder))
+        return config_fingerprint(read_settings(folder))
     except UserError:
         return str(folder)
 
@@ -142,5 +144,5 @@ def _held(folder: Path) -> str:
 def _judge(job: SweepJob, exit_code: int) -> None:
     """Say what became of a job whose process has ended."""
     assert job.config is not None
-    job.run = completed(job.folder, identity(job.config.settings()))
+    job.run = completed(job.folder, config_fingerprint(job.config.settings()))
     job.reason = "" if job.run else why_it_died(job.folder, exit_code)

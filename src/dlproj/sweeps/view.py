@@ -8,10 +8,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from dlproj import formats
 from dlproj.config.checks import UserError, one_line
-from dlproj.results import formats
-from dlproj.results.record import read_epochs
-from dlproj.results.table import plain_console
+from dlproj.reports.table import plain_console
+from dlproj.runs.record import read_epochs
 from dlproj.sweeps.jobs import SweepJob
 
 _METRIC = "val/accuracy"

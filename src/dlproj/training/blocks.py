@@ -36,6 +36,7 @@ _CONTENT_WITH_CALLS = (
     "pytorch_lightning.callbacks.progress",
     "pytorch_lightning.callbacks.timer",
 )
+_MONITORS = "dlproj.training.monitors."  # of which a hook by the batch wants each one
 
 
 def _validates_between(trainer: Any, batches: int, steps: int) -> bool:
@@ -202,6 +203,6 @@ def _hook_by_the_batch(one: Callback | pl.LightningModule) -> str | None:
         return "every_n_train_steps"
     for name in _BATCH_HOOKS:
         module = getattr(one, name).__module__  # of the object: a LambdaCallback carries its hooks itself
-        if not module.startswith(_CONTENT_WITH_CALLS):
+        if module.startswith(_MONITORS) or not module.startswith(_CONTENT_WITH_CALLS):
             return name
     return None

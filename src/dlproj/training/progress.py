@@ -12,10 +12,10 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 from tqdm import tqdm
 
+from dlproj import formats
 from dlproj.data.batches import TrainingBatches
 from dlproj.models.classifier import Classifier
-from dlproj.results import formats
-from dlproj.results.table import print_table
+from dlproj.reports.table import print_table
 
 _REFRESH_EVERY = 50  # batches: at every batch the bar costs more than a small network's arithmetic
 _SHORTEST = 0.1  # seconds between two refreshes

@@ -1,0 +1,116 @@
+"""docs/settings.md, written from the settings classes: `python -m dlproj.cli.settings_page > docs/settings.md`."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
+from typing import Any, cast, get_type_hints
+
+from omegaconf import MISSING as REQUIRED
+
+from dlproj import formats
+from dlproj.config.callbacks import EarlyStoppingConfig
+from dlproj.config.fields import either, help_of, members
+from dlproj.config.layers import DenseConfig, InitializerConfig, RecurrentConfig
+from dlproj.config.places import CONF
+from dlproj.config.root import SCHEMAS, Config
+from dlproj.config.search import SearchConfig
+
+_HEAD = """# Settings
+
+Written from the settings classes by `make docs/settings.md`. Each is set as `SETTING=VALUE` behind `python train.py`;
+`python train.py --help` shows those of your choices, with their values. A file under `conf/` can hold them, too.
+"""
+
+
+def page() -> str:
+    """The whole document, as Markdown."""
+    groups = [line for group in SCHEMAS for line in _group(group)]
+    return "\n".join([_HEAD, *_section("## Of every run", Config, ""), *groups, *_others(), *_choices()]).rstrip()
+
+
+def _group(group: str) -> Iterator[str]:
+    """What all choices of a group share, then what each one has beside it."""
+    base = get_type_hints(Config)[group]
+    classes = SCHEMAS[group]
+    yield from (
+        [f"## {group}", ""]
+        if base in classes.values() and len(classes) > 1
+        else _section(f"## {group}", base, f"{group}.")
+    )
+    for name, cls in classes.items() if len(classes) > 1 else ():
+        yield from _section(f"### {group}={_files(group, name)}", cls, f"{group}.", base)
+
+
+def _files(group: str, name: str) -> str:
+    """The files of conf/ that build on a settings class: "sgd, momentum or nesterov"."""
+    line = f"- /schema/{group}@_here_: {name}\n"
+    return either(
+        sorted(file.stem for file in (CONF / group).glob("*.yaml") if line in file.read_text(encoding="utf-8"))
+    )
+
+
+def _others() -> Iterator[str]:
+    yield from _section("## figures", get_type_hints(Config)["figures"], "figures.")
+    yield from _section("## A layer of model.hidden, for mlp", DenseConfig, "")
+    yield from _section("## A layer of model.hidden, for lstm, gru and simple_rnn", RecurrentConfig, "")
+    yield from _section("## An initialiser", InitializerConfig, "")
+    yield from _section("## Several runs, with -m", get_type_hints(Config)["sweep"], "sweep.")
+    yield from _section("## Search, with -m hydra/sweeper=optuna", SearchConfig, "hydra.sweeper.")
+    yield from _section("## What a document reports", get_type_hints(Config)["reference"], "reference.")
+
+
+def _section(title: str, cls: type, prefix: str, base: type | None = None) -> list[str]:
+    """A heading, what the class is, and a table of its settings; of base's those alone that have another default."""
+    known = dict(_rows(base, prefix)) if base else {}
+    rows = [f"| `{name}` | {' | '.join(rest)} |" for name, rest in _rows(cls, prefix) if known.get(name) != rest]
+    table = ["| setting | default | |", "|---|---|---|", *rows, ""] if rows else []
+    return [title, "", _doc(cls), "", *table]
+
+
+def _rows(cls: type, prefix: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Name, default and help text of each setting, those of the groups below it included."""
+    texts, kinds = help_of(cls), get_type_hints(cls)
+    for one in fields(cls):
+        name, kind = prefix + one.name, kinds[one.name]
+        if kind is InitializerConfig:
+            yield name, (_default(one), "[an initialiser](#an-initialiser)")
+        elif not is_dataclass(kind):
+            yield name, (_default(one), texts[one.name].replace("|", "\\|"))
+        elif cls is not Config:
+            yield from _rows(cast(type, kind), f"{name}.")
+
+
+def _default(one: Field[Any]) -> str:
+    value = one.default if one.default_factory is MISSING else one.default_factory()
+    if isinstance(value, InitializerConfig):
+        value = value.name
+    plain = [part.name if isinstance(part, Enum) else part for part in (value if isinstance(value, list) else [value])]
+    typed = formats.setting(plain if isinstance(value, list) else plain[0])
+    return "required" if value == REQUIRED else f"`{typed}`"
+
+
+def _choices() -> Iterator[str]:
+    """What each value of a choice stands for."""
+    yield from ("## What the choices stand for", "")
+    of_groups = [cls for group in SCHEMAS.values() for cls in group.values()]
+    classes = [*of_groups, DenseConfig, InitializerConfig, EarlyStoppingConfig]
+    shown = dict.fromkeys(options for cls in classes for options in members(cls).values())
+    for options in shown:
+        yield from (f"**{_words(type(options[0]).__name__)}**: {_doc(type(options[0]))}", "")
+        yield from (f"- `{one.name}`{f': {one.text}' if one.text else ''}" for one in options)
+        yield ""
+
+
+def _doc(cls: type) -> str:
+    return inspect.cleandoc(cls.__doc__ or "")
+
+
+def _words(name: str) -> str:
+    """ "ValidationSplit" as "Validation split"."""
+    return re.sub(r"(?<=[a-z])([A-Z])", lambda match: f" {match[1].lower()}", name)
+
+
+if __name__ == "__main__":
+    print(page())  # noqa: T201

@@ -1,0 +1,222 @@
+"""How many numbers a network keeps for inference and for training: counted by hand, and by torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Annotated, Any
+
+import typer
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dlproj import formats
+from dlproj.config.optim import SGDConfig
+from dlproj.labs.studies.parts.footprint import (
+    DOCUMENTS_TRAINING,
+    FLOAT32,
+    NETWORKS,
+    OPTIMIZERS,
+    Shape,
+    formula,
+    inference_bytes,
+    parts,
+    sums,
+    training_bytes,
+)
+from dlproj.machine import require_memory
+from dlproj.progress import progress
+from dlproj.reports.article import Article, Row, Section, Table
+from dlproj.reports.style import COLORS, INK, new_figure, plain_log, styled
+
+_TIMES_THE_BATCH = (1, 4, 16, 64)
+_DOCUMENTS_SHAPE = Shape(100, 50, 10, 1)
+_REPORTED = {"inference": 5770, DOCUMENTS_TRAINING: 11380}  # of this case, mlp document
+
+
+def memory_footprint(
+    inputs: Annotated[int, typer.Option(min=1, max=1_000_000, help="d, features of a sample")] = 100,
+    hidden: Annotated[int, typer.Option(min=1, max=1_000_000, help="h, units of the hidden layer")] = 50,
+    outputs: Annotated[int, typer.Option(min=2, max=1_000_000, help="q, classes")] = 10,
+    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="B, samples at once")] = 1,
+) -> Article:
+    """Numbers kept for inference and for training of an MLP d → h → q and of an LSTM, by formula and by torch.
+
+    Inference: P + B (d + v), with P = (d + 1) h + (h + 1) q parameters, d inputs, and v = 2h + q values z, h and o that
+    the forward pass computes. Training: as much, and a gradient for each parameter and value: 2P + B (d + 2v). An
+    optimizer that keeps s numbers a weight adds s P: momentum 1, Adam 2. The backward pass reads the values of the
+    forward pass again, which is why training keeps them (Goodfellow, Bengio & Courville 2016, 6.5).
+
+    The mlp document's case is d, h, q, B = 100, 50, 10, 1. Its formula for inference, hd + qh + 3h + 2q + d = 5,770,
+    is the same. Its formula for training, 2(hd + h + qh + q) + d + 3h + q = 11,380, has the gradients of weights and
+    biases, but of z, h, o and their gradients one h and one q fewer than the document's own list, 11,440 in all.
+    """
+    shape = Shape(inputs, hidden, outputs, batch)
+    check_memory(shape)
+    subtitle = f"d = {inputs:,}, h = {hidden:,}, q = {outputs:,}, B = {batch:,}, float32"
+    counted, optimizers = beside_torch(shape), optimizer_table(shape)
+    return Article(
+        "memory_footprint",
+        "What a network keeps for inference and for training",
+        subtitle,
+        [
+            Section("An MLP by hand", _BY_HAND, table=by_hand(shape)),
+            Section("Counted by torch", _ON_TORCH, {"batches": batch_figure(counted.rows)}, counted),
+            Section("Optimizers", _ON_OPTIMIZERS, {"optimizers": optimizer_figure(shape, optimizers.rows)}, optimizers),
+        ],
+    )
+
+
+_BY_HAND = (
+    "P are all parameters, (d + 1) h + (h + 1) q. Reported by the mlp document are two of the sums. Its formula for "
+    "training counts the gradients of weights and biases, but drops one h and one q that its own list has: of z, h, o "
+    "and their gradients, 4h + 2q, it keeps 3h + q. The sum alone does not tell which are dropped; the gradients of h "
+    "and of o, say. Beside the sums stands what torch holds at its peak: it frees early what it needs no more."
+)
+_ON_TORCH = (
+    "The most that torch holds at once, in training until the end of the second step of SGD, beside the formula. "
+    "torch frees what it needs no more: z once h is computed, a value's gradient once it is used, the values of the "
+    "forward pass as the backward pass goes on; what an MLP needs at once is counted by hand, moment by moment, in "
+    "the column between. The LSTM reads the d features one after another; each of its d steps computes 11 h values: 4 "
+    "sums, 4 gates, the cell state, its tanh and the output. oneDNN, which computes it on a CPU, keeps fewer of them "
+    "for inference, and buffers of its own beside them."
+)
+_ON_OPTIMIZERS = (
+    "The same MLP in training. The states are counted where the optimizer keeps them; some need a temporary copy of a "
+    "layer's weights beside them."
+)
+
+
+def check_memory(shape: Shape) -> None:
+    """Raise ConfigurationError where the largest of the networks is too much for the machine: it would be killed."""
+    largest = replace(shape, batch=shape.batch * _TIMES_THE_BATCH[-1])
+    needed = FLOAT32 * max(formula(name, largest, training=True, states=2) for name in NETWORKS)
+    require_memory(needed, f"a network with {largest.batch:,} samples", "--batch, --inputs or --hidden")
+
+
+def by_hand(shape: Shape) -> Table:
+    """Parts, and sums beside what torch holds at its peak."""
+    reported: Mapping[str, int] = _REPORTED if shape == _DOCUMENTS_SHAPE else {}
+    training, _ = training_bytes("MLP", shape, SGDConfig())
+    peaks = {"inference": inference_bytes("MLP", shape), "training": training, DOCUMENTS_TRAINING: training}
+    rows: list[Row] = [
+        {"kept": name, "formula": formula, "values": count, "bytes": FLOAT32 * count,
+         "reported_values": reported.get(name), "torch_bytes": peaks.get(name)}
+        for name, (formula, count) in (parts(shape) | sums(shape)).items()
+    ]  # fmt: skip
+    cells = [
+        (str(row["kept"]), str(row["formula"]), f"{row['values']:,}", _kilobytes(row["bytes"]),
+         formats.count(reported.get(str(row["kept"]))), _kilobytes(row["torch_bytes"]))
+        for row in rows
+    ]  # fmt: skip
+    columns = ("kept", "formula", "values", "kB", "reported values", "torch, at its peak (kB)")
+    return Table(columns, cells, "by_hand", rows)
+
+
+def beside_torch(shape: Shape) -> Table:
+    """Each network in inference and in training, from the batch on to several times as many samples."""
+    rows = [
+        _row(name, replace(shape, batch=times * shape.batch), training)
+        for name, training, times in progress([*product(NETWORKS, (False, True), _TIMES_THE_BATCH)], "networks")
+    ]
+    cells = [
+        (str(row["network"]), str(row["use"]), formats.count(row["samples"]), _kilobytes(row["formula_bytes"]),
+         _kilobytes(row["at_once_bytes"]), _kilobytes(row["torch_bytes"]))
+        for row in rows
+    ]  # fmt: skip
+    columns = ("network", "use", "samples", "formula (kB)", "at once, by hand (kB)", "torch (kB)")
+    return Table(columns, cells, "torch", rows)
+
+
+def _row(name: str, shape: Shape, training: bool) -> dict[str, Any]:
+    found = training_bytes(name, shape, SGDConfig())[0] if training else inference_bytes(name, shape)
+    at_once = NETWORKS[name].at_once
+    return {
+        "network": name,
+        "use": "training" if training else "inference",
+        "samples": shape.batch,
+        "formula_bytes": FLOAT32 * formula(name, shape, training),
+        "at_once_bytes": FLOAT32 * at_once(shape, training) if at_once else None,
+        "torch_bytes": found,
+    }
+
+
+def optimizer_table(shape: Shape) -> Table:
+    """States a weight and memory of an MLP in training."""
+    parameter_bytes = FLOAT32 * NETWORKS["MLP"].parameters(shape)
+    rows: list[Row] = []
+    for name, (config, states) in OPTIMIZERS.items():
+        found, kept = training_bytes("MLP", shape, config)
+        rows.append({"optimizer": name, "states_a_weight": states, "measured_states_a_weight": kept / parameter_bytes,
+                     "formula_bytes": FLOAT32 * formula("MLP", shape, True, states), "torch_bytes": found})  # fmt: skip
+    cells = [
+        (str(row["optimizer"]), f"{row['states_a_weight']}", f"{row['measured_states_a_weight']:g}",
+         _kilobytes(row["formula_bytes"]), _kilobytes(row["torch_bytes"]))
+        for row in rows
+    ]  # fmt: skip
+    columns = ("optimizer", "states a weight", "measured", "formula (kB)", "torch (kB)")
+    return Table(columns, cells, "optimizers", rows)
+
+
+def _kilobytes(count: Any) -> str:
+    return formats.NONE if count is None else f"{count / 1e3:,.2f}"
+
+
+def batch_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Memory by batch size: lines by formula, marks by torch."""
+    with styled():
+        drawn = new_figure(9, 4)
+        drawn.set_layout_engine("constrained")
+        for axes, name in zip(drawn.subplots(1, 2), NETWORKS, strict=True):
+            _batch_panel(axes, [row for row in rows if row["network"] == name])
+            axes.set_title(name)
+        drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        return drawn
+
+
+def _batch_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    for use, color, line, marker in zip(("training", "inference"), COLORS, ("-", "--"), "so", strict=False):
+        mine = [row for row in rows if row["use"] == use]
+        samples = [row["samples"] for row in mine]
+        axes.plot(samples, [row["formula_bytes"] / 1e3 for row in mine], line, color=color, label=f"{use}, formula")
+        if all(row["at_once_bytes"] for row in mine):
+            at_once = [row["at_once_bytes"] / 1e3 for row in mine]
+            axes.plot(samples, at_once, ":", color=color, label=f"{use}, at once")
+        axes.plot(samples, [row["torch_bytes"] / 1e3 for row in mine], marker, color=color, label=f"{use}, torch")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(samples, map(str, samples))
+    axes.set_yscale("log")
+    axes.margins(y=0.15)
+    plain_log(axes.yaxis)
+    axes.set(xlabel="Samples at once", ylabel="Kept (kB)")
+    axes.grid()
+
+
+def optimizer_figure(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """A bar an optimizer, of what an MLP keeps in training; a mark by torch."""
+    parameters = NETWORKS["MLP"].parameters(shape)
+    with styled():
+        drawn = new_figure(8, 3.6)
+        drawn.set_layout_engine("constrained")
+        axes = drawn.add_subplot()
+        _stack(axes, {
+            "parameters": [parameters for _ in rows],
+            "their gradients": [parameters for _ in rows],
+            "inputs, values and\ntheir gradients": [formula("MLP", shape, True) - 2 * parameters for _ in rows],
+            "the optimizer's states": [row["states_a_weight"] * parameters for row in rows],
+        })  # fmt: skip
+        found = [row["torch_bytes"] / 1e3 for row in rows]
+        axes.plot(found, range(len(found)), "D", color=INK, markersize=5, label="torch, at its peak")
+        axes.set_yticks(range(len(rows)), [row["optimizer"] for row in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel("Kept in training (kB)")
+        axes.grid(axis="x")
+        drawn.legend(loc="outside right upper")
+        return drawn
+
+
+def _stack(axes: Axes, counts: Mapping[str, Sequence[int]]) -> None:
+    left = [0.0] * len(OPTIMIZERS)
+    for (label, values), color, hatch in zip(counts.items(), COLORS, ("", "//", "xx", ".."), strict=False):
+        widths = [FLOAT32 * value / 1e3 for value in values]
+        axes.barh(range(len(widths)), widths, 0.6, left, color=color, hatch=hatch, edgecolor="white", label=label)
+        left = [start + width for start, width in zip(left, widths, strict=True)]

@@ -1,0 +1,59 @@
+"""The project's data and networks as the studies use them in plain loops."""
+
+from collections.abc import Callable, Iterator
+
+from numpy.typing import DTypeLike
+from torch import Tensor, nn
+
+from dlproj.config.root import data_config
+from dlproj.data.base import DataModule
+from dlproj.data.batches import Batch, Block
+from dlproj.labs.studies.parts.scratch import ScratchMLP
+from dlproj.models.classifier import Classifier
+
+
+def prepared(name: str, seed: int) -> DataModule:
+    """The data set in memory."""
+    module = data_config(name, ["batch_size=32"]).build(seed)
+    module.prepare_data()
+    module.setup()
+    return module
+
+
+def batches_of(module: DataModule, epoch: int) -> Iterator[Batch]:
+    """The training batches of an epoch, counted from 0."""
+    batches = module.train_dataloader()
+    batches.batch_sampler.sampler.set_epoch(epoch)
+    for batch in batches:
+        assert not isinstance(batch, Block)
+        yield batch
+
+
+def stepper(model: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
+    """A function that takes a step of the model's optimizer on a batch of inputs and targets, and returns its loss."""
+    optimizer = model.optim.build(model.parameters())
+
+    def step(inputs: Tensor, targets: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        loss: Tensor = model.loss(model(inputs), targets)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def linear_layers(model: nn.Module) -> list[nn.Linear]:
+    """From the inputs to the logits."""
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+
+
+def scratch_copy(model: nn.Module, dtype: DTypeLike) -> ScratchMLP:
+    """The same network in NumPy, with a copy of the weights."""
+    layers = [(one.weight.detach().double(), _biases(one)) for one in linear_layers(model)]
+    return ScratchMLP([(weights.numpy(), biases.numpy()) for weights, biases in layers], dtype)
+
+
+def _biases(layer: nn.Linear) -> Tensor:
+    """Zeros where it has none."""
+    return layer.weight.new_zeros(layer.out_features).double() if layer.bias is None else layer.bias.detach().double()

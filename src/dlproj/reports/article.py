@@ -1,0 +1,85 @@
+"""A page of text, figures and tables that is about no single run: one HTML file that needs nothing else."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from dlproj.config.files import check_writable
+from dlproj.reports.comparison_table import as_csv
+from dlproj.reports.report import template
+from dlproj.reports.style import png, svg
+from dlproj.runs.manifest import OVERWRITE, foreign, refuse_foreign, write_files
+
+_log = logging.getLogger(__name__)
+Row = Mapping[str, str | float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as people read them, and the same for programs; without a name they are in no file of their own."""
+
+    columns: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    name: str = ""  # of the CSV file, without its ending
+    rows: Sequence[Row] = ()  # numbers unrounded, units in the keys
+    links: Sequence[str] = ()  # where each row's first cell leads to
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, a paragraph, then figures by the names of their PNG files, then a table."""
+
+    heading: str
+    text: str = ""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    table: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """What a page says."""
+
+    name: str  # of the HTML file, without its ending
+    title: str
+    subtitle: str
+    sections: Sequence[Section]
+    introduction: Sequence[str] = ()  # paragraphs
+
+
+def check_folder(name: str, folder: Path, overwrite: bool) -> None:
+    """Raise ConfigurationError where the article of this name cannot be written to the folder."""
+    check_writable(folder)
+    if not overwrite:
+        refuse_foreign(folder, [f"{name}.html"], OVERWRITE)
+
+
+def write_article(article: Article, folder: Path, overwrite: bool = False) -> list[Path]:
+    """Write the page, each figure as PNG and each table as CSV. Raises ConfigurationError where that cannot be.
+
+    A figure or table that would overwrite a file that is not dlproj's is left out and named: the page holds it, too.
+    """
+    files: dict[str, str | bytes] = {}
+    for section in article.sections:
+        files |= {f"{name}.png": png(figure) for name, figure in section.figures.items()}
+        if section.table and section.table.name:
+            files[f"{section.table.name}.csv"] = as_csv([dict(row) for row in section.table.rows])
+    for path in [] if overwrite else foreign(folder, files):
+        del files[path.name]
+        _log.warning("%s was not written: one that dlproj did not write is there; --overwrite replaces it", path)
+    files[f"{article.name}.html"] = as_html(article)  # last: drawn as SVG, a figure loses its background
+    return write_files(folder, files, overwrite)
+
+
+def as_html(article: Article) -> str:
+    """The page."""
+    drawn = [
+        [Markup(svg(figure, f"{section.heading}: {name}")) for name, figure in section.figures.items()]
+        for section in article.sections
+    ]
+    return template("article.html").render(
+        title=article.title, article=article, sections=list(zip(article.sections, drawn, strict=True))
+    )

@@ -1,0 +1,283 @@
+"""Figures of several runs: their curves over one another, the test accuracy against what varies, their weights."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from dlproj import formats
+from dlproj.reports.run_figures import epochs_axis, histogram, reported_line
+from dlproj.reports.scales import in_order, scale
+from dlproj.reports.style import COLORS, GREY, INK, SCALE, new_figure, short, styled
+from dlproj.runs.comparison import Comparison, Group, Scalar, Spread
+from dlproj.runs.inspection import Histogram
+from dlproj.runs.record import Run
+
+SCORE = "test/accuracy"
+SHOWN = len(COLORS) - 1  # groups that have a colour of their own
+_SHADES = LinearSegmentedColormap.from_list("dlproj_shades", ["#dfeaf6", "#2a78b5", "#0b3a63"])
+_MARKED = 100  # runs whose epochs have a dot each, which is most of a page's size
+_SEARCHED = 100  # dots among which matplotlib finds a free corner in less than a second
+_MOST_BARS = 30
+_SIZE = (4.7, 3.1)  # inches: two stand side by side on a screen, and one fills a phone's
+
+
+def group_colors(comparison: Comparison) -> list[str]:
+    """A colour for each group: along a scale where one numeric setting varies, else distinct ones.
+
+    Of more groups than there are colours, the best by validation have one, the others are GREY.
+    """
+    groups = comparison.groups
+    if len(comparison.settings) == 1 and len(groups) > 2:
+        values = [group.settings[comparison.settings[0]] for group in groups]
+        if not any(isinstance(value, str) for value in values):
+            return _along_scale([in_order(values).index(value) for value in values])
+    best = sorted(comparison.group_ranking()[:SHOWN])
+    return [COLORS[best.index(place)] if place in best else GREY for place in range(len(groups))]
+
+
+def _along_scale(places: Sequence[int]) -> list[str]:
+    return [to_hex(SCALE(place / max(1, *places))) for place in places]
+
+
+def logged(runs: Sequence[Run]) -> list[str]:
+    """The metrics of the runs' epochs, and those that only a document reports."""
+    found = dict.fromkeys(name for run in runs for row in run.epochs.values() for name in row)
+    return list(found | dict.fromkeys(name for run in runs for name in run.result.reference_curves))
+
+
+def curves(comparison: Comparison, metric: str) -> Figure:
+    """A metric by epoch, a line a run, in the colour of its group; those without a colour lie below.
+
+    What a document reports of a group is dashed, with hollow marks, in its colour; what it reports of several is INK.
+    """
+    marker = "o" if len(comparison.runs) <= _MARKED else ""
+    with styled():
+        figure, axes = _panel(metric)
+        for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
+            for run in group.runs:
+                _curve(axes, run, metric, color, marker, alone=len(group.repetitions) == 1)
+        for curve, color in _reported(comparison, metric).items():
+            reported_line(axes, dict(curve), color, "o")
+        epochs_axis(axes)
+        if metric.endswith(formats.PERCENTAGES):
+            _percent(axes)
+        return figure
+
+
+def _reported(comparison: Comparison, metric: str) -> dict[tuple[tuple[int, float], ...], str]:
+    """The reported curves, and the colour of the group that each is of, INK where several have the same."""
+    found: dict[tuple[tuple[int, float], ...], str] = {}
+    for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
+        for curve in {tuple(sorted(run.result.reference_curves.get(metric, {}).items())) for run in group.runs}:
+            found[curve] = INK if curve in found else color
+    return found
+
+
+def _panel(title: str) -> tuple[Figure, Axes]:
+    figure = new_figure(*_SIZE)
+    axes = figure.add_axes((0.13, 0.16, 0.84, 0.73))
+    axes.set_title(title)
+    axes.grid(axis="y")
+    return figure, axes
+
+
+def _curve(axes: Axes, run: Run, metric: str, color: str, marker: str, alone: bool) -> None:
+    points = [(epoch, row[metric]) for epoch, row in sorted(run.epochs.items()) if metric in row]
+    shape = marker if len(points) <= 20 else ""
+    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=3.5,
+              alpha=1 if alone else 0.7, zorder=2 if color == GREY else 3)  # fmt: skip
+
+
+def _percent(axes: Axes) -> None:
+    axes.set_ylim(top=min(axes.get_ylim()[1], 1.005))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def score_against(comparison: Comparison, setting: str) -> Figure:
+    """Test accuracy of each run against a setting; lines join the means along numbers where at most one other varies.
+
+    Bars are the standard deviation of runs that differ in the seed only; colours are the other setting's values.
+    """
+    groups = [group for group in comparison.groups if group.spread(SCORE)]
+    others = [key for key in comparison.settings if key != setting]
+    values = in_order(group.settings[others[0]] if len(others) == 1 else "" for group in groups)
+    colors = COLORS if len(values) <= len(COLORS) else _along_scale(range(len(values)))
+    with styled():
+        figure, axes = _panel("Test accuracy")
+        places = _places(axes, in_order(group.settings[setting] for group in groups))
+        ordered = not any(isinstance(place, str) for place in places)
+        for value, color in zip(values, colors, strict=False):
+            part = [group for group in groups if len(others) != 1 or group.settings[others[0]] == value]
+            part.sort(key=lambda group: places[group.settings[setting]])
+            line = "-" if ordered and len(others) < 2 else "none"
+            _points(axes, [places[group.settings[setting]] for group in part], part, color, line, _word(value))
+        axes.set_xlabel(setting)
+        _percent(axes)
+        if len(values) > 1:
+            corner = 0 if len(groups) <= _SEARCHED else 3  # the best, or the lower left one
+            axes.legend(title=others[0], fontsize=8, title_fontsize=8, loc=corner)
+        return figure
+
+
+def _word(value: Scalar) -> str:
+    return short(value if isinstance(value, str) else formats.setting(value), 20)
+
+
+def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str, line: str, label: str) -> None:
+    """A dot a run, and the means of groups with a bar of one standard deviation each way."""
+    spreads = [spread for group in groups if (spread := group.spread(SCORE))]
+    for place, group in zip(x, groups, strict=True):
+        if len(group.repetitions) > 1:
+            scores = [run.result.metrics.get(SCORE, math.nan) for run in group.repetitions]
+            axes.plot([place] * len(scores), scores, "o", color=color, markersize=3, alpha=0.5)
+    bars = [math.nan if spread.deviation is None else spread.deviation for spread in spreads]
+    axes.errorbar(x, [spread.mean for spread in spreads], bars, color=color, marker="o", markersize=5, capsize=3,
+                  linestyle=line, label=label)  # fmt: skip
+
+
+def _places(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
+    """Where each value stands on the horizontal axis, which gets its scale and its ticks."""
+    labels = [_word(value) for value in values]
+    kind = scale(values)
+    if kind == "categories":
+        axes.set_xticks(range(len(values)), labels)
+        axes.set_xlim(-0.5, len(values) - 0.5)
+        return {value: place for place, value in enumerate(values)}
+    axes.set_xscale(kind)
+    axes.xaxis.set_major_formatter("{x:g}")
+    numbers = list(map(float, values))
+    if len(values) <= 7:
+        axes.set_xticks(numbers, labels)
+        axes.minorticks_off()
+    return dict(zip(values, numbers, strict=True))
+
+
+def is_grid(comparison: Comparison) -> bool:
+    """Whether the values of what varies were tried together, at least a quarter of their combinations."""
+    cells = math.prod(len({group.settings[key] for group in comparison.groups}) for key in comparison.settings)
+    return cells <= 4 * len(comparison.groups)
+
+
+def heat_map(comparison: Comparison) -> Figure:
+    """Mean test accuracy for each pair of values of the two varied settings; a dash where no run was tested."""
+    down, across = comparison.settings
+    rows, columns = (in_order(group.settings[key] for group in comparison.groups) for key in (down, across))
+    table = np.full((len(rows), len(columns)), np.nan)
+    for group in comparison.groups:
+        place = rows.index(group.settings[down]), columns.index(group.settings[across])
+        table[place] = spread.mean if (spread := group.spread(SCORE)) else np.nan
+    with styled():
+        figure = new_figure(_SIZE[0], max(_SIZE[1], 1 + 0.4 * len(rows)))
+        axes = figure.add_axes((0.2, 0.18, 0.76, 0.71))
+        axes.set_title("Test accuracy")
+        axes.pcolormesh(np.ma.masked_invalid(table), cmap=_SHADES, edgecolors="none")
+        axes.set_xticks(np.arange(len(columns)) + 0.5, [_word(value) for value in columns])
+        axes.set_yticks(np.arange(len(rows)) + 0.5, [_word(value) for value in rows])
+        axes.set(xlabel=across, ylabel=down)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        _cells(axes, table)
+        return figure
+
+
+def _cells(axes: Axes, table: np.ndarray) -> None:
+    shade = Normalize(np.nanmin(table), np.nanmax(table))
+    size = 9 if table.shape[1] <= 6 else 6.5
+    for (row, column), score in np.ndenumerate(table):
+        text, color = ("–", INK) if np.isnan(score) else (f"{score:.1%}", "white" if shade(score) > 0.4 else "black")
+        axes.text(column + 0.5, row + 0.5, text, color=color, fontsize=size, ha="center", va="center")
+
+
+def has_bars(comparison: Comparison) -> bool:
+    """Whether groups are best told apart by name: some were tested, and they lie on no single numeric axis."""
+    tested = [group for group in comparison.groups if group.spread(SCORE)]
+    one_axis = (
+        len(comparison.settings) == 1 and scale([g.settings[comparison.settings[0]] for g in tested]) != "categories"
+    )
+    return 2 <= len(tested) <= _MOST_BARS and not one_axis
+
+
+def bars(comparison: Comparison) -> Figure:
+    """Test accuracy and seconds of training: a bar a group, the first on top, and a mark where a figure is reported."""
+    groups = [group for group in comparison.groups if group.spread(SCORE)]
+    with styled():
+        figure = new_figure(10, 1.0 + 0.34 * len(groups))
+        height = figure.get_size_inches()[1]
+        box = (0.45 / height, 1 - 0.95 / height)
+        accuracy, seconds = (figure.add_axes((left, box[0], 0.26, box[1])) for left in (0.32, 0.66))
+        _bars(accuracy, groups, [group.spread(SCORE) for group in groups], SCORE)
+        _bars(seconds, groups, [group.seconds() for group in groups], "seconds")
+        accuracy.set_title("Test accuracy")
+        accuracy.xaxis.set_major_formatter(PercentFormatter(1))
+        seconds.set_title("Seconds of training")
+        accuracy.set_yticks(range(len(groups)), [short(", ".join(comparison.label(group)), 46) for group in groups],
+                            fontsize=8)  # fmt: skip
+        seconds.set_yticks(range(len(groups)), [""] * len(groups))
+        marks = {label: mark for axes in (accuracy, seconds)
+                 for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)}  # fmt: skip
+        if marks:
+            figure.legend(marks.values(), marks, loc="upper left", fontsize=8)
+        return figure
+
+
+def _bars(axes: Axes, groups: Sequence[Group], spreads: Sequence[Spread | None], quantity: str) -> None:
+    """Means with one standard deviation each way; a diamond is the figure that a document reports."""
+    means = [spread.mean if spread else math.nan for spread in spreads]
+    deviations = [spread.deviation if spread and spread.deviation else math.nan for spread in spreads]
+    axes.barh(range(len(groups)), means, height=0.6, color=COLORS[0], xerr=deviations, error_kw={"capsize": 3})
+    for row, mean in enumerate(means):
+        axes.annotate(formats.quantity(quantity, mean), (1.02, row), xycoords=("axes fraction", "data"), va="center",
+                      fontsize=8)  # fmt: skip
+    reported = {row: figure for row, group in enumerate(groups) if (figure := _figure(group, quantity)) is not None}
+    if reported:
+        axes.plot(list(reported.values()), list(reported), "D", color=COLORS[1], markeredgecolor=INK, label="reported")
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.grid(axis="x")
+
+
+def _figure(group: Group, quantity: str) -> float | None:
+    """What a document reports of the group."""
+    return next((run.result.reference[quantity] for run in group.runs if quantity in run.result.reference), None)
+
+
+def weights(runs: Sequence[Run], titles: Sequence[str]) -> Figure:
+    """A row a parameter and a column a run: densities of the values at the start and the end, on the same axes.
+
+    Of more than eight parameters the biases are left out, and more than twelve are not shown.
+    """
+    names = list(dict.fromkeys(name for run in runs for name in run.inspection.histograms))
+    names = names if len(names) <= 8 else [name for name in names if not name.endswith("bias")][:12]
+    lines = max(title.count("\n") for title in titles) + 1
+    with styled():
+        figure = new_figure(0.4 + 1.85 * len(runs), 0.8 + 0.16 * lines + 1.45 * len(names))
+        width, height = figure.get_size_inches()
+        grid = figure.subplots(len(names), len(runs), squeeze=False, sharex="row", sharey="row")
+        top = 1 - (0.55 + 0.16 * lines) / height
+        figure.subplots_adjust(0.2 / width, 0.3 / height, 1 - 0.2 / width, top, 0.12, 0.65)
+        for row, name in zip(grid, names, strict=True):
+            _weights_row(list(row), [run.inspection.histograms.get(name, {}) for run in runs], name)
+        for axes, title in zip(grid[0], titles, strict=True):
+            words = "\n".join(short(line, 26) for line in title.split("\n"))
+            axes.annotate(words, (0, 1), (0, 20), "axes fraction", "offset points", fontsize=9, weight="bold")
+        handles, labels = next(axes for axes in grid.flat if axes.patches).get_legend_handles_labels()
+        ends = [label.partition(",")[0] for label in labels]  # runs end at epochs of their own
+        figure.legend(handles, ends, ncols=2, loc="upper left", fontsize=8)
+        return figure
+
+
+def _weights_row(row: Sequence[Axes], parameters: Sequence[Mapping[int, Histogram]], name: str) -> None:
+    limits = []
+    for axes, epochs in zip(row, parameters, strict=True):
+        if epochs:
+            histogram(axes, "", epochs)
+            limits.append((*axes.get_xlim(), axes.get_ylim()[1]))
+        else:
+            axes.set_axis_off()
+    low, high, top = zip(*limits, strict=True)
+    row[0].set(xlim=(min(low), max(high)), ylim=(0, max(top)))
+    row[0].set_title(name, fontsize=8)

@@ -1,0 +1,197 @@
+"""A comparison of runs in words: its table, the best run, and the command that makes it again."""
+
+import csv
+import io
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlproj import formats
+from dlproj.config.checks import COUNTED, DISTANCE
+from dlproj.config.places import TRAIN
+from dlproj.runs.comparison import (
+    Comparison,
+    Row,
+    Scalar,
+    Spread,
+    Value,
+    best_value,
+    cells,
+    status,
+    test_spread,
+    validation_metrics,
+)
+from dlproj.runs.record import Run
+from dlproj.runs.summary import RunResult
+
+Cell = Value | Spread
+
+_TESTED = ("test/accuracy", "test/loss")
+
+
+def table(comparison: Comparison) -> list[Row]:
+    """A row a run, the best first: the settings that vary and what came of them, unrounded; None is what is not there.
+
+    Metrics of validation are given for the epoch whose weights were tested, the best one and the last one.
+    """
+    chooses = [] if comparison.chooses in COUNTED else [comparison.chooses]
+    metrics = list(dict.fromkeys([*chooses, *validation_metrics(comparison.runs)]))
+    counts = _further_counts(comparison)
+    runs = [(comparison.runs[place], comparison.names[place]) for place in comparison.ranking()]
+    return [{"run": name} | cells(run, comparison.varied) | _outcome(run, metrics, counts) for run, name in runs]
+
+
+def _further_counts(comparison: Comparison) -> list[str]:
+    """Counts in columns of their own: the peak memory where it chooses, the reported curves' distance if any has it."""
+    chooses = [comparison.chooses] if comparison.chooses == "peak_memory_bytes" else []
+    distance = any(run.result.reference_distance is not None for run in comparison.runs)
+    return chooses + [DISTANCE] * distance
+
+
+def score_column(comparison: Comparison) -> str:
+    """The column of table() that chooses."""
+    return comparison.chooses if comparison.chooses in COUNTED else f"{comparison.chooses} tested"
+
+
+def _outcome(run: Run, metrics: Sequence[str], counts: Sequence[str]) -> Row:
+    result, ended = run.result, run.result.has_ended()
+    last_epoch = max([*run.epochs, result.last_epoch])  # of a run that was killed, the summary knows none
+    values: Row = {"status": status(result)}
+    values |= {name: result.metrics.get(name) for name in _TESTED}
+    values["tested_epoch"] = result.tested_epoch()
+    for name in metrics:
+        found, tested = best_value(run, name), run.epochs.get(result.tested_epoch() or 0, {})
+        values |= {f"{name} tested": tested.get(name), f"{name} best": found.value, f"{name} best epoch": found.epoch}
+        values[f"{name} last"] = run.epochs.get(last_epoch, {}).get(name)
+    return values | {
+        "best_epoch": result.best_epoch,
+        "last_epoch": last_epoch,
+        "stop_reason": result.stop_reason,
+        "seconds": result.seconds if ended else None,
+        "samples_per_second": result.samples_per_second if ended else None,
+        "parameters": result.parameters,
+        **{name: getattr(result, name) if ended else None for name in counts},
+        "folder": os.path.relpath(run.folder),
+    }
+
+
+def shown(column: str, value: Cell) -> str:
+    """A cell as people read it."""
+    if isinstance(value, Spread):
+        return formats.mean_and_spread(column.split()[0], value.mean, value.deviation)
+    if column == "seconds":
+        return formats.duration(value)  # type: ignore[arg-type]
+    if column in ("samples_per_second", "parameters"):
+        return formats.count(value)  # type: ignore[arg-type]
+    if "/" in column and not isinstance(value, str) and not column.endswith(" epoch"):
+        return formats.metric(column.split()[0], value)
+    if value is None or value == "":
+        return formats.NONE
+    return formats.rounded(value) if isinstance(value, float) else str(value)
+
+
+_HEADINGS = {
+    "tested_epoch": "tested epoch",
+    "best_epoch": "best epoch",
+    "last_epoch": "last epoch",
+    "stop_reason": "stopped",
+    "seconds": "time",
+    "samples_per_second": "samples/s",
+    DISTANCE: "distance from the reported curves",
+}
+
+
+def heading(column: str) -> str:
+    """A column's name as people read it."""
+    return _HEADINGS.get(column, column)
+
+
+def repetitions(comparison: Comparison) -> list[dict[str, Cell]]:
+    """A row a group of runs that differ in the seed only, the best first: settings, mean and spread of the metrics."""
+    rows: list[dict[str, Cell]] = []
+    for group in (comparison.groups[place] for place in comparison.group_ranking()):
+        tested = group.spread("test/accuracy")
+        counts: dict[str, Cell] = {"seeds": len(group.repetitions), "tested": tested.size if tested else 0}
+        metrics = {name: group.spread(name) for name in _TESTED}
+        if (column := score_column(comparison)) not in COUNTED:
+            metrics[column] = group.score(comparison.chooses)
+        rows.append({**group.settings, **counts, **metrics})
+    return rows
+
+
+def same_runs(comparison: Comparison) -> str:
+    """In words, the runs that have settings and seed of another; "" if there are none."""
+    named = {id(run): name for run, name in zip(comparison.runs, comparison.names, strict=True)}
+    alike = [
+        [named[id(run)] for run in group.runs if run.result.seed == one.result.seed]
+        for group in comparison.groups
+        for one in group.repetitions
+    ]
+    found = [f"{len(names)} runs of the same settings and seed count as one: {', '.join(names)}"
+             for names in alike if len(names) > 1]  # fmt: skip
+    return "; ".join([*found[:3], *([f"and {len(found) - 3} more"] if len(found) > 3 else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best settings, by validation: test figures would be no longer a test of what they chose."""
+
+    runs: list[Run]  # those of the group that came to their end, one a seed
+    score: str  # how good they are, by what chooses
+    tested: str  # what the test of these weights came to
+    weights: str  # which they are
+    settings: dict[str, Scalar]  # the varied ones
+    command: str  # that trains the first of their runs again
+
+    @property
+    def words(self) -> str:
+        """All in one line."""
+        return f"{self.score}; test accuracy {self.tested}, of the {self.weights}"
+
+
+def best(comparison: Comparison) -> Best | None:
+    """The settings whose runs have the best mean of what chooses; None where no run has it."""
+    group = next((comparison.groups[place] for place in comparison.group_ranking()), None)
+    if group is None or (found := group.score(comparison.chooses)) is None:
+        return None
+    runs, every = group.scored(comparison.chooses), len(group.repetitions)
+    first, alone = runs[0].result, len(runs) == 1
+    count = f"{len(runs)} of {every} seeds" if len(runs) < every else f"{every} seeds"  # the others did not come so far
+    mean = ("" if every == 1 else f", {count}") if alone else f", mean of {count}"
+    return Best(
+        runs,
+        score=f"{comparison.chooses} {shown(comparison.chooses, found.mean)}{mean}",
+        tested=shown("test/accuracy", test_spread(runs, "test/accuracy")),
+        weights=f"{first.tested_weights} weights" + (f" (epoch {first.tested_epoch()})" if alone else ""),
+        settings=group.settings,
+        command=command(first),
+    )
+
+
+def command(result: RunResult) -> str:
+    """The command line of the run, by itself."""
+    swept = any(one.startswith(("+experiment=", "+search=")) for one in result.overrides)  # whose files may ask for -m
+    return shlex.join([*TRAIN.split(), *result.overrides, *(["hydra.mode=RUN"] if swept else [])])
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """The table for programs: fractions and unrounded numbers, an empty cell for what a run does not have."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells as people read them."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(map(as_markdown_text, line))} |\n" for line in lines)
+
+
+def as_markdown_text(text: str) -> str:
+    """A text in one line of Markdown in which nothing becomes markup, nor ends a table's cell."""
+    escaped = re.sub(r"([\\`*~|]|(?<![^\W_])_|_(?![^\W_])|\[(?=[^]]*\]\())", r"\\\1", text.replace("&", "&amp;"))
+    return " ".join(escaped.replace("<", "&lt;").split())

@@ -1,0 +1,200 @@
+"""The figures and the page that a run leaves, drawn beside it by a process of their own.
+
+It imports matplotlib, which takes half a second, beside what the run does, and draws the curves while the run tests;
+then it is two processes, so that the run waits for the rest half as long. A run among others draws for itself.
+"""
+
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from dlproj.config.figures import FiguresConfig
+from dlproj.config.files import write_whole
+from dlproj.config.reference import Curves
+from dlproj.runs.inspection import LAYER_FIGURES, SAMPLE_FIGURES, Inspection
+
+_log = logging.getLogger(__name__)
+Epochs = dict[int, dict[str, float]]
+Answer = tuple[str, str]  # what went wrong with a file, or nothing, and the letters of which it shows boxes
+
+
+class Pictures:
+    """Has what the settings ask for drawn into a run's folder. A figure that fails harms no other, nor the run.
+
+    A context: the drawing process lives in it, and dies with this process, however that ends. After draw_here() there
+    is none: finish() draws.
+    """
+
+    def __init__(self, config: FiguresConfig, folder: Path, wanted: bool) -> None:
+        self.config = config
+        self.folder = folder
+        self._requested: list[tuple[Path, str, tuple[Any, ...]]] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self._wanted = wanted and config.any_drawn()
+
+    def __enter__(self) -> "Pictures":
+        if self._wanted and not _here:
+            self._process = _start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if self._process is not None:
+            _end(self._process)
+
+    def of_training(
+        self, epochs: Epochs, best: int | None, inspection: Inspection, reported: Curves | None = None
+    ) -> None:
+        """Ask for the figures that need no test."""
+        if self.config.learning_curves:
+            self._draw("learning_curves", "learning_curves", epochs, best, reported)
+        if inspection.graph:
+            self._ask(self._figure("graph"), "network_figure.network", inspection.graph)
+        if inspection.histograms:
+            self._draw("histograms", "weight_histograms", inspection.histograms)
+        for name, title in LAYER_FIGURES.items():
+            if values := getattr(inspection, name):
+                self._draw(name, "by_layer", values, title, name == "dead_units")
+
+    def of_test(self, counts: list[list[int]], classes: list[str], inspection: Inspection) -> None:
+        """Ask for those of a test: counts[true class][predicted class]."""
+        if self.config.confusion_matrix:
+            self._draw("confusion_matrix", "confusion_matrix", counts, classes)
+        if self.config.per_class:
+            self._draw("per_class", "per_class", counts, classes)
+        for name, title in SAMPLE_FIGURES.items():
+            if samples := getattr(inspection, name):
+                self._ask(self._figure(name), "gallery.gallery", samples, classes, title)
+
+    def report(self) -> None:
+        """Ask for report.html, which reads what is in the folder by now."""
+        if self.config.report:
+            self._ask(self.folder / "report.html", "report.folder_report", self.folder)
+
+    def _draw(self, name: str, function: str, *arguments: Any) -> None:
+        self._ask(self._figure(name), f"run_figures.{function}", *arguments)
+
+    def _figure(self, name: str) -> Path:
+        return self.folder / "figures" / f"{name}.png"
+
+    def _ask(self, path: Path, function: str, *arguments: Any) -> None:
+        """Have the file written with what dlproj.reports.<function> returns, a picture or a page."""
+        if not self._wanted:
+            return
+        self._requested.append((path, function, arguments))
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        try:
+            pickle.dump(self._requested[-1], self._process.stdin)
+            self._process.stdin.flush()
+        except BrokenPipeError:  # it has died: finish() says so
+            pass
+
+    def finish(self) -> list[Path]:
+        """Wait for all that was asked for; the files that were written. What failed is said in the log."""
+        paths = [path for path, _, _ in self._requested]
+        answers = self._answers()
+        if boxed := "".join(sorted({letter for _, letters in answers for letter in letters})):
+            from dlproj.reports.fonts import in_words
+
+            _log.warning("%s", in_words(boxed))
+        problems = dict(zip(paths, (problem for problem, _ in answers), strict=True))
+        for path, problem in problems.items():
+            if problem:
+                _log.warning("%s was not written: %s", path, problem)
+        return [path for path, problem in problems.items() if not problem]
+
+    def _answers(self) -> list[Answer]:
+        if self._process is None:
+            return [_write(*request) for request in self._requested]
+        try:
+            return list(pickle.loads(self._process.communicate()[0]))
+        except (EOFError, pickle.UnpicklingError):
+            return [("the drawing process has ended", "")] * len(self._requested)
+
+
+_here = False
+
+
+def draw_here() -> None:
+    """Draw in this process and the ones forked from it, at a run's end: other runs keep the other cores busy.
+
+    What it takes is imported at once, for all of them, and what a first figure takes longer than others is done.
+    """
+    global _here
+    _here = True
+    _import()
+    from dlproj.reports.run_figures import confusion_matrix
+    from dlproj.reports.style import png, svg
+
+    png(confusion_matrix([[1, 0], [0, 1]], ["a", "b"]))
+    svg(confusion_matrix([[1, 0], [0, 1]], ["a", "b"]), "first")
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    # In a session of its own, where Ctrl-C does not reach it; the end of its standard input does.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "dlproj.reports.pictures"],  # -P: no module of the current folder
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it forks, for which it must have one thread
+    )
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def main() -> None:
+    """Draw what is asked for on standard input until that ends, then answer with what went wrong with each."""
+    _import()
+    answers, sys.stdout = sys.stdout.buffer, sys.stderr
+    with ProcessPoolExecutor(2, get_context("fork")) as pool:
+        drawn = [pool.submit(_write, *request) for request in _requests()]
+        problems = [one.result() for one in drawn]
+    try:
+        answers.write(pickle.dumps(problems))
+        answers.flush()
+    except BrokenPipeError:  # the run has been killed: nobody asks any more
+        os._exit(1)
+
+
+def _import() -> None:
+    from dlproj.reports import gallery, report  # noqa: F401  # which takes its time before it is needed
+
+
+def _requests() -> Iterator[tuple[Path, str, tuple[Any, ...]]]:
+    while True:
+        try:
+            yield pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+
+
+def _write(path: Path, function: str, arguments: tuple[Any, ...]) -> Answer:
+    from dlproj.reports.fonts import take_boxed
+    from dlproj.reports.style import png
+
+    module, _, name = function.rpartition(".")
+    try:
+        made = getattr(import_module(f"dlproj.reports.{module}"), name)(*arguments)
+        write_whole(path, made if isinstance(made, str) else png(made))
+    except Exception as error:  # of whatever the figure was drawn from: the run goes on without it
+        return f"{type(error).__name__}: {error}", take_boxed()
+    return "", take_boxed()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""The figures of one run, each drawn from plain data.
+
+Every run pays for them at its end, so they are laid out by hand: matplotlib's layout engines draw a figure twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+
+from dlproj.config.checks import MOST_CLASSES_IN_ROWS
+from dlproj.config.reference import Curves
+from dlproj.reports.classification import Counts, class_scores, entries, most_confused
+from dlproj.reports.style import COLORS, GRID, INK, new_figure, plain_log, short, styled
+from dlproj.runs.inspection import ByEpoch, Histogram
+
+Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
+TRAIN, VAL = COLORS[0], COLORS[1]
+
+
+def learning_curves(epochs: Epochs, best: int | None, reported: Curves | None = None) -> Figure:
+    """Loss and accuracy of training and validation by epoch; with penalties, the loss without them and they apart.
+
+    Where the training set was evaluated after each epoch, that is a line of its own. The best and the last epoch are
+    marked. Reported curves are dashed, with hollow marks; a reported loss is the whole one, which then has a panel
+    beside its parts.
+    """
+    panels = {"loss": "Loss", "accuracy": "Accuracy"}
+    if _has(epochs, "train/penalty"):
+        panels = {"data_loss": "Loss without the penalty", "penalty": "Penalty", "accuracy": "Accuracy"}
+        if any(metric.endswith("/loss") for metric in reported or {}):
+            panels = {"loss": "Loss with the penalty"} | panels
+    with styled():
+        figure, grid = _panels(len(panels))
+        for axes, (metric, title) in zip(grid, panels.items(), strict=True):
+            _curves(axes, epochs, metric, best, reported or {})
+            axes.set_title(title)
+        grid[-1].yaxis.set_major_formatter(PercentFormatter(1))
+        lines = _legend(grid)
+        figure.legend(lines.values(), lines, ncols=len(lines), loc="upper left", columnspacing=1.5)
+        return figure
+
+
+def _panels(number: int) -> tuple[Figure, list[Axes]]:
+    """Up to three side by side, four in two rows."""
+    rows, columns = (1, number) if number < 4 else (2, 2)
+    figure = new_figure(4.8 * columns, 3.9 * rows)
+    grid = figure.subplots(rows, columns)
+    figure.subplots_adjust(0.14 / columns, 0.14 / rows, 0.99, 1 - 0.18 / rows, wspace=0.18, hspace=0.34)
+    return figure, list(grid.flat)
+
+
+def _legend(grid: Sequence[Axes]) -> dict[str, Artist]:
+    """The lines of all panels by label, of equal ones the first; what is reported stands last."""
+    found: dict[str, Artist] = {}
+    for axes in grid:
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, line)
+    return dict(sorted(found.items(), key=lambda item: item[0] == "reported"))
+
+
+def _has(epochs: Epochs, metric: str) -> bool:
+    return any(metric in row for row in epochs.values())
+
+
+_SPLITS = (
+    ("train", TRAIN, "o", "train"),
+    ("train_eval", COLORS[5], "^", "train, evaluated"),
+    ("val", VAL, "s", "val"),
+)
+
+
+_STEEP = 20  # the highest loss by the lowest one
+
+
+def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported: Curves) -> None:
+    for split, color, marker, label in _SPLITS:
+        if split != "train_eval" or _has(epochs, f"{split}/{metric}"):
+            _line(axes, epochs, f"{split}/{metric}", color, marker, label)
+        reported_line(axes, reported.get(f"{split}/{metric}", {}), color, marker)
+    epochs_axis(axes)
+    axes.grid(axis="y")
+    if metric.endswith("loss"):
+        _scale_loss(axes)
+    last = max(epochs, default=0)
+    if best is not None:
+        name = "best and last epoch" if best == last else "best epoch"
+        axes.axvline(best, color=INK, linewidth=1, linestyle="--", label=f"{name}, {best}")
+    if last and last != best:
+        axes.axvline(last, color=INK, linewidth=1, linestyle=":", label=f"last epoch, {last}")
+
+
+def _scale_loss(axes: Axes) -> None:
+    """Make the axis of a loss logarithmic where a fall in the first epochs would leave the others on one line."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)])
+    finite = values[np.isfinite(values)]
+    if len(finite) and finite.min() > 0 and finite.max() > _STEEP * finite.min():
+        axes.set_yscale("log")
+        plain_log(axes.yaxis, (1, 3))
+
+
+def epochs_axis(axes: Axes) -> None:
+    """Make the horizontal axis one of epochs, whole numbers."""
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # one epoch has no epoch and a half
+
+
+def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, label: str) -> None:
+    points = [(epoch, row[metric]) for epoch, row in sorted(epochs.items()) if metric in row]
+    shape = marker if len(points) <= 40 else ""
+    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=4, label=label)
+
+
+def reported_line(axes: Axes, curve: Mapping[int, float], color: str, marker: str) -> None:
+    """A document's curve, dashed with hollow marks, if it has any epoch."""
+    if curve:
+        axes.plot(*zip(*sorted(curve.items()), strict=True), color=color, linestyle="--", linewidth=1.2, marker=marker,
+                  markersize=5, markerfacecolor="none", label="reported")  # fmt: skip
+
+
+def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
+    """How many test samples of each class were taken for which, shaded by their share of the class."""
+    size = min(3.2 + 0.56 * len(classes), 14.0)
+    with styled():
+        figure = new_figure(size + 0.6, size)
+        axes = figure.add_axes((1.5 / (size + 0.6), 0.9 / size, (size - 1.7) / (size + 0.6), (size - 1.7) / size))
+        truths, guesses, numbers = np.array(entries(counts, len(classes)), dtype=int).reshape(-1, 3).T
+        shares = numbers / np.bincount(truths, numbers, len(classes))[truths]
+        if len(classes) <= MOST_CLASSES_IN_ROWS:
+            _shade(axes, truths, guesses, shares, len(classes))
+        else:  # cells would be smaller than a pixel, and most of them empty
+            axes.scatter(guesses, truths, 4, shares, marker="s", linewidths=0, cmap="Blues", vmin=-0.5, vmax=1)
+            axes.set(xlim=(-1, len(classes)), ylim=(-1, len(classes)))
+        axes.invert_yaxis()
+        _name_classes(axes, [short(name, 16) for name in classes] if len(classes) <= _MOST_CLASSES else [])
+        axes.set(xlabel="predicted class", ylabel="true class")
+        axes.spines[:].set_visible(False)
+        axes.set_title(f"Test samples, and their share of the true class\n{most_confused(counts, classes)}")
+        if len(classes) <= 20:  # more would not be readable
+            for cell in zip(truths, guesses, numbers, shares, strict=True):
+                _number(axes, *cell)
+        return figure
+
+
+def _shade(axes: Axes, truths: np.ndarray, guesses: np.ndarray, shares: np.ndarray, classes: int) -> None:
+    table = np.zeros((classes, classes))
+    table[truths, guesses] = shares
+    edges = np.arange(classes + 1) - 0.5
+    axes.pcolormesh(edges, edges, table, cmap="Blues", vmin=0, vmax=1)
+
+
+def _name_classes(axes: Axes, names: Sequence[str]) -> None:
+    slanted: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    upright = max(map(len, names), default=0) <= 3
+    axes.set_xticks(range(len(names)), names, fontsize=9, **({} if upright else slanted))
+    axes.set_yticks(range(len(names)), names, fontsize=9)
+
+
+def _number(axes: Axes, truth: int, guess: int, count: int, share: float) -> None:
+    axes.text(guess, truth, f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}", fontsize=8,
+              ha="center", va="center", linespacing=1.1, color="white" if share > 0.5 else INK)  # fmt: skip
+
+
+_MOST_CLASSES = 40  # with a line each
+
+
+def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
+    """Precision, recall and F1 of each class, the best F1 on top; of many classes, those with the lowest."""
+    scores = sorted(zip(class_scores(counts, len(classes)), classes, strict=True), key=lambda pair: pair[0].f1)[
+        :_MOST_CLASSES
+    ]
+    height = 1.3 + 0.3 * len(scores)
+    with styled():
+        figure = new_figure(7.2, height)
+        axes = figure.add_axes((0.22, 0.6 / height, 0.75, 1 - 1.2 / height))
+        rows = range(len(scores))
+        axes.hlines(rows, [min(one.precision, one.recall) for one, _ in scores],
+                    [max(one.precision, one.recall) for one, _ in scores], color=GRID, linewidth=2)  # fmt: skip
+        for name, color, marker in (("precision", COLORS[0], ">"), ("recall", COLORS[1], "<"), ("f1", INK, "|")):
+            values = [getattr(one, name) for one, _ in scores]
+            axes.plot(values, rows, marker, color=color, markersize=8, label="F1" if name == "f1" else name)
+        axes.set_yticks(rows, [f"{short(name, 18)} ({one.support:,})" for one, name in scores])
+        axes.set_xlabel("share")
+        axes.grid(axis="x")
+        axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
+        some = f"the {_MOST_CLASSES} worst classes" if len(classes) > _MOST_CLASSES else "by class"
+        axes.set_title(f"Test, {some} (samples)")
+        return figure
+
+
+def weight_histograms(histograms: Mapping[str, Mapping[int, Histogram]]) -> Figure:
+    """The values of each parameter, one or more, as densities: a line at the start, filled at the end."""
+    columns = min(len(histograms), 4)
+    rows = -(-len(histograms) // columns)
+    with styled():
+        figure = new_figure(2.5 * max(columns, 2) + 0.3, 2.1 * rows + 0.5)
+        grid = figure.subplots(rows, columns, squeeze=False)
+        inches = figure.get_size_inches()
+        figure.subplots_adjust(0.3 / inches[0], 0.35 / inches[1], 1 - 0.2 / inches[0], 1 - 0.75 / inches[1], 0.15, 0.62)
+        for axes in grid.flat[len(histograms) :]:
+            axes.set_axis_off()
+        for axes, (name, epochs) in zip(grid.flat, histograms.items(), strict=False):
+            histogram(axes, name, epochs)
+        figure.text(0.3 / inches[0], 1 - 0.28 / inches[1], "Values of the parameters", fontsize=11, va="center")
+        figure.legend(*grid.flat[0].get_legend_handles_labels(), ncols=2, loc="upper right")
+        return figure
+
+
+def histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
+    """Densities of one parameter's values: a line at the start, filled at the end.
+
+    The axis reaches over all values but for a thousandth at each side, so that a few far out do not squeeze the rest.
+    """
+    last = max(epochs)
+    filled: dict[str, Any] = {"fill": True, "color": TRAIN, "alpha": 0.6}
+    peaks = {}
+    for epoch, style in ((last, filled), (0, {"color": INK, "linewidth": 1.2})):
+        if epoch in epochs:
+            densities, edges = density(epochs[epoch])
+            axes.stairs(densities, edges, label=f"end, epoch {last}" if epoch else "start", **style)
+            peaks[epoch] = float(densities.max())
+    axes.set_title(name, fontsize=8)
+    axes.set_yticks([])
+    axes.set_ylim(0, 1.1 * min(max(peaks.values()), 4 * peaks[last]))  # biases that start at zero would dwarf the rest
+    low, high = zip(*map(central_range, epochs.values()), strict=True)
+    margin = 0.05 * (max(high) - min(low))  # without it, a tick's label at the edge would meet the next panel's
+    axes.set_xlim(min(low) - margin, max(high) + margin)
+    axes.tick_params(labelsize=8)
+    axes.locator_params(axis="x", nbins=4)
+    axes.spines["left"].set_visible(False)
+
+
+_SHOWN_BINS = 50  # of those in the central range; more would be noise in a small panel
+
+
+def density(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the values per unit of their axis (bins,), and the bins' edges (bins + 1,), neighbours put together."""
+    width = (histogram.high - histogram.low) / len(histogram.counts)
+    low, high = central_range(histogram)
+    together = max(1, round((high - low) / width / _SHOWN_BINS))
+    counts = np.append(histogram.counts, np.zeros(-len(histogram.counts) % together)).reshape(-1, together).sum(1)
+    edges = histogram.low + width * together * np.arange(len(counts) + 1)
+    return counts / (max(counts.sum(), 1) * width * together), edges
+
+
+def central_range(histogram: Histogram) -> tuple[float, float]:
+    """Between which edges all values lie but a thousandth at each side."""
+    shares = np.cumsum(histogram.counts) / max(sum(histogram.counts), 1)
+    width = (histogram.high - histogram.low) / len(shares)
+    first, last = np.searchsorted(shares, (0.001, 0.999))
+    return histogram.low + width * first, histogram.low + width * (last + 1)
+
+
+def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> Figure:
+    """One line a layer or parameter by epoch; a share is shown in percent from 0, anything else on a log axis."""
+    with styled():
+        figure = new_figure(7.2, 3.2)
+        axes = figure.add_axes((0.1, 0.16, 0.6, 0.72))
+        for place, (layer, epochs) in enumerate(values.items()):
+            points = sorted(epochs.items())
+            axes.plot(*zip(*points, strict=True), color=COLORS[place % len(COLORS)], marker="os^vD<>"[place % 7],
+                      markersize=4, label=layer)  # fmt: skip
+        if share:
+            axes.set_ylim(0, max(1.05 * axes.get_ylim()[1], 0.01))
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+        elif any(value > 0 for epochs in values.values() for value in epochs.values()):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        epochs_axis(axes)
+        axes.set_title(label)
+        axes.grid(axis="y")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize=8)
+        return figure

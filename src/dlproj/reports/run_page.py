@@ -1,0 +1,147 @@
+"""What the templates show of one run, as plain values."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from dlproj import formats
+from dlproj.config.checks import DISTANCE
+from dlproj.config.reference import unmatched
+from dlproj.reports.classification import class_scores, most_confused
+from dlproj.reports.comparison_table import heading, shown, table
+from dlproj.reports.network_figure import network
+from dlproj.reports.run_figures import by_layer, learning_curves, weight_histograms
+from dlproj.reports.style import svg
+from dlproj.runs.comparison import best_value, compare, flat, status, validation_metrics
+from dlproj.runs.inspection import LAYER_FIGURES
+from dlproj.runs.record import Run, started
+
+_CLASSES_READABLE = 30
+
+Page = dict[str, Any]
+
+
+def run_page(run: Run) -> Page:
+    """Everything about one run, for report_run.html."""
+    inspection = run.inspection
+    parameters = inspection.histograms
+    return run_summary(run, run.folder.resolve().name) | {
+        "started": f"{started(run.folder):%Y-%m-%d %H:%M}",
+        "folder": run.folder.resolve().name,
+        "gallery": inspection.gallery,
+        "most_wrong": inspection.most_wrong,
+        "weights": Markup(svg(weight_histograms(parameters), "Weights") if parameters else ""),
+        "layers": _layer_figures(run),
+        "network": Markup(svg(network(inspection.graph), "Computational graph") if inspection.graph else ""),
+        "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
+        "environment": _environment(run),
+    }
+
+
+def run_summary(run: Run, name: str) -> Page:
+    """What the page of one run and that of several show of a run; name tells it from the others on the page."""
+    result = run.result
+    drawn = ""
+    if run.epochs:
+        figure = learning_curves(run.epochs, result.best_epoch, result.reference_curves)
+        drawn = svg(figure, f"Learning curves of {name}")
+    return {
+        "name": name,
+        "result": result,
+        "status": status(result),
+        "trouble": _trouble(run),
+        "facts": _facts(run),
+        "curves": Markup(drawn),
+        "unmatched": "; ".join(unmatched(result.reference_curves, run.epochs) if result.status != "running" else ()),
+        "matrix": _matrix(run),
+    } | _score(run)
+
+
+def _score(run: Run) -> Page:
+    """The test accuracy; of a run that was not tested the best one of the validation."""
+    if "test/accuracy" in run.result.metrics:
+        text = formats.metric("test/accuracy", run.result.metrics["test/accuracy"])
+        epoch = run.result.tested_epoch()
+        where = f" (epoch {epoch})" if epoch else ""
+        return {"score": text, "score_label": f"test accuracy of the {run.result.tested_weights} weights{where}"}
+    found = best_value(run, "val/accuracy")
+    where = f" (epoch {found.epoch})" if found.epoch else ""
+    return {
+        "score": formats.metric("val/accuracy", found.value),
+        "score_label": f"best validation accuracy{where}; not tested",
+    }
+
+
+def _trouble(run: Run) -> str:
+    if run.result.status == "running":
+        return "the folder has no record of its end, and cannot tell whether it goes on."
+    return "" if run.result.status == "completed" else run.result.stop_reason
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    result, outcome = run.result, table(compare([run]))[0]
+    best = f"{result.best_epoch} by {result.monitor}" if result.best_epoch else "none"
+    keys = ("test/loss", "last_epoch", "stop_reason", "seconds", "samples_per_second", "parameters")
+    facts = {key: shown(key, outcome[key]) for key in keys if outcome[key] not in (None, "")}
+    if result.status != "completed":
+        facts.pop("stop_reason", None)  # the trouble says it
+    validation = {}
+    for name in validation_metrics([run]):
+        if result.tested_epoch():
+            validation[f"{name} of these weights"] = shown(name, outcome[f"{name} tested"])
+        found = best_value(run, name)
+        validation[f"best {name}"] = formats.metric(name, found.value) + (
+            f" (epoch {found.epoch})" if found.epoch else ""
+        )
+    reported = {"reported": formats.reported(result.reference)} if result.reference else {}
+    if result.reference_distance is not None:
+        reported[heading(DISTANCE)] = shown(DISTANCE, result.reference_distance)
+    facts = {heading(key): text for key, text in facts.items()}
+    return [*(reported | validation | {"best epoch": best} | facts).items()]
+
+
+def _matrix(run: Run) -> Page | None:
+    counts, classes = run.result.confusion_matrix, run.result.classes
+    if not counts or len(classes) < 2:
+        return None
+    readable = classes if len(classes) <= _CLASSES_READABLE else []
+    rows = [(name, _confusion_row(place, counts[place], classes)) for place, name in enumerate(readable)]
+    return {
+        "classes": classes,
+        "rows": rows,
+        "scores": list(zip(classes, class_scores(counts, len(classes)), strict=True)),
+        "most_confused": most_confused(counts, classes),
+    }
+
+
+def _confusion_row(truth: int, counts: Sequence[int], classes: Sequence[str]) -> list[Page]:
+    total = max(sum(counts), 1)
+    return [
+        {
+            "count": f"{count:,}" if count else "·",
+            "share": f"{count / total:.4f}",
+            "kind": "hit" if guess == truth else "miss" if count else "none",
+            "words": f"{classes[truth]} taken for {classes[guess]}: {count:,}, {count / total:.1%}",
+        }
+        for guess, count in enumerate(counts)
+    ]
+
+
+def _layer_figures(run: Run) -> list[Markup]:
+    """What the run noted by layer and epoch: dead units, and gradients where they were asked for."""
+    noted = [(name, label, getattr(run.inspection, name)) for name, label in LAYER_FIGURES.items()]
+    return [
+        Markup(svg(by_layer(values, label, share=name == "dead_units"), label))
+        for name, label, values in noted
+        if values
+    ]
+
+
+def _environment(run: Run) -> list[tuple[str, str]]:
+    result = run.result
+    memory = {"peak memory": result.peak_memory_bytes, "peak GPU memory": result.peak_gpu_memory_bytes}
+    lines = {"machine": result.machine, "git commit": result.git_commit or formats.NONE}
+    lines |= {"fallbacks": "; ".join(result.fallbacks)} if result.fallbacks else {}
+    lines |= {name: f"{size / 2**20:,.0f} MiB" for name, size in memory.items() if size}
+    return [*(lines | {"data fingerprint": result.data_fingerprint or formats.NONE} | result.versions).items()]

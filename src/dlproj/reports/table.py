@@ -1,0 +1,89 @@
+"""Tables for people at a terminal, and the same, parted by tabs, for scripts."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from dlproj import formats
+from dlproj.config.checks import DISTANCE, one_line
+from dlproj.reports.comparison_table import heading, shown
+from dlproj.runs.summary import RunResult
+
+
+def show(result: RunResult) -> None:
+    """Print what a completed run came to."""
+    console = plain_console()
+    title = one_line(" ".join([result.name, *result.overrides]))
+    table = Table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in rows(result):
+        table.add_row(label, one_line(value))
+    console.print(title, soft_wrap=True)  # as a title of the table it would be as narrow as that
+    console.print(table)
+
+
+def plain_console() -> Console:
+    """Prints words as they are: [x], :smile: and numbers in a user's names are no markup.
+
+    Where there is no terminal nothing is too long for a line, so that nothing is folded or cut.
+    """
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not sys.stdout.isatty():
+        console.width = _NO_END
+    return console
+
+
+def rows(result: RunResult) -> list[tuple[str, str]]:
+    """Label and value of each line; accuracies in percent."""
+    metrics = result.metrics
+    best = (
+        f"{result.best_epoch} by {result.monitor}" if result.best_epoch else f"none: {result.monitor} was never finite"
+    )
+    reported = [("reported", formats.reported(result.reference))] if result.reference else []
+    tested = [
+        ("test accuracy", f"{metrics['test/accuracy']:.2%} ({result.tested_weights} weights)"),
+        *reported,
+        ("test loss", f"{metrics['test/loss']:.4f}"),
+    ]
+    far = result.reference_distance
+    return [
+        *(tested if "test/accuracy" in metrics else []),
+        *([(heading(DISTANCE), shown(DISTANCE, far))] if far is not None else []),
+        ("best epoch", best),
+        ("last epoch", f"{result.last_epoch}"),
+        ("stopped", result.stop_reason),
+        ("time", f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"),
+        ("parameters", f"{result.parameters:,}"),
+        ("folder", os.path.relpath(result.folder)),
+    ]
+
+
+_NO_END = 100_000  # columns
+_SHORT = 20  # characters of a column that stays in one line; what is longer is folded, never cut
+_LEAST = 10  # characters to which it is folded
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """Print a table: ruled at a terminal that is wide enough, else a line a row with tabs between.
+
+    Where there is no terminal the title is left out.
+    """
+    table, console = Table(), plain_console()
+    cells = zip(columns, *rows, strict=True)
+    widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
+    least = 1 + sum(3 + (width if width <= _SHORT else _LEAST) for width in widths)
+    if not sys.stdout.isatty() or console.width < least:
+        for row in [columns, *rows]:
+            print(*(one_line(" ".join(cell.split())) for cell in row), sep="\t")  # noqa: T201
+        return
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, no_wrap=width <= _SHORT, overflow="fold")
+    for row in rows:
+        table.add_row(*map(one_line, row))
+    if title:
+        console.print(one_line(title), soft_wrap=True)
+    console.print(table)

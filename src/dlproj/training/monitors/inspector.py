@@ -1,0 +1,255 @@
+"""What is noted while a run trains, for its figures: weights by layer, units that never answer, test samples."""
+
+import base64
+import io
+from dataclasses import asdict, fields
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor, nn
+
+from dlproj.config.figures import FiguresConfig
+from dlproj.data.base import DataModule
+from dlproj.data.batches import generator
+from dlproj.models.classifier import Classifier
+from dlproj.models.losses import class_probabilities
+from dlproj.models.metrics import gathered
+from dlproj.models.sharding import whole
+from dlproj.runs.inspection import Histogram, Inspection, Sample, inspection_of
+from dlproj.training.monitors.loggers import EpochTensorBoard
+
+_MOST_BINS = 512  # a few values far out leave the others few of them
+_SAMPLED_STEPS = 20  # of an epoch, for gradients and updates
+_SAME = 1e-6  # a unit whose outputs differ by no more answers to nothing
+
+
+def inspectors(config: FiguresConfig, inspection: Inspection, tensorboard: EpochTensorBoard) -> list[Callback]:
+    """Lightning's callbacks that fill inspection, and log to TensorBoard by epoch."""
+    wanted: dict[type[_Inspector], bool] = {
+        WeightHistograms: config.histograms,
+        DeadUnits: config.dead_units,
+        Gradients: config.gradients,
+    }
+    callbacks: list[Callback] = [cls(inspection, tensorboard) for cls, asked_for in wanted.items() if asked_for]
+    if callbacks:
+        callbacks.insert(0, KeepInspection(inspection, tensorboard))
+    if config.gallery or config.most_wrong:
+        callbacks.append(TestSamples(inspection, tensorboard, config))
+    return callbacks
+
+
+class _Inspector(Callback):
+    def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard) -> None:
+        self.inspection = inspection
+        self.tensorboard = tensorboard
+
+
+class KeepInspection(_Inspector):
+    """Has each checkpoint hold what was noted so far, for a run that goes on from there."""
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep it."""
+        checkpoint["inspection"] = asdict(self.inspection)
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with it, where training goes on: a test of the best weights loads a checkpoint, too."""
+        if trainer.state.fn is TrainerFn.FITTING:
+            kept = inspection_of(checkpoint["inspection"])
+            for one in fields(kept):
+                setattr(self.inspection, one.name, getattr(kept, one.name))
+
+
+class WeightHistograms(_Inspector):
+    """Histograms of each trained parameter: by epoch in TensorBoard, of the start and the last epoch kept."""
+
+    def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Before the first step."""
+        if not self.inspection.histograms:  # of a run that goes on
+            self._note(trainer, model, trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """After each epoch."""
+        self._note(trainer, model, trainer.current_epoch + 1)
+
+    def _note(self, trainer: pl.Trainer, model: pl.LightningModule, epoch: int) -> None:
+        assert isinstance(model, Classifier)
+        for name, parameter in model.whole_parameters().items():
+            values = parameter.cpu().float().flatten()
+            histogram = histogram_of(values[values.isfinite()]) if trainer.is_global_zero else None
+            if histogram is not None:
+                self.tensorboard.log_histogram(name, histogram, values, epoch)
+                start = dict(list(self.inspection.histograms.get(name, {}).items())[:1])
+                self.inspection.histograms[name] = start | {epoch: histogram}
+
+
+def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """By name, without what stays as it is."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def histogram_of(values: Tensor) -> Histogram | None:
+    """The histogram of finite values (N,); None of none. Where all are equal, the bins reach a little to both sides."""
+    if not len(values):
+        return None
+    values = values.double()  # in float32 the range of extreme values overflows
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        margin = max(1e-3, 1e-3 * abs(low))
+        low, high = low - margin, high + margin
+    bins = min(max(int(len(values) ** 0.5), 8), _MOST_BINS)
+    return Histogram(low, high, torch.histc(values, bins, low, high).long().tolist())
+
+
+class DeadUnits(_Inspector):
+    """By epoch, the share of each layer's units whose output is the same for all samples of validation.
+
+    A ReLU that is never above zero is one, a saturated sigmoid another.
+    """
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Watch what each unit puts out."""
+        assert isinstance(model, Classifier)
+        self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
+        layers = model.layers_of_units() if model.has_all_units else {}
+        self._hooks = [module.register_forward_hook(partial(self._watch, name)) for name, module in layers.items()]
+
+    def _watch(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        outputs = (output[0] if isinstance(output, tuple) else output).detach().flatten(0, -2)
+        low, high = outputs.aminmax(dim=0)
+        if name in self._ranges:
+            low, high = torch.minimum(low, self._ranges[name][0]), torch.maximum(high, self._ranges[name][1])
+        self._ranges[name] = low, high
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Remove the hooks before the training samples."""
+        if dataloader_idx:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Note the shares, and let go of the layers."""
+        self._let_go()
+        for name, (low, high) in self._ranges.items():
+            lively = trainer.strategy.reduce((high - low > _SAME).float(), reduce_op="sum")
+            share = float((lively == 0).float().mean())
+            self.inspection.dead_units.setdefault(name, {})[trainer.current_epoch + 1] = share
+            self.tensorboard.log_scalar(f"dead_units/{name}", share, trainer.current_epoch + 1)
+
+
+class Gradients(_Inspector):
+    """By epoch and parameter, the norm of its gradient and of its change in a step against its own.
+
+    Each is the mean over some twenty steps of the epoch, the gradient before clipping. It needs each batch by itself.
+    """
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Start the epoch's lists."""
+        self._steps = 0
+        self._before: dict[str, Tensor] = {}
+        self._norms: dict[str, list[float]] = {}
+        self._ratios: dict[str, list[float]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch so far."""
+        return {"steps": self._steps, "norms": self._norms, "ratios": self._ratios}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with it."""
+        self._steps, self._norms, self._ratios = state_dict["steps"], state_dict["norms"], state_dict["ratios"]
+        self._before = {}
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
+        """Note the gradients, and the weights before the step."""
+        every = max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches // _SAMPLED_STEPS)
+        if self._steps % every == 0:
+            for name, parameter in trained_parameters(model).items():
+                if parameter.grad is not None:
+                    self._norms.setdefault(name, []).append(float(whole(parameter.grad).norm()))
+                    self._before[name] = whole(parameter.detach()).clone()
+        self._steps += 1
+
+    def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
+        """Compare the weights after the step with those before."""
+        parameters = trained_parameters(model)
+        for name, before in self._before.items():
+            if norm := float(before.norm()):  # biases that start at zero have no ratio yet
+                self._ratios.setdefault(name, []).append(
+                    float((whole(parameters[name].detach()) - before).norm()) / norm
+                )
+        self._before.clear()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Note the means."""
+        epoch = trainer.current_epoch + 1
+        for tag, noted, kept in (
+            ("gradient_norm", self._norms, self.inspection.gradient_norms),
+            ("update_ratio", self._ratios, self.inspection.update_ratios),
+        ):
+            for name, values in noted.items():
+                kept.setdefault(name, {})[epoch] = mean = float(np.mean(values))
+                self.tensorboard.log_scalar(f"{tag}/{name}", mean, epoch)
+
+
+class TestSamples(_Inspector):
+    """Of a test: samples drawn at random, and the most confidently wrong ones."""
+
+    def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard, config: FiguresConfig) -> None:
+        super().__init__(inspection, tensorboard)
+        self.config = config
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Start a pass."""
+        self._parts: list[tuple[Tensor, ...]] = []
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, model: pl.LightningModule, logits: Any, batch: Any, *args: Any
+    ) -> None:
+        """Keep what the model says of a batch: of its guess and of the true class, not of all classes."""
+        assert isinstance(model, Classifier)
+        # A diverged model is sure of nothing.
+        confidences, targets = class_probabilities(logits, model.activation).nan_to_num(), batch[1]
+        guesses = confidences.argmax(1)
+        sure = [confidences.gather(1, classes[:, None])[:, 0] for classes in (guesses, targets)]
+        self._parts.append((targets, guesses, *sure))
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Choose among the samples of all processes, which stand in the order of the test set."""
+        assert isinstance(model, Classifier)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        said = [gathered(torch.cat(parts), model.data_group).cpu() for parts in zip(*self._parts, strict=True)]
+        self._parts.clear()
+        if data.shard().world_size > 1 and len(said[0]) < len(data.test):
+            return  # with a limit each process has seen the beginning of its part: a place tells no sample
+        self._choose(data, *said)
+
+    def _choose(self, data: DataModule, targets: Tensor, guesses: Tensor, sure: Tensor, sure_of_truth: Tensor) -> None:
+        def sample(index: int) -> Sample:
+            truth, guess = int(targets[index]), int(guesses[index])
+            shown = data.shown(data.test.inputs[index])
+            picture = {"text": shown} if isinstance(shown, str) else {"image": _png(shown)}
+            return Sample(index, truth, guess, float(sure[index]), float(sure_of_truth[index]), **picture)
+
+        order = torch.randperm(len(targets), generator=generator("gallery", data.seed))
+        self.inspection.gallery = [sample(index) for index in order[: self.config.gallery].tolist()]
+        wrong = (guesses != targets).nonzero()[:, 0]
+        by_confidence = wrong[sure[wrong].argsort(descending=True, stable=True)]
+        self.inspection.most_wrong = [sample(index) for index in by_confidence[: self.config.most_wrong].tolist()]
+
+
+def _png(pixels: np.ndarray) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="png")
+    return base64.b64encode(file.getvalue()).decode()

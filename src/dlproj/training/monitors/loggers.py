@@ -1,0 +1,219 @@
+"""What Lightning logs, written by epoch: metrics.csv with one row an epoch, and TensorBoard's events."""
+
+import csv
+import io
+import logging
+import struct
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from dlproj.config.files import write_whole
+from dlproj.runs.inspection import GraphNode, Histogram
+
+_log = logging.getLogger(__name__)
+
+
+def shortest(value: float) -> float:
+    """The float with the fewest digits that is the same number in float32, in which Lightning keeps metrics."""
+    return float(str(np.float32(value)))
+
+
+class EpochTable(Logger):
+    """metrics.csv: a row an epoch, counted from 1, a column a metric of training or validation.
+
+    The whole file is written anew and renamed into place each time, so a reader never meets half a row.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.path = folder / "metrics.csv"
+        self.rows: dict[int, dict[str, float]] = {}
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls it."""
+        return "epochs"
+
+    @property
+    def version(self) -> str:
+        """There is one."""
+        return ""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add metrics to their epoch's row; the test belongs to no epoch."""
+        values = {key: shortest(value) for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
+        if values:
+            self.rows.setdefault(int(metrics["epoch"]) + 1, {}).update(values)
+            self.write()
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Settings are in config.yaml."""
+
+    @rank_zero_only
+    def write(self) -> None:
+        """Write the file anew."""
+        columns = sorted({key for row in self.rows.values() for key in row})
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ["epoch", *columns], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"epoch": epoch, **row} for epoch, row in sorted(self.rows.items()))
+        write_whole(self.path, text.getvalue())
+
+
+class KeepTable(Callback):
+    """Has each checkpoint hold the table: Lightning logs an epoch after its checkpoint, and a kill may come between."""
+
+    def __init__(self, table: EpochTable) -> None:
+        self.table = table
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep it, at an epoch's end with what Lightning is about to log."""
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        rows = {epoch: dict(row) for epoch, row in self.table.rows.items()}
+        if progress.processed == progress.ready:
+            metrics = {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
+            rows.setdefault(trainer.current_epoch + 1, {}).update(metrics)
+        checkpoint["epochs"] = rows
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with it, where training goes on: a test of the best weights loads a checkpoint, too."""
+        if trainer.state.fn is TrainerFn.FITTING:
+            self.table.rows = checkpoint["epochs"]
+            self.table.write()
+
+
+def _while_it_can(write: Callable[..., None]) -> Callable[..., None]:
+    """Have the first failure to write said, and nothing written after it: the run has its own record."""
+
+    @wraps(write)
+    def attempt(board: "EpochTensorBoard", *args: Any, **kwargs: Any) -> None:
+        if board.failed:
+            return
+        try:
+            write(board, *args, **kwargs)
+        except OSError as error:
+            board.failed = True
+            _log.warning("%s: TensorBoard's events end here: %s", board.log_dir, error.strerror or error)
+
+    return attempt
+
+
+class _ThreadErrors:
+    """What is done about an error in a thread; TensorBoard's own raises it again in the next call that writes."""
+
+    def __init__(self, otherwise: Callable[[threading.ExceptHookArgs], Any]) -> None:
+        self.otherwise = otherwise
+
+    def __call__(self, error: threading.ExceptHookArgs) -> None:
+        if not (isinstance(error.exc_value, OSError) and type(error.thread).__module__.startswith("tensorboard.")):
+            self.otherwise(error)
+
+
+class EpochTensorBoard(TensorBoardLogger):
+    """TensorBoard's events in the run's own folder, with the epoch, counted from 1, on the horizontal axis."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
+        self.failed = False
+        if not isinstance(threading.excepthook, _ThreadErrors):
+            threading.excepthook = _ThreadErrors(threading.excepthook)
+
+    @rank_zero_only
+    @_while_it_can
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log by epoch what Lightning logs; the test, which belongs to no epoch, comes with the outcome."""
+        if "epoch" in metrics:
+            step = int(metrics["epoch"]) + 1
+            metrics = {key: value for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
+        super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    @_while_it_can
+    def log_scalar(self, tag: str, value: float, epoch: int) -> None:
+        """Log one number, which is no metric of the run."""
+        self.experiment.add_scalar(tag, value, epoch)
+
+    @rank_zero_only
+    @_while_it_can
+    def log_histogram(self, tag: str, histogram: Histogram, values: Tensor, epoch: int) -> None:
+        """Log the histogram of values (N,), which add_histogram would count again, into 1,500 bins."""
+        edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
+        self.experiment.add_histogram_raw(tag, min=histogram.low, max=histogram.high, num=len(values),
+                                          sum=float(values.sum()), sum_squares=float(values.square().sum()),
+                                          bucket_limits=edges[1:].tolist(), bucket_counts=histogram.counts,
+                                          global_step=epoch)  # fmt: skip
+
+    @rank_zero_only
+    @_while_it_can
+    def log_png(self, tag: str, png: bytes, epoch: int) -> None:
+        """Log a picture that is a PNG file already, which add_image would decode and encode again."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        width, height = struct.unpack(">II", png[16:24])  # of the first chunk, the header
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        writer = self.experiment._get_file_writer()
+        writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
+
+    @rank_zero_only
+    @_while_it_can
+    def log_graph_nodes(self, nodes: Sequence[GraphNode]) -> None:
+        """Fill the Graphs tab, without the time and the warnings of add_graph, which runs the network in torch.jit."""
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        event = Event(graph_def=graph_def(nodes).SerializeToString())
+        self.experiment._get_file_writer().add_event(event)
+
+    @_while_it_can
+    def log_outcome(self, settings: dict[str, Any], metrics: dict[str, float], epoch: int) -> None:
+        """Fill the HParams tab: the settings that are set, and the final metrics, which stand at the last epoch."""
+        self.log_hyperparams(_set(settings), dict(metrics), epoch)
+        self.save()
+
+    @rank_zero_only
+    @_while_it_can
+    def save(self) -> None:
+        """Lightning would write hparams.yaml, which config.yaml is already."""
+        self.experiment.flush()
+
+    @rank_zero_only
+    @_while_it_can
+    def finalize(self, status: str) -> None:
+        """Write what is left, and close."""
+        super().finalize(status)
+
+
+def graph_def(nodes: Sequence[GraphNode]) -> Any:
+    """The nodes as TensorBoard's GraphDef, where the dots in names become scopes."""
+    from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+    from tensorboard.compat.proto.node_def_pb2 import NodeDef
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto as Shape
+
+    names = [node.name.replace(".", "/") for node in nodes]
+    made = []
+    for name, node in zip(names, nodes, strict=True):
+        shape = Shape(dim=[Shape.Dim(size=size) for size in node.shape])
+        shapes = AttrValue(list=AttrValue.ListValue(shape=[shape]))
+        inputs = [names[read] for read in node.reads]
+        made.append(NodeDef(name=name, op=node.operation, input=inputs, attr={"_output_shapes": shapes}))
+    return GraphDef(node=made)
+
+
+def _set(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those that are None."""
+    return {
+        key: _set(value) if isinstance(value, dict) else value for key, value in settings.items() if value is not None
+    }
