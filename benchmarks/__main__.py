@@ -34,11 +34,11 @@ def main(arguments: list[str]) -> None:
         sys.exit(130)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(report)  # noqa: T201
+    print(report)
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(text, file=sys.stderr, flush=True)
 
 
 def _measure(options: Options, header: Record, path: Path) -> None:

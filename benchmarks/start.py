@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout")
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
-    print(table([ROOT, *([options.before.resolve()] if options.before else [])], options.repetitions))  # noqa: T201
+    print(table([ROOT, *([options.before.resolve()] if options.before else [])], options.repetitions))
 
 
 if __name__ == "__main__":

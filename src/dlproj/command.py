@@ -124,7 +124,7 @@ def _failed_in_hydra(error: Exception) -> bool:
 
 
 def _show(error: Exception, prefix: str = "") -> None:
-    print(f"error: {one_line(prefix)}{in_one_line(error)}", file=sys.stderr)  # noqa: T201
+    print(f"error: {one_line(prefix)}{in_one_line(error)}", file=sys.stderr)
 
 
 def in_one_line(error: BaseException) -> str:

@@ -14,7 +14,7 @@ T = TypeVar("T")
 def announce(what: str) -> None:
     """Say on a terminal what begins, before what it needs is imported: on standard error, beside the results."""
     if sys.stderr.isatty():
-        print(one_line(f"{what} …"), file=sys.stderr, flush=True)  # noqa: T201
+        print(one_line(f"{what} …"), file=sys.stderr, flush=True)
 
 
 def progress(items: Iterable[T], of: str, delay: float = 5, total: int | None = None) -> Iterable[T]:

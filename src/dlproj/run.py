@@ -90,7 +90,7 @@ def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path |
         return run_in_processes(config.trainer.devices, train, *arguments)
     except SystemExit as exit:
         if exit.code in (130, 143) and rank() == 0:
-            print(f"interrupted: dlproj resume {quote(os.path.relpath(folder))} goes on", file=sys.stderr)  # noqa: T201
+            print(f"interrupted: dlproj resume {quote(os.path.relpath(folder))} goes on", file=sys.stderr)
         raise
 
 

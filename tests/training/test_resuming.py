@@ -50,7 +50,7 @@ class KillAfter(Callback):
 def add_callback(patch, callback):
     """Have the trainer of the next run call it, too."""
     build = run_module.build_trainer
-    adding = lambda config, callbacks, folder: build(config, [*callbacks, callback], folder)  # noqa: E731
+    adding = lambda config, callbacks, folder: build(config, [*callbacks, callback], folder)
     patch.setattr(run_module, "build_trainer", adding)
 
 

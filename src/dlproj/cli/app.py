@@ -65,12 +65,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(1)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
         from dlproj.command import can_be_mended, in_one_line  # which import Hydra
 
         if not can_be_mended(error):
             raise
-        print(f"error: {in_one_line(error)}", file=sys.stderr)  # noqa: T201
+        print(f"error: {in_one_line(error)}", file=sys.stderr)
         sys.exit(1)

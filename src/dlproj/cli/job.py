@@ -28,7 +28,7 @@ def _job(composed: DictConfig) -> None:
     with job_errors(settings, folder):
         config = checked(composed, alone=settings.mode is RunMode.RUN)
         if config.trainer.progress_bar and rank() == 0:
-            print(one_line(f"{config.name}, in {os.path.relpath(folder)}"), flush=True)  # noqa: T201
+            print(one_line(f"{config.name}, in {os.path.relpath(folder)}"), flush=True)
         from dlproj.reports.table import show
         from dlproj.run import run
 
@@ -45,6 +45,6 @@ def main(arguments: Sequence[str] | None) -> None:
     with one_line_errors():
         register()
         if asks_for_help(sys.argv[1:]):
-            print(help_text(sys.argv[1:]))  # noqa: T201
+            print(help_text(sys.argv[1:]))
         else:
             _job()

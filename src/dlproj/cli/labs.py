@@ -61,7 +61,7 @@ def reproduce(
     judged = judgements(found, quick)
     print_table(COLUMNS, cells(asked, judged))
     for path in write(found, judged, shlex.join(["dlproj", *sys.argv[1:]]), quick, output or folder):
-        print(path)  # noqa: T201
+        print(path)
     if any(row.died for row in found):
         sys.exit(1)
 
@@ -124,4 +124,4 @@ def scaling(
     table = measured_table(found)
     print_table(table.columns, table.cells)
     for path in write_article(article(found, shlex.join(["dlproj", *sys.argv[1:]])), output, overwrite):
-        print(path)  # noqa: T201
+        print(path)

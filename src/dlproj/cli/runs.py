@@ -40,7 +40,7 @@ def report(
     _name_skipped(damaged, runs)
     default = paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
     for path in write_report(runs, damaged, output or default, overwrite):
-        print(one_line(str(path)))  # noqa: T201
+        print(one_line(str(path)))
 
 
 def runs(
@@ -63,7 +63,7 @@ def runs(
     listed, damaged = list_runs(path)
     _name_skipped(damaged, listed)
     if as_json:
-        print(json.dumps(listed[:limit], indent=2))  # noqa: T201
+        print(json.dumps(listed[:limit], indent=2))
     else:
         narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < 110
         shown = len(COLUMNS) - narrow
@@ -101,7 +101,7 @@ def _resume_run(folder: Path) -> None:
 
     result = read_result(folder)
     if result.has_ended():
-        print(one_line(f"{folder} is complete: there is nothing to go on with"))  # noqa: T201
+        print(one_line(f"{folder} is complete: there is nothing to go on with"))
     else:
         from dlproj.run import resume_run
 
@@ -112,6 +112,6 @@ def _resume_run(folder: Path) -> None:
 def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
     """Name what is left out on standard error. Raises DataError where nothing is left."""
     for one in damaged:
-        print(one_line(f"skipped {one.folder}: {one.reason}"), file=sys.stderr)  # noqa: T201
+        print(one_line(f"skipped {one.folder}: {one.reason}"), file=sys.stderr)
     if not whole:
         raise DataError("no run is left that can be read: name other folders")

@@ -113,4 +113,4 @@ def _words(name: str) -> str:
 
 
 if __name__ == "__main__":
-    print(page())  # noqa: T201
+    print(page())

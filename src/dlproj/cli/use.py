@@ -58,7 +58,7 @@ def evaluate(
     trained = open_run(run, checkpoint)
     outcome = evaluate(trained, split.value, data or [], progress=sys.stdout.isatty() and not as_json)
     if as_json:
-        print(evaluation_as_json(outcome))  # noqa: T201
+        print(evaluation_as_json(outcome))
     else:
         show_evaluation(outcome, trained.config.name)
 

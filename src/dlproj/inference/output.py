@@ -25,7 +25,7 @@ _FORMS = 3  # sizes and modes named in a note
 
 def say(note: str) -> None:
     """A note beside the results, on standard error."""
-    print(note, file=sys.stderr)  # noqa: T201
+    print(note, file=sys.stderr)
 
 
 def show_evaluation(outcome: Evaluated, name: str) -> None:
@@ -94,7 +94,7 @@ def write_jsonl(predictions: Iterable[Prediction], trained: Trained, top: int) -
             {"class": name, output: finite(shortest(value))}
             for name, value in zip(one.classes, one.probabilities, strict=True)
         ]
-        print(json.dumps({"input": one.name} | pairs[0] | {"top": pairs}, ensure_ascii=False))  # noqa: T201
+        print(json.dumps({"input": one.name} | pairs[0] | {"top": pairs}, ensure_ascii=False))
 
 
 def write(predictions: Iterator[Prediction], format: str, trained: Trained, top: int) -> None:

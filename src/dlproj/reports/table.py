@@ -78,7 +78,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     least = 1 + sum(3 + (width if width <= _SHORT else _LEAST) for width in widths)
     if not sys.stdout.isatty() or console.width < least:
         for row in [columns, *rows]:
-            print(*(one_line(" ".join(cell.split())) for cell in row), sep="\t")  # noqa: T201
+            print(*(one_line(" ".join(cell.split())) for cell in row), sep="\t")
         return
     for column, width in zip(columns, widths, strict=True):
         table.add_column(column, no_wrap=width <= _SHORT, overflow="fold")

@@ -49,7 +49,7 @@ def survey(sets: OfficialSets, name: str, places: Sequence[Place], seed: int, fo
     found = (tables.overview(sets, name), tables.classes(sets), tables.statistics(sets), tables.samples(sets, places))
     for table in found:
         print_table(*table)
-        print()  # noqa: T201
+        print()
     files = grid(sets, seed) | samples(sets, places) | {"labels.png": _label_counts(sets)} | histogram(sets)
     print_table(("file",), [(str(path),) for path in write_files(folder, _encoded(files), overwrite=True)])
 

@@ -23,15 +23,15 @@ def tell_study(search: Search) -> None:
     That is: why no trial ran, the runs that no other beats in several objectives, and a best one of another folder.
     """
     if not search.asked:
-        print(_has_its_trials(search))  # noqa: T201
+        print(_has_its_trials(search))
     front, names = search.front(), search.config.objectives
     if len(names) > 1:
-        print(f"runs that no other beats in {' and '.join(names)}:")  # noqa: T201
+        print(f"runs that no other beats in {' and '.join(names)}:")
         for one in front:
-            print(f"  {one.run}: {_in_words(search, one)}")  # noqa: T201
+            print(f"  {one.run}: {_in_words(search, one)}")
     elif not front[0].here:
         words = f"best of the study: {_in_words(search, front[0])}, {front[0].run}"
-        print(f"{one_line(words)}\n  {one_line(front[0].command)}")  # noqa: T201
+        print(f"{one_line(words)}\n  {one_line(front[0].command)}")
 
 
 def _has_its_trials(search: Search) -> str:
@@ -61,12 +61,12 @@ def conclude(folder: Path) -> None:
     cells = [[shown(key, row.get(key)) for key in columns] for row in table(comparison)]
     print_table([heading(key) for key in columns], cells)
     if note := same_runs(comparison):
-        print(note)  # noqa: T201
+        print(note)
     if found := best(comparison):
-        print(f"best: {found.words}\n  {one_line(found.command)}")  # noqa: T201
+        print(f"best: {found.words}\n  {one_line(found.command)}")
     else:
-        print(f"no run is the best: none has come to its end with a finite {comparison.chooses}")  # noqa: T201
+        print(f"no run is the best: none has come to its end with a finite {comparison.chooses}")
     try:
-        print(one_line(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0])))  # noqa: T201
+        print(one_line(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0])))
     except UserError as error:  # which costs no run
         _log.warning("the report was not written: %s", error)

@@ -88,7 +88,7 @@ def call(job: Job, place: Place) -> int:
         return exit.code if isinstance(exit.code, int) else 1
     except Exception as error:
         if can_be_mended(error):
-            print(f"error: {in_one_line(error)}", file=sys.stderr)  # noqa: T201
+            print(f"error: {in_one_line(error)}", file=sys.stderr)
         else:
             traceback.print_exc()
     except BaseException:

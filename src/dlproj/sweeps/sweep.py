@@ -81,7 +81,7 @@ class Sweep:
                 run_jobs(missing, workers, process_ended, lambda one: view.started(by_log[one.log]), view.tick)
             except (KeyboardInterrupt, SystemExit):
                 where = f"{quote(f'sweep.resume={os.path.relpath(self.folder)}')} goes on"
-                print(f"interrupted: {len(view.finished)} of {total} runs have ended; {where}", file=sys.stderr)  # noqa: T201
+                print(f"interrupted: {len(view.finished)} of {total} runs have ended; {where}", file=sys.stderr)
                 raise
         return view.finished
 

@@ -48,10 +48,10 @@ class View:
             self.running.remove(job)
         self.finished.append(job)
         if job.reason:
-            print(one_line(f"error: job {job.folder.name} ({job.label}): {job.reason}"), file=sys.stderr)  # noqa: T201
+            print(one_line(f"error: job {job.folder.name} ({job.label}): {job.reason}"), file=sys.stderr)
         elif self._live is None:
             words = f"{job.folder.name} {job.label}: {_outcome(job)}"
-            print(f"[{len(self.finished)}/{self.total}] {one_line(words)}", flush=True)  # noqa: T201
+            print(f"[{len(self.finished)}/{self.total}] {one_line(words)}", flush=True)
         self.tick()
 
     def tick(self) -> None:

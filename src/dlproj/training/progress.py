@@ -137,7 +137,7 @@ class ProgressBar(LightningProgressBar):
             validation = {key: float(logged[key]) for key in ("val/loss", "val/accuracy") if key in logged}
             words = _in_words(_running(model) | validation)
             seconds = formats.duration(time.monotonic() - self._began)
-            print(f"{self._epoch(trainer)}: {words}, {seconds}", flush=True)  # noqa: T201
+            print(f"{self._epoch(trainer)}: {words}, {seconds}", flush=True)
 
     def on_test_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Open the test's bar."""

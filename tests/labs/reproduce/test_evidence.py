@@ -67,7 +67,7 @@ def test_seeds_that_agree_to_the_digit_decide():
 def test_what_was_not_run_or_is_not_produced_is_not_judged():
     assert judge(above(0.5), {}) == (Decision.not_judged, "without toy/a")
     other = {("toy/a", "relu"): runs(7, quantity="parameters")}
-    check = lambda of: of("toy/a", "relu") > 0  # noqa: E731
+    check = lambda of: of("toy/a", "relu") > 0
     assert judge(check, other) == (Decision.not_judged, "without test/accuracy of toy/a relu")
     assert judge(None, {}) == (Decision.not_judged, "there is no check of it")
 
@@ -100,14 +100,14 @@ def test_a_difference_within_the_same_runs_keeps_its_own_spread():
 
 def test_many_comparisons_of_which_none_is_decided_are_not_decided():
     found = {("toy/a", str(number)): runs(0.80, 0.81, 0.79) for number in range(7)}
-    check = lambda of: [of("toy/a", str(number)) < of("toy/a", str(number + 1)) for number in range(6)]  # noqa: E731
+    check = lambda of: [of("toy/a", str(number)) < of("toy/a", str(number + 1)) for number in range(6)]
     assert judge(check, found).decision is Decision.not_decided
     found["toy/a", "3"] = runs(0.10, 0.11, 0.09)
     assert judge(check, found).decision is Decision.not_held
 
 
 def test_what_is_missing_of_any_part_is_said_though_another_part_fails():
-    check = lambda of: [of("toy/a") > 0.9, of("toy/b") > 0.1]  # noqa: E731
+    check = lambda of: [of("toy/a") > 0.9, of("toy/b") > 0.1]
     assert judge(check, {("toy/a", ""): runs(0.1, 0.1)}) == (Decision.not_judged, "without toy/b")
 
 

@@ -64,7 +64,7 @@ def reproduce(options: Options) -> list[Outcome]:
     selected = select(options.wanted, names())
     earlier = read(options.recorded) if options.recorded else {}
     if earlier:
-        print(f"{len(earlier)} runs of {options.recorded}; looking for what is not among them", flush=True)  # noqa: T201
+        print(f"{len(earlier)} runs of {options.recorded}; looking for what is not among them", flush=True)
     with run_lock(options.folder):
         planned = plan(_points(options, selected, earlier), _seeds(options, earlier), options.folder)
         outcomes = [Outcome(one, _found(one, earlier)) for one in planned]
@@ -73,7 +73,7 @@ def reproduce(options: Options) -> list[Outcome]:
         for one in outcomes:
             if one.run is None and one.planned.folder in asked:
                 missing.setdefault(one.planned.folder, one.planned)
-        print(f"{len(asked)} runs, {len(missing)} of them to do, {options.jobs} at once", flush=True)  # noqa: T201
+        print(f"{len(asked)} runs, {len(missing)} of them to do, {options.jobs} at once", flush=True)
         died = _run(list(missing.values()), options.jobs)
     return [_after(one, missing, died) for one in outcomes if one.run or one.planned.folder in asked]
 
@@ -129,7 +129,7 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
         if found is None:
             died[one.folder] = why_it_died(one.folder, exit_code)
         words = _in_words(found) if found else f"died: {died[one.folder]}"
-        print(f"[{ended}/{len(missing)}] {one.point} seed {one.config.seed}: {words}", flush=True)  # noqa: T201
+        print(f"[{ended}/{len(missing)}] {one.point} seed {one.config.seed}: {words}", flush=True)
 
     if missing:
         import dlproj.run  # noqa: F401  # each run would import it for itself
@@ -137,7 +137,7 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
     try:
         run_jobs([Job(_run_one, (one,), log) for log, one in ordered], Forks([{}] * at_once), say)
     except (KeyboardInterrupt, SystemExit):
-        print(f"interrupted: {ended} of {len(missing)} runs have ended; the same command goes on")  # noqa: T201
+        print(f"interrupted: {ended} of {len(missing)} runs have ended; the same command goes on")
         raise
     return died
 

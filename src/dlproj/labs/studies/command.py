@@ -76,7 +76,7 @@ def _begin(
     if every:
         _run_all(output, overwrite)
     elif name is None:
-        print(context.get_help())  # noqa: T201
+        print(context.get_help())
     else:
         context.default_map = {name: {"output": output, "overwrite": overwrite}}
 
@@ -96,9 +96,9 @@ def _written(function: Study) -> Callable[..., None]:
         for section in article.sections:
             if section.table:
                 print_table(section.table.columns, section.table.cells, section.heading)
-                print()  # noqa: T201
+                print()
         for path in write_article(_complete(article, shlex.join(["dlproj", *sys.argv[1:]])), folder, overwrite):
-            print(path)  # noqa: T201
+            print(path)
 
     command.__doc__ = function.__doc__
     command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *options])  # type: ignore[attr-defined]
@@ -122,9 +122,9 @@ def _run_all(output: Path, overwrite: bool) -> None:
         article = study(name)()
         write_article(_complete(article, f"dlproj study {name}"), output / name, overwrite)
         rows.append((name, article.title, formats.duration(time.perf_counter() - began)))
-        print(f"{output / name / name}.html", flush=True)  # noqa: T201
+        print(f"{output / name / name}.html", flush=True)
         table = Table(("study", "what it shows", "time"), rows, links=[f"{row[0]}/{row[0]}.html" for row in rows])
         page = Article("index", "Studies", "dlproj study --all", [Section("Done", table=table)])
         index = write_article(page, output, overwrite)
     print_table(table.columns, table.cells)
-    print(*index)  # noqa: T201
+    print(*index)
