@@ -14,7 +14,7 @@ from dlproj.config.checks import ConfigurationError
 from dlproj.config.conversion import typed
 from dlproj.config.fields import About, about, help_of, members
 from dlproj.config.layers import DenseConfig, InitializerConfig, OutputConfig, RecurrentConfig
-from dlproj.config.optim import AdamWConfig, OptimConfig, SGDConfig
+from dlproj.config.optim import AdamConfig, AdamWConfig, OptimConfig, SGDConfig
 from dlproj.config.root import SCHEMAS, Config
 from dlproj.config.search import SearchConfig
 
@@ -79,7 +79,7 @@ def test_the_range_is_in_the_message_of_a_value_of_another_type():
 
 
 def test_a_setting_with_another_default_keeps_its_text_and_range():
-    assert AdamWConfig().weight_decay != OptimConfig().weight_decay
+    assert AdamWConfig().weight_decay != AdamConfig().weight_decay
     assert about(AdamWConfig)["weight_decay"] is about(OptimConfig)["weight_decay"]
 
 

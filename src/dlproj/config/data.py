@@ -1,7 +1,7 @@
 """The settings of each data set, and what a model must know of the data."""
 
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -68,7 +68,7 @@ def check_root(root: str) -> None:
 
 
 @dataclass(slots=True)
-class DataConfig:
+class DataConfig(ABC):
     """Settings that every data set has. Those that are read from files have a root, too."""
 
     not_read: ClassVar[Mapping[str, str]] = {  # settings of other data, and why they have no effect here

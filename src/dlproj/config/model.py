@@ -1,7 +1,7 @@
 """The settings of each model."""
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,7 @@ def check_loss_from(loss: Loss, source: LossFrom) -> None:
 
 
 @dataclass(slots=True)
-class ModelConfig(LayerSettings):
+class ModelConfig(LayerSettings, ABC):
     """Settings that every model has. Those that a layer has, too, hold for each layer that does not say otherwise."""
 
     hidden: list[Any] = setting(list, "a layer each: its width, or a mapping of its own settings")

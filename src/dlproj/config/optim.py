@@ -1,6 +1,6 @@
 """The settings of each optimizer."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class OptimConfig:
+class OptimConfig(ABC):
     """Settings that every optimizer has."""
 
     learning_rate: float = setting(0.001, "step size", "(0, inf)")

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -22,7 +22,7 @@ from dlproj.data.decoding import Decoded
 _log = logging.getLogger(__name__)
 
 
-class DataModule(pl.LightningDataModule):
+class DataModule(pl.LightningDataModule, ABC):
     """A data set in memory, split and handed out as whole batches.
 
     A subclass says how to bring the data into its folder (prepare_data, on one process a machine) and how to read it

@@ -1,6 +1,6 @@
 """What a training_step does with its batches: hand one loss to Lightning, or step by itself for each of a block."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dlproj.models.pipeline import Pipeline
 
 
-class StepsModule(pl.LightningModule):
+class StepsModule(pl.LightningModule, ABC):
     """A LightningModule that trains by Lightning's automatic optimisation, or in blocks by manual optimisation.
 
     StepsPerExecution sets which. In a block, what Lightning does around each training_step of its own is done here,
