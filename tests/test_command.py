@@ -71,7 +71,7 @@ def test_one_command_trains_tests_and_records(type_in, tmp_path):
         ([f"data={'x' * 5000}"], "error: the command line cannot be used (OSError: File name too long): a group of"),
         (["hydra.run.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),
         (["-m", "seed=1,2", "hydra.sweep.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),
-        (["model=foo"], "error: unknown choice model=foo: set one of gru, lstm, mlp, simple_rnn\n"),
+        (["model=foo"], "error: unknown choice model=foo: set one of cnn, gru, lstm, mlp, simple_rnn\n"),
         (["data=cifar10", "data.root=/dev/null"], "error: data.root=/dev/null cannot be used for cifar-10-batches-py"),
     ],
 )
@@ -194,9 +194,9 @@ def test_files_of_the_users_own_are_swept_from_any_folder(type_in, tmp_path):
     [
         ({"own/model/wide.yaml": "hidden: [7]"}, ["--config-dir", "own", "model=wide"],
          "the chosen file of model/ is not built on its settings: begin it with "
-         "defaults: [/schema/model@_here_: mlp or rnn, _self_]"),
+         "defaults: [/schema/model@_here_: mlp, cnn or rnn, _self_]"),
         ({"own/model/wide.yaml": "defaults: [/schema/model@_here_: deep]"}, ["--config-dir", "own", "model=wide"],
-         "unknown choice schema/model=deep: set one of mlp, rnn"),
+         "unknown choice schema/model=deep: set one of cnn, mlp, rnn"),
         ({"own/config.yaml": "seed: 1"}, ["--config-dir", "own"],
          "config.yaml is not built on the settings: begin it with defaults: [schema_root, …, _self_]"),
         ({"own/README": ""}, ["--config-path", "{}/own"],

@@ -159,7 +159,7 @@ REFUSED = {
     "hidden=[8]": "unknown setting hidden: did you mean model.hidden?",
     "patience=3": "unknown setting patience: did you mean callbacks.early_stopping.patience?",
     "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, digits, ",
-    "model=foo": "unknown choice model=foo: set one of gru, lstm, mlp, simple_rnn",
+    "model=foo": "unknown choice model=foo: set one of cnn, gru, lstm, mlp, simple_rnn",
     "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",
     "model.dropout=abc": "model.dropout: Value 'abc' of type 'str' could not be converted to Float",
     "model.dropout=1.5": "model.dropout=1.5 must be in [0, 1)",

@@ -16,7 +16,8 @@ SHARED = ["trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=
 MLP = ["data=digits", "model.hidden=[32,16,8]", "model.weight_l2=0.01", "trainer.gradient_clip_val=0.5",
        "optim=momentum"]  # fmt: skip
 GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8,8,8]"]
-MODELS = {"mlp": MLP, "gru": GRU}
+CNN = ["data=digits", "model=cnn", "model.conv=[4,8]", "model.hidden=[16]", "model.weight_l2=0.01"]
+MODELS = {"mlp": MLP, "gru": GRU, "cnn": CNN}
 FOUR = "trainer.devices=4"
 STRATEGIES = {  # the settings of each, and over how many processes it shares a batch
     "cpu": (["trainer=cpu"], 1),
@@ -58,6 +59,7 @@ def trained(composed, tmp_path_factory):
         *(("mlp", strategy) for strategy in QUICK),
         *(pytest.param("mlp", strategy, marks=pytest.mark.slow) for strategy in OTHERS),
         *(pytest.param("gru", strategy, marks=pytest.mark.slow) for strategy in (*QUICK, OTHERS[0])),
+        *(pytest.param("cnn", strategy, marks=pytest.mark.slow) for strategy in ("fsdp", "pipeline", "ddp-4")),
     ],
 )
 def test_processes_that_share_a_model_end_with_the_weights_and_metrics_of_one(model, strategy, trained):

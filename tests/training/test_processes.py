@@ -4,7 +4,9 @@ import errno
 import os
 import signal
 import socket
+import subprocess
 import sys
+import textwrap
 import warnings
 
 import pytest
@@ -89,6 +91,20 @@ def fit_until_terminated(folder):
     torch.distributed.all_gather_object(counts, (ended_by, trainer.global_step))
     torch.distributed.destroy_process_group()
     return counts
+
+
+def test_a_process_has_left_its_group_when_python_ends(tmp_path):
+    script = f"""
+        import atexit, torch.distributed
+        from dlproj.config.trainer import StrategyName, TrainerConfig
+        from dlproj.training.trainer import prepare_process
+        atexit.register(lambda: print(torch.distributed.is_initialized()))
+        prepare_process(TrainerConfig(strategy=StrategyName.ddp, devices=2))
+        torch.distributed.init_process_group("gloo", init_method="file://{tmp_path}/store", rank=0, world_size=1)
+        print(torch.distributed.is_initialized())
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "True\nFalse\n"), done.stderr
 
 
 def test_sigterm_ends_all_processes_after_their_batch_wherever_it_meets_them(tmp_path):

@@ -12,7 +12,7 @@ from omegaconf import MISSING as REQUIRED
 from dlproj import formats
 from dlproj.config.callbacks import EarlyStoppingConfig
 from dlproj.config.fields import either, help_of, members
-from dlproj.config.layers import DenseConfig, InitializerConfig, RecurrentConfig
+from dlproj.config.layers import ConvConfig, DenseConfig, InitializerConfig, RecurrentConfig
 from dlproj.config.places import CONF
 from dlproj.config.root import SCHEMAS, Config
 from dlproj.config.search import SearchConfig
@@ -53,7 +53,8 @@ def _files(group: str, name: str) -> str:
 
 def _others() -> Iterator[str]:
     yield from _section("## figures", get_type_hints(Config)["figures"], "figures.")
-    yield from _section("## A layer of model.hidden, for mlp", DenseConfig, "")
+    yield from _section("## A layer of model.hidden, for mlp and cnn", DenseConfig, "")
+    yield from _section("## A layer of model.conv", ConvConfig, "", DenseConfig)
     yield from _section("## A layer of model.hidden, for lstm, gru and simple_rnn", RecurrentConfig, "")
     yield from _section("## An initialiser", InitializerConfig, "")
     yield from _section("## Several runs, with -m", get_type_hints(Config)["sweep"], "sweep.")

@@ -183,6 +183,21 @@ class DenseConfig(LayerSettings):
         return [part for part in self.order if part not in off]
 
 
+@dataclass(slots=True)
+class ConvConfig(DenseConfig):
+    """A convolutional layer: a convolution, then batch norm, activation and dropout as asked for, then max pooling."""
+
+    units: int = setting(MISSING, "feature maps that the layer puts out", "[1, inf)")
+    kernel_size: int = setting(3, "side in pixels of the square that an output sees; 0 beyond the edges", "[1, inf)")
+    pool: int = setting(2, "side in pixels of the squares of which the largest value goes on; 1: all do", "[1, inf)")
+
+    def check(self, key: str) -> None:
+        """Raise ConfigurationError, too, for softmax, which acts over the units of a dense layer."""
+        DenseConfig.check(self, key)
+        message = f"{key}.activation=softmax is for dense layers: set another for a convolution"
+        require(self.activation is not Activation.softmax, message)
+
+
 class Cell(Choice):
     """What happens at a time step."""
 
@@ -222,9 +237,9 @@ class OutputConfig:
 LayerT = TypeVar("LayerT", bound=LayerSettings)
 
 
-def describe(cls: type[LayerT], entries: list[Any], model: LayerSettings) -> list[LayerT]:
-    """The layers that `model.hidden` lists, a width or a mapping each, filled up from the model's settings."""
-    return [_describe_one(cls, entry, model, f"model.hidden[{number}]") for number, entry in enumerate(entries)]
+def describe(cls: type[LayerT], entries: list[Any], model: LayerSettings, name: str = "hidden") -> list[LayerT]:
+    """The layers that `model.<name>` lists, a width or a mapping each, filled up from the model's settings."""
+    return [_describe_one(cls, entry, model, f"model.{name}[{number}]") for number, entry in enumerate(entries)]
 
 
 def _describe_one(cls: type[LayerT], entry: Any, model: LayerSettings, key: str) -> LayerT:

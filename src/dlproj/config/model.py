@@ -12,6 +12,7 @@ from dlproj.config.layers import (
     PARAMETERS,
     Activation,
     Cell,
+    ConvConfig,
     DenseConfig,
     InitializerConfig,
     LayerPart,
@@ -30,6 +31,7 @@ from dlproj.config.scheduler import SchedulerConfig
 
 if TYPE_CHECKING:
     from dlproj.models.classifier import Classifier
+    from dlproj.models.cnn import CNNClassifier
     from dlproj.models.mlp import MLPClassifier
     from dlproj.models.rnn import RNNClassifier
 
@@ -135,11 +137,15 @@ class ModelConfig(LayerSettings, ABC):
         output = describe_output(self.output, 2, self)
         check_read("model", given, [*layers, output])
         check_read("model.output", output_settings(self.output), [output])
-        for number, (entry, layer) in enumerate(zip(self.hidden, layers, strict=True)):
-            check_read(f"model.hidden[{number}]", entry if isinstance(entry, dict) else (), [layer])
+        for (key, entry), layer in zip(self.entries(), layers, strict=True):
+            check_read(key, entry if isinstance(entry, dict) else (), [layer])
         normalised = any(getattr(layer, "batch_norm", False) for layer in layers)
         message = "model.eval_mode=false acts on dropout and batch norm, which the model has not: leave it out"
         require(self.eval_mode or self.drops() or normalised, message)
+
+    def entries(self) -> list[tuple[str, Any]]:
+        """What describes each of hidden_layers(), and where it stands: "model.hidden[0]"."""
+        return [(f"model.hidden[{number}]", entry) for number, entry in enumerate(self.hidden)]
 
     def drops(self) -> bool:
         """Whether there is dropout anywhere."""
@@ -188,10 +194,9 @@ class ModelConfig(LayerSettings, ABC):
 
 
 @dataclass(slots=True)
-class MLPConfig(ModelConfig):
-    """Settings of a multilayer perceptron."""
+class FeedForwardConfig(ModelConfig):
+    """Settings of a model whose layers are linear maps with an activation each."""
 
-    hidden: list[Any] = like(ModelConfig, "hidden", lambda: [1000])
     bias: bool = setting(True, "false: linear maps without one, the output's, too, unless output.bias is true")
     batch_norm: bool = like(DenseConfig, "batch_norm", False)
     order: list[LayerPart] = like(DenseConfig, "order", usual_order)
@@ -200,6 +205,13 @@ class MLPConfig(ModelConfig):
         """As for every model, and the order."""
         ModelConfig.check(self, key)
         check_order(f"{key}.order", self.order)
+
+
+@dataclass(slots=True)
+class MLPConfig(FeedForwardConfig):
+    """Settings of a multilayer perceptron."""
+
+    hidden: list[Any] = like(ModelConfig, "hidden", lambda: [1000])
 
     def hidden_layers(self) -> list[DenseConfig]:
         """The description of each hidden layer. Raises ConfigurationError."""
@@ -228,6 +240,68 @@ class MLPConfig(ModelConfig):
         from dlproj.models.mlp import MLPClassifier
 
         return MLPClassifier(self, spec, optim, scheduler)
+
+
+@dataclass(slots=True)
+class CNNConfig(FeedForwardConfig):
+    """Settings of a convolutional network: convolutional layers, then dense ones."""
+
+    conv: list[Any] = setting(
+        lambda: [32, 64], "a convolutional layer each: its feature maps, or a mapping of settings"
+    )
+    hidden: list[Any] = setting(lambda: [128], "a dense layer each, behind those: its width, or a mapping of settings")
+    kernel_size: int = like(ConvConfig, "kernel_size", 3)
+    pool: int = like(ConvConfig, "pool", 2)
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        require(bool(self.conv), "model.conv is empty: set at least one layer, such as [32], or model=mlp")
+
+    def conv_layers(self) -> list[ConvConfig]:
+        """The description of each convolutional layer. Raises ConfigurationError."""
+        return describe(ConvConfig, self.conv, self, "conv")
+
+    def dense_layers(self) -> list[DenseConfig]:
+        """The description of each hidden layer behind them. Raises ConfigurationError."""
+        return describe(DenseConfig, self.hidden, self)
+
+    def hidden_layers(self) -> list[DenseConfig]:
+        """Both, one after the other."""
+        return [*self.conv_layers(), *self.dense_layers()]
+
+    def entries(self) -> list[tuple[str, Any]]:
+        """Those of model.conv before those of model.hidden."""
+        return [*((f"model.conv[{number}]", entry) for number, entry in enumerate(self.conv)),
+                *ModelConfig.entries(self)]  # fmt: skip
+
+    def check_tensor_parallel(self, size: int) -> None:
+        """Raise ConfigurationError: a convolution is not split."""
+        message = f"model=cnn does not go with trainer.tensor_parallel_size={size}: set trainer=ddp or fsdp"
+        raise ConfigurationError(message)
+
+    def inputs_of(self, spec: DataSpec) -> int:
+        """All pixels. Raises ConfigurationError, too, where pooling leaves none."""
+        require(spec.kind is Kind.image, "model=cnn reads images: set model=mlp for features, model=lstm for word ids")
+        self.shapes(spec)
+        return math.prod(spec.shape)
+
+    def shapes(self, spec: DataSpec) -> list[tuple[int, ...]]:
+        """What each convolutional layer puts out of such images: (feature maps, height, width)."""
+        _, height, width = spec.shape
+        found: list[tuple[int, ...]] = []
+        for number, layer in enumerate(self.conv_layers()):
+            height, width = height // layer.pool, width // layer.pool
+            pixels = f"{spec.shape[1]} × {spec.shape[2]} pixels"
+            message = f"model.conv[{number}].pool={layer.pool} leaves nothing of {pixels}"
+            require(min(height, width) > 0, f"{message}: set it, or those before, lower")
+            found.append((layer.units, height, width))
+        return found
+
+    def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "CNNClassifier":
+        """The classifier for such data."""
+        from dlproj.models.cnn import CNNClassifier
+
+        return CNNClassifier(self, spec, optim, scheduler)
 
 
 class ImageReading(Choice):

@@ -31,7 +31,7 @@ from dlproj.config.data import (
 from dlproj.config.fields import check_ranges, either, setting
 from dlproj.config.figures import FiguresConfig
 from dlproj.config.files import YAML_ERRORS, read_yaml_text, write_whole
-from dlproj.config.model import MLPConfig, ModelConfig, RNNConfig
+from dlproj.config.model import CNNConfig, MLPConfig, ModelConfig, RNNConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.reference import ReferenceConfig
 from dlproj.config.renamed import with_new_names
@@ -48,7 +48,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "image_folder": ImageFolderConfig,
         "feature_sum": FeatureSumConfig,
     },
-    "model": {"mlp": MLPConfig, "rnn": RNNConfig},
+    "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
     "optim": {
         "sgd": SGDConfig,
         "rmsprop": RMSpropConfig,
@@ -108,7 +108,7 @@ class Config:
         require(not (self.figures.gradients and in_blocks), message)
 
     def _check_processes(self) -> None:
-        normalised = isinstance(self.model, MLPConfig) and any(one.batch_norm for one in self.model.hidden_layers())
+        normalised = any(getattr(one, "batch_norm", False) for one in self.model.hidden_layers())
         synchronised = self.trainer.strategy is StrategyName.ddp and self.trainer.uses_gpu()
         message = "model.batch_norm would see a part of each batch at a time: leave it out, or use one process"
         whole = self.trainer.processes() == self.trainer.micro_batches == 1

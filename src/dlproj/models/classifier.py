@@ -44,7 +44,7 @@ class Classifier(StepsModule):
 
     @abstractmethod
     def layers_of_units(self) -> dict[str, nn.Module]:
-        """The hidden layers by name, as modules whose output (…, units) is their units' own."""
+        """The hidden layers by name, as modules whose output, (…, units) or (B, units, height, width), is their own."""
 
     def add_output(self, config: ModelConfig, spec: DataSpec, width: int) -> list[Penalty]:
         """Set self.output, a linear layer that reads (B, width); return its penalties."""

@@ -67,6 +67,12 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
             sys.exit(128 + error.sigval)
 
 
+def leave_group() -> None:
+    """Leave the process group, if this process is in one: its threads, left to Python's end, can abort the process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def _check_loopback(processes: int) -> None:
     """Raise UserError where no connection comes about: torch would try for minutes, and write pages of it."""
     try:

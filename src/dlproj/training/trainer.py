@@ -1,5 +1,6 @@
 """Lightning's Trainer, built from the settings."""
 
+import atexit
 import logging
 import os
 import warnings
@@ -22,6 +23,7 @@ from dlproj.training.checkpoints import WholeCheckpoints
 from dlproj.training.contention import NoteContention
 from dlproj.training.evaluate_train import EvaluateTrain
 from dlproj.training.layer_split import LayerSplit
+from dlproj.training.processes import leave_group
 from dlproj.training.progress import ProgressBar, Summary
 from dlproj.training.stopwatch import Stopwatch
 
@@ -42,6 +44,8 @@ _NOBODYS_FAULT = (
 def prepare_process(config: TrainerConfig) -> None:
     """Set this process's threads and arithmetic, and keep Lightning to the words that tell something of a run."""
     torch.set_num_threads(config.threads or threads_of(config.devices))
+    if config.processes() > 1:
+        atexit.register(leave_group)  # which Lightning does for NCCL alone
     # Gradients that vanish over 200 time steps end below 1e-38, where a CPU is slow: without flushing them to zero
     # a backward pass of an LSTM takes 12 times as long. Threads started later inherit this.
     torch.set_flush_denormal(True)

@@ -16,7 +16,7 @@ from dlproj.labs.scaling.bench import measured, plan
 from dlproj.labs.scaling.cases import states_of
 from dlproj.labs.scaling.report import measured_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-c", "from dlproj.cli.app import main; main()"]
 SMALL = ["model.hidden=[64,64,64]", "data.features=64", "data.batch_size=32", "data.train_samples=800"]
 

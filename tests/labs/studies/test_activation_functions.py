@@ -161,5 +161,5 @@ def test_parameters_outside_of_their_ranges_are_refused(settings, message):
 
 @pytest.mark.parametrize("settings", [{"largest": math.inf}, {"largest": math.nan}, {"vanished": 0.0}, {"vanished": 2}])
 def test_numbers_that_mean_nothing_are_refused(settings):
-    with pytest.raises(ConfigurationError, match=f"--{next(iter(settings))}=.*: set a value in"):
+    with pytest.raises(ConfigurationError, match=f"--{next(iter(settings))}=.* must be in"):
         activation_functions(**settings)

@@ -235,7 +235,7 @@ def test_one_size_alone_has_no_effect(quick):
 
 @pytest.mark.parametrize("seconds", [math.inf, math.nan, -1])
 def test_seconds_that_mean_nothing_are_refused(seconds):
-    with pytest.raises(ConfigurationError, match=r"--seconds=.*: set a value in \[0, 3600\]"):
+    with pytest.raises(ConfigurationError, match=r"--seconds=.* must be in \[0, 3600\]"):
         matmul_alignment(sizes="5", seconds=seconds)
 
 

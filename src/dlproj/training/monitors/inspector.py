@@ -24,6 +24,7 @@ from dlproj.runs.inspection import Histogram, Inspection, Sample, inspection_of
 from dlproj.training.monitors.loggers import EpochTensorBoard
 
 _MOST_BINS = 512  # a few values far out leave the others few of them
+_FEATURE_MAPS = 4  # dimensions of (B, units, height, width)
 _SAMPLED_STEPS = 20  # of an epoch, for gradients and updates
 _SAME = 1e-6  # a unit whose outputs differ by no more answers to nothing
 
@@ -119,7 +120,10 @@ class DeadUnits(_Inspector):
         self._hooks = [module.register_forward_hook(partial(self._watch, name)) for name, module in layers.items()]
 
     def _watch(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        outputs = (output[0] if isinstance(output, tuple) else output).detach().flatten(0, -2)
+        outputs = (output[0] if isinstance(output, tuple) else output).detach()
+        if outputs.dim() == _FEATURE_MAPS:
+            outputs = outputs.movedim(1, -1)
+        outputs = outputs.flatten(0, -2)
         low, high = outputs.aminmax(dim=0)
         if name in self._ranges:
             low, high = torch.minimum(low, self._ranges[name][0]), torch.maximum(high, self._ranges[name][1])

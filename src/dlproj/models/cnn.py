@@ -1,0 +1,46 @@
+"""The convolutional network."""
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from dlproj.config.data import DataSpec
+from dlproj.config.model import CNNConfig
+from dlproj.config.optim import OptimConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.models.classifier import Classifier
+from dlproj.models.layers import conv_blocks, dense_blocks, last_activations
+from dlproj.models.penalties import Penalties
+from dlproj.models.sharding import Split
+
+
+class CNNClassifier(Classifier):
+    """Convolutions with max pooling, then fully connected layers. Reads images (B, channels, height, width)."""
+
+    def __init__(self, config: CNNConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
+        super().__init__(config, spec, optim, scheduler)
+        self.conv, penalties = conv_blocks(spec.shape[0], config.conv_layers())
+        self.hidden, of_hidden, width = dense_blocks(math.prod(config.shapes(spec)[-1]), config.dense_layers())
+        self.penalties = Penalties(penalties + of_hidden + self.add_output(config, spec, width))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (B, outputs)."""
+        return self.output(self.hidden(self.conv(inputs).flatten(1)))
+
+    def blocks(self) -> list[nn.Module]:
+        """Each convolutional layer, each hidden one, and the output."""
+        return [*self.conv, *self.hidden, self.output]
+
+    def parts(self) -> list[nn.Module]:
+        """The same, the first of which behind the convolutions flattens what they put out."""
+        first, *others = [*self.hidden, self.output]
+        return [*self.conv, nn.Sequential(nn.Flatten(), first), *others]
+
+    def tensor_parallel_plan(self) -> Mapping[str, Split]:
+        """None: CNNConfig refuses it."""
+        return {}
+
+    def layers_of_units(self) -> dict[str, nn.Module]:
+        """Each block's activation; a unit of a convolutional layer is a feature map."""
+        return last_activations("conv", self.conv) | last_activations("hidden", self.hidden)
