@@ -6,7 +6,8 @@ import pytest
 from torch import nn
 
 from dlproj.config.data import DataConfig, DigitsConfig
-from dlproj.config.model import MLPConfig, ModelConfig
+from dlproj.config.mlp import MLPConfig
+from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdamConfig, OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.base import DataModule

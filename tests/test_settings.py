@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from dlproj.config.checks import ConfigurationError, one_of, within
 from dlproj.config.conversion import plain, typed
 from dlproj.config.layers import Initializer, InitializerConfig
-from dlproj.config.model import MLPConfig
+from dlproj.config.mlp import MLPConfig
 from dlproj.config.optim import AdamConfig
 from dlproj.config.search import SearchConfig
 from dlproj.config.trainer import StrategyName, TrainerConfig

@@ -13,8 +13,10 @@ from torch.nn import functional
 
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.layers import LayerPart
-from dlproj.config.model import Loss, MLPConfig, RNNConfig
+from dlproj.config.mlp import MLPConfig
+from dlproj.config.model import Loss
 from dlproj.config.optim import AdamConfig, AdamWConfig, SGDConfig
+from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import CosineConfig, PlateauConfig, SchedulerConfig, StepConfig
 from dlproj.data.batches import EvaluationBatches, Samples, TrainingBatches
 from dlproj.models.metrics import TrainingSums

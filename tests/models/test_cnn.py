@@ -8,9 +8,9 @@ import torch
 from scipy.signal import correlate2d
 
 from dlproj.config.checks import ConfigurationError
+from dlproj.config.cnn import CNNConfig
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.layers import Initializer, InitializerConfig
-from dlproj.config.model import CNNConfig
 from dlproj.config.optim import SGDConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.inference.evaluate import evaluate

@@ -12,7 +12,7 @@ from torch import nn
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.layers import Cell, Initializer, InitializerConfig, OutputConfig, RecurrentConfig, unset
-from dlproj.config.model import MLPConfig
+from dlproj.config.mlp import MLPConfig
 from dlproj.config.optim import SGDConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.initializers import initialize

@@ -17,7 +17,8 @@ from dlproj.config.layers import (
     describe,
     describe_output,
 )
-from dlproj.config.model import MLPConfig, RNNConfig
+from dlproj.config.mlp import MLPConfig
+from dlproj.config.rnn import RNNConfig
 from dlproj.models.layers import linear, linear_penalties
 
 MODEL = MLPConfig(

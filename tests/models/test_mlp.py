@@ -9,7 +9,8 @@ from torch.nn import functional
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.layers import Activation, Initializer, InitializerConfig, LayerPart, OutputConfig
-from dlproj.config.model import Loss, MLPConfig
+from dlproj.config.mlp import MLPConfig
+from dlproj.config.model import Loss
 from dlproj.config.optim import SGDConfig
 from dlproj.config.scheduler import SchedulerConfig
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dlproj.config.data import DataSpec, Kind
-from dlproj.config.model import MLPConfig
+from dlproj.config.mlp import MLPConfig
 from dlproj.config.optim import SGDConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.metrics import TrainingSums

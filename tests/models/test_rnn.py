@@ -10,8 +10,8 @@ from torch import nn
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.layers import Activation, Cell, Initializer, InitializerConfig, RecurrentConfig
-from dlproj.config.model import ImageReading, RNNConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, RMSpropConfig, SGDConfig
+from dlproj.config.rnn import ImageReading, RNNConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models import recurrent
 from dlproj.models.recurrent import RecurrentLayer, computes_bfloat16_lstm, last_of, reverse

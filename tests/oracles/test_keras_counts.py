@@ -6,8 +6,9 @@ from keras_twin import NAMES, features, keras, words
 
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.layers import Activation, Cell
-from dlproj.config.model import MLPConfig, RNNConfig
+from dlproj.config.mlp import MLPConfig
 from dlproj.config.optim import SGDConfig
+from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import SchedulerConfig
 
 layers = keras.layers

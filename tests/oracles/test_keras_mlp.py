@@ -5,7 +5,8 @@ import torch
 from keras_twin import assert_same_outputs, assert_same_steps, features, keras, keras_warnings, twin
 
 from dlproj.config.layers import Activation, LayerPart, OutputConfig
-from dlproj.config.model import Loss, LossFrom, MLPConfig
+from dlproj.config.mlp import MLPConfig
+from dlproj.config.model import Loss, LossFrom
 from dlproj.config.optim import SGDConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.losses import loss_function

@@ -5,8 +5,9 @@ import torch
 from keras_twin import assert_same_outputs, assert_same_steps, keras, keras_warnings, twin, words
 
 from dlproj.config.layers import Activation, Cell, OutputConfig
-from dlproj.config.model import Loss, RNNConfig
+from dlproj.config.model import Loss
 from dlproj.config.optim import SGDConfig
+from dlproj.config.rnn import RNNConfig
 
 pytestmark = keras_warnings
 layers, losses, regularizers = keras.layers, keras.losses, keras.regularizers

@@ -7,8 +7,8 @@ import pytest
 from torch import nn
 
 from dlproj.config.data import DataSpec, Kind
-from dlproj.config.model import RNNConfig
 from dlproj.config.optim import AdamConfig
+from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.run import train
 from dlproj.training.progress import layer_rows

@@ -18,6 +18,7 @@ from dlproj.config.checks import (
     one_of,
     require,
 )
+from dlproj.config.cnn import CNNConfig
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
 from dlproj.config.data import (
     CIFAR10Config,
@@ -31,10 +32,12 @@ from dlproj.config.data import (
 from dlproj.config.fields import check_ranges, either, setting
 from dlproj.config.figures import FiguresConfig
 from dlproj.config.files import YAML_ERRORS, read_yaml_text, write_whole
-from dlproj.config.model import CNNConfig, MLPConfig, ModelConfig, RNNConfig
+from dlproj.config.mlp import MLPConfig
+from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.reference import ReferenceConfig
 from dlproj.config.renamed import with_new_names
+from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
 from dlproj.config.sweep import SweepConfig
 from dlproj.config.trainer import StrategyName, TrainerConfig

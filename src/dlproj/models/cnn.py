@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from dlproj.config.cnn import CNNConfig
 from dlproj.config.data import DataSpec
-from dlproj.config.model import CNNConfig
 from dlproj.config.optim import OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.classifier import Classifier

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dlproj.config.data import DataSpec, Kind
-from dlproj.config.model import ImageReading, RNNConfig
 from dlproj.config.optim import OptimConfig
+from dlproj.config.rnn import ImageReading, RNNConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.classifier import Classifier
 from dlproj.models.initializers import initialize

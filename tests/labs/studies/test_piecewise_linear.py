@@ -9,8 +9,9 @@ import torch
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.layers import Activation
-from dlproj.config.model import MLPConfig, RNNConfig
+from dlproj.config.mlp import MLPConfig
 from dlproj.config.optim import SGDConfig
+from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.inference.trained import open_run
 from dlproj.labs.studies.parts import linear_pieces

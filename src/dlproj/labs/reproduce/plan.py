@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from dlproj.config.data import CIFAR10Config, ImageFolderConfig, IMDBConfig
-from dlproj.config.model import RNNConfig
+from dlproj.config.rnn import RNNConfig
 from dlproj.config.root import Config
 from dlproj.experiments import Point
 from dlproj.runs.fingerprint import completed, config_fingerprint

@@ -7,7 +7,7 @@ import torch
 
 from dlproj.config.checks import require
 from dlproj.config.data import DataSpec
-from dlproj.config.model import MLPConfig
+from dlproj.config.mlp import MLPConfig
 from dlproj.config.optim import OptimConfig
 from dlproj.config.root import Config
 from dlproj.experiments import one_run

@@ -14,7 +14,8 @@ from dlproj import formats
 from dlproj.config.checks import LARGEST_SEED, ConfigurationError, require, whole_numbers
 from dlproj.config.data import Kind
 from dlproj.config.layers import Activation
-from dlproj.config.model import MLPConfig, ModelConfig
+from dlproj.config.mlp import MLPConfig
+from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdamConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.base import DataModule

@@ -18,7 +18,7 @@ from torch import Tensor
 from dlproj import formats
 from dlproj.config.checks import LARGEST_SEED, one_of, whole_numbers
 from dlproj.config.data import DataSpec, Kind
-from dlproj.config.model import MLPConfig
+from dlproj.config.mlp import MLPConfig
 from dlproj.config.optim import SGDConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.base import DataModule

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dlproj.config.data import DataSpec, Kind
-from dlproj.config.model import MLPConfig
+from dlproj.config.mlp import MLPConfig
 from dlproj.config.optim import SGDConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.labs.studies.parts.networks import scratch_copy

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import torch
 
 from dlproj.config.data import DataSpec, Kind
-from dlproj.config.model import MLPConfig, ModelConfig, RNNConfig
+from dlproj.config.mlp import MLPConfig
+from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
+from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.live_bytes import LiveBytes
 from dlproj.models.classifier import Classifier

@@ -1,0 +1,65 @@
+"""The settings of a multilayer perceptron."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlproj.config.checks import ConfigurationError, require
+from dlproj.config.data import DataSpec, Kind
+from dlproj.config.fields import like, setting
+from dlproj.config.layers import Activation, DenseConfig, LayerPart, check_order, describe, usual_order
+from dlproj.config.model import ModelConfig
+from dlproj.config.optim import OptimConfig
+from dlproj.config.scheduler import SchedulerConfig
+
+if TYPE_CHECKING:
+    from dlproj.models.mlp import MLPClassifier
+
+
+@dataclass(slots=True)
+class FeedForwardConfig(ModelConfig):
+    """Settings of a model whose layers are linear maps with an activation each."""
+
+    bias: bool = setting(True, "false: linear maps without one, the output's, too, unless output.bias is true")
+    batch_norm: bool = like(DenseConfig, "batch_norm", False)
+    order: list[LayerPart] = like(DenseConfig, "order", usual_order)
+
+    def check(self, key: str) -> None:
+        """As for every model, and the order."""
+        ModelConfig.check(self, key)
+        check_order(f"{key}.order", self.order)
+
+
+@dataclass(slots=True)
+class MLPConfig(FeedForwardConfig):
+    """Settings of a multilayer perceptron."""
+
+    hidden: list[Any] = like(ModelConfig, "hidden", lambda: [1000])
+
+    def hidden_layers(self) -> list[DenseConfig]:
+        """The description of each hidden layer. Raises ConfigurationError."""
+        return describe(DenseConfig, self.hidden, self)
+
+    def check_tensor_parallel(self, size: int) -> None:
+        """Raise ConfigurationError, too, where processes cannot share the units of a pair's first layer equally."""
+        ModelConfig.check_tensor_parallel(self, size)
+        for place, layer in enumerate(self.hidden_layers()[::2]):
+            joint = layer.activation in (Activation.softmax, Activation.prelu)
+            message = f"model.hidden[{2 * place}] has the activation {layer.activation.name}, which needs all units"
+            require(not joint, f"{message} in one process: set another, or trainer.tensor_parallel_size=1")
+            message = f"model.hidden[{2 * place}] has {layer.units} units for trainer.tensor_parallel_size={size}"
+            require(layer.units % size == 0, f"{message} processes: set a multiple")
+
+    def inputs_of(self, spec: DataSpec) -> int:
+        """All numbers of a sample in one row."""
+        if spec.kind is Kind.sequence:
+            raise ConfigurationError(
+                "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn"
+            )
+        return math.prod(spec.shape)
+
+    def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "MLPClassifier":
+        """The classifier for such data."""
+        from dlproj.models.mlp import MLPClassifier
+
+        return MLPClassifier(self, spec, optim, scheduler)
