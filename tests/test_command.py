@@ -67,7 +67,7 @@ def test_one_command_trains_tests_and_records(type_in, tmp_path):
     ("overrides", "message"),
     [
         (["model.dropout=1.5", "data=digits"], "error: model.dropout=1.5 must be in [0, 1)\n"),
-        (["+experiment=lab4/lsmt"], "error: lab4/lsmt is no experiment: did you mean lab4/lstm"),
+        (["+experiment=lab4/lsmt"], "error: lab4/lsmt is not an experiment: did you mean lab4/lstm"),
         ([f"data={'x' * 5000}"], "error: the command line cannot be used (OSError: File name too long): a group of"),
         (["hydra.run.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),
         (["-m", "seed=1,2", "hydra.sweep.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),

@@ -248,10 +248,10 @@ def test_a_name_stands_for_itself_and_a_suite_for_all_of_its_experiments():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("lab4/lsmt", "lab4/lsmt is no experiment: did you mean lab4/lstm"),
-        ("lab9", "lab9 is no experiment: did you mean lab"),
+        ("lab4/lsmt", "lab4/lsmt is not an experiment: did you mean lab4/lstm"),
+        ("lab9", "lab9 is not an experiment: did you mean lab"),
         ("mlp/activation", "did you mean mlp/activations"),
-        ("?", "? is no experiment: set one of lab2/adam_slow, "),
+        ("?", "? is not an experiment: set one of lab2/adam_slow, "),
     ],
 )
 def test_an_unknown_experiment_lists_the_near_names(name, words):

@@ -52,7 +52,7 @@ def no_experiment(name: str, known: Sequence[str]) -> str:
     """Words for a name that is not known, pointing to those near it."""
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"set one of {', '.join(known)}"
-    return f"{name} is no experiment: {hint}"
+    return f"{name} is not an experiment: {hint}"
 
 
 @contextmanager

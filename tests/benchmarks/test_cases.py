@@ -46,8 +46,8 @@ def test_dlproj_takes_the_settings(case, composed):
     [
         (["--cases", "mlp"], "argument --cases: mlp is none of mlp-1000-32, "),
         (["--variants", "floor,flor"], "argument --variants: flor is none of floor, "),
-        (["--threads", "1,0"], "argument --threads: 0 is no whole number from 1 up"),
-        (["--rounds", "-1"], "argument --rounds: -1 is no whole number from 1 up"),
+        (["--threads", "1,0"], "argument --threads: 0 is not a whole number from 1 up"),
+        (["--rounds", "-1"], "argument --rounds: -1 is not a whole number from 1 up"),
     ],
 )
 def test_bad_options_are_answered_with_one_line(arguments, message, capsys):

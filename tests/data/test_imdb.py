@@ -239,7 +239,7 @@ def test_runs_that_start_together_get_the_same(root, left_over):
 def test_a_review_that_is_not_utf8_is_named(root):
     path = root / "aclImdb" / "test" / "pos" / "2_5.txt"
     path.write_bytes(b"caf\xe9")
-    with pytest.raises(DataError, match=f"{path} is no readable UTF-8 text .*delete the folder aclImdb") as caught:
+    with pytest.raises(DataError, match=f"{path} is not readable UTF-8 text .*delete the folder aclImdb") as caught:
         data(root)
     assert "\n" not in str(caught.value)
     assert caches(root) == []
@@ -251,7 +251,7 @@ def test_all_reviews_that_cannot_be_read_are_named_at_once(root):
         path.write_bytes("größer".encode("utf-16"))
     with pytest.raises(DataError, match=r"^2 reviews cannot be used: .*: delete the folder aclImdb and run") as caught:
         data(root)
-    assert all(f"{path} is no readable UTF-8 text (" in str(caught.value) for path in paths)
+    assert all(f"{path} is not readable UTF-8 text (" in str(caught.value) for path in paths)
 
 
 def test_other_files_are_no_reviews(root):

@@ -117,7 +117,7 @@ def test_rows_of_numbers(trained_run):
     assert sum(high.probabilities) == pytest.approx(1)
     for text, message in (
         ("1 2", r"'1 2' has 2 numbers, the model reads 3: write as many"),
-        ("1 2 x", r"'1 2 x' is no row of numbers \(could not convert string to float: 'x'\): write 3, parted by"),
+        ("1 2 x", r"'1 2 x' is not a row of numbers \(could not convert string to float: 'x'\): write 3, parted by"),
     ):
         with pytest.raises(DataError, match=message):
             list(predict(trained, [Item(text, text)]))
@@ -160,7 +160,7 @@ def test_texts_that_are_none(tmp_path, monkeypatch):
     (tmp_path / "empty.txt").write_text(" \n")
     (tmp_path / "image.png").touch()
     for argument, message in (
-        ("latin.txt", r"latin.txt is no UTF-8 text \(.*\): convert it to UTF-8"),
+        ("latin.txt", r"latin.txt is not UTF-8 text \(.*\): convert it to UTF-8"),
         ("empty.txt", r"empty.txt is empty: write a text"),
         ("image.png", r"image.png is an image, but the model reads texts: name a text file"),
     ):
@@ -171,7 +171,7 @@ def test_texts_that_are_none(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=f"an empty argument: name {wanted}"):  # not the current folder
             read_inputs(kind, [""])
     standard_input(monkeypatch, b"good\n\xff\n")
-    with pytest.raises(DataError, match="line 2 of standard input is no UTF-8 text"):
+    with pytest.raises(DataError, match="line 2 of standard input is not UTF-8 text"):
         list(read_inputs(Kind.sequence, ["-"]))
     standard_input(monkeypatch, b"")
     with pytest.raises(DataError, match="standard input is empty: write a text a line"):
@@ -229,7 +229,7 @@ def test_a_text_is_no_file(text):
 
 
 def test_an_argument_that_is_no_unicode():
-    with pytest.raises(UserError, match=r"'gr\\udcf6\\udcdfer' is no UTF-8 text: convert it to UTF-8"):
+    with pytest.raises(UserError, match=r"'gr\\udcf6\\udcdfer' is not UTF-8 text: convert it to UTF-8"):
         read_inputs(Kind.sequence, [b"gr\xf6\xdfer".decode(errors="surrogateescape")])
 
 
@@ -258,7 +258,7 @@ def test_texts_of_a_folder_that_cannot_be_read_are_reported_and_the_others_read(
     items = read_inputs(Kind.sequence, [str(tmp_path)], report=problems.append)
     assert [item.content for item in items] == ["good", "bad", "long"]
     assert [problem.split(" (")[0] for problem in problems] == [
-        f"{tmp_path}/b.txt is empty: write a text into it", f"{tmp_path}/c.txt is no UTF-8 text",
+        f"{tmp_path}/b.txt is empty: write a text into it", f"{tmp_path}/c.txt is not UTF-8 text",
     ]  # fmt: skip
     assert caplog.messages == [f"1 of 6 files was left out: 1 .md: {tmp_path}/e.md"]
 
@@ -268,7 +268,7 @@ def test_lines_that_cannot_be_read_are_reported_by_number_and_the_others_read(mo
     problems = []
     assert [item.content for item in read_inputs(Kind.sequence, ["-"], report=problems.append)] == ["good", "bad"]
     (problem,) = problems
-    assert problem.startswith("line 2 of standard input is no UTF-8 text")
+    assert problem.startswith("line 2 of standard input is not UTF-8 text")
 
 
 def test_standard_input_that_is_a_folder(tmp_path, monkeypatch):

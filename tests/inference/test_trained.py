@@ -57,7 +57,7 @@ def test_weights_keep_their_precision(precision, trained_run):
 
 def test_a_folder_that_is_no_run(digits, tmp_path):
     with pytest.raises(
-        UserError, match=r"no run at .*/nothing, which is no folder: name a run's folder, such as logs/"
+        UserError, match=r"no run at .*/nothing, which is not a folder: name a run's folder, such as logs/"
     ):
         open_run(tmp_path / "nothing")
     with pytest.raises(UserError, match=rf"has no config.yaml: name a run's folder; in {digits.parent} there is run$"):
@@ -83,9 +83,9 @@ def test_settings_that_are_damaged_are_named(copied):
 
 def test_a_checkpoint_that_is_not_there(copied):
     (copied / "checkpoints" / "last.ckpt").unlink()
-    with pytest.raises(UserError, match=r"last.ckpt is no file: set --checkpoint to what the run has, best$"):
+    with pytest.raises(UserError, match=r"last.ckpt is not a file: set --checkpoint to what the run has, best$"):
         open_run(copied)
-    with pytest.raises(UserError, match=r"^mine.ckpt is no file: set --checkpoint to what the run has, best$"):
+    with pytest.raises(UserError, match=r"^mine.ckpt is not a file: set --checkpoint to what the run has, best$"):
         open_run(copied, "mine.ckpt")
     (copied / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(UserError, match=r"the run has no checkpoint \(its status: completed\): train again"):

@@ -99,10 +99,10 @@ def test_describing_a_layer_leaves_the_settings_as_they_were():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (True, "model.hidden[1]=True is no layer: set a width such as 256, or settings such as {units: 256}"),
-        (2.5, "model.hidden[1]=2.5 is no layer: set a width such as 256, or settings such as {units: 256}"),
-        ([3], "model.hidden[1]=[3] is no layer: set a width such as 256, or settings such as {units: 256}"),
-        (None, "model.hidden[1]=None is no layer: set a width such as 256, or settings such as {units: 256}"),
+        (True, "model.hidden[1]=True is not a layer: set a width such as 256, or settings such as {units: 256}"),
+        (2.5, "model.hidden[1]=2.5 is not a layer: set a width such as 256, or settings such as {units: 256}"),
+        ([3], "model.hidden[1]=[3] is not a layer: set a width such as 256, or settings such as {units: 256}"),
+        (None, "model.hidden[1]=None is not a layer: set a width such as 256, or settings such as {units: 256}"),
         ({"dropout": 0.1}, "model.hidden[1] has no width: set model.hidden[1].units"),
         (0, "model.hidden[1].units=0 must be in [1, inf)"),
         ({"units": -3}, "model.hidden[1].units=-3 must be in [1, inf)"),

@@ -277,7 +277,7 @@ def test_a_report_that_cannot_be_written_says_so_in_one_line(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file cannot be written to \(.*is not a folder\): choose another folder"):
         write_report([run], [], tmp_path / "file/r.html")
-    with pytest.raises(UserError, match=r"r\.txt is no name for a report: .*\.html"):
+    with pytest.raises(UserError, match=r"r\.txt is not a name for a report: .*\.html"):
         write_report([run], [], tmp_path / "r.txt")
 
 

@@ -124,7 +124,7 @@ def test_damaged_runs_are_named_and_the_others_read(tmp_path):
 
 
 def test_a_path_that_is_no_folder_or_holds_no_run_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere is no folder"):
+    with pytest.raises(DataError, match=r"nowhere is not a folder"):
         find_runs([tmp_path / "nowhere"])
     with pytest.raises(DataError, match=r"no run in "):
         find_runs([tmp_path])

@@ -56,7 +56,11 @@ def test_a_damaged_folder_is_skipped_with_its_name(dlproj, tmp_path):
 def test_where_nothing_can_be_read_the_exit_code_is_1_and_the_reason_one_line(dlproj, tmp_path, command):
     (write_run(tmp_path / "bad") / "summary.json").write_text("{")
     (tmp_path / "empty").mkdir()
-    for path, words in (("nowhere", "nowhere is no folder"), ("empty", "no run in empty"), ("bad", "no run is left")):
+    for path, words in (
+        ("nowhere", "nowhere is not a folder"),
+        ("empty", "no run in empty"),
+        ("bad", "no run is left"),
+    ):
         code, out, err = dlproj(command, path)
         assert (code, out) == (1, "")
         assert err.splitlines()[-1].startswith(f"error: {words}")

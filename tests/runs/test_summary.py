@@ -24,4 +24,4 @@ def test_what_is_not_finite_is_null_as_json_has_no_word_for_it(tmp_path):
 
 
 def refuse(word):
-    raise AssertionError(f"{word} is no JSON")
+    raise AssertionError(f"{word} is not JSON")

@@ -406,7 +406,7 @@ def test_half_a_line_that_a_kill_has_left_in_the_journal_is_cut_off(search, tmp_
 
 def test_a_file_that_is_no_journal_is_left_as_it_is(search, tmp_path):
     (tmp_path / "thesis.txt").write_text("a line\nand half of")
-    with pytest.raises(ConfigurationError, match=r"thesis\.txt is no journal of Optuna's: name another"):
+    with pytest.raises(ConfigurationError, match=r"thesis\.txt is not a journal of Optuna's: name another"):
         search(storage=str(tmp_path / "thesis.txt"))
     assert (tmp_path / "thesis.txt").read_text() == "a line\nand half of"
 
@@ -426,7 +426,7 @@ def test_a_database_that_is_damaged_and_a_missing_driver_are_named(search, tmp_p
     with pytest.raises(ConfigurationError, match=r"storage cannot be used: file is not a database$"):
         search(storage=f"sqlite:///{tmp_path}/study.db")
     (tmp_path / "study.journal").write_text("no journal\n")
-    with pytest.raises(ConfigurationError, match=r"/study\.journal is no journal of Optuna's: name another"):
+    with pytest.raises(ConfigurationError, match=r"/study\.journal is not a journal of Optuna's: name another"):
         search()
     monkeypatch.setitem(sys.modules, "pymysql", None)  # as if it were not installed
     with pytest.raises(ConfigurationError, match="storage cannot be used: it needs the package pymysql, which is not"):

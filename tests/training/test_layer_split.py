@@ -51,7 +51,7 @@ def test_layers_stand_in_order_and_what_they_give_follows_them(composed):
             ["trainer.layer_devices=[cpu,cpu,cpu,cpu]"],
             r"names 4 devices for 3 layers, the output among them: name fewer",
         ),
-        (["trainer.layer_devices=[gpu]"], r"trainer\.layer_devices: gpu is no device: set cpu, cuda:0"),
+        (["trainer.layer_devices=[gpu]"], r"trainer\.layer_devices: gpu is not a device: set cpu, cuda:0"),
         (["trainer.devices=2"], r"trainer=layer_split is one process: set trainer\.devices=1"),
         (["trainer=cpu", "trainer.layer_devices=[cpu]"], r"trainer\.layer_devices needs trainer=layer_split"),
     ],

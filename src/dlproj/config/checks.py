@@ -74,7 +74,7 @@ def whole_numbers(option: str, text: str, least: int = 1, such_as: str = "16,32,
     well_formed = re.fullmatch(r" *\d{1,6} *(, *\d{1,6} *)*", text)
     numbers = [int(number) for number in text.split(",")] if well_formed else [-1]
     require(
-        min(numbers) >= least, f"{option}={text} is no list of whole numbers from {least} on: set such as {such_as}"
+        min(numbers) >= least, f"{option}={text} is not a list of whole numbers from {least} on: set such as {such_as}"
     )
     return numbers
 

@@ -247,7 +247,7 @@ def _describe_one(cls: type[LayerT], entry: Any, model: LayerSettings, key: str)
     if isinstance(entry, int) and not isinstance(entry, bool):
         layer = cls(**shared | {"units": entry})
     else:
-        message = f"{key}={entry!r} is no layer: set a width such as 256, or settings such as {{units: 256}}"
+        message = f"{key}={entry!r} is not a layer: set a width such as 256, or settings such as {{units: 256}}"
         require(isinstance(entry, dict), message)
         require("units" in entry, f"{key} has no width: set {key}.units")
         layer = typed(cls, shared | entry, key)

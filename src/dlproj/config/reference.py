@@ -117,7 +117,7 @@ def unmatched(curves: Curves, epochs: Mapping[int, Mapping[str, float]]) -> list
 
 
 def _check_figure(key: str, one: Any) -> None:
-    require(one is None or _is_number(one), f"{key}={one} is no figure: set a number, an accuracy as a fraction")
+    require(one is None or _is_number(one), f"{key}={one} is not a figure: set a number, an accuracy as a fraction")
 
 
 def _is_number(one: Any) -> bool:
@@ -126,16 +126,16 @@ def _is_number(one: Any) -> bool:
 
 def _check_curve(key: str, one: Any) -> None:
     form = "set a list of numbers from epoch 1 on, null where none is reported"
-    require(isinstance(one, list), f"{key}={one} is no curve: {form}")
+    require(isinstance(one, list), f"{key}={one} is not a curve: {form}")
     require(any(value is not None for value in one), f"{key} has no number: {form}")
     for value in one:
-        require(value is None or _is_number(value), f"{key}: {value} is no figure: {form}")
+        require(value is None or _is_number(value), f"{key}: {value} is not a figure: {form}")
         if value is not None:
             within(key, value, "(0, inf)" if key.endswith("loss") else "[0, 1]")
 
 
 def _check_reason(key: str, one: Any) -> None:
-    require(one is None or isinstance(one, str), f"{key}={one} is no reason: set words")
+    require(one is None or isinstance(one, str), f"{key}={one} is not a reason: set words")
 
 
 _CHECKS = {"reported": _check_figure, "curves": _check_curve, "reasons": _check_reason}

@@ -16,7 +16,7 @@ PRUNERS = ("none", "median", "successive_halving")
 class TrialConfig:
     """The trial of a search that a run tries: where it reports each epoch and learns whether to go on."""
 
-    number: int = setting(-1, "of the trial; below 0: the run is no trial that can be pruned")
+    number: int = setting(-1, "of the trial; below 0: the run is not a trial that can be pruned")
     storage: str = setting("", "of Optuna: a URL, or a journal's file")
     study: str = setting("", "its name in the storage")
     pruner: str = setting("none", "as hydra.sweeper.pruner")
@@ -35,7 +35,7 @@ class TrialConfig:
 
 @dataclass(slots=True)
 class SweepConfig:
-    """How a sweep goes about its runs. None of it changes what comes of a run, but that a search may end it."""
+    """Settings of several runs. They change no result of a run, but a search may end one early."""
 
     resume: str | None = setting(
         None, "the folder of an earlier sweep: what is done in it is kept, the rest runs there"

@@ -85,7 +85,9 @@ class TrainerConfig:
         check_ranges(self, "trainer.")
         self._check_steps_per_execution()
         well_formed = self.max_time is None or re.fullmatch(r"(?=.*[1-9])\d+:\d\d:\d\d:\d\d", self.max_time)
-        require(bool(well_formed), f"trainer.max_time={self.max_time} is no time: set DD:HH:MM:SS, such as 00:01:30:00")
+        require(
+            bool(well_formed), f"trainer.max_time={self.max_time} is not a time: set DD:HH:MM:SS, such as 00:01:30:00"
+        )
         many = self.strategy is not StrategyName.single
         require(
             many or self.processes() == 1,
@@ -125,7 +127,7 @@ class TrainerConfig:
         require(not splits or self.processes() == 1, "trainer=layer_split is one process: set trainer.devices=1")
         for name in self.layer_devices or []:
             well_formed = re.fullmatch(r"cpu|meta|cuda:\d+", name)
-            require(bool(well_formed), f"trainer.layer_devices: {name} is no device: set cpu, cuda:0, cuda:1 …")
+            require(bool(well_formed), f"trainer.layer_devices: {name} is not a device: set cpu, cuda:0, cuda:1 …")
 
     def check_read(self) -> None:
         """Raise ConfigurationError for a setting that has no effect beside the others."""

@@ -153,7 +153,7 @@ def _problem(file: ReviewFile) -> str:
     try:
         _text(file)
     except (OSError, UnicodeDecodeError) as error:
-        return f"{file.path} is no readable UTF-8 text ({brief(error)})"
+        return f"{file.path} is not readable UTF-8 text ({brief(error)})"
     return ""
 
 

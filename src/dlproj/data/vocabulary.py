@@ -97,7 +97,7 @@ def encode(texts: Texts, vocabulary_size: int, length: int, padding: Side, trunc
 def decode(ids: Tensor, words: list[str]) -> str:
     """The words of ids (length,) with spaces between: id i is words[i - 4]. Padding and start are left out.
 
-    What is no known word becomes `<unknown>`, which no word can be: tokenize() parts at < and >.
+    What is not a known word becomes `<unknown>`, which no word can be: tokenize() parts at < and >.
     """
     kept = (number for number in ids.tolist() if number not in (PADDING, START))
     return " ".join("<unknown>" if number < FIRST_WORD else words[number - FIRST_WORD] for number in kept)

@@ -48,7 +48,7 @@ def show_evaluation(outcome: Evaluated, name: str) -> None:
 
 
 def evaluation_as_json(outcome: Evaluated) -> str:
-    """Everything, the metrics beside the other entries under their own names; NaN, which is no JSON, as null."""
+    """Everything, the metrics beside the other entries under their own names; NaN, which is not JSON, as null."""
     content = asdict(outcome) | {"equals_training": outcome.equals_training()}
     return json.dumps(finite(content | content.pop("metrics")), indent=2, allow_nan=False)
 

@@ -130,7 +130,7 @@ def _check_argument(kind: Kind, argument: str) -> None:
         raise UserError(f"no file {argument!r}: name one that is there; a text that looks like a file's name can be "
                         "written to standard input")  # fmt: skip
     elif not _is_unicode(argument):
-        raise UserError(f"{argument!r} is no UTF-8 text: convert it to UTF-8")
+        raise UserError(f"{argument!r} is not UTF-8 text: convert it to UTF-8")
 
 
 def _exists(argument: str) -> bool:
@@ -226,5 +226,5 @@ def _decoded(content: bytes, name: str, report: Report) -> str | None:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        report(f"{name} is no UTF-8 text ({brief(error)}): convert it to UTF-8")
+        report(f"{name} is not UTF-8 text ({brief(error)}): convert it to UTF-8")
         return None

@@ -89,9 +89,9 @@ def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Pat
         return path
     found = sorted(file.stem for file in (folder / "checkpoints").glob("*.ckpt"))
     if found:
-        raise UserError(f"{path} is no file: set --checkpoint to what the run has, {' or '.join(found)}")
+        raise UserError(f"{path} is not a file: set --checkpoint to what the run has, {' or '.join(found)}")
     status = f" (its status: {summary['status']})" if "status" in summary else ""
-    raise UserError(f"{path} is no file and the run has no checkpoint{status}: train again, or set --checkpoint "
+    raise UserError(f"{path} is not a file and the run has no checkpoint{status}: train again, or set --checkpoint "
                     "to a checkpoint file")  # fmt: skip
 
 

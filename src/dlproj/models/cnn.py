@@ -33,7 +33,7 @@ class CNNClassifier(Classifier):
         return [*self.conv, *self.hidden, self.output]
 
     def parts(self) -> list[nn.Module]:
-        """The same, the first of which behind the convolutions flattens what they put out."""
+        """The blocks; the first one behind the convolutions also flattens their output."""
         first, *others = [*self.hidden, self.output]
         return [*self.conv, nn.Sequential(nn.Flatten(), first), *others]
 

@@ -104,7 +104,7 @@ def _best(comparison: Comparison) -> Page | None:
 
 
 def _cells(rows: Sequence[Mapping[str, Cell]]) -> Page:
-    """Headings, and each cell with its text and the number it is sorted by; "" is no number, None sorts by the text."""
+    """Headings, and each cell with its text and the number it is sorted by: "" without one, None for the text."""
     return {
         "columns": [heading(key) for key in rows[0]],
         "rows": [[{"text": shown(key, value), "value": _number(value)} for key, value in row.items()] for row in rows],

@@ -32,7 +32,7 @@ def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path, 
     Raises UserError where that is impossible, or would overwrite files that are not dlproj's without overwrite.
     """
     if output.suffix != ".html":
-        raise UserError(f"{output} is no name for a report: give one that ends in .html")
+        raise UserError(f"{output} is not a name for a report: give one that ends in .html")
     html = run_report(runs[0]) if len(runs) == 1 and not damaged else comparison_report(runs, damaged)
     comparison = compare(runs)
     contents = {".html": html, ".csv": as_csv(table(comparison)), ".md": _markdown(runs, damaged)}

@@ -50,7 +50,7 @@ def existing_run(folder: Path) -> Path:
     try:
         if (folder / "config.yaml").is_file():
             return folder
-        problem = "has no config.yaml" if folder.is_dir() else "is no folder"
+        problem = "has no config.yaml" if folder.is_dir() else "is not a folder"
         place = folder if folder.is_dir() else folder.parent
         runs = sorted(file.parent.name for file in place.glob("*/summary.json"))
     except (OSError, ValueError) as error:  # a name that no file can have

@@ -42,7 +42,7 @@ class Damaged(NamedTuple):
 def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Damaged]]:
     """The runs in and below paths, and the folders of those that are damaged, each once.
 
-    Raises DataError if a path is no folder or there is no run at all, damaged ones counted.
+    Raises DataError if a path is not a folder or there is no run at all, damaged ones counted.
     """
     return read_each(run_folders(paths), read_run)
 
@@ -50,7 +50,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Damaged]]:
 def run_folders(paths: Sequence[Path]) -> list[Path]:
     """The folders of runs in and below paths, each once, numbers in their names in the order of numbers.
 
-    Raises DataError if a path is no folder or holds no run.
+    Raises DataError if a path is not a folder or holds no run.
     """
     found: dict[Path, Path] = {}
     for path in paths:
@@ -164,7 +164,7 @@ def started(folder: Path) -> datetime:
 def _run_folders(path: Path) -> Iterator[Path]:
     """Those in and below path. Nothing is looked for in a run's own folder, nor in hidden ones."""
     if not path.is_dir():
-        raise DataError(f"{path} is no folder: name a run's folder, or one above it, such as logs")
+        raise DataError(f"{path} is not a folder: name a run's folder, or one above it, such as logs")
     for folder, below, files in os.walk(path):
         if _is_run(Path(folder), files):
             yield Path(folder)

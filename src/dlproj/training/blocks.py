@@ -36,7 +36,7 @@ _CONTENT_WITH_CALLS = (
     "pytorch_lightning.callbacks.progress",
     "pytorch_lightning.callbacks.timer",
 )
-_MONITORS = "dlproj.training.monitors."  # of which a hook by the batch wants each one
+_MONITORS = "dlproj.training.monitors."  # whose hooks want each batch
 
 
 def _validates_between(trainer: Any, batches: int, steps: int) -> bool:
@@ -75,7 +75,7 @@ def _check_batch_norm(trainer: Any, model: pl.LightningModule) -> None:
 def check_evaluation(model: Classifier, batches: EvaluationBatches, limit: int | float | None) -> None:
     """Raise ConfigurationError where batch norm that is evaluated in training mode would get a batch of one.
 
-    limit: how many batches are evaluated; all, if it is no whole number.
+    limit: how many batches are evaluated; all, if it is not a whole number.
     """
     samples, size = len(batches.samples), batches.batch_size
     last = samples % size == 1 and not (isinstance(limit, int) and limit <= samples // size)

@@ -39,7 +39,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             raise UserError(f"{path} cannot be written ({_reason(error)}); {advice}") from error
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Raise DataError where it is no whole checkpoint that training can go on from."""
+        """Raise DataError where it is not a whole checkpoint that training can go on from."""
         content = read_checkpoint(Path(path), "delete it to begin anew")
         if "format" not in content:
             raise DataError(f"{path} is of an older version of dlproj, which kept too little: delete it to begin anew")

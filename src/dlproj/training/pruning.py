@@ -102,7 +102,7 @@ def _journal(path: Path) -> "BaseStorage":
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 
     if path.is_file() and path.stat().st_size and not _is_journal(path.read_bytes()):  # Optuna would write on in it
-        raise ConfigurationError(f"{path} is no journal of Optuna's: name another file as hydra.sweeper.storage")
+        raise ConfigurationError(f"{path} is not a journal of Optuna's: name another file as hydra.sweeper.storage")
     lock = JournalFileSymlinkLock(str(path)) if _has_links(path.parent) else JournalFileOpenLock(str(path))
     _drop_half_a_line(path, lock)
     return JournalStorage(JournalFileBackend(str(path), lock))

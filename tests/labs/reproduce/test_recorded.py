@@ -92,8 +92,8 @@ def test_a_value_of_another_kind_is_one_line(name, value, run, tmp_path):
     ("content", "message"),
     [
         ("{", "is missing or damaged"),
-        ("{}", "is no results.json of this version"),
-        ('{"format": true, "points": []}', "is no results.json of this version"),
+        ("{}", "is not a results.json of this version"),
+        ('{"format": true, "points": []}', "is not a results.json of this version"),
         ('{"format": 1, "points": [{"settings": {}, "runs": []}]}', "is damaged"),
         ('{"format": 1, "points": [{}]}', "is damaged"),
     ],

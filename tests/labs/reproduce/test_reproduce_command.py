@@ -201,7 +201,7 @@ def test_a_second_command_at_the_same_time_is_refused(reproduce, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["toy/onee"], "error: toy/onee is no experiment: did you mean toy/one or toy/sweep or toy/dying?\n"),
+        (["toy/onee"], "error: toy/onee is not an experiment: did you mean toy/one or toy/sweep or toy/dying?\n"),
         (
             ["--cifar10-images", "/nowhere"],
             "error: --cifar10-images /nowhere holds no train/ and test/: name a folder that does\n",
@@ -210,7 +210,7 @@ def test_a_second_command_at_the_same_time_is_refused(reproduce, tmp_path):
             ["--output", "/dev/null/x"],
             "error: --output /dev/null/x cannot be used (/dev/null is not a folder): name another folder\n",
         ),
-        (["lab4"], "error: lab4 is no experiment: set one of toy/dying, toy/one, toy/sweep, toy\n"),
+        (["lab4"], "error: lab4 is not an experiment: set one of toy/dying, toy/one, toy/sweep, toy\n"),
     ],
 )
 def test_what_cannot_be_is_one_line(reproduce, arguments, message, tmp_path):

@@ -89,7 +89,7 @@ def test_an_epoch_of_one_batch_is_timed_and_one_that_is_not_whole_left_out():
     ("overrides", "processes", "strategies", "message"),
     [
         (["model=gru", "model.image_reading=rows", "data=digits"], [1], [], "known for model=mlp: set that"),
-        ([], [1], ["dpp"], "dpp is no strategy: choose from single, ddp"),
+        ([], [1], ["dpp"], "dpp is not a strategy: choose from single, ddp"),
         (["trainer=cpu"], [1], [], "trainer=cpu is chosen here: set --strategy, or trainer.accelerator=cpu"),
         (["trainer.precision=64-true"], [1], [], "known for trainer.precision=32-true and no accumulation"),
         (["trainer.pipeline_schedule=gpipe"], [1], [], "known for trainer.pipeline_schedule=1f1b"),
@@ -112,7 +112,7 @@ def test_a_misspelt_setting_is_one_line(tmp_path):
 def test_what_are_no_numbers_of_processes_is_refused(text):
     result = CliRunner().invoke(app, ["bench", "scaling", "--processes", text])
     assert isinstance(result.exception, ConfigurationError)
-    assert "is no list of whole numbers from 1 on: set such as 1,2,4" in str(result.exception)
+    assert "is not a list of whole numbers from 1 on: set such as 1,2,4" in str(result.exception)
 
 
 def test_settings_compose_for_every_case():

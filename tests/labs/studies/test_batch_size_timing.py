@@ -218,7 +218,7 @@ def test_one_batch_size_has_no_parts():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"sizes": "16,x"}, "--sizes=16,x is no list of whole numbers"),
+    [({"sizes": "16,x"}, "--sizes=16,x is not a list of whole numbers"),
      ({"sizes": "16,200", "samples": 100}, "--sizes=16,200 has a batch above --samples=100")],
 )  # fmt: skip
 def test_options_that_cannot_be_are_refused(options, message):

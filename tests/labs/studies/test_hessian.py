@@ -159,7 +159,7 @@ def test_the_same_seed_gives_the_same_problem():
 
 @pytest.mark.parametrize("sizes", ["", "3;4", "0,3", "3,", "many", "3,-4", "2.5"])
 def test_what_is_no_list_of_sizes_is_refused(sizes):
-    with pytest.raises(ConfigurationError, match=r"--sizes=.* is no list of whole numbers"):
+    with pytest.raises(ConfigurationError, match=r"--sizes=.* is not a list of whole numbers"):
         hessian(sizes=sizes)
 
 

@@ -249,6 +249,6 @@ def test_what_is_reported_is_drawn_in_the_column_of_its_layout():
 @pytest.mark.parametrize("sizes", ["", "1024,", "0", "10x", "-5", "9999999"])
 def test_what_is_no_list_of_sizes_is_refused(sizes):
     with pytest.raises(
-        ConfigurationError, match=r"--sizes=.* is no list of whole numbers from 1 on: set such as 16,32,64"
+        ConfigurationError, match=r"--sizes=.* is not a list of whole numbers from 1 on: set such as 16,32,64"
     ):
         matmul_alignment(sizes=sizes)

@@ -28,10 +28,10 @@ def test_weights_move_far_more_than_strategies_differ():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"hidden": "many"}, "--hidden=many is no list of whole numbers from 1 on: set such as 512,512"),
-        ({"hidden": "64],seed=[3"}, "--hidden=64.,seed=.3 is no list of whole numbers"),
+        ({"hidden": "many"}, "--hidden=many is not a list of whole numbers from 1 on: set such as 512,512"),
+        ({"hidden": "64],seed=[3"}, "--hidden=64.,seed=.3 is not a list of whole numbers"),
         ({"hidden": "64,33"}, "--hidden=64,33 does not split in halves: set even numbers"),
-        ({"batch": 12}, "--batch=12 is no multiple of 8: set such as 256"),
+        ({"batch": 12}, "--batch=12 is not a multiple of 8: set such as 256"),
     ],
 )
 def test_what_two_processes_cannot_share_is_refused(settings, message):

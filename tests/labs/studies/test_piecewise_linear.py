@@ -273,7 +273,7 @@ def test_a_trained_run_is_opened(composed, tmp_path):
         (MLPConfig(hidden=[4, {"units": 3, "activation": "elu"}]), "--run has the activation elu: "),
         (MLPConfig(hidden=[]), "--run has no hidden layer"),
         (MLPConfig(batch_norm=True), "--run has batch norm"),
-        (RNNConfig(), "--run is no multilayer perceptron"),
+        (RNNConfig(), "--run is not a multilayer perceptron"),
     ],
 )
 def test_other_networks_are_refused(config, message):
@@ -287,7 +287,7 @@ def test_other_networks_are_refused(config, message):
         ("0,1", "--images names other than three images: set such as 0,1,2"),
         ("0,1,1", "--images names other than three images"),
         ("0,1,360", "--images 360 is beyond the 360 test images: set less than 360"),
-        ("zero", "--images=zero is no list of whole numbers from 0"),
+        ("zero", "--images=zero is not a list of whole numbers from 0"),
     ],
 )
 def test_images_are_checked(images, message):

@@ -143,7 +143,7 @@ def test_all_shapes_take_turns_and_each_is_timed_once(monkeypatch):
 
 @pytest.mark.parametrize("text", ["", "a", "1,,2", "1.5", "-1", "0", "8,0", "1234567"])
 def test_what_is_no_list_of_numbers_is_refused(text):
-    with pytest.raises(ConfigurationError, match=r"^--widths=.* is no list of whole numbers from 1 on: set such"):
+    with pytest.raises(ConfigurationError, match=r"^--widths=.* is not a list of whole numbers from 1 on: set such"):
         whole_numbers("--widths", text)
 
 

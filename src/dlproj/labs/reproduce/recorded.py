@@ -100,7 +100,7 @@ def read(path: Path) -> dict[Key, Recorded]:
     """The runs of a results.json. Raises DataError if it is damaged or of a newer version."""
     content = read_json(path)
     if content.get("format") is not _FORMAT:
-        raise DataError(f"{path} is no results.json of this version: name one that `dlproj reproduce` has written")
+        raise DataError(f"{path} is not a results.json of this version: name one that `dlproj reproduce` has written")
     try:
         runs = [run for point in content["points"] for run in _runs(point)]
     except (LookupError, TypeError, ValueError, AttributeError, UserError) as error:

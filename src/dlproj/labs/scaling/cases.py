@@ -74,7 +74,7 @@ def cases(processes: Sequence[int], strategies: Sequence[str], devices: int) -> 
     devices: what one process can split the layers over. Raises ConfigurationError.
     """
     for name in strategies:
-        require(name in STRATEGIES, f"{name} is no strategy: choose from {', '.join(STRATEGIES)}")
+        require(name in STRATEGIES, f"{name} is not a strategy: choose from {', '.join(STRATEGIES)}")
     found = [Case(layout) for n in processes for layout in layouts(n)]
     found[1:1] = [Case(Layout("layer_split", stages=devices))]  # it is one process on all there are
     asked = ("single", *strategies)  # beside which the others are judged

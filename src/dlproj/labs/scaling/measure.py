@@ -26,7 +26,7 @@ from dlproj.training.trainer import build_trainer, prepare_process
 
 _WARM_UP = 8  # batches before steps are timed; the first ones are watched for their memory
 _WATCHED = 5
-_SENT = 2**22  # numbers: a message of which latency is no part
+_SENT = 2**22  # numbers: a message so long that latency does not count
 _CALLS = 5  # in a row, a timing; the same in all processes, which wait for each other
 
 

@@ -110,7 +110,7 @@ def activation_functions(
 
 _ON_LIMITS = (
     "The largest difference of x σ(βx) from each over the inputs, and what it can be at most: βx²/4 from x/2, 0.278…/β "
-    "from ReLU. x, which the mlp document names as the limit for β → 0, is no limit: at β = 0 it is as far as x/2."
+    "from ReLU. x, which the mlp document names as the limit for β → 0, is not a limit: at β = 0 it is as far as x/2."
 )
 _ON_TANH = (
     "Networks with sigmoid in their hidden layers, weights N(0, 1/inputs), biases N(0, 1), and the same written with "

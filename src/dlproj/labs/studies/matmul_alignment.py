@@ -35,7 +35,7 @@ def matmul_alignment(
     """Time of N × N products where N is a multiple of a power of two, and where it is not.
 
     A product takes 2 N³ floating-point operations on 3 N² numbers. Processors compute blocks of 8, 16 or more numbers,
-    and a row whose length is no multiple of that begins between two blocks and ends inside one; NVIDIA's guide to
+    and a row whose length is not a multiple of that begins between two blocks and ends inside one; NVIDIA's guide to
     matrix products asks for multiples of 16 bytes. The mlp document prints times on a CPU and draws no conclusion.
     Measured are A B (NN), A Bᵀ (NT) and Aᵀ B (TN) of matrices stored by rows, in float32 and bfloat16, on one core of
     the CPU and on every accelerator there is.

@@ -36,7 +36,7 @@ def parallelism(
     """
     units = whole_numbers("--hidden", hidden, such_as="512,512")
     require(all(count % 2 == 0 for count in units), f"--hidden={hidden} does not split in halves: set even numbers")
-    require(batch % _SHARES == 0, f"--batch={batch} is no multiple of {_SHARES}: set such as 256")
+    require(batch % _SHARES == 0, f"--batch={batch} is not a multiple of {_SHARES}: set such as 256")
     settings = [f"model.hidden={units}", f"data.batch_size={batch}", "trainer.accelerator=cpu", "optim=sgd",
                 "optim.learning_rate=0.1"]  # fmt: skip
     found = measured(plan(settings, [2], _SHOWN), steps, progress=sys.stderr.isatty())

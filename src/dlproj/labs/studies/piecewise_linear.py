@@ -119,7 +119,7 @@ class Subject:
 
 
 def of_run(folder: Path) -> Subject:
-    """What a run has trained. Raises UserError, as a ConfigurationError where it is no MLP with ReLU on images."""
+    """What a run has trained. Raises UserError, as a ConfigurationError where it is not an MLP with ReLU on images."""
     opened = _opened(folder)
     refuse_all_but_relu(opened.config.model)
     require(opened.data.spec.kind is Kind.image, f"--run {folder} reads no images: name a run on images")
@@ -140,7 +140,7 @@ def refuse_all_but_relu(config: ModelConfig) -> None:
     """Raise ConfigurationError unless the model is linear layers with ReLU between them, with an output a class."""
     wanted = "set --run to an MLP with ReLU in all hidden layers"
     if not isinstance(config, MLPConfig):
-        raise ConfigurationError(f"--run is no multilayer perceptron: {wanted}")
+        raise ConfigurationError(f"--run is not a multilayer perceptron: {wanted}")
     layers = config.hidden_layers()
     others = sorted({layer.activation.name for layer in layers} - {Activation.relu.name})
     require(not others, f"--run has the activation {' and '.join(others)}: {wanted}")

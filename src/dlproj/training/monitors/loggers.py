@@ -143,7 +143,7 @@ class EpochTensorBoard(TensorBoardLogger):
     @rank_zero_only
     @_while_it_can
     def log_scalar(self, tag: str, value: float, epoch: int) -> None:
-        """Log one number, which is no metric of the run."""
+        """Log one number, which is not a metric of the run."""
         self.experiment.add_scalar(tag, value, epoch)
 
     @rank_zero_only
