@@ -257,8 +257,8 @@ def test_a_setting_that_cannot_work_is_refused_in_one_line(overrides, composed):
 @pytest.mark.parametrize(
     ("work", "asked"),
     [
-        (lambda: torch.empty(10**14), " for 400000000000000 bytes more"),
-        (lambda: np.empty((10**7, 10**7)), " for 728. TiB more"),
+        (lambda: torch.empty(10**14), " (400000000000000 bytes more were wanted)"),
+        (lambda: np.empty((10**7, 10**7)), " (728. TiB more were wanted)"),
         (lambda: torch.empty(10**10, 10**10), ""),
     ],
 )
@@ -266,7 +266,7 @@ def test_too_little_memory_is_one_line(work, asked):
     with pytest.raises((RuntimeError, MemoryError)) as refused:
         work()
     assert can_be_mended(refused.value)
-    assert in_one_line(refused.value).startswith(f"memory does not suffice{asked}: ask for less")
+    assert in_one_line(refused.value).startswith(f"out of memory{asked}: use smaller batches or layers")
     assert not can_be_mended(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 

@@ -131,8 +131,8 @@ def in_one_line(error: BaseException) -> str:
     """What went wrong and what to set instead."""
     if lacks_memory(error):
         asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
-        much = f" for {asked[1]} more" if asked else ""
-        return f"memory does not suffice{much}: ask for less, such as smaller batches or layers"
+        much = f" ({asked[1]} more were wanted)" if asked else ""
+        return f"out of memory{much}: use smaller batches or layers"
     if isinstance(error, OSError) and _is_of_files(error) and not _reads_settings(error):
         return one_line(_of_files(error))
     words = _in_words(error)
