@@ -56,3 +56,10 @@ def test_it_sweeps(dlproj, tmp_path):
 def test_it_lists_choices_and_experiments(dlproj):
     assert "model: cnn, gru, lstm, mlp, simple_rnn" in dlproj("train", "--help")
     assert "10000" in dlproj("train", "+experiment=lab4/lstm", "--cfg", "job", "--package", "data.vocabulary_size")
+
+
+def test_it_reproduces_an_experiment(dlproj, tmp_path):
+    """Of made data, which needs no files: one of its batch sizes a run."""
+    out = dlproj("reproduce", "mlp/batch_size", "--quick", "--jobs", "2")
+    assert "mlp/batch_size 1024" in out
+    assert (tmp_path / "logs/reproduce-quick/RESULTS.md").is_file()
