@@ -10,8 +10,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from dlproj.config.trainer import TrainerConfig
 from dlproj.launch import forget_ranks, rank, started_by_torchrun
-from dlproj.run import run
 from dlproj.runs.record import read_epochs, read_result
+from dlproj.training.run import run
 from dlproj.training.trainer import build_trainer
 
 LEFT_OVER = [

@@ -18,14 +18,12 @@ MAY_IMPORT = {
     "models": {"config", "data"},
     "experiments": {"config"},
     "command": {"config", "experiments", "runs"},
-    "training": {"config", "data", "models", "runs", "reports", "command"},
     "survey": {"config", "data", "runs", "reports"},
+    "training": {"config", "data", "models", "runs", "reports", "command", "survey"},
     "inference": {"config", "data", "models", "training", "runs", "reports"},
-    "earlier": {"config", "runs", "training"},
-    "run": {"config", "data", "models", "training", "runs", "reports", "survey", "earlier"},
     "sweeps": {"config", "data", "training", "runs", "reports", "command"},
-    "labs": {"config", "data", "models", "training", "inference", "runs", "reports", "sweeps", "experiments", "run"},
-    "cli": {"config", "inference", "labs", "runs", "reports", "survey", "sweeps", "experiments", "command", "run"},
+    "labs": {"config", "data", "models", "training", "inference", "runs", "reports", "sweeps", "experiments"},
+    "cli": {"config", "training", "inference", "labs", "runs", "reports", "survey", "sweeps", "experiments", "command"},
 }
 BUILDS = {"data", "models", "training"}
 

@@ -30,7 +30,7 @@ from dlproj.config.compose import register
 from dlproj.config.root import checked
 from hydra import compose, initialize_config_dir
 from dlproj.models.classifier import Classifier
-from dlproj.run import run
+from dlproj.training.run import run
 
 class FirstStep(Exception): pass
 
@@ -70,7 +70,7 @@ def start(tmp_path_factory):
 @pytest.mark.parametrize(("moment", "unused"), [("import", UNUSED | WRITER), ("start", UNUSED)])
 def test_a_start_imports_nothing_heavy_that_it_does_not_use(start, moment, unused):
     _, found = start
-    assert "dlproj.run" in found[moment]
+    assert "dlproj.training.run" in found[moment]
     assert unused & set(found[moment]) == set()
 
 

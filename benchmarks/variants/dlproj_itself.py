@@ -27,7 +27,7 @@ _SETTINGS = {
 
 
 def run(job: Job, pacer: Pacer) -> None:
-    """Train as the pacer says, put together as in dlproj.run.train()."""
+    """Train as the pacer says, put together as in dlproj.training.run.train()."""
     config = _config(overrides(job))
     folder = Path(job.output)
     prepare_process(config.trainer)

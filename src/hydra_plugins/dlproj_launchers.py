@@ -112,7 +112,7 @@ class ParallelLauncher(Launcher):
         import torch
         import torch.utils.tensorboard
 
-        import dlproj.run  # noqa: F401  # as the line above: each run would import it for itself
+        import dlproj.training.run  # noqa: F401  # as the line above: each run would import it for itself
         from dlproj.reports.pictures import draw_here
         from dlproj.sweeps.forks import Forks
         from dlproj.sweeps.places import places

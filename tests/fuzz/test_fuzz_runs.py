@@ -18,11 +18,11 @@ from mutations import amounts, changed, damaged, fuzz, odd, read_or_refused
 from dlproj.config.checks import DataError
 from dlproj.config.root import load
 from dlproj.inference.trained import open_run
-from dlproj.run import run
 from dlproj.runs.fingerprint import config_fingerprint
 from dlproj.runs.record import read_run, read_settings
 from dlproj.sweeps.resume import command_of
 from dlproj.training.checkpoints import read_checkpoint
+from dlproj.training.run import run
 
 OPENING = 6  # a run takes so much longer than a file of it
 

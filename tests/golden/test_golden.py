@@ -20,9 +20,9 @@ from dlproj.config.compose import register
 from dlproj.config.places import CONF
 from dlproj.config.root import checked
 from dlproj.machine import machine
-from dlproj.run import run
 from dlproj.runs.record import read_run
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.run import run
 
 FILE = Path(__file__).with_name("golden.json")
 ALWAYS = ["name=golden", "data=digits", "trainer.accelerator=cpu", "trainer.threads=1", "trainer.max_epochs=3",

@@ -3,7 +3,7 @@
 import pytest
 
 from dlproj.data.imdb import IMDBDataModule
-from dlproj.run import run
+from dlproj.training.run import run
 
 QUIET = ("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false")
 

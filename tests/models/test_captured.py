@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 
 from dlproj.models.captured import CapturedSteps, why_not_capturable
-from dlproj.run import train
 from dlproj.training.callbacks import build_callbacks
+from dlproj.training.run import train
 from dlproj.training.trainer import build_trainer, prepare_process
 
 # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.

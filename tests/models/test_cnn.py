@@ -16,10 +16,10 @@ from dlproj.config.scheduler import SchedulerConfig
 from dlproj.inference.evaluate import evaluate
 from dlproj.inference.export import Format, export
 from dlproj.inference.trained import open_run
-from dlproj.run import run
 from dlproj.runs.inspection import read_inspection
 from dlproj.runs.record import read_run
 from dlproj.training.monitors.inspector import DeadUnits
+from dlproj.training.run import run
 
 IMAGE = DataSpec(Kind.image, (2, 8, 6), ("a", "b", "c"))
 

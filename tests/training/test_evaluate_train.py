@@ -13,10 +13,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn import functional
 
 from dlproj.models.classifier import Classifier
-from dlproj.run import run, train
 from dlproj.runs.inspection import read_inspection
 from dlproj.runs.record import read_epochs, read_result
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.run import run, train
 from dlproj.training.stopwatch import Stopwatch
 
 QUICK = ["data=digits", "model.hidden=[16]", "data.batch_size=32", "data.eval_batch_size=100", "trainer.max_epochs=3",

@@ -7,8 +7,8 @@ from dlproj.config.checks import ConfigurationError
 from dlproj.config.optim import AdamConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.placement import connect, place
-from dlproj.run import run
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.run import run
 
 QUICK = ["data=digits", "trainer.max_epochs=2", "trainer.progress_bar=false", "trainer.threads=1", "figures=none",
          "model.dropout=0.2", "trainer.evaluate_train=true"]  # fmt: skip

@@ -8,8 +8,8 @@ import torch
 from dlproj.config.checks import ConfigurationError
 from dlproj.inference.evaluate import evaluate
 from dlproj.inference.trained import open_run
-from dlproj.run import run
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.run import run
 
 SHARED = ["trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "trainer.max_epochs=2",
           "trainer.limit_train_batches=12", "data.drop_last=true", "trainer.evaluate_train=true"]  # fmt: skip

@@ -10,8 +10,8 @@ from dlproj.config.data import DataSpec, Kind
 from dlproj.config.optim import AdamConfig
 from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import SchedulerConfig
-from dlproj.run import train
 from dlproj.training.progress import layer_rows
+from dlproj.training.run import train
 
 DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "trainer.threads=1", "trainer.max_epochs=2",
           "figures=none"]  # fmt: skip

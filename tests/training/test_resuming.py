@@ -17,13 +17,13 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from waiting import until
 
-from dlproj import run as run_module
 from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.models.classifier import Classifier
-from dlproj.run import resume_run, run
 from dlproj.runs.record import read_epochs, read_result
+from dlproj.training import run as run_module
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.monitors.loggers import EpochTable
+from dlproj.training.run import resume_run, run
 
 DIGITS = ["data=digits", "model.hidden=[16]", "model.dropout=0.3", "trainer.max_epochs=4", "trainer.progress_bar=false",
           "trainer.accelerator=cpu", "trainer.threads=1", "data.batch_size=32"]  # fmt: skip

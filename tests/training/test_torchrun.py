@@ -12,9 +12,9 @@ import torch
 from waiting import until
 
 from dlproj.config.checks import ConfigurationError
-from dlproj.run import run
 from dlproj.runs.record import read_epochs, read_result
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.run import run
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]

@@ -30,7 +30,7 @@ def _job(composed: DictConfig) -> None:
         if config.trainer.progress_bar and rank() == 0:
             print(one_line(f"{config.name}, in {os.path.relpath(folder)}"), flush=True)
         from dlproj.reports.table import show
-        from dlproj.run import run
+        from dlproj.training.run import run
 
         raise_on_ctrl_c()  # what has begun is recorded
         result = run(config, folder, list(settings.overrides.task))

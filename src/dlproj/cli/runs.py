@@ -103,7 +103,7 @@ def _resume_run(folder: Path) -> None:
     if result.has_ended():
         print(one_line(f"{folder} is complete: there is nothing to go on with"))
     else:
-        from dlproj.run import resume_run
+        from dlproj.training.run import resume_run
 
         result = resume_run(folder)
     show(result)

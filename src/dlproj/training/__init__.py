@@ -1,1 +1,1 @@
-"""The parts of the Lightning Trainer: its settings, callbacks, progress bar and processes."""
+"""One run, and the parts of Lightning's Trainer that it is made of."""

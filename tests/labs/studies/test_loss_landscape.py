@@ -23,7 +23,7 @@ from dlproj.labs.studies.parts.weight_space import (
     norm,
     weights_of,
 )
-from dlproj.run import run
+from dlproj.training.run import run
 
 LINEAR = ["data=digits", "model.hidden=[]", "trainer.max_epochs=3", "trainer.accelerator=cpu", "trainer.threads=1",
           "trainer.progress_bar=false", "figures=none"]  # fmt: skip

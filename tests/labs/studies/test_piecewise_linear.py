@@ -37,7 +37,7 @@ from dlproj.labs.studies.piecewise_linear import (
     refuse_all_but_relu,
     trained,
 )
-from dlproj.run import run
+from dlproj.training.run import run
 
 SPEC = DataSpec(Kind.features, (5,), ("a", "b", "c"))
 

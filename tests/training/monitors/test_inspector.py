@@ -10,10 +10,10 @@ from torch import nn
 
 from dlproj.config.checks import DataError
 from dlproj.reports.gallery import image_of
-from dlproj.run import run, train
 from dlproj.runs.inspection import Inspection, read_inspection
 from dlproj.training.monitors.inspector import TestSamples as ChosenSamples
 from dlproj.training.monitors.inspector import histogram_of
+from dlproj.training.run import run, train
 
 QUICK = [
     *("data=digits", "data.batch_size=128", "model.hidden=[16,8]", "trainer.max_epochs=2"),

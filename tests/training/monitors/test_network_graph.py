@@ -11,10 +11,10 @@ from dlproj.config.checks import DataError
 from dlproj.reports.network_figure import MOST_ROWS, network
 from dlproj.reports.report import run_report
 from dlproj.reports.style import png
-from dlproj.run import train
 from dlproj.runs.inspection import GraphNode, read_inspection
 from dlproj.runs.record import read_run
 from dlproj.training.monitors.network_graph import graph_of
+from dlproj.training.run import train
 
 QUICK = [
     *("data=digits", "data.batch_size=128", "trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.threads=1"),

@@ -132,7 +132,7 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
         print(f"[{ended}/{len(missing)}] {one.point} seed {one.config.seed}: {words}", flush=True)
 
     if missing:
-        import dlproj.run  # noqa: F401  # each run would import it for itself
+        import dlproj.training.run  # noqa: F401  # each run would import it for itself
     ordered = sorted(by_log.items(), key=lambda item: (item[1].config.seed, -length(item[1].config)))
     try:
         run_jobs([Job(_run_one, (one,), log) for log, one in ordered], Forks([{}] * at_once), say)
@@ -147,7 +147,7 @@ def _run_one(planned: PlannedRun) -> None:
     set_run_aside(planned.folder)
     overrides = [f"+experiment={planned.point.experiment}", *planned.point.overrides, *FIXED]
     config = replace(planned.config, overwrite=True)
-    from dlproj.run import run
+    from dlproj.training.run import run
 
     run(config, planned.folder, [*overrides, f"seed={planned.config.seed}"])
 

@@ -29,7 +29,7 @@ from dlproj.labs.studies.parts.weight_space import (
 from dlproj.progress import progress
 from dlproj.reports.article import Article, Row, Section, Table
 from dlproj.reports.style import COLORS, INK, SCALE, new_figure, styled
-from dlproj.run import run
+from dlproj.training.run import run
 
 _SMALL = ("data=digits", "model.hidden=[32]", "trainer.max_epochs=60", "trainer.accelerator=cpu", "trainer.threads=1",
           "trainer.progress_bar=false", "figures=none", "name=landscape")  # fmt: skip

@@ -14,8 +14,8 @@ from dlproj.config.root import load
 from dlproj.config.sweep import SweepConfig
 from dlproj.data.imdb import IMDBDataModule
 from dlproj.models.mlp import MLPClassifier
-from dlproj.run import best_epoch, run, train
 from dlproj.runs.manifest import NAME, listed
+from dlproj.training.run import best_epoch, run, train
 from dlproj.training.stopwatch import Stopwatch
 
 QUICK = [

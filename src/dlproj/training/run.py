@@ -21,7 +21,6 @@ from dlproj.config.files import write_whole
 from dlproj.config.reference import distance, unmatched
 from dlproj.config.root import Config, load
 from dlproj.data.base import DataModule
-from dlproj.earlier import Earlier, check_goes_on, earlier_run
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
@@ -33,6 +32,7 @@ from dlproj.runs.record import read_result
 from dlproj.runs.summary import RunResult
 from dlproj.training.callbacks import build_callbacks, checkpoint_path, diverged_at
 from dlproj.training.checkpoints import remove_leftovers
+from dlproj.training.earlier import Earlier, check_goes_on, earlier_run
 from dlproj.training.monitors.inspector import inspectors
 from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
 from dlproj.training.monitors.network_graph import NoteGraph
