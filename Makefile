@@ -4,6 +4,8 @@ VENV := .venv
 # What training needs, and all that the tests do. LOCKED=1 installs the versions of locked.txt.
 INSTALLED := $(VENV)/.installed
 FOR_TESTS := $(VENV)/.installed-for-tests
+# Two files of tests at a time: those of one file share what they have trained.
+IN_TWO = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet $(if $(LOCKED),--constraint locked.txt) --editable
 
 .PHONY: help train test test-all test-gpu bench lint format
@@ -22,10 +24,10 @@ train: $(INSTALLED)
 
 # TESTS="tests/models tests/data/test_imdb.py" names some of them.
 test: $(FOR_TESTS)
-	$(VENV)/bin/python -m pytest -m "not slow" $(TESTS)
+	$(IN_TWO) -m "not slow" $(TESTS)
 
 test-all: $(FOR_TESTS)
-	$(VENV)/bin/python -m pytest $(TESTS)
+	$(IN_TWO) $(TESTS)
 
 # In at most 8 minutes on one NVIDIA GPU; what it prints is in logs/test-gpu.log as it comes, should it be cut off.
 # The benchmark needs Fashion-MNIST; without a GPU its rows are left out.
