@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 def cuda_graph(function: Callable[[], None]) -> Callable[[], None]:
-    """Note what function does on the GPU, without doing it; the result does it all at once."""
+    """Capture `function` as a CUDA graph and return its replay."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         function()

@@ -80,7 +80,7 @@ class Classifier(StepsModule):
 
     @property
     def data_group(self) -> Any:
-        """The processes that read other samples than this one, and it: None for all that there are."""
+        """The data-parallel process group; None is the default group."""
         if self.pipeline is not None:
             return self.pipeline.alone
         return self.device_mesh["data_parallel"].get_group() if self.device_mesh is not None else None

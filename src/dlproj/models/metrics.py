@@ -197,7 +197,7 @@ def _macro_f1(truths: Tensor, guesses: Tensor, classes: int) -> Tensor:
 
 
 def gathered(values: Tensor, group: Any = None) -> Tensor:
-    """Values (n, …) of every process of the group, one after another: (N, …), the same on all; n may differ."""
+    """All-gather values (n, …) along dim 0 over the group, to (N, …); n may differ between processes."""
     if not torch.distributed.is_initialized():
         return values
     return torch.cat(gather_all_tensors(values, group))

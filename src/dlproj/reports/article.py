@@ -75,7 +75,7 @@ def write_article(article: Article, folder: Path, overwrite: bool = False) -> li
 
 
 def as_html(article: Article) -> str:
-    """The page."""
+    """The article as one HTML page, its figures drawn as SVG."""
     drawn = [
         [Markup(svg(figure, f"{section.heading}: {name}")) for name, figure in section.figures.items()]
         for section in article.sections

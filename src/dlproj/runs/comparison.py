@@ -18,7 +18,7 @@ from dlproj.runs.summary import RunResult
 Scalar = str | float
 Value = str | int | float | None
 Row = dict[str, Value]
-# They decide where a run stands, what is seen of it and what it is compared with, not what comes out.
+# Settings that cannot change the trained weights.
 WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference",
                   "callbacks.resume", "callbacks.every_n_train_steps"}  # fmt: skip
 _COMMON = "val/accuracy"  # what all runs have, whatever they monitor

@@ -37,7 +37,7 @@ class Forks:
         self._running: dict[int, _Running] = {}
 
     def are_free(self) -> bool:
-        """Whether a place is."""
+        """True if a worker slot is free."""
         return bool(self._free)
 
     def start(self, job: Job) -> None:

@@ -51,7 +51,7 @@ class TerminateOnNaN(Callback):
         return {"where": self.where}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The same."""
+        """Of the checkpoint that a run goes on from."""
         self.where = state_dict["where"]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:

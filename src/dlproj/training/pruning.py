@@ -42,7 +42,7 @@ class Prune(Callback):
         return {"pruned_after": self.pruned_after}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The same."""
+        """Of the checkpoint that a run goes on from."""
         self.pruned_after = state_dict["pruned_after"]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:

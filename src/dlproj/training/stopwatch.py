@@ -44,11 +44,11 @@ class Stopwatch(Callback):
         self._validation_started = time.monotonic()
 
     def on_validation_end(self, *args: Any) -> None:
-        """End of a pass."""
+        """Add the pass to the time of validation."""
         self.validation_seconds += time.monotonic() - self._validation_started
 
     def on_train_end(self, *args: Any) -> None:
-        """End."""
+        """Add what has passed since training began."""
         assert self._started is not None
         self.seconds += time.monotonic() - self._started
         self._started = None

@@ -95,7 +95,7 @@ def _paper_row(one: Carried) -> dict[str, str | float | None]:
 
 
 def article(scaling: Scaling, command: str) -> Article:
-    """The page."""
+    """What was measured and predicted, as an article."""
     job = scaling.job
     paper = [
         Section(f"On paper: {_words(one)}", ASSUMED, {name: paper_figure(one)}, paper_table(name, one))

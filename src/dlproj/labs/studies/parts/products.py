@@ -53,7 +53,7 @@ class Case:
         return str(self.device), str(self.dtype).removeprefix("torch."), self.layout
 
     def size(self) -> int:
-        """N."""
+        """The side N of the square matrices."""
         return len(self.matrices[0])
 
     def row(self) -> dict[str, Any]:
