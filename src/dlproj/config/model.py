@@ -87,8 +87,8 @@ class ModelConfig(LayerSettings, ABC):
     loss_from: LossFrom = setting(LossFrom.auto, "what a cross-entropy is computed from")
     eval_mode: bool = setting(
         True,
-        "false: validate and test in training mode, as code that never calls model.eval(): dropout drops, and batch "
-        "norm normalises by the batch and moves its running statistics; predictions and exports are in eval mode",
+        "false: validate and test in training mode, as code without model.eval() does: dropout is active, and batch "
+        "norm uses the batch and updates its running statistics; predictions and exports always use eval mode",
     )
 
     def __post_init__(self) -> None:
