@@ -97,6 +97,7 @@ def test_data_that_does_not_fit_is_refused(settings, spec, message):
         ({"conv": [0]}, "model.conv[0].units=0 must be in [1, inf)"),
         ({"conv": [{"units": 3, "pool": 0}]}, "model.conv[0].pool=0 must be in [1, inf)"),
         ({"conv": [{"units": 3, "stride": 2}]}, "unknown setting model.conv[0].stride: "),
+        ({"kernel_size": 4}, "model.conv[0].kernel_size=4 must be odd, to keep the image's size: set 5"),
         ({"kernel_size": 0}, "model.kernel_size=0 must be in [1, inf)"),
         ({"conv": [{"units": 3, "activation": "softmax"}]}, "model.conv[0].activation=softmax is for dense layers"),
         ({"hidden": [-1]}, "model.hidden[0].units=-1 must be in [1, inf)"),

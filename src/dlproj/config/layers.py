@@ -188,12 +188,14 @@ class ConvConfig(DenseConfig):
     """A convolutional layer: a convolution, then batch norm, activation and dropout as asked for, then max pooling."""
 
     units: int = setting(MISSING, "feature maps that the layer puts out", "[1, inf)")
-    kernel_size: int = setting(3, "side in pixels of the square that an output sees; 0 beyond the edges", "[1, inf)")
+    kernel_size: int = setting(3, "side in pixels of the square that an output sees, odd; 0 beyond the edges", "[1, inf)")
     pool: int = setting(2, "side in pixels of the squares of which the largest value goes on; 1: all do", "[1, inf)")
 
     def check(self, key: str) -> None:
-        """Raise ConfigurationError, too, for softmax, which acts over the units of a dense layer."""
+        """Raise ConfigurationError, too, for an even square, and for softmax, which acts over a dense layer's units."""
         DenseConfig.check(self, key)
+        size = self.kernel_size
+        require(size % 2 == 1, f"{key}.kernel_size={size} must be odd, to keep the image's size: set {size + 1}")
         message = f"{key}.activation=softmax is for dense layers: set another for a convolution"
         require(self.activation is not Activation.softmax, message)
 

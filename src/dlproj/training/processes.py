@@ -68,7 +68,7 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
 
 
 def leave_group() -> None:
-    """Leave the process group, if this process is in one: its threads, left to Python's end, can abort the process."""
+    """Leave the process group, if this process is in one, as torch asks for before a process ends."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
