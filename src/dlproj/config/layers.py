@@ -188,7 +188,7 @@ class ConvConfig(DenseConfig):
     """A convolutional layer: a convolution, then batch norm, activation and dropout as asked for, then max pooling."""
 
     units: int = setting(MISSING, "feature maps that the layer puts out", "[1, inf)")
-    kernel_size: int = setting(3, "side in pixels of the square that an output sees, odd; 0 beyond the edges", "[1, inf)")
+    kernel_size: int = setting(3, "side in pixels of the square an output sees, odd; 0 beyond the edges", "[1, inf)")
     pool: int = setting(2, "side in pixels of the squares of which the largest value goes on; 1: all do", "[1, inf)")
 
     def check(self, key: str) -> None:
