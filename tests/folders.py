@@ -26,12 +26,27 @@ EPOCHS = [
 
 def summary(**changes):
     return {
-        "name": "mlp-digits-adam", "status": "completed", "stop_reason": "reached max_epochs=2", "seed": 0,
-        "overrides": ["data=digits"], "last_epoch": 2, "best_epoch": 1, "monitor": "val/loss", "tested_weights": "last",
-        "confusion_matrix": COUNTS, "classes": CLASSES, "parameters": 75010, "seconds": 1.5,
-        "samples_per_second": 12345.6, "versions": {"torch": "2.11"}, "machine": "Linux x86_64, 2 cores",
-        "val/loss": 0.75, "val/accuracy": 0.875, "test/loss": 0.25, "test/accuracy": 0.8333,
-    } | changes  # fmt: skip
+        "name": "mlp-digits-adam",
+        "status": "completed",
+        "stop_reason": "reached max_epochs=2",
+        "seed": 0,
+        "overrides": ["data=digits"],
+        "last_epoch": 2,
+        "best_epoch": 1,
+        "monitor": "val/loss",
+        "tested_weights": "last",
+        "confusion_matrix": COUNTS,
+        "classes": CLASSES,
+        "parameters": 75010,
+        "seconds": 1.5,
+        "samples_per_second": 12345.6,
+        "versions": {"torch": "2.11"},
+        "machine": "Linux x86_64, 2 cores",
+        "val/loss": 0.75,
+        "val/accuracy": 0.875,
+        "test/loss": 0.25,
+        "test/accuracy": 0.8333,
+    } | changes
 
 
 def png(shade=128):

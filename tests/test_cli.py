@@ -12,10 +12,18 @@ from folders import write_run
 from typer.testing import CliRunner
 
 from dlproj.cli.app import app
-from dlproj.progress import announce
+from dlproj.loop_progress import announce
 
-COMMANDS = [["report"], ["runs"], ["evaluate"], ["predict"], ["export"], ["data", "survey"], ["reproduce"],
-            ["bench", "scaling"]]  # fmt: skip
+COMMANDS = [
+    ["report"],
+    ["runs"],
+    ["evaluate"],
+    ["predict"],
+    ["export"],
+    ["data", "survey"],
+    ["reproduce"],
+    ["bench", "scaling"],
+]
 RUN = ["-c", "from dlproj.cli.app import main; main()"]
 PROGRAM = [sys.executable, "-W", "error", *RUN]
 
@@ -34,10 +42,16 @@ def test_wrong_usage_is_exit_code_2(arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["report", "nowhere"], ["runs", "nowhere"], ["evaluate", "nowhere"], ["data", "survey", "nothing"],
-     ["reproduce", "nothing"]],
+    "arguments",
+    [
+        ["report", "nowhere"],
+        ["runs", "nowhere"],
+        ["evaluate", "nowhere"],
+        ["data", "survey", "nothing"],
+        ["reproduce", "nothing"],
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_what_the_user_can_mend_is_one_line_and_exit_code_1(arguments, tmp_path):
     done = subprocess.run([*PROGRAM, *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
@@ -123,8 +137,9 @@ def test_a_terminal_hears_what_begins_before_anything_heavy_is_imported(argument
         except ImportError:
             real.write(sys.stderr.getvalue())
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script), *arguments], cwd=tmp_path,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
     assert (done.stdout, done.stderr) == ("", words)
 
 

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
-from dlproj.command import can_be_mended, in_one_line
+from dlproj.command_errors import in_one_line, is_user_error
 from dlproj.config.checks import ConfigurationError, UserError
 from dlproj.config.compose import register
 from dlproj.config.root import SCHEMAS, data_config, load
@@ -248,7 +248,7 @@ def test_a_setting_that_cannot_work_is_refused_in_one_line(overrides, composed):
     arguments = [overrides] if "{" in overrides else overrides.split()
     with pytest.raises((UserError, HydraException, OmegaConfBaseException, ValueError, TypeError)) as refused:
         composed(*arguments)
-    assert can_be_mended(refused.value)
+    assert is_user_error(refused.value)
     message = in_one_line(refused.value)
     assert message.startswith(REFUSED[overrides])
     assert "\n" not in message
@@ -265,9 +265,9 @@ def test_a_setting_that_cannot_work_is_refused_in_one_line(overrides, composed):
 def test_too_little_memory_is_one_line(work, asked):
     with pytest.raises((RuntimeError, MemoryError)) as refused:
         work()
-    assert can_be_mended(refused.value)
+    assert is_user_error(refused.value)
     assert in_one_line(refused.value).startswith(f"out of memory{asked}: use smaller batches or layers")
-    assert not can_be_mended(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_user_error(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_half_precision_on_the_cpu_is_refused(composed):
@@ -327,11 +327,7 @@ def test_a_mistake_in_the_data_alone_is_refused(override, message):
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        (
-            "digits",
-            ["root=/x"],
-            "data.root has no effect: leave it out, as this data needs no files",
-        ),
+        ("digits", ["root=/x"], "data.root has no effect: leave it out, as this data needs no files"),
         ("feature_sum", ["val=test", "val_fraction=0.5"], "data.val_fraction=0.5 is not read with data.val=test"),
     ],
 )
@@ -346,9 +342,12 @@ def test_jobs_of_a_cluster_have_the_commands_name():
         assert compose("config", return_hydra_config=True).hydra.job.name == "train"
 
 
-OLDER = {"rmsprop": ("optim", "decay", "alpha", 0.9), "adagrad": ("optim", "initial_accumulator",
-         "initial_accumulator_value", 0.1), "step": ("scheduler", "every", "step_size", 3),
-         "cosine": ("scheduler", "final_learning_rate", "min_learning_rate", 0.0001)}  # fmt: skip
+OLDER = {
+    "rmsprop": ("optim", "decay", "alpha", 0.9),
+    "adagrad": ("optim", "initial_accumulator", "initial_accumulator_value", 0.1),
+    "step": ("scheduler", "every", "step_size", 3),
+    "cosine": ("scheduler", "final_learning_rate", "min_learning_rate", 0.0001),
+}
 
 
 @pytest.mark.parametrize("choice", OLDER)

@@ -14,22 +14,64 @@ from dlproj.labs.reproduce.claims import CLAIMS
 
 ROWS = {  # of the documents' tables, with the number of settings that each goes through
     "lab2": {
-        "survey": 1, "plain": 1, "regularized": 1, "l1": 1, "init_zeros": 1, "init_ones": 1, "ones": 1, "sgd": 1,
-        "momentum": 1, "rmsprop": 1, "adam_slow": 1, "l1_rmsprop": 1, "l1_adam": 1, "batch8": 1, "early_stopping": 1,
-        "patience2": 1, "cifar10_plain": 1, "cifar10_l1": 1, "cifar10_patience2": 1, "dense_layer": 1,
+        "survey": 1,
+        "plain": 1,
+        "regularized": 1,
+        "l1": 1,
+        "init_zeros": 1,
+        "init_ones": 1,
+        "ones": 1,
+        "sgd": 1,
+        "momentum": 1,
+        "rmsprop": 1,
+        "adam_slow": 1,
+        "l1_rmsprop": 1,
+        "l1_adam": 1,
+        "batch8": 1,
+        "early_stopping": 1,
+        "patience2": 1,
+        "cifar10_plain": 1,
+        "cifar10_l1": 1,
+        "cifar10_patience2": 1,
+        "dense_layer": 1,
     },
     "lab4": {"simple_rnn": 1, "simple_rnn_2": 1, "lstm": 1, "lstm_2": 1, "gru": 1},
     "lab5": {
-        "samples": 1, "sgd_raw": 1, "sgd_scaled": 1, "batch32": 1, "batch10000": 1, "sgd10": 1, "adam10": 1,
-        "lr_scaled": 3, "lr_raw": 3, "weight_histograms": 6,
+        "samples": 1,
+        "sgd_raw": 1,
+        "sgd_scaled": 1,
+        "batch32": 1,
+        "batch10000": 1,
+        "sgd10": 1,
+        "adam10": 1,
+        "lr_scaled": 3,
+        "lr_raw": 3,
+        "weight_histograms": 6,
     },
-    "regularization": {"baseline": 1, "dropout": 1, "l2": 1, "batch_norm": 1, "altogether": 1, "gallery": 1,
-                       "batch_norm_as_done": 1, "altogether_as_done": 1},
+    "regularization": {
+        "baseline": 1,
+        "dropout": 1,
+        "l2": 1,
+        "batch_norm": 1,
+        "altogether": 1,
+        "gallery": 1,
+        "batch_norm_as_done": 1,
+        "altogether_as_done": 1,
+    },
     "mlp": {
-        "base": 1, "hidden_units": 8, "depth": 3, "single_neuron": 1, "learning_rate_10": 6, "learning_rate_20": 6,
-        "random_search": 5, "tpe_search": 10, "activations": 5, "initializations": 3, "batch_size": 7,
+        "base": 1,
+        "hidden_units": 8,
+        "depth": 3,
+        "single_neuron": 1,
+        "learning_rate_10": 6,
+        "learning_rate_20": 6,
+        "random_search": 5,
+        "tpe_search": 10,
+        "activations": 5,
+        "initializations": 3,
+        "batch_size": 7,
     },
-}  # fmt: skip
+}
 SETTINGS = {  # experiment and point: rate, batch, epochs, widths, reported test accuracy; copied from the documents
     "lab2/plain": (0.001, 128, 10, [784], 0.857),
     "lab2/regularized": (0.001, 128, 10, [784], 0.848),
@@ -73,39 +115,81 @@ SETTINGS = {  # experiment and point: rate, batch, epochs, widths, reported test
     "regularization/altogether": (0.01, 128, 5, [200, 200, 200], 0.8117),
     "regularization/altogether_as_done": (0.01, 128, 5, [200, 200, 200], None),
     "mlp/base": (0.1, 256, 10, [256], 0.8327),
-    **{f"mlp/hidden_units [{width}]": (0.1, 256, 10, [width], accuracy)
-       for width, accuracy in zip((64, 128, 256, 512, 1024, 2048, 4096, 8192),
-                                  (0.8453, 0.8405, 0.8506, 0.8510, 0.8542, 0.8524, 0.8556, 0.8601), strict=True)},
+    **{
+        f"mlp/hidden_units [{width}]": (0.1, 256, 10, [width], accuracy)
+        for width, accuracy in zip(
+            (64, 128, 256, 512, 1024, 2048, 4096, 8192),
+            (0.8453, 0.8405, 0.8506, 0.8510, 0.8542, 0.8524, 0.8556, 0.8601),
+            strict=True,
+        )
+    },
     "mlp/depth [256, 128]": (0.1, 256, 10, [256, 128], 0.8465),
     "mlp/depth [256, 128, 64]": (0.1, 256, 10, [256, 128, 64], 0.7804),
     "mlp/depth [512, 256, 128, 64]": (0.1, 256, 10, [512, 256, 128, 64], 0.1095),
     "mlp/single_neuron": (0.1, 256, 10, [1], 0.3619),
-    **{f"mlp/learning_rate_{epochs} {rate:g}": (rate, 256, epochs, [256], accuracy)
-       for epochs, accuracies in ((10, (0.5294, 0.7721, 0.8462, 0.8579, 0.8481, 0.1615)),
-                                  (20, (0.6218, 0.8102, 0.8502, 0.8726, 0.8786, 0.1011)))
-       for rate, accuracy in zip((0.001, 0.01, 0.1, 0.3, 0.5, 1.0), accuracies, strict=True)},
+    **{
+        f"mlp/learning_rate_{epochs} {rate:g}": (rate, 256, epochs, [256], accuracy)
+        for epochs, accuracies in (
+            (10, (0.5294, 0.7721, 0.8462, 0.8579, 0.8481, 0.1615)),
+            (20, (0.6218, 0.8102, 0.8502, 0.8726, 0.8786, 0.1011)),
+        )
+        for rate, accuracy in zip((0.001, 0.01, 0.1, 0.3, 0.5, 1.0), accuracies, strict=True)
+    },
     "mlp/random_search 512_b128": (0.1, 128, 10, [512], 0.8747),
     "mlp/random_search 512_b64": (0.1, 64, 10, [512], 0.8726),
     "mlp/random_search 512_b32": (0.01, 32, 10, [512], 0.8573),
     "mlp/random_search 256_256": (0.01, 32, 10, [256, 256], 0.8664),
     "mlp/random_search 128_256": (0.01, 128, 10, [128, 256], 0.8345),
-    **{f"mlp/tpe_search {number}": trial for number, trial in enumerate((
-        (0.017948, 128, 9, [448, 128], 0.8535), (0.0056397, 128, 11, [512], 0.8282), (0.017347, 128, 19, [64], 0.8498),
-        (0.019920, 128, 20, [320], 0.8602), (0.0080403, 128, 11, [384, 256], 0.8391),
-        (0.025539, 128, 10, [448], 0.8530), (0.0038719, 128, 11, [64], 0.8071), (0.0737251, 32, 19, [512, 256], 0.8940),
-        (0.0017509, 128, 19, [192], 0.8032), (0.0062671, 64, 20, [448, 64], 0.8629)))},
-    **{f"mlp/activations {name}": (0.001, 128, 5, [256, 128], accuracy)
-       for name, accuracy in (("relu", 0.8701), ("sigmoid", 0.8665), ("tanh", 0.8794), ("leaky_relu", 0.8731),
-                              ("elu", 0.8723))},
+    **{
+        f"mlp/tpe_search {number}": trial
+        for number, trial in enumerate(
+            (
+                (0.017948, 128, 9, [448, 128], 0.8535),
+                (0.0056397, 128, 11, [512], 0.8282),
+                (0.017347, 128, 19, [64], 0.8498),
+                (0.019920, 128, 20, [320], 0.8602),
+                (0.0080403, 128, 11, [384, 256], 0.8391),
+                (0.025539, 128, 10, [448], 0.8530),
+                (0.0038719, 128, 11, [64], 0.8071),
+                (0.0737251, 32, 19, [512, 256], 0.8940),
+                (0.0017509, 128, 19, [192], 0.8032),
+                (0.0062671, 64, 20, [448, 64], 0.8629),
+            )
+        )
+    },
+    **{
+        f"mlp/activations {name}": (0.001, 128, 5, [256, 128], accuracy)
+        for name, accuracy in (
+            ("relu", 0.8701),
+            ("sigmoid", 0.8665),
+            ("tanh", 0.8794),
+            ("leaky_relu", 0.8731),
+            ("elu", 0.8723),
+        )
+    },
     "mlp/initializations {name: normal, std: 1.0}": (0.1, 128, 1, [256], 0.1641),
     "mlp/initializations {name: glorot_uniform}": (0.1, 128, 1, [256], 0.2188),
     "mlp/initializations {name: he_uniform}": (0.1, 128, 1, [256], 0.2031),
-    **{f"mlp/batch_size {batch}": (0.001, batch, 10, [64], accuracy)
-       for batch, accuracy in ((16, 0.9805), (32, 0.9895), (64, 0.9635), (128, 0.9650), (256, 0.9075), (512, 0.6865),
-                               (1024, 0.5950))},
-}  # fmt: skip
-VALIDATED_ON = {"lab2": ("last", 0.1), "lab4": ("last", 0.1), "lab5": ("test", None), "regularization": ("random", 0.2),
-                "mlp": ("test", None)}  # fmt: skip
+    **{
+        f"mlp/batch_size {batch}": (0.001, batch, 10, [64], accuracy)
+        for batch, accuracy in (
+            (16, 0.9805),
+            (32, 0.9895),
+            (64, 0.9635),
+            (128, 0.9650),
+            (256, 0.9075),
+            (512, 0.6865),
+            (1024, 0.5950),
+        )
+    },
+}
+VALIDATED_ON = {
+    "lab2": ("last", 0.1),
+    "lab4": ("last", 0.1),
+    "lab5": ("test", None),
+    "regularization": ("random", 0.2),
+    "mlp": ("test", None),
+}
 COUNTS = {  # as the documents give them
     "lab2/plain": 623_290,
     "lab4/simple_rnn": 40_802,

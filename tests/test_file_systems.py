@@ -12,7 +12,7 @@ import torch
 
 from dlproj import file_systems
 from dlproj.config.checks import ConfigurationError, UserError
-from dlproj.config.files import write_whole
+from dlproj.config.whole_files import write_whole
 from dlproj.file_systems import why
 from dlproj.runs.lock import run_lock
 from dlproj.training.checkpoints import WholeCheckpoints, read_checkpoint
@@ -121,5 +121,9 @@ def test_what_is_in_the_way_of_a_folder_is_named(tmp_path):
         with pytest.raises(OSError) as refused:  # noqa: PT011
             (tmp_path / name).mkdir(parents=True, exist_ok=True)
         reasons.append(why(refused.value))
-    assert reasons == [f"{tmp_path / 'file'} is not a folder", "it is a link to nowhere, which is not there",
-                       "Too many levels of symbolic links", "File name too long"]  # fmt: skip
+    assert reasons == [
+        f"{tmp_path / 'file'} is not a folder",
+        "it is a link to nowhere, which is not there",
+        "Too many levels of symbolic links",
+        "File name too long",
+    ]

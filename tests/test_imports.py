@@ -7,8 +7,23 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("IPython", "jinja2", "matplotlib", "numpy", "optuna", "pandas", "PIL", "pooch", "pytorch_lightning", "scipy",
-         "sklearn", "tensorboard", "torch", "torchmetrics", "torchvision")  # fmt: skip
+HEAVY = (
+    "IPython",
+    "jinja2",
+    "matplotlib",
+    "numpy",
+    "optuna",
+    "pandas",
+    "PIL",
+    "pooch",
+    "pytorch_lightning",
+    "scipy",
+    "sklearn",
+    "tensorboard",
+    "torch",
+    "torchmetrics",
+    "torchvision",
+)
 
 
 def modules(package):
@@ -25,8 +40,14 @@ def imported_by(code, tmp_path):
     return set(line.split()[1:]), done.stderr
 
 
-LIGHT = [*modules("dlproj.config"), *modules("dlproj.runs"), "dlproj.experiments", "dlproj.late_imports",
-         "hydra_plugins.dlproj_launchers", "hydra_plugins.dlproj_sweepers"]  # fmt: skip
+LIGHT = [
+    *modules("dlproj.config"),
+    *modules("dlproj.runs"),
+    "dlproj.experiments",
+    "dlproj.late_imports",
+    "hydra_plugins.dlproj_launchers",
+    "hydra_plugins.dlproj_sweepers",
+]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -18,8 +18,9 @@ DELAYED = ("torch._dynamo", "torchmetrics", "torchmetrics.functional", "torchmet
 
 def python(script, warnings="error", start=START):
     """What it prints in a fresh process after the start. Raises AssertionError where it fails."""
-    done = subprocess.run([sys.executable, "-W", warnings, "-c", start + textwrap.dedent(script)], capture_output=True,
-                          text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-W", warnings, "-c", start + textwrap.dedent(script)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

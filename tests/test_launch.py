@@ -24,8 +24,15 @@ LEFT_OVER = [
     {"TORCHELASTIC_RUN_ID": "gone", "RANK": "1", "WORLD_SIZE": "2"},
     {"NODE_RANK": "1", "GROUP_RANK": "1"},
 ]
-QUICK = ["data=digits", "model.hidden=[8]", "trainer.max_epochs=1", "trainer.threads=1", "trainer.accelerator=cpu",
-         "trainer.progress_bar=false", "figures=none"]  # fmt: skip
+QUICK = [
+    "data=digits",
+    "model.hidden=[8]",
+    "trainer.max_epochs=1",
+    "trainer.threads=1",
+    "trainer.accelerator=cpu",
+    "trainer.progress_bar=false",
+    "figures=none",
+]
 
 
 @pytest.fixture

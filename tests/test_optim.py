@@ -35,11 +35,7 @@ def parameter(value=1.0):
             RMSprop,
             {"lr": 0.2, "weight_decay": 0.3, "alpha": 0.4, "eps": 0.5, "momentum": 0.6, "centered": True},
         ),
-        (
-            AdamConfig(),
-            Adam,
-            {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False},
-        ),
+        (AdamConfig(), Adam, {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}),
         (
             AdamConfig(0.2, 0.3, beta1=0.4, beta2=0.5, epsilon=0.6, amsgrad=True),
             Adam,

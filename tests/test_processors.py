@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["data=feature_sum", "model.hidden=[8]", "trainer.max_epochs=2", "optim.learning_rate=0.01",
-         "trainer.accelerator=cpu", "trainer.threads=1", "figures=none"]  # fmt: skip
+SMALL = [
+    "data=feature_sum",
+    "model.hidden=[8]",
+    "trainer.max_epochs=2",
+    "optim.learning_rate=0.01",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "figures=none",
+]
 FALLBACK = "this CPU cannot compute an LSTM in bfloat16: LSTM layers use float32"
 pytestmark = pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64"), reason="ONEDNN_MAX_CPU_ISA names instruction sets of x86"
@@ -52,6 +59,13 @@ def test_every_network_trains_in_every_precision(isa, sweep):
 
 @pytest.mark.slow
 def test_an_lstm_trains_in_mixed_bfloat16_by_every_strategy_that_does(sweep):
-    runs = sweep("AVX2", "model=lstm", "data.batch_size=32", "data.drop_last=true", "trainer.precision=bf16-mixed",
-                 "trainer=cpu,ddp,fsdp,tensor_parallel,layer_split", "sweep.jobs=1")  # fmt: skip
+    runs = sweep(
+        "AVX2",
+        "model=lstm",
+        "data.batch_size=32",
+        "data.drop_last=true",
+        "trainer.precision=bf16-mixed",
+        "trainer=cpu,ddp,fsdp,tensor_parallel,layer_split",
+        "sweep.jobs=1",
+    )
     assert [found["fallbacks"] for found in runs.values()] == [[FALLBACK]] * 5

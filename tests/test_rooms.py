@@ -6,8 +6,18 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src/dlproj"
-HELPERS = {"clock", "file_systems", "formats", "late_imports", "launch", "live_bytes", "machine", "progress", "start",
-           "torch_files"}  # fmt: skip
+HELPERS = {
+    "clock",
+    "file_systems",
+    "formats",
+    "late_imports",
+    "launch",
+    "live_bytes",
+    "machine",
+    "loop_progress",
+    "start",
+    "torch_files",
+}
 # Each room may import those above it that it names, and the helpers. A class of settings builds what it describes, and
 # says so within its build(): that way back from config is its own.
 MAY_IMPORT = {
@@ -17,13 +27,24 @@ MAY_IMPORT = {
     "data": {"config"},
     "models": {"config", "data"},
     "experiments": {"config"},
-    "command": {"config", "experiments", "runs"},
+    "command_errors": {"config", "experiments", "runs"},
     "survey": {"config", "data", "runs", "reports"},
-    "training": {"config", "data", "models", "runs", "reports", "command", "survey"},
+    "training": {"config", "data", "models", "runs", "reports", "command_errors", "survey"},
     "inference": {"config", "data", "models", "training", "runs", "reports"},
-    "sweeps": {"config", "data", "training", "runs", "reports", "command"},
+    "sweeps": {"config", "data", "training", "runs", "reports", "command_errors"},
     "labs": {"config", "data", "models", "training", "inference", "runs", "reports", "sweeps", "experiments"},
-    "cli": {"config", "training", "inference", "labs", "runs", "reports", "survey", "sweeps", "experiments", "command"},
+    "cli": {
+        "config",
+        "training",
+        "inference",
+        "labs",
+        "runs",
+        "reports",
+        "survey",
+        "sweeps",
+        "experiments",
+        "command_errors",
+    },
 }
 BUILDS = {"data", "models", "training"}
 

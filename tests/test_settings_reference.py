@@ -19,9 +19,15 @@ from dlproj.config.root import SCHEMAS, Config
 from dlproj.config.search import SearchConfig
 
 CLASSES = {cls for group in SCHEMAS.values() for cls in group.values()} | {
-    Config, DenseConfig, RecurrentConfig, OutputConfig, InitializerConfig, SearchConfig, EarlyStoppingConfig,
+    Config,
+    DenseConfig,
+    RecurrentConfig,
+    OutputConfig,
+    InitializerConfig,
+    SearchConfig,
+    EarlyStoppingConfig,
     *(kind for kind in get_type_hints(Config).values() if is_dataclass(kind)),
-}  # fmt: skip
+}
 IN_ORDER = sorted(CLASSES, key=lambda cls: cls.__name__)
 
 
@@ -59,8 +65,14 @@ def beyond(interval) -> Iterator[int]:
         yield int(high) + (interval[-1] == "]")
 
 
-OUTSIDE = [(group, cls, name, value) for group, classes in SCHEMAS.items() for cls in classes.values()
-           for name, known in about(cls).items() if known.interval for value in beyond(known.interval)]  # fmt: skip
+OUTSIDE = [
+    (group, cls, name, value)
+    for group, classes in SCHEMAS.items()
+    for cls in classes.values()
+    for name, known in about(cls).items()
+    if known.interval
+    for value in beyond(known.interval)
+]
 
 
 @pytest.mark.parametrize(("group", "cls", "name", "value"), OUTSIDE)

@@ -16,8 +16,22 @@ from dlproj.start import open_streams
 
 ROOT = Path(__file__).parents[1]
 # What the way to the first training step on reviews does not need, though another run may, or the end of this one.
-UNUSED = {"IPython", "PIL", "keras", "matplotlib", "pandas", "pooch", "scipy", "sklearn", "sympy", "tensorflow",
-          "torchvision", "torch._dynamo", "torch._inductor", "torch.distributed.elastic"}  # fmt: skip
+UNUSED = {
+    "IPython",
+    "PIL",
+    "keras",
+    "matplotlib",
+    "pandas",
+    "pooch",
+    "scipy",
+    "sklearn",
+    "sympy",
+    "tensorflow",
+    "torchvision",
+    "torch._dynamo",
+    "torch._inductor",
+    "torch.distributed.elastic",
+}
 # Lightning makes the writer of events when the fit begins.
 WRITER = {"tensorboard", "torch.utils.tensorboard"}
 
@@ -207,8 +221,14 @@ DLPROJ = ["-c", "from dlproj.cli.app import main; main()"]
 def test_ctrl_c_at_any_moment_of_a_start_or_end_shows_no_traceback(moment, command, words, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}", "INTERRUPT_AT": moment}
-    done = subprocess.run([sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True,
-                          preexec_fn=ctrl_c.heed)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        preexec_fn=ctrl_c.heed,
+    )
     assert done.returncode == 130
     assert "Traceback" not in done.stderr
     if "rename" not in moment:  # by then the layers have been told of

@@ -29,8 +29,13 @@ def dlproj(installed, tmp_path):
     def call(*arguments):
         environment = os.environ | {"PYTHONPATH": str(installed)}
         code = "import dlproj, sys; print(dlproj.__file__); from dlproj.cli.app import main; main()"
-        done = subprocess.run([sys.executable, "-P", "-c", code, *arguments], cwd=tmp_path, env=environment, text=True,
-                              capture_output=True)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            capture_output=True,
+        )
         assert done.returncode == 0, done.stderr
         place, _, out = done.stdout.partition("\n")
         assert Path(place).is_relative_to(installed)

@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from benchmarks.cases import EMBEDDING_DIM, EMBEDDING_ROWS, EVALUATION_BATCH, LEARNING_RATE, VOCABULARY, Job
 from benchmarks.pacer import Pacer, UnavailableError
 from benchmarks.variants.pacing import Pacing
-from dlproj.command import in_one_line
+from dlproj.command_errors import in_one_line
 from dlproj.config.checks import UserError
 from dlproj.config.compose import register
 from dlproj.config.root import Config, checked

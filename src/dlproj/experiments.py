@@ -111,5 +111,7 @@ def _combinations(params: DictConfig | None) -> list[list[Override]]:
 
 def _label(swept: Sequence[Override]) -> str:
     values = [formats.setting(one.value()) for one in swept]
-    return ", ".join(value.rpartition("/")[2] if one.key_or_group == "trial" else value
-                     for one, value in zip(swept, values, strict=True))  # fmt: skip
+    return ", ".join(
+        value.rpartition("/")[2] if one.key_or_group == "trial" else value
+        for one, value in zip(swept, values, strict=True)
+    )

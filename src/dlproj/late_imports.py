@@ -22,11 +22,7 @@ from typing import Any
 
 _DYNAMO, _PLOT, _FLOPS = "torch._dynamo", "torchmetrics.utilities.plot", "torch.utils.flop_counter"
 # Of torchmetrics' names those that Lightning and we ask for, and the submodules that define them.
-_SUBMODULES = {
-    "Metric": "metric",
-    "MetricCollection": "collections",
-    "MeanMetric": "aggregation",
-}
+_SUBMODULES = {"Metric": "metric", "MetricCollection": "collections", "MeanMetric": "aggregation"}
 _not_compiled: list[Callable[[ModuleType], None]] = []  # for each function that no compiler may touch: tell it so
 
 

@@ -95,10 +95,7 @@ class ParallelLauncher(Launcher):
         return [_returned(job, f"{failed} of {len(jobs)} runs failed", self.sweep.folder) for job in jobs]
 
     def run(
-        self,
-        jobs: "Iterable[SweepJob]",
-        total: int,
-        ended: Callable[["SweepJob"], None] = lambda job: None,
+        self, jobs: "Iterable[SweepJob]", total: int, ended: Callable[["SweepJob"], None] = lambda job: None
     ) -> "list[SweepJob]":
         """Run the jobs, each taken from the iterable when a worker is free for it, and call ended(job) for each."""
         trainer: Any = OmegaConf.to_object(self.config.trainer)
@@ -123,7 +120,7 @@ class ParallelLauncher(Launcher):
 
     def job(self, wanted: Wanted) -> "SweepJob":
         """Compose and check the job; one that is refused says why."""
-        from dlproj.command import can_be_mended, in_one_line
+        from dlproj.command_errors import in_one_line, is_user_error
         from dlproj.config.root import checked
         from dlproj.sweeps.jobs import SweepJob
 
@@ -132,7 +129,7 @@ class ParallelLauncher(Launcher):
             HydraConfig.instance().set_config(composed)
             config = checked(_without_hydra(composed), alone=False)
         except Exception as error:
-            if not can_be_mended(error):
+            if not is_user_error(error):
                 raise
             folder = self.sweep.folder / str(self.sweep.number())
             return SweepJob(wanted.label, folder, None, lambda: None, wanted.trial, reason=in_one_line(error))

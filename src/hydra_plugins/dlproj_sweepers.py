@@ -119,8 +119,10 @@ class OptunaSweeper(Sweeper):
 
         parsed = self.parse(arguments)
         fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
-        settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-                    for key, value in self.settings.items()}  # fmt: skip
+        settings = {
+            key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            for key, value in self.settings.items()
+        }
         search_config = typed(SearchConfig, settings, "hydra.sweeper")
         swept = [str(one.input_line).partition("=") for one in parsed if one.is_sweep_override()]
         typed_in = {key: values for key, _, values in swept}

@@ -8,8 +8,8 @@ from torchvision.transforms import functional
 
 from dlproj.config.checks import DataError
 from dlproj.config.data import DigitsConfig, FMNISTConfig, IMDBConfig
+from dlproj.data.data_files import refuse_problems
 from dlproj.data.decoding import EXTENSIONS, decode
-from dlproj.data.files import refuse_problems
 
 RANDOM = np.random.default_rng(0)
 

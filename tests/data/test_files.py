@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dlproj.config.checks import DataError
-from dlproj.data.files import data_root
+from dlproj.data.data_files import data_root
 
 
 def test_the_home_folder_is_where_the_shell_has_it(monkeypatch):

@@ -12,7 +12,7 @@ from torchvision.transforms import functional
 
 from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.config.data import ImageFolderConfig
-from dlproj.data.files import files_below
+from dlproj.data.data_files import files_below
 from dlproj.data.image_folder import EXTENSIONS
 
 SPLITS = ("train", "test")

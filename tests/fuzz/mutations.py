@@ -20,8 +20,13 @@ amounts = pytest.mark.parametrize(
 
 def fuzz(examples, **strategies):
     """Decorate a check with what it is to be tried on: it is called at once, with the same inputs each time."""
-    repeatable = settings(max_examples=max(examples, 1), derandomize=True, deadline=None, database=None,
-                          suppress_health_check=list(HealthCheck))  # fmt: skip
+    repeatable = settings(
+        max_examples=max(examples, 1),
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     return lambda check: repeatable(given(**strategies)(check))()
 
 
@@ -85,7 +90,7 @@ ODD = [
     *("\ud800", "x" * 5000, "1e5", "nan", "../..", "/dev/null", "${seed}", "${a.b", "${oc.env:HOME}"),
     *("${oc.env:NONE}", "${x:y}", "???", "2001-99-99", "\\", "'", '"', [], {}, [[]], [None], [1, "a"], {"": 0}),
     *({"a\nb": {"c": None}}, {"x": 1}, nested(60), nested(300)),
-]  # fmt: skip
+]
 NAMES = ["", "x", "a\nb", "-1", "1e3", "\x1b", "\ud800"]
 odd = st.sampled_from(ODD).map(deepcopy)
 

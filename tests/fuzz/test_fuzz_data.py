@@ -20,8 +20,8 @@ from torchvision.datasets import CIFAR10
 from dlproj.config.checks import DataError
 from dlproj.config.data import CIFAR10_CLASSES, ImageFolderConfig, IMDBConfig
 from dlproj.data import cifar10, fmnist
+from dlproj.data.data_files import extract, refuse_problems
 from dlproj.data.decoding import decode
-from dlproj.data.files import extract, refuse_problems
 from dlproj.data.reviews import read_reviews
 from dlproj.data.vocabulary import Texts
 
@@ -340,7 +340,7 @@ MEMBERS = st.tuples(
 
 def unpacked(path, folder):
     """As a download does it: what goes wrong is one line, and an archive leaves things in the folder alone."""
-    from dlproj.data.files import ensure
+    from dlproj.data.data_files import ensure
 
     ensure(folder, "set", ["whole"], lambda place: extract(path, place, ".*"))
 

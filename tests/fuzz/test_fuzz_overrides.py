@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from mutations import amounts, fuzz, is_one_line, read_or_refused
 
-from dlproj.command import can_be_mended, in_one_line
+from dlproj.command_errors import in_one_line, is_user_error
 from dlproj.config.checks import UserError
 from dlproj.config.root import data_config
 
@@ -16,7 +16,7 @@ WHOLE = [
     *("trainer=debug", "trainer.max_time=00:00:01:00", "model.weight_initializer={name: normal, std: 0.01}"),
     *("figures.samples=[train:1]", "data.root=${oc.env:HOME}", "seed=${data.batch_size}", "++seed=2"),
     *("scheduler=step", "optim=sgd", "model=lstm"),
-]  # fmt: skip
+]
 KEYS = [
     *("data", "model", "optim", "scheduler", "callbacks", "trainer", "figures", "seed", "name", "sweep"),
     *("reference", "hydra", "data.batch_size", "data.val_fraction", "data.root", "data.scaling", "data.random_crop"),
@@ -27,7 +27,7 @@ KEYS = [
     *("trainer.precision", "trainer.threads", "trainer.steps_per_execution", "trainer.val_check_interval"),
     *("figures.samples", "figures.gallery", "sweep.trial", "reference.reported", "x", "", "hydra.run.dir"),
     *("experiment", "schema", "data.", ".seed", "data@x", "model.hidden.0", "reference.claims", "reference.curves"),
-]  # fmt: skip
+]
 VALUES = [
     *("", "null", "true", "0", "1", "-1", "1e400", "-1e-400", "nan", "inf", "9" * 400, "0x10", "1_0", "abc", "a b"),
     *("'a'", "[]", "{}", "[null]", "[[]]", "[1,a]", "{a:1}", "{'':1}", "[" * 40 + "]" * 40, "???", "${seed}", "${x"),
@@ -35,17 +35,21 @@ VALUES = [
     *("/dev/null", "a\\nb", "a\nb", "\t", "\x00", "\x1b", "\ud800", "\u2028", "é", "1,2", "range(1,3)", "glob(*)"),
     *("choice()", "sort(1", "x" * 5000, "shuffle(1)", "int(a)", "extend_list(1)", "{units:-1}"),
     *("[{units:1,units:2}]", "[0.5]", "[1e9]", "00:00:00:01"),
-]  # fmt: skip
+]
 ALPHABET = "abcx01.=+~@/[]{}():,'\"\\$?* \t\n\r\x00\x1b-_é\u2028\ud800"
 SIGNS = ["", "", "", "+", "++", "~"]
 TYPED = (
     st.builds("{}{}={}".format, st.sampled_from(SIGNS), st.sampled_from(KEYS), st.sampled_from(VALUES))
-    | st.builds(lambda whole, place, more: whole[: place % len(whole)] + more + whole[place % len(whole) :],
-                st.sampled_from(WHOLE), st.integers(0, 99), st.text(ALPHABET, max_size=4))
+    | st.builds(
+        lambda whole, place, more: whole[: place % len(whole)] + more + whole[place % len(whole) :],
+        st.sampled_from(WHOLE),
+        st.integers(0, 99),
+        st.text(ALPHABET, max_size=4),
+    )
     | st.builds(lambda key, text: f"{key}={text}", st.sampled_from(KEYS), st.text(ALPHABET, max_size=8))
     | st.text(ALPHABET, max_size=12)
     | st.sampled_from(WHOLE)
-)  # fmt: skip
+)
 
 
 def mended(read):
@@ -53,7 +57,7 @@ def mended(read):
     try:
         return read()
     except Exception as error:
-        if not can_be_mended(error):
+        if not is_user_error(error):
             raise
         words = in_one_line(error)
     assert is_one_line(words)

@@ -34,7 +34,7 @@ YAML = [  # values that are hard to read, for some line's value
     *("%YAML 9.9", "---", "...", ".nan", "-.inf", "9" * 5000, "[" * 3000, "{a: " * 3000, "${seed}", "${a.b"),
     *("${oc.env:HOME}", "${oc.decode:'['}", "${seed:x}", "???", "~", "'", "0x" + "f" * 5000, "1_0", "1e999"),
     *("${oc.create:[1]}", "${stamp:}", "${dashed:1}", "${model}", "${..}", "\x07"),
-]  # fmt: skip
+]
 
 
 @st.composite
@@ -206,8 +206,19 @@ def test_records_of_sweeps(how, examples, tmp_path):
 def trained(composed, tmp_path_factory):
     """A tiny run."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    run(composed("data=digits", "model.hidden=[4]", "trainer.max_epochs=1", "trainer.accelerator=cpu", "figures=none",
-                 "trainer.threads=1", "trainer.progress_bar=false", "data.scaling=standardize"), folder)  # fmt: skip
+    run(
+        composed(
+            "data=digits",
+            "model.hidden=[4]",
+            "trainer.max_epochs=1",
+            "trainer.accelerator=cpu",
+            "figures=none",
+            "trainer.threads=1",
+            "trainer.progress_bar=false",
+            "data.scaling=standardize",
+        ),
+        folder,
+    )
     return folder
 
 
@@ -241,10 +252,7 @@ def pickle_of(whole):
 def test_checkpoints(how, examples, copied):
     path = copied / "checkpoints/last.ckpt"
     whole = path.read_bytes()
-    strategies = {
-        "bytes": damaged(whole),
-        "pickle": damaged(pickle_of(whole)).map(partial(repacked, whole)),
-    }
+    strategies = {"bytes": damaged(whole), "pickle": damaged(pickle_of(whole)).map(partial(repacked, whole))}
 
     @fuzz(examples, content=strategies[how])
     def check(content):

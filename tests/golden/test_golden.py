@@ -25,8 +25,16 @@ from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.run import run
 
 FILE = Path(__file__).with_name("golden.json")
-ALWAYS = ["name=golden", "data=digits", "trainer.accelerator=cpu", "trainer.threads=1", "trainer.max_epochs=3",
-          "optim.learning_rate=0.01", "trainer.progress_bar=false", "figures=none"]  # fmt: skip
+ALWAYS = [
+    "name=golden",
+    "data=digits",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.max_epochs=3",
+    "optim.learning_rate=0.01",
+    "trainer.progress_bar=false",
+    "figures=none",
+]
 COMMANDS = [
     "model.hidden=[32]",
     "model.hidden=[32] optim=sgd optim.learning_rate=0.1 scheduler=constant",

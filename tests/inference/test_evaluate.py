@@ -127,7 +127,7 @@ def test_ctrl_c_stays_what_it_is(digits, monkeypatch):
 def test_a_run_of_two_processes(trained_run):
     """Each of them has added up its own batches, so the order of the sums is another than in one process."""
     folder = trained_run(
-        *("data=digits", "trainer=ddp", "trainer.threads=1", "trainer.max_epochs=1", "data.eval_batch_size=17"),
+        *("data=digits", "trainer=ddp", "trainer.threads=1", "trainer.max_epochs=1", "data.eval_batch_size=17")
     )
     outcome = evaluate(open_run(folder))
     assert outcome.metrics == recorded(folder, "test")

@@ -127,8 +127,9 @@ def test_texts_come_from_arguments_files_and_standard_input(tmp_path, monkeypatc
     file = tmp_path / "a.txt"
     file.write_text("one\n\ntwo\n")
     assert list(read_inputs(Kind.sequence, ["a good film", str(file)])) == [
-        ("a good film", "a good film"), (str(file), "one\n\ntwo\n"),
-    ]  # fmt: skip
+        ("a good film", "a good film"),
+        (str(file), "one\n\ntwo\n"),
+    ]
     assert [item.content for item in read_inputs(Kind.sequence, [str(file)], by_line=True)] == ["one", "two"]
     assert [item.content for item in read_inputs(Kind.features, [str(file)])] == ["one", "two"]
     for arguments in ([], ["-"]):
@@ -258,8 +259,9 @@ def test_texts_of_a_folder_that_cannot_be_read_are_reported_and_the_others_read(
     items = read_inputs(Kind.sequence, [str(tmp_path)], report=problems.append)
     assert [item.content for item in items] == ["good", "bad", "long"]
     assert [problem.split(" (")[0] for problem in problems] == [
-        f"{tmp_path}/b.txt is empty: write a text into it", f"{tmp_path}/c.txt is not UTF-8 text",
-    ]  # fmt: skip
+        f"{tmp_path}/b.txt is empty: write a text into it",
+        f"{tmp_path}/c.txt is not UTF-8 text",
+    ]
     assert caplog.messages == [f"1 of 6 files was left out: 1 .md: {tmp_path}/e.md"]
 
 

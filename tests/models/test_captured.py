@@ -140,8 +140,10 @@ def test_adagrad_cannot_be_captured(composed):
 
 
 @gpu
-@pytest.mark.parametrize("overrides", [*WAYS, ["optim=rmsprop"], ["optim=adagrad"],
-    ["model=lstm", "model.hidden=[8]", "model.image_reading=rows"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "overrides",
+    [*WAYS, ["optim=rmsprop"], ["optim=adagrad"], ["model=lstm", "model.hidden=[8]", "model.image_reading=rows"]],
+)
 def test_a_gpu_ends_with_the_same_weights_with_and_without_the_graph(overrides, composed, tmp_path):
     half = "trainer.precision=bf16-mixed" in overrides
     _, expected = trained(composed, tmp_path / "one", "trainer=gpu", "trainer.cuda_graph=false", *overrides)

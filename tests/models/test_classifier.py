@@ -242,8 +242,11 @@ def test_parameter_count_is_of_all_parameters():
     assert model.parameter_count() == 6 * 5 + 5 + 5 * 3 + 3
 
 
-NORMALISED = {"hidden": [4], "batch_norm": True,
-              "order": [LayerPart.linear, LayerPart.activation, LayerPart.batch_norm]}  # fmt: skip
+NORMALISED = {
+    "hidden": [4],
+    "batch_norm": True,
+    "order": [LayerPart.linear, LayerPart.activation, LayerPart.batch_norm],
+}
 
 
 @pytest.mark.parametrize("eval_mode", [True, False])

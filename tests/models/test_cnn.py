@@ -42,8 +42,14 @@ def test_logits_are_those_of_convolution_relu_pooling_and_dense_layers(generator
     model = built()
     images = torch.rand(5, 2, 8, 6, generator=generator)
     maps = model.conv[0].linear(images).clamp(min=0)
-    pooled = torch.stack([maps[:, :, row : row + 2, column : column + 2].amax((2, 3))
-                          for row in range(0, 8, 2) for column in range(0, 6, 2)], -1)  # fmt: skip
+    pooled = torch.stack(
+        [
+            maps[:, :, row : row + 2, column : column + 2].amax((2, 3))
+            for row in range(0, 8, 2)
+            for column in range(0, 6, 2)
+        ],
+        -1,
+    )
     first = model.hidden[0].linear
     hidden = (pooled.flatten(1) @ first.weight.T + first.bias).clamp(min=0)
     torch.testing.assert_close(model(images), hidden @ model.output.weight.T + model.output.bias)
@@ -133,9 +139,21 @@ def test_a_dead_feature_map_is_one_dead_unit(generator):
 def folder(composed, tmp_path_factory):
     """A run on the digits with every figure."""
     folder = tmp_path_factory.mktemp("run") / "cnn"
-    run(composed("data=digits", "model=cnn", "model.conv=[8,16]", "model.hidden=[32]", "trainer.max_epochs=4",
-                 "optim.learning_rate=0.01", "trainer.accelerator=cpu", "trainer.progress_bar=false", "figures=all",
-                 "model.batch_norm=true"), folder)  # fmt: skip
+    run(
+        composed(
+            "data=digits",
+            "model=cnn",
+            "model.conv=[8,16]",
+            "model.hidden=[32]",
+            "trainer.max_epochs=4",
+            "optim.learning_rate=0.01",
+            "trainer.accelerator=cpu",
+            "trainer.progress_bar=false",
+            "figures=all",
+            "model.batch_norm=true",
+        ),
+        folder,
+    )
     return folder
 
 

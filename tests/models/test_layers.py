@@ -123,14 +123,8 @@ def test_describing_a_layer_leaves_the_settings_as_they_were():
             {"units": 3, "dropout": 0.1, "order": ["linear", "activation"]},
             "model.hidden[1]: its order has no dropout: put dropout into order, or set dropout=0",
         ),
-        (
-            {"units": 3, "negative_slope": -0.1},
-            "model.hidden[1].negative_slope=-0.1 must be in [0, inf)",
-        ),
-        (
-            {"units": 3, "prelu_init": float("inf")},
-            "model.hidden[1].prelu_init=inf must be in (-inf, inf)",
-        ),
+        ({"units": 3, "negative_slope": -0.1}, "model.hidden[1].negative_slope=-0.1 must be in [0, inf)"),
+        ({"units": 3, "prelu_init": float("inf")}, "model.hidden[1].prelu_init=inf must be in (-inf, inf)"),
         ({"units": 3, "elu_alpha": 0.0}, "model.hidden[1].elu_alpha=0.0 must be in (0, inf)"),
         ({"units": 3, "swish_beta": -1.0}, "model.hidden[1].swish_beta=-1.0 must be in [0, inf)"),
         ({"units": 3, "dropout": 1.0}, "model.hidden[1].dropout=1.0 must be in [0, 1)"),

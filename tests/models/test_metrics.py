@@ -38,7 +38,7 @@ def evaluated(logits, targets, classes):
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_evaluation_agrees_with_scikit_learn(classes, generator):
     logits, targets = outputs(classes, generator)
-    means = evaluated(logits, targets, classes).means(0.0, penalized=False)
+    means = evaluated(logits, targets, classes).compute(0.0, penalized=False)
     predicted, labels = scores(logits).argmax(1), range(classes)
     probability = torch.sigmoid(logits[:, 0].double()) if classes == 2 else logits.double().softmax(1)
     assert means == pytest.approx(
@@ -85,7 +85,7 @@ def test_metrics_are_those_of_torchmetrics_to_the_digit(classes, generator):
     evaluation = Evaluation(classes, CPU)
     for part, true in zip(logits.split(64), targets.split(64), strict=True):
         evaluation.add(part, true, torch.tensor(0.0))
-    means = evaluation.means(0.0, penalized=False)
+    means = evaluation.compute(0.0, penalized=False)
     assert {name: means[name] for name in ("accuracy", "top2_accuracy", "macro_f1")} == {
         "accuracy": float(multiclass_accuracy(logits, targets, classes, average="micro")),
         "top2_accuracy": float(multiclass_accuracy(logits, targets, classes, average="micro", top_k=2)),
@@ -110,7 +110,7 @@ def test_counting_by_class_takes_no_more_memory_than_a_few_batches(generator):
         evaluation = Evaluation(1500, CPU)
         for part, true in zip(logits.split(1000), targets.split(1000), strict=True):
             evaluation.add(part, true, torch.tensor(0.0))
-        means, matrix = evaluation.means(0.0, penalized=False), evaluation.confusion_matrix()
+        means, matrix = evaluation.compute(0.0, penalized=False), evaluation.confusion_matrix()
     assert means["macro_f1"] == pytest.approx(metrics.f1_score(targets, logits.argmax(1), average="macro"), rel=1e-5)
     assert sum(count for _, _, count in matrix) == 2000
     assert live.peak < 3 * logits[:1000].nbytes
@@ -119,7 +119,12 @@ def test_counting_by_class_takes_no_more_memory_than_a_few_batches(generator):
 def test_a_pass_of_a_single_sample_is_evaluated(generator):
     evaluation = Evaluation(3, CPU)
     evaluation.add(torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([1]), torch.tensor(0.5))
-    assert evaluation.means(0.0, penalized=False) == {"loss": 0.5, "accuracy": 0.0, "top2_accuracy": 1.0, "macro_f1": 0}
+    assert evaluation.compute(0.0, penalized=False) == {
+        "loss": 0.5,
+        "accuracy": 0.0,
+        "top2_accuracy": 1.0,
+        "macro_f1": 0,
+    }
     assert evaluation.confusion_matrix() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
@@ -129,14 +134,14 @@ def test_macro_f1_leaves_out_a_class_that_is_neither_true_nor_predicted():
     evaluation = Evaluation(4, CPU)
     evaluation.add(functional.one_hot(predicted, 4).float(), targets, torch.tensor(1.0))
     expected = metrics.f1_score(targets, predicted, average="macro", zero_division=0)
-    assert evaluation.means(0.0, penalized=False)["macro_f1"] == pytest.approx(expected)
+    assert evaluation.compute(0.0, penalized=False)["macro_f1"] == pytest.approx(expected)
 
 
 def test_penalty_is_added_to_the_loss_and_told_apart(generator):
     logits, targets = outputs(3, generator)
-    plain = evaluated(logits, targets, 3).means(0.0, penalized=False)
+    plain = evaluated(logits, targets, 3).compute(0.0, penalized=False)
     assert set(plain) == {"loss", "accuracy", "top2_accuracy", "macro_f1"}
-    means = evaluated(logits, targets, 3).means(0.5, penalized=True)
+    means = evaluated(logits, targets, 3).compute(0.5, penalized=True)
     assert means == pytest.approx(plain | {"loss": plain["loss"] + 0.5, "data_loss": plain["loss"], "penalty": 0.5})
 
 
@@ -198,7 +203,7 @@ def test_one_batch_whose_loss_is_not_a_number_makes_the_mean_not_a_number():
     evaluation = Evaluation(2, CPU)
     for loss in (0.5, float("nan")):
         evaluation.add(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), torch.tensor(loss))
-    assert math.isnan(evaluation.means(0.0, penalized=False)["loss"])
+    assert math.isnan(evaluation.compute(0.0, penalized=False)["loss"])
 
 
 def test_passes_of_two_processes_are_merged_as_between_processes():
@@ -211,9 +216,9 @@ def test_passes_of_two_processes_are_merged_as_between_processes():
         for batch, loss in enumerate(mine):
             rows = slice(30 * number + 10 * batch, 30 * number + 10 * batch + 10)
             part.add(logits[rows], targets[rows], loss)
-        part.means(0.0, penalized=False)  # each process has looked at its own
+        part.compute(0.0, penalized=False)  # each process has looked at its own
     parts[0].merge(parts[1])
-    merged = parts[0].means(0.0, penalized=False)
+    merged = parts[0].compute(0.0, penalized=False)
     first, second = ((one[0] * 10 + one[1] * 10) + one[2] * 10 for one in losses)
     assert merged["loss"] == float((first + second) / 60)
     assert merged["accuracy"] == pytest.approx(metrics.accuracy_score(targets, logits.argmax(1)))
@@ -226,5 +231,5 @@ def test_metrics_that_are_alike_in_a_first_batch_stay_two_metrics():
     right = torch.tensor([[1.0, 0.0]])
     for target in (0, 1, 1):
         evaluation.add(right, torch.tensor([target]), torch.tensor(0.0))
-    means = evaluation.means(0.0, penalized=False)
+    means = evaluation.compute(0.0, penalized=False)
     assert (means["accuracy"], means["top2_accuracy"]) == (pytest.approx(1 / 3), 1.0)

@@ -148,10 +148,17 @@ def test_each_activation_of_a_layer_learns_a_slope_of_its_own():
 def test_the_names_of_the_weights_in_the_usual_order_are_those_of_earlier_checkpoints():
     model = built(MLPConfig(hidden=[4], batch_norm=True, activation=Activation.prelu))
     assert list(model.state_dict()) == [
-        "hidden.0.linear.weight", "hidden.0.linear.bias", "hidden.0.batch_norm.weight", "hidden.0.batch_norm.bias",
-        "hidden.0.batch_norm.running_mean", "hidden.0.batch_norm.running_var",
-        "hidden.0.batch_norm.num_batches_tracked", "hidden.0.activation.weight", "output.weight", "output.bias",
-    ]  # fmt: skip
+        "hidden.0.linear.weight",
+        "hidden.0.linear.bias",
+        "hidden.0.batch_norm.weight",
+        "hidden.0.batch_norm.bias",
+        "hidden.0.batch_norm.running_mean",
+        "hidden.0.batch_norm.running_var",
+        "hidden.0.batch_norm.num_batches_tracked",
+        "hidden.0.activation.weight",
+        "output.weight",
+        "output.bias",
+    ]
 
 
 def test_each_layer_has_the_parameter_of_its_own_activation(generator):
@@ -202,11 +209,7 @@ def test_inputs_that_are_as_many_as_the_data_has_are_accepted():
             FEATURES,
             "model.outputs=1 is for two classes, the data has 3: leave model.outputs unset",
         ),
-        (
-            {},
-            WORDS,
-            "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn",
-        ),
+        ({}, WORDS, "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn"),
     ],
 )
 def test_data_that_does_not_fit_is_refused_before_and_while_building(settings, spec, message):

@@ -345,10 +345,7 @@ EMBEDDING = "model.embedding_* needs an embedding: set model.embedding_dim, such
             {"activation": Activation.relu, "cell": Cell.gru},
             "model.activation is of model=simple_rnn: leave it out for gru",
         ),
-        (
-            {"forget_bias": 1.0, "cell": Cell.gru},
-            "model.forget_bias is of an LSTM: set model=lstm or leave it out",
-        ),
+        ({"forget_bias": 1.0, "cell": Cell.gru}, "model.forget_bias is of an LSTM: set model=lstm or leave it out"),
         ({"embedding_dim": 0}, "model.embedding_dim=0 must be in [1, inf)"),
         ({"embedding_rows": 9}, EMBEDDING),
         ({"embedding_dropout": 0.5}, EMBEDDING),
@@ -383,16 +380,8 @@ def test_a_table_without_rows_is_refused():
             "model.embedding_rows=9 is less than data.vocabulary_size=10: set it higher",
         ),
         ({"masking": True}, PRE, "model.masking=true reads reviews from their first word: set data.padding=post"),
-        (
-            {"masking": True},
-            FEATURES,
-            "model.masking is for padded reviews: set model.masking=false for this data",
-        ),
-        (
-            {"image_reading": ImageReading.rows},
-            PRE,
-            "model.image_reading is for images: leave it out for reviews",
-        ),
+        ({"masking": True}, FEATURES, "model.masking is for padded reviews: set model.masking=false for this data"),
+        ({"image_reading": ImageReading.rows}, PRE, "model.image_reading is for images: leave it out for reviews"),
         (
             {"embedding_dim": 3, "inputs": 4},
             PRE,

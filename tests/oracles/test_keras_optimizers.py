@@ -64,10 +64,7 @@ def their_updates(optimizer, steps, dtype):
             AdamConfig(0.01, beta1=0.8, beta2=0.9, epsilon=1e-7),
             lambda: theirs.Adam(0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-7),
         ),
-        (
-            AdamWConfig(0.01, weight_decay=0.1, epsilon=1e-7),
-            lambda: theirs.AdamW(0.01, weight_decay=0.1, epsilon=1e-7),
-        ),
+        (AdamWConfig(0.01, weight_decay=0.1, epsilon=1e-7), lambda: theirs.AdamW(0.01, weight_decay=0.1, epsilon=1e-7)),
         (AdagradConfig(0.1, initial_accumulator_value=0.1, epsilon=1e-7), lambda: theirs.Adagrad(0.1)),
     ],
     ids=lambda value: "keras" if callable(value) else str(value),

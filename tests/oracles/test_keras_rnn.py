@@ -81,11 +81,7 @@ def test_same_steps_with_two_layers_in_both_directions(cell, generator):
 @each_cell
 def test_same_steps_with_masking(cell, bidirectional, generator):
     around = layers.Bidirectional if bidirectional else lambda layer: layer
-    theirs = keras_rnn(
-        around(CELLS[cell](UNITS, return_sequences=True)),
-        around(CELLS[cell](3)),
-        masking=True,
-    )
+    theirs = keras_rnn(around(CELLS[cell](UNITS, return_sequences=True)), around(CELLS[cell](3)), masking=True)
     ours = config(cell, hidden=[UNITS, 3], bidirectional=bidirectional, masking=True)
     spec = words(LENGTH, VOCABULARY, "post")
     assert_same(twin(theirs, ours, spec, SGDConfig(learning_rate=0.1)), theirs, generator, padding="post")

@@ -124,9 +124,7 @@ def test_a_second_setting_has_a_line_for_each_value(comparison_of):
     (axes,) = score_against(comparison_of(*grid), "optim.learning_rate").axes
     assert axes.get_legend().get_title().get_text() == "model.dropout"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["0", "0.5"]
-    assert [points(bars.lines[0]) for bars in axes.containers] == [
-        [(0.1, 0.1), (0.2, 0.2)], [(0.1, 0.6), (0.2, 0.7)],
-    ]  # fmt: skip
+    assert [points(bars.lines[0]) for bars in axes.containers] == [[(0.1, 0.1), (0.2, 0.2)], [(0.1, 0.6), (0.2, 0.7)]]
 
 
 def test_among_many_dots_no_free_corner_is_searched_for(comparison_of):
@@ -145,8 +143,11 @@ def test_the_heat_map_has_the_means_and_a_dash_where_there_is_none(comparison_of
     (axes,) = heat_map(comparison).axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("optim.learning_rate", "model.dropout")
     assert {text.get_position(): text.get_text() for text in axes.texts} == {
-        (0.5, 0.5): "–", (1.5, 0.5): "70.0%", (0.5, 1.5): "85.0%", (1.5, 1.5): "–",
-    }  # fmt: skip
+        (0.5, 0.5): "–",
+        (1.5, 0.5): "70.0%",
+        (0.5, 1.5): "85.0%",
+        (1.5, 1.5): "–",
+    }
 
 
 def test_bars_have_accuracy_and_seconds_a_group_with_the_reported_figures_as_marks(tmp_path):
@@ -155,8 +156,13 @@ def test_bars_have_accuracy_and_seconds_a_group_with_the_reported_figures_as_mar
         for seed in (0, 1):
             settings = {"model.hidden": hidden, "data.batch_size": batch, "seed": seed}
             reported = {"test/accuracy": 0.88, "seconds": 140.81} if place == 1 else {}
-            write_run(tmp_path / f"{place}-{seed}", settings, seconds=seconds + seed, reference=reported,
-                      **{"test/accuracy": accuracy + seed / 100})  # fmt: skip
+            write_run(
+                tmp_path / f"{place}-{seed}",
+                settings,
+                seconds=seconds + seed,
+                reference=reported,
+                **{"test/accuracy": accuracy + seed / 100},
+            )
     comparison = compare([read_run(path) for path in sorted(tmp_path.iterdir())])
     assert has_bars(comparison)
     accuracy, seconds = bars(comparison).axes
@@ -164,8 +170,10 @@ def test_bars_have_accuracy_and_seconds_a_group_with_the_reported_figures_as_mar
     assert [bar.get_width() for bar in seconds.patches] == [10.5, 20.5, 30.5]
     assert [text.get_text() for text in seconds.texts] == ["10.50 s", "20.50 s", "30.50 s"]
     assert [label.get_text() for label in accuracy.get_yticklabels()] == [
-        "batch_size=128, hidden=[512]", "batch_size=64, hidden=[512]", "batch_size=128, hidden=[128, 256]",
-    ]  # fmt: skip
+        "batch_size=128, hidden=[512]",
+        "batch_size=64, hidden=[512]",
+        "batch_size=128, hidden=[128, 256]",
+    ]
     marks = [
         points(next(line for line in axes.lines if line.get_label() == "reported")) for axes in (accuracy, seconds)
     ]

@@ -11,8 +11,8 @@ from folders import CLASSES, EPOCHS, inspection, write_run
 from markdown_it import MarkdownIt
 
 from dlproj.config.checks import UserError
+from dlproj.reports.comparison_report import comparison_report, run_report, write_report
 from dlproj.reports.comparison_table import as_markdown
-from dlproj.reports.report import comparison_report, run_report, write_report
 from dlproj.runs.record import Damaged, find_runs, read_run
 
 EVIL = "<script>alert(1)</script>"
@@ -65,8 +65,16 @@ def several(tmp_path):
             accuracy = {"test/accuracy": 0.9 - rate - seed / 100}
             epochs = [EPOCHS[0], EPOCHS[1] | {"val/loss": 0.75 - 0.05 * place}]
             write_run(tmp_path / f"sweep/{2 * place + seed}", settings, epochs, inspection(), **accuracy)
-    write_run(tmp_path / "sweep/4", {"optim.learning_rate": 10.0}, None, status="failed", stop_reason="loss is NaN",
-              confusion_matrix=[], best_epoch=None, **{"test/accuracy": None})  # fmt: skip
+    write_run(
+        tmp_path / "sweep/4",
+        {"optim.learning_rate": 10.0},
+        None,
+        status="failed",
+        stop_reason="loss is NaN",
+        confusion_matrix=[],
+        best_epoch=None,
+        **{"test/accuracy": None},
+    )
     write_run(tmp_path / "sweep/5", {"optim.learning_rate": 1.0}, status="running", confusion_matrix=[])
     return find_runs([tmp_path])
 
@@ -75,10 +83,19 @@ def test_the_page_of_a_run_says_what_came_of_it(run):
     page = Page(run_report(run))
     assert page.unbalanced == []
     assert page.open == []
-    for words in ("mlp-digits-adam", "2026-11-21 06:02", "83.33%",
-                  "test accuracy of the last weights (epoch 2)", "0.2500",
-                  "1 by val/loss", "75,010", "reached max_epochs=2", "data=digits", "Linux x86_64, 2 cores",
-                  "Most confused: Bag taken for T-shirt/top, 3 times; the other way 1."):  # fmt: skip
+    for words in (
+        "mlp-digits-adam",
+        "2026-11-21 06:02",
+        "83.33%",
+        "test accuracy of the last weights (epoch 2)",
+        "0.2500",
+        "1 by val/loss",
+        "75,010",
+        "reached max_epochs=2",
+        "data=digits",
+        "Linux x86_64, 2 cores",
+        "Most confused: Bag taken for T-shirt/top, 3 times; the other way 1.",
+    ):
         assert words in page.text
 
 
@@ -115,8 +132,14 @@ def test_a_long_review_is_folded_and_a_short_one_is_not(tmp_path):
 def test_nothing_that_a_user_names_becomes_markup(tmp_path):
     sample = inspection()["gallery"][0] | {"image": None, "text": EVIL}
     settings = {"name": EVIL, "model.activation": EVIL}
-    fields = {"classes": [EVIL, *CLASSES[1:]], "overrides": [EVIL], "machine": EVIL, "status": "failed",
-              "stop_reason": EVIL, "inspected": inspection(gallery=[sample], histograms={EVIL: {}})}  # fmt: skip
+    fields = {
+        "classes": [EVIL, *CLASSES[1:]],
+        "overrides": [EVIL],
+        "machine": EVIL,
+        "status": "failed",
+        "stop_reason": EVIL,
+        "inspected": inspection(gallery=[sample], histograms={EVIL: {}}),
+    }
     fields["inspected"]["histograms"] = {EVIL: inspection()["histograms"]["hidden.0.linear.weight"]}
     fields["inspected"]["dead_units"] = {EVIL: {"1": 0.5}}
     write_run(tmp_path / "sweep/0", settings, **fields)
@@ -250,17 +273,20 @@ def test_many_runs_leave_out_the_part_of_each(tmp_path):
     assert "#run-" not in html
 
 
-@pytest.mark.parametrize("fields", [
-    {"status": "running", "epochs": None, "confusion_matrix": [], "best_epoch": None},
-    {"status": "interrupted", "stop_reason": "SIGTERM", "confusion_matrix": []},
-    {"classes": [], "confusion_matrix": []},
-    {"classes": ["one"], "confusion_matrix": [[3]]},
-    {"classes": list(map(str, range(40))), "confusion_matrix": [[i == j for j in range(40)] for i in range(40)]},
-    {"classes": list(map(str, range(1500))), "confusion_matrix": [[3, 3, 9], [3, 1499, 1]]},
-    {"test/accuracy": None, "test/loss": None},
-    {"epochs": [{"epoch": 1, "val/loss": "nan", "val/accuracy": "nan"}]},
-    {"inspected": inspection(histograms={}, dead_units={}, gallery=[], most_wrong=[])},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "running", "epochs": None, "confusion_matrix": [], "best_epoch": None},
+        {"status": "interrupted", "stop_reason": "SIGTERM", "confusion_matrix": []},
+        {"classes": [], "confusion_matrix": []},
+        {"classes": ["one"], "confusion_matrix": [[3]]},
+        {"classes": list(map(str, range(40))), "confusion_matrix": [[i == j for j in range(40)] for i in range(40)]},
+        {"classes": list(map(str, range(1500))), "confusion_matrix": [[3, 3, 9], [3, 1499, 1]]},
+        {"test/accuracy": None, "test/loss": None},
+        {"epochs": [{"epoch": 1, "val/loss": "nan", "val/accuracy": "nan"}]},
+        {"inspected": inspection(histograms={}, dead_units={}, gallery=[], most_wrong=[])},
+    ],
+)
 def test_a_run_of_any_kind_has_a_page_alone_and_among_others(tmp_path, fields):
     if "confusion_matrix" in fields:
         fields = fields | {"confusion_matrix": [list(map(int, row)) for row in fields["confusion_matrix"]]}

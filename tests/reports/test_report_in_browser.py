@@ -6,7 +6,7 @@ import shutil
 import pytest
 from folders import inspection, png, write_run
 
-from dlproj.reports.report import write_report
+from dlproj.reports.comparison_report import write_report
 from dlproj.runs.record import Damaged, find_runs
 
 CHROMIUM = shutil.which("chromium")
@@ -75,10 +75,20 @@ def reports(tmp_path_factory):
     for place, (rate, dropout) in enumerate((rate, dropout) for rate in (0.1, 0.01, 0.001) for dropout in (0.0, 0.3)):
         settings = {"optim.learning_rate": rate, "model.dropout": dropout}
         reported = {"reference": {"test/accuracy": 0.85, "seconds": 0.5}}
-        write_run(root / f"sweep/{place}", settings, inspected=inspection(),
-                  **{"test/accuracy": 0.9 - rate * dropout} | reported)  # fmt: skip
-    write_run(root / "sweep/10", {"optim.learning_rate": 10.0}, status="failed", stop_reason="ValueError: " + "x" * 200,
-              confusion_matrix=[], **{"test/accuracy": None})  # fmt: skip
+        write_run(
+            root / f"sweep/{place}",
+            settings,
+            inspected=inspection(),
+            **{"test/accuracy": 0.9 - rate * dropout} | reported,
+        )
+    write_run(
+        root / "sweep/10",
+        {"optim.learning_rate": 10.0},
+        status="failed",
+        stop_reason="ValueError: " + "x" * 200,
+        confusion_matrix=[],
+        **{"test/accuracy": None},
+    )
     reported = {"reference_curves": {"val/loss": {"1": 0.4, "3": 0.3}, "train_eval/accuracy": {"1": 0.5}}}
     for seed in range(4):
         write_run(root / f"seeds/{seed}", {"seed": seed}, **{"test/accuracy": 0.9 + seed / 1000} | reported)

@@ -6,14 +6,7 @@ import pytest
 from folders import write_run
 from matplotlib.colors import to_hex
 
-from dlproj.reports.search_figures import (
-    facets,
-    importance,
-    importance_bars,
-    parallel_coordinates,
-    pareto,
-    undominated,
-)
+from dlproj.reports.search_figures import facets, importance, importance_bars, parallel_coordinates, pareto, undominated
 from dlproj.reports.style import GREY
 from dlproj.runs.comparison import compare
 from dlproj.runs.record import read_run
@@ -36,23 +29,29 @@ def compared(tmp_path):
 
 def test_a_list_is_its_length_and_its_items(compared):
     found = facets(compared(({"model.hidden": [64]}, 0.5, 1), ({"model.hidden": [64, 32]}, 0.6, 2)))
-    assert found == {
-        "number of model.hidden": [1, 2],
-        "model.hidden[1]": ["", 32],
-    }  # the first items are equal
+    assert found == {"number of model.hidden": [1, 2], "model.hidden[1]": ["", 32]}  # the first items are equal
 
 
 def test_lists_of_descriptions_and_switches_are_words(compared):
     layers = [[{"units": 4}], [{"units": 8}]]
-    found = facets(compared(*(({"model.hidden": one, "model.batch_norm": flag}, 0.5, 1)
-                              for one, flag in zip(layers, (True, False), strict=True))))  # fmt: skip
+    found = facets(
+        compared(
+            *(
+                ({"model.hidden": one, "model.batch_norm": flag}, 0.5, 1)
+                for one, flag in zip(layers, (True, False), strict=True)
+            )
+        )
+    )
     assert found == {"model.hidden": ["[{units: 4}]", "[{units: 8}]"], "model.batch_norm": ["true", "false"]}
 
 
 def test_the_setting_that_decides_the_score_is_the_important_one(compared):
     pytest.importorskip("optuna")
-    settings = [({"optim.learning_rate": rate, "model.dropout": dropout}, 0.5 + rate, 1)
-                for rate in (0.1, 0.2, 0.3, 0.4) for dropout in (0.0, 0.25, 0.5)]  # fmt: skip
+    settings = [
+        ({"optim.learning_rate": rate, "model.dropout": dropout}, 0.5 + rate, 1)
+        for rate in (0.1, 0.2, 0.3, 0.4)
+        for dropout in (0.0, 0.25, 0.5)
+    ]
     shares = importance(compared(*settings))
     assert list(shares) == ["optim.learning_rate", "model.dropout"]
     assert shares["optim.learning_rate"] > 0.95
@@ -95,8 +94,12 @@ def test_the_smaller_loss_is_the_better_one(compared):
 
 
 def test_no_run_beats_those_on_the_front(compared):
-    many = compared(*((({"seed": seed}), *point) for seed, point in
-                      enumerate([(0.7, 100), (0.6, 200), (0.9, 300), (0.9, 400), (0.8, 300), (None, 1)])))  # fmt: skip
+    many = compared(
+        *(
+            (({"seed": seed}), *point)
+            for seed, point in enumerate([(0.7, 100), (0.6, 200), (0.9, 300), (0.9, 400), (0.8, 300), (None, 1)])
+        )
+    )
     assert undominated(many.runs, [0.7, 0.6, 0.9, 0.9, 0.8, math.nan], "val/accuracy") == [0, 2]
     front = pareto(many).axes[0].lines[1]
     assert list(front.get_xdata()) == [100, 300]

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from dlproj.reports.table import print_table, rows, show
+from dlproj.reports.terminal import print_table, rows, show
 from dlproj.runs.summary import RunResult
 
 METRICS = {"test/accuracy": 0.12345, "test/loss": 2.5}

@@ -27,8 +27,10 @@ def varied(*changes):
 
 def test_only_what_differs_varies_in_the_order_of_the_settings():
     assert varied({}, {"seed": 1, "optim.learning_rate": 0.1, "model.dropout": 0.5}) == [
-        "model.dropout", "optim.learning_rate", "seed",
-    ]  # fmt: skip
+        "model.dropout",
+        "optim.learning_rate",
+        "seed",
+    ]
 
 
 def test_lists_are_compared_whole():
@@ -153,8 +155,11 @@ def test_labels_are_as_short_as_they_can_be_told_apart(runs_of):
     other = {"optim.learning_rate": 0.1, "model.hidden": [9], "data.hidden": 1, "optim.alpha": 1}
     comparison = compare(runs_of(({"data.hidden": 0, "optim.alpha": 0}, {}), (other, {})))
     assert comparison.label(comparison.groups[1]) == [
-        "data.hidden=1", "model.hidden=[9]", "learning_rate=0.1", "alpha=1",
-    ]  # fmt: skip
+        "data.hidden=1",
+        "model.hidden=[9]",
+        "learning_rate=0.1",
+        "alpha=1",
+    ]
 
 
 def at_best(tmp_path, name, accuracy, settings, **changes):
@@ -227,8 +232,10 @@ def test_the_table_has_the_best_by_validation_first(tmp_path):
 
 
 def test_runs_that_monitor_different_metrics_are_chosen_by_val_accuracy(tmp_path):
-    runs = [with_losses(tmp_path, f"{place}", [0.5], {"seed": place}, monitor=name)
-            for place, name in enumerate(("val/loss", "val/macro_f1"))]  # fmt: skip
+    runs = [
+        with_losses(tmp_path, f"{place}", [0.5], {"seed": place}, monitor=name)
+        for place, name in enumerate(("val/loss", "val/macro_f1"))
+    ]
     assert compare(runs[:1]).chooses == "val/loss"
     assert compare(runs).chooses == "val/accuracy"
 
@@ -260,8 +267,10 @@ def test_what_is_counted_is_the_better_the_smaller(tmp_path):
 
 
 def test_the_same_settings_and_seed_twice_are_one_repetition(tmp_path):
-    runs = [with_losses(tmp_path, f"{place}", [0.5], {"seed": seed, "name": f"{place}"}, **{"test/accuracy": accuracy})
-            for place, (seed, accuracy) in enumerate([(1, 0.9), (1, 0.9), (2, 0.8)])]  # fmt: skip
+    runs = [
+        with_losses(tmp_path, f"{place}", [0.5], {"seed": seed, "name": f"{place}"}, **{"test/accuracy": accuracy})
+        for place, (seed, accuracy) in enumerate([(1, 0.9), (1, 0.9), (2, 0.8)])
+    ]
     comparison = compare(runs)
     (row,) = repetitions(comparison)
     assert (row["seeds"], row["tested"]) == (2, 2)

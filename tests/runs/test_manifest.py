@@ -9,17 +9,7 @@ import pytest
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.figures import FiguresConfig
 from dlproj.runs import manifest
-from dlproj.runs.manifest import (
-    add,
-    claim,
-    discard_run,
-    foreign,
-    holds_run,
-    listed,
-    recover,
-    run_files,
-    write_files,
-)
+from dlproj.runs.manifest import add, claim, discard_run, foreign, holds_run, listed, recover, run_files, write_files
 
 NAMES = run_files(FiguresConfig())
 
@@ -88,10 +78,7 @@ def test_a_file_beside_a_run_that_had_none_of_its_name_is_not_overwritten_by_the
 
 @pytest.mark.parametrize(
     ("error", "raised"),
-    [
-        (OSError(errno.EPERM, "Operation not permitted"), ConfigurationError),
-        (KeyboardInterrupt(), KeyboardInterrupt),
-    ],
+    [(OSError(errno.EPERM, "Operation not permitted"), ConfigurationError), (KeyboardInterrupt(), KeyboardInterrupt)],
 )
 def test_a_run_that_cannot_be_removed_whole_is_not_removed_in_part(error, raised, tmp_path, monkeypatch):
     write_run(tmp_path)

@@ -87,12 +87,20 @@ def test_runs_come_newest_first_as_lines_with_tabs(dlproj, tmp_path):
     assert (code, err) == (0, "")
     assert head == ["started", "folder", "status", "test accuracy", "tested epoch", "time", "overrides"]
     assert [line[1] for line in lines] == [
-        "logs/runs/20261122-060000-bbbbbb-r", "logs/sweeps/20261121-060000-aaaaaa-s/1",
+        "logs/runs/20261122-060000-bbbbbb-r",
+        "logs/sweeps/20261121-060000-aaaaaa-s/1",
         "logs/sweeps/20261121-060000-aaaaaa-s/0",
-    ]  # fmt: skip
+    ]
     assert lines[0][2:4] == ["running or killed", "–"]
-    assert lines[1] == ["2026-11-21 06:00:00", "logs/sweeps/20261121-060000-aaaaaa-s/1", "completed", "83.33%", "2",
-                        "1.5 s", "seed=1 data=digits"]  # fmt: skip
+    assert lines[1] == [
+        "2026-11-21 06:00:00",
+        "logs/sweeps/20261121-060000-aaaaaa-s/1",
+        "completed",
+        "83.33%",
+        "2",
+        "1.5 s",
+        "seed=1 data=digits",
+    ]
 
 
 def test_json_has_fractions_and_null(dlproj, tmp_path):
@@ -133,8 +141,11 @@ def test_neither_command_waits_for_torch(tmp_path):
 def three_runs(tmp_path):
     """In logs: the best of the data, the latest one, and a better one of other data."""
     folder = tmp_path / "logs/runs"
-    for stamp, data, accuracy in (("20260101-000001-aaaaaa", "digits", 0.9), ("20260101-000002-bbbbbb", "digits", 0.8),
-                                  ("20260101-000000-cccccc", "fmnist", 0.99)):  # fmt: skip
+    for stamp, data, accuracy in (
+        ("20260101-000001-aaaaaa", "digits", 0.9),
+        ("20260101-000002-bbbbbb", "digits", 0.8),
+        ("20260101-000000-cccccc", "fmnist", 0.99),
+    ):
         epochs = [{"epoch": 2, "train/loss": 1.0, "val/loss": 1.0, "val/accuracy": accuracy}]
         write_run(folder / f"{stamp}-x", {"schema.data": data}, epochs)
     return folder

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.patches import StepPatch
 
 from dlproj.reports.style import png
-from dlproj.survey import figures
+from dlproj.survey import survey_figures
 
 DARK, LIGHT = np.full((4, 4), 10, np.uint8), np.full((4, 4), 200, np.uint8)
 
@@ -15,7 +15,7 @@ def steps(figure):
 
 
 def test_a_mosaic_has_a_row_a_class_on_white():
-    mosaic = figures.mosaic([[DARK, LIGHT], [LIGHT]])
+    mosaic = survey_figures.mosaic([[DARK, LIGHT], [LIGHT]])
     assert mosaic.shape == (10, 10)
     assert (mosaic[:4, :4] == 10).all()
     assert (mosaic[:4, 5:9] == 200).all()
@@ -26,7 +26,7 @@ def test_a_mosaic_has_a_row_a_class_on_white():
 
 
 def test_the_grid_names_each_row_at_its_middle():
-    figure = figures.grid([[DARK] * 3, [LIGHT] * 2], ["night", "day"], "Two classes")
+    figure = survey_figures.grid([[DARK] * 3, [LIGHT] * 2], ["night", "day"], "Two classes")
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["night", "day"]
     assert axes.get_title(loc="left") == "Two classes"
@@ -37,7 +37,7 @@ def test_the_grid_names_each_row_at_its_middle():
 @pytest.mark.parametrize("image", [DARK, np.stack([DARK, LIGHT, LIGHT], -1)], ids=["grey", "colour"])
 def test_each_chosen_sample_stands_below_its_truth(image):
     titles = [f"train:{number}\ncat" for number in range(7)]
-    figure = figures.chosen([image] * 7, titles)
+    figure = survey_figures.chosen([image] * 7, titles)
     assert [axes.get_title() for axes in figure.axes] == titles
     assert all(np.array_equal(axes.images[0].get_array(), image) for axes in figure.axes)
     assert all(axes.images[0].get_clim() == (0, 255) for axes in figure.axes), "black is 0, whatever is in the picture"
@@ -45,7 +45,9 @@ def test_each_chosen_sample_stands_below_its_truth(image):
 
 
 def test_bars_have_their_numbers():
-    figure = figures.label_counts({"training set": np.array([30, 4]), "test set": np.array([5, 6])}, ["cat", "dog"])
+    figure = survey_figures.label_counts(
+        {"training set": np.array([30, 4]), "test set": np.array([5, 6])}, ["cat", "dog"]
+    )
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
     assert [text.get_text() for text in axes.texts] == ["30", "4", "5", "6"]
@@ -57,7 +59,7 @@ def test_bars_have_their_numbers():
 def test_pixels_are_shares_of_each_value_by_channel():
     counts = np.zeros((3, 256), int)
     counts[:, 0], counts[:, 16], counts[2, 16] = 3, 1, 9
-    figure = figures.pixel_histogram(counts, ("red", "green", "blue"), 16)
+    figure = survey_figures.pixel_histogram(counts, ("red", "green", "blue"), 16)
     found = steps(figure)
     assert list(found) == ["red", "green", "blue"]
     np.testing.assert_allclose(found["red"][0][[0, 1, 16]], [0.75, 0, 0.25])
@@ -69,7 +71,7 @@ def test_pixels_are_shares_of_each_value_by_channel():
 
 def test_lengths_are_shares_of_each_set_and_the_cut_is_marked():
     words = {"training set": np.arange(1, 101), "test set": np.full(10, 30)}
-    figure = figures.length_histogram(words, 25)
+    figure = survey_figures.length_histogram(words, 25)
     found = steps(figure)
     assert found["training set"][0].sum() == pytest.approx(0.99)
     assert found["test set"][0].sum() == pytest.approx(1)
@@ -83,7 +85,7 @@ def test_lengths_are_shares_of_each_set_and_the_cut_is_marked():
 
 
 def test_features_are_shares_of_all_values():
-    shares, edges = next(iter(steps(figures.value_histogram(np.array([[0.0, 1.0], [0.0, 4.0]]))).values()))
+    shares, edges = next(iter(steps(survey_figures.value_histogram(np.array([[0.0, 1.0], [0.0, 4.0]]))).values()))
     assert (shares[0], shares[-1], shares.sum()) == (0.5, 0.25, 1)
     assert (edges[0], edges[-1]) == (0, 4)
 
@@ -91,6 +93,6 @@ def test_features_are_shares_of_all_values():
 def test_long_names_leave_room_for_what_they_name():
     """Warnings are errors: the layout would say that it has given up."""
     names = ["n" * 250, "two words " * 20, "day"]
-    png(figures.grid([[DARK] * 2] * 3, names, "Three classes"))
-    png(figures.chosen([DARK] * 3, [f"train:{number}\n{name}" for number, name in enumerate(names)]))
-    png(figures.label_counts({"training set": np.array([1, 2, 3])}, names))
+    png(survey_figures.grid([[DARK] * 2] * 3, names, "Three classes"))
+    png(survey_figures.chosen([DARK] * 3, [f"train:{number}\n{name}" for number, name in enumerate(names)]))
+    png(survey_figures.label_counts({"training set": np.array([1, 2, 3])}, names))

@@ -63,9 +63,5 @@ def test_a_sample_and_its_words(sets_of, reviews):
     found = {
         imdb.shown(Place("train", n)): (imdb.class_name(Place("train", n)), imdb.words("train")[n]) for n in range(3)
     }
-    assert found == {
-        "bad bad film": ("negative", 3),
-        "bad": ("negative", 1),
-        "film bad film again": ("positive", 5),
-    }
+    assert found == {"bad bad film": ("negative", 3), "bad": ("negative", 1), "film bad film again": ("positive", 5)}
     assert np.sort(imdb.words("test")).tolist() == [2, 3]

@@ -57,8 +57,7 @@ def test_each_job_is_told_of_with_its_exit_code_and_what_it_printed(tmp_path):
     ]
     told = []
     run_jobs(jobs, Forks([{}]), lambda job, code: told.append((job.log.name, code)))
-    assert told == [("log.txt", 0), ("b.txt", 1), ("c.txt", 1), ("d.txt", -signal.SIGKILL), ("e.txt", 0),
-                    ("f.txt", 1)]  # fmt: skip
+    assert told == [("log.txt", 0), ("b.txt", 1), ("c.txt", 1), ("d.txt", -signal.SIGKILL), ("e.txt", 0), ("f.txt", 1)]
     assert (tmp_path / "a/log.txt").read_text() == "hello\nhello\n"
     assert (tmp_path / "b.txt").read_text() == "error: no such data: look elsewhere\n"
     assert (tmp_path / "f.txt").read_text().startswith("error: metrics.csv cannot be used (No space left on device): ")
@@ -125,8 +124,7 @@ def handlers():
 
 @pytest.mark.usefixtures("idle_thread")
 @pytest.mark.parametrize(
-    ("sent", "raised"),
-    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)],
+    ("sent", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)]
 )
 def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(sent, raised, tmp_path, monkeypatch):
     started, before = [], handlers()

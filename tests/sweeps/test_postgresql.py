@@ -68,8 +68,10 @@ def test_two_processes_share_the_trials_of_one_search(server, tmp_path):
     folders = [tmp_path / name for name in "ab"]
     for folder in folders:
         folder.mkdir()
-    workers = [subprocess.Popen([sys.executable, "-W", "error", "-c", script, str(folder), server], env=environment)
-               for folder in folders]  # fmt: skip
+    workers = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", script, str(folder), server], env=environment)
+        for folder in folders
+    ]
     assert [worker.wait() for worker in workers] == [0, 0]
     storage = optuna.storages.RDBStorage(server)
     trials = optuna.load_study(study_name="ours", storage=storage).trials

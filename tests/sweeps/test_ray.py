@@ -136,8 +136,15 @@ def test_options_that_ray_does_not_have_are_refused(cluster):
 
 
 def test_a_sweep_runs_on_the_cluster_and_compares_itself(cluster, tmp_path):
-    overrides = ["+experiment=mlp/activations", "data=digits", "model.hidden=[16]", "model.activation=relu,tanh",
-                 "trainer.max_epochs=1", "trainer.accelerator=cpu", "figures=none"]  # fmt: skip
+    overrides = [
+        "+experiment=mlp/activations",
+        "data=digits",
+        "model.hidden=[16]",
+        "model.activation=relu,tanh",
+        "trainer.max_epochs=1",
+        "trainer.accelerator=cpu",
+        "figures=none",
+    ]
     command = [sys.executable, "-W", "error", str(ROOT / "train.py"), "-m", "hydra/launcher=ray", *overrides]
     done = subprocess.run([*command, f"hydra.launcher.address={cluster}"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -267,8 +267,7 @@ def test_what_optuna_cannot_mix_is_refused_before_anything_runs(key, before, now
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "gp", "grid"])
 @pytest.mark.parametrize(
-    ("before", "now"),
-    [("range(16,33,16)", "range(16,65,8)"), ("tag(int,interval(1,9))", "tag(int,interval(5,20))")],
+    ("before", "now"), [("range(16,33,16)", "range(16,65,8)"), ("tag(int,interval(1,9))", "tag(int,interval(5,20))")]
 )
 def test_numbers_may_have_other_bounds_and_steps(before, now, sampler, search, tmp_path):
     first = search({BATCH: before}, sampler=sampler, trials=12)
@@ -297,9 +296,16 @@ def test_a_list_whose_items_are_others_is_refused_by_the_name_of_the_item(search
 
 @pytest.mark.parametrize(
     "text",
-    ["a,b", "16,32", "range(16,33,16)", "range(1,10,1)", "interval(0.1,0.9)", "tag(log,interval(0.001,0.1))",
-     "tag(log,int,interval(1,9))"],
-)  # fmt: skip
+    [
+        "a,b",
+        "16,32",
+        "range(16,33,16)",
+        "range(1,10,1)",
+        "interval(0.1,0.9)",
+        "tag(log,interval(0.001,0.1))",
+        "tag(log,int,interval(1,9))",
+    ],
+)
 def test_what_optuna_keeps_is_said_as_it_is_typed(text):
     (parameter,) = Space({"model.x": text}, []).parameters()
     assert as_typed(parameter.distribution()) == text

@@ -28,9 +28,18 @@ def start(tmp_path):
     def popen(*overrides):
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA", "PL_"))}
         command = [sys.executable, "-W", "error", str(ROOT / "train.py"), "-m", *overrides]
-        begun.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
-                                      stderr=subprocess.PIPE, text=True, start_new_session=True,
-                                      preexec_fn=ctrl_c.heed))  # fmt: skip
+        begun.append(
+            subprocess.Popen(
+                command,
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+                preexec_fn=ctrl_c.heed,
+            )
+        )
         return begun[-1]
 
     yield popen
@@ -169,8 +178,9 @@ def test_each_run_of_several_processes_trains_for_itself(type_in, tmp_path):
 
 def test_a_job_that_dies_is_named_and_the_others_go_on(type_in, monkeypatch):
     monkeypatch.setenv("DLPROJ_DATA_DIR", "/dev/null")
-    code, out, err = type_in(*DIGITS, "trainer.max_epochs=1", "data=digits,fmnist", "data.val=test,last",
-                             "data.val_fraction=0.2")  # fmt: skip
+    code, out, err = type_in(
+        *DIGITS, "trainer.max_epochs=1", "data=digits,fmnist", "data.val=test,last", "data.val_fraction=0.2"
+    )
     assert code == 1
     assert [line for line in err.splitlines() if line.startswith("error: job 2 (data=fmnist data.val=test): ")]
     assert "0 data=digits data.val=test: test accuracy " in out
@@ -251,10 +261,7 @@ def test_a_search_that_is_done_says_so_and_shows_its_best_again(type_in, tmp_pat
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (
-            ["hydra.sweeper.sampler=best"],
-            "hydra.sweeper.sampler=best must be one of tpe, random, grid, cmaes, gp",
-        ),
+        (["hydra.sweeper.sampler=best"], "hydra.sweeper.sampler=best must be one of tpe, random, grid, cmaes, gp"),
         (["hydra.sweeper.trial=3"], "unknown setting hydra.sweeper.trial: did you mean hydra.sweeper.trials?"),
         (["model.activation=interval(1"], "the command line cannot be read"),
         (

@@ -271,18 +271,22 @@ def test_what_is_no_number_of_steps_is_refused(steps):
         TrainerConfig(steps_per_execution=steps)
 
 
-NORMALISED = ["data=digits", "model.batch_norm=true", "model.hidden=[8]", "figures=none",  # 1,293 training samples
-              "trainer.max_epochs=1", "trainer.threads=1", "trainer.progress_bar=false",
-              "trainer.accelerator=cpu"]  # fmt: skip
+NORMALISED = [
+    "data=digits",
+    "model.batch_norm=true",
+    "model.hidden=[8]",
+    "figures=none",  # 1,293 training samples
+    "trainer.max_epochs=1",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+    "trainer.accelerator=cpu",
+]
 
 
 @pytest.mark.parametrize(
     ("overrides", "advice"),
     [
-        (
-            ["data.batch_size=4"],
-            "1,293 in batches of 4 leave a batch of 1: .*drop_last=true or data.batch_size=5",
-        ),
+        (["data.batch_size=4"], "1,293 in batches of 4 leave a batch of 1: .*drop_last=true or data.batch_size=5"),
         (["data.batch_size=34"], "set data.drop_last=true or data.batch_size=35"),
         (["data.batch_size=1292"], "set data.drop_last=true or data.batch_size=1293"),
         (["data.batch_size=1"], "in batches of 1 leave a batch of 1: set data.batch_size=3"),

@@ -88,8 +88,9 @@ def test_what_is_no_checkpoint_is_refused_in_one_line_and_runs_nothing(damage, t
         torch.save([1, 2], path)
     else:
         whole = path.read_bytes()
-        path.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "text": b"hello\n",
-                          "pickle": pickle.dumps(Evil())}[damage])  # fmt: skip
+        path.write_bytes(
+            {"empty": b"", "half": whole[: len(whole) // 2], "text": b"hello\n", "pickle": pickle.dumps(Evil())}[damage]
+        )
     with pytest.raises(DataError) as refused:
         read_checkpoint(path, "take another one")
     assert str(refused.value).startswith(f"{path} is damaged or no checkpoint (")

@@ -19,8 +19,17 @@ from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.run import run, train
 from dlproj.training.stopwatch import Stopwatch
 
-QUICK = ["data=digits", "model.hidden=[16]", "data.batch_size=32", "data.eval_batch_size=100", "trainer.max_epochs=3",
-         "trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "figures=none"]  # fmt: skip
+QUICK = [
+    "data=digits",
+    "model.hidden=[16]",
+    "data.batch_size=32",
+    "data.eval_batch_size=100",
+    "trainer.max_epochs=3",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+    "figures=none",
+]
 ON = "trainer.evaluate_train=true"
 
 
@@ -156,8 +165,11 @@ def test_units_are_dead_by_validation_alone(composed, tmp_path):
 
 def test_the_pass_is_timed_as_validation(composed, tmp_path, monkeypatch):
     events = []
-    for cls, name in ((Stopwatch, "on_validation_start"), (Classifier, "validation_step"),
-                      (Stopwatch, "on_validation_end")):  # fmt: skip
+    for cls, name in (
+        (Stopwatch, "on_validation_start"),
+        (Classifier, "validation_step"),
+        (Stopwatch, "on_validation_end"),
+    ):
         whole = getattr(cls, name)
         monkeypatch.setattr(cls, name, noting(events, name, whole))
     train(composed(*QUICK, ON, "trainer.max_epochs=1"), tmp_path)

@@ -10,8 +10,15 @@ from dlproj.models.placement import connect, place
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.run import run
 
-QUICK = ["data=digits", "trainer.max_epochs=2", "trainer.progress_bar=false", "trainer.threads=1", "figures=none",
-         "model.dropout=0.2", "trainer.evaluate_train=true"]  # fmt: skip
+QUICK = [
+    "data=digits",
+    "trainer.max_epochs=2",
+    "trainer.progress_bar=false",
+    "trainer.threads=1",
+    "figures=none",
+    "model.dropout=0.2",
+    "trainer.evaluate_train=true",
+]
 MODELS = {"mlp": ["model.hidden=[16,8]"], "gru": ["model=gru", "model.image_reading=rows", "model.hidden=[8,8]"]}
 
 

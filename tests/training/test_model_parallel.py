@@ -11,10 +11,22 @@ from dlproj.inference.trained import open_run
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.run import run
 
-SHARED = ["trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "trainer.max_epochs=2",
-          "trainer.limit_train_batches=12", "data.drop_last=true", "trainer.evaluate_train=true"]  # fmt: skip
-MLP = ["data=digits", "model.hidden=[32,16,8]", "model.weight_l2=0.01", "trainer.gradient_clip_val=0.5",
-       "optim=momentum"]  # fmt: skip
+SHARED = [
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+    "trainer.max_epochs=2",
+    "trainer.limit_train_batches=12",
+    "data.drop_last=true",
+    "trainer.evaluate_train=true",
+]
+MLP = [
+    "data=digits",
+    "model.hidden=[32,16,8]",
+    "model.weight_l2=0.01",
+    "trainer.gradient_clip_val=0.5",
+    "optim=momentum",
+]
 GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8,8,8]"]
 CNN = ["data=digits", "model=cnn", "model.conv=[4,8]", "model.hidden=[16]", "model.weight_l2=0.01"]
 MODELS = {"mlp": MLP, "gru": GRU, "cnn": CNN}
@@ -117,8 +129,15 @@ def test_their_checkpoint_holds_the_optimizer_of_one_process(strategy, trained):
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
 def test_a_pipeline_of_four_trains_as_one_process_where_the_last_batch_does_not_divide(schedule, composed, tmp_path):
-    layers = ["data=digits", "data.batch_size=60", "model.hidden=[32,16,8]", "trainer.max_epochs=1", "figures=none",
-              "trainer.progress_bar=false", "trainer.threads=1"]  # fmt: skip
+    layers = [
+        "data=digits",
+        "data.batch_size=60",
+        "model.hidden=[32,16,8]",
+        "trainer.max_epochs=1",
+        "figures=none",
+        "trainer.progress_bar=false",
+        "trainer.threads=1",
+    ]
     one = run(composed(*layers, "trainer=cpu"), tmp_path / "one")
     assert one.samples["train"] % 60 % 5
     four = ["trainer.devices=4", "trainer.micro_batches=5", "trainer.accelerator=cpu"]
@@ -141,10 +160,12 @@ def test_a_pipeline_of_four_trains_as_one_process_where_the_last_batch_does_not_
         (["model.batch_norm=true"], r"model\.batch_norm would see a part of each batch"),
         (["model.dropout=0.1", "model.eval_mode=false", "trainer.devices=1"], r"model\.eval_mode=false needs one"),
         (["model.batch_norm=true", "trainer.devices=1"], r"model\.batch_norm would see a part of each batch"),
-        (["model=lstm", "data=imdb", "data.padding=post", "model.embedding_dim=8", "model.masking=true"],
-         r"model\.masking=true does not go with trainer=pipeline"),
+        (
+            ["model=lstm", "data=imdb", "data.padding=post", "model.embedding_dim=8", "model.masking=true"],
+            r"model\.masking=true does not go with trainer=pipeline",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_pipeline_cannot_do_is_refused_before_processes_start(overrides, message, composed):
     with pytest.raises(ConfigurationError, match=message):
         composed("data=digits", "trainer=pipeline", "trainer.accelerator=cpu", *overrides)

@@ -78,10 +78,18 @@ class Terminate(pl.Callback):
 def fit_until_terminated(folder):
     warnings.simplefilter("ignore")
     trainer = pl.Trainer(
-        accelerator="cpu", strategy="ddp", devices=2, max_epochs=1,
-        callbacks=[Terminate(), StopBySignal(folder / "last.ckpt")], default_root_dir=folder, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-    )  # fmt: skip
+        accelerator="cpu",
+        strategy="ddp",
+        devices=2,
+        max_epochs=1,
+        callbacks=[Terminate(), StopBySignal(folder / "last.ckpt")],
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
     ended_by = None
     try:
         trainer.fit(BoringModel())

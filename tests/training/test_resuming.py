@@ -25,8 +25,16 @@ from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.monitors.loggers import EpochTable
 from dlproj.training.run import resume_run, run
 
-DIGITS = ["data=digits", "model.hidden=[16]", "model.dropout=0.3", "trainer.max_epochs=4", "trainer.progress_bar=false",
-          "trainer.accelerator=cpu", "trainer.threads=1", "data.batch_size=32"]  # fmt: skip
+DIGITS = [
+    "data=digits",
+    "model.hidden=[16]",
+    "model.dropout=0.3",
+    "trainer.max_epochs=4",
+    "trainer.progress_bar=false",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "data.batch_size=32",
+]
 
 
 class Killed(BaseException):
@@ -82,9 +90,15 @@ def assert_same(folder, other):
 @pytest.mark.parametrize("scheduler", ["cosine", "plateau"])
 @pytest.mark.parametrize("share", [0.2, 0.45, 0.6, 0.99])
 def test_a_killed_run_ends_as_one_that_never_was(steps, scheduler, share, composed, tmp_path, monkeypatch):
-    more = [f"trainer.steps_per_execution={steps}", f"scheduler={scheduler}", "optim=momentum", "figures=none",
-            "callbacks.every_n_train_steps=14", "callbacks.early_stopping.patience=3",
-            "trainer.evaluate_train=true"]  # fmt: skip
+    more = [
+        f"trainer.steps_per_execution={steps}",
+        f"scheduler={scheduler}",
+        "optim=momentum",
+        "figures=none",
+        "callbacks.every_n_train_steps=14",
+        "callbacks.early_stopping.patience=3",
+        "trainer.evaluate_train=true",
+    ]
     config = composed(*DIGITS, *more)
     run(config, tmp_path / "whole")
     killed_after(int(share * 4 * -(-41 // steps)), monkeypatch, config, tmp_path / "killed")
@@ -132,8 +146,13 @@ class SignalAfter(Callback):
 def test_a_signal_ends_training_after_its_batch_and_nothing_is_trained_again(
     sent, code, composed, tmp_path, monkeypatch, capsys
 ):
-    config = composed(*DIGITS, "figures=all", "figures.gradients=true", "callbacks.early_stopping.restore_best=true",
-                      "trainer.evaluate_train=true")  # fmt: skip
+    config = composed(
+        *DIGITS,
+        "figures=all",
+        "figures.gradients=true",
+        "callbacks.early_stopping.restore_best=true",
+        "trainer.evaluate_train=true",
+    )
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch, ctrl_c.heeded():
         add_callback(patch, SignalAfter(60, sent))
@@ -194,13 +213,28 @@ def test_a_run_that_had_stopped_and_was_killed_in_its_test_stops_again(overrides
 
 
 def test_a_moved_run_remembers_which_weights_were_best(composed, tmp_path, monkeypatch):
-    config = composed(*DIGITS, "figures=none", "callbacks.early_stopping.restore_best=true", "optim.learning_rate=1",
-                      "trainer.max_epochs=6")  # fmt: skip
+    config = composed(
+        *DIGITS,
+        "figures=none",
+        "callbacks.early_stopping.restore_best=true",
+        "optim.learning_rate=1",
+        "trainer.max_epochs=6",
+    )
     whole = run(config, tmp_path / "whole")
     assert whole.best_epoch < 5
-    killed_after(5 * 41 + 3, monkeypatch, composed(*DIGITS, "trainer.steps_per_execution=1", "figures=none",
-                 "callbacks.early_stopping.restore_best=true", "optim.learning_rate=1", "trainer.max_epochs=6"),
-                 tmp_path / "killed")  # fmt: skip
+    killed_after(
+        5 * 41 + 3,
+        monkeypatch,
+        composed(
+            *DIGITS,
+            "trainer.steps_per_execution=1",
+            "figures=none",
+            "callbacks.early_stopping.restore_best=true",
+            "optim.learning_rate=1",
+            "trainer.max_epochs=6",
+        ),
+        tmp_path / "killed",
+    )
     (tmp_path / "killed").rename(tmp_path / "moved")
     config.trainer.steps_per_execution = 1
     result = run(config, tmp_path / "moved", resume=True)
@@ -255,11 +289,7 @@ def test_a_run_that_is_made_longer_ends_as_one_that_was_meant_to_be(scheduler, c
 @pytest.mark.parametrize(
     ("begun", "asked", "message"),
     [
-        (
-            [],
-            ["trainer.max_epochs=4"],
-            "made longer, as its learning-rate schedule ends at trainer.max_epochs=2",
-        ),
+        ([], ["trainer.max_epochs=4"], "made longer, as its learning-rate schedule ends at trainer.max_epochs=2"),
         (["scheduler=constant"], ["trainer.max_epochs=1"], "holds a run with trainer.max_epochs=2 (now 1): set them"),
         (
             ["scheduler=constant"],
@@ -298,10 +328,20 @@ def images(tmp_path):
 @pytest.fixture
 def interrupted_on_images(images, composed, tmp_path, monkeypatch):
     """The folder of a run on the tree, killed in its first epoch."""
-    config = composed("data=image_folder", f"data.root={images}", "data.image_size=8", "data.val_fraction=0.25",
-                      "model.hidden=[8]", "trainer.accelerator=cpu", "trainer.progress_bar=false", "figures=none",
-                      "data.batch_size=2", "trainer.steps_per_execution=1", "trainer.max_epochs=2",
-                      "callbacks.every_n_train_steps=1")  # fmt: skip
+    config = composed(
+        "data=image_folder",
+        f"data.root={images}",
+        "data.image_size=8",
+        "data.val_fraction=0.25",
+        "model.hidden=[8]",
+        "trainer.accelerator=cpu",
+        "trainer.progress_bar=false",
+        "figures=none",
+        "data.batch_size=2",
+        "trainer.steps_per_execution=1",
+        "trainer.max_epochs=2",
+        "callbacks.every_n_train_steps=1",
+    )
     killed_after(3, monkeypatch, config, tmp_path / "run")
     assert checkpoint_path(tmp_path / "run", "last").exists()
     return tmp_path / "run"
@@ -365,12 +405,25 @@ TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1"]
 @pytest.mark.parametrize("processes", [[], pytest.param(TWO, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_dlproj_resume_goes_on_after_a_kill(processes, sent, tmp_path):
-    train = [sys.executable, str(Path(__file__).parents[2] / "train.py"), *DIGITS, *processes, "figures=none",
-             "trainer.max_epochs=60", "callbacks.every_n_train_steps=10", "trainer.steps_per_execution=5"]  # fmt: skip
+    train = [
+        sys.executable,
+        str(Path(__file__).parents[2] / "train.py"),
+        *DIGITS,
+        *processes,
+        "figures=none",
+        "trainer.max_epochs=60",
+        "callbacks.every_n_train_steps=10",
+        "trainer.steps_per_execution=5",
+    ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run([*train, f"hydra.run.dir={whole}"], check=True, capture_output=True)
-    process = subprocess.Popen([*train, f"hydra.run.dir={killed}"], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=ctrl_c.heed)  # fmt: skip
+    process = subprocess.Popen(
+        [*train, f"hydra.run.dir={killed}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=ctrl_c.heed,
+    )
     until(lambda: len(read_epochs(killed)) >= 5)
     os.killpg(process.pid, sent) if sent == signal.SIGKILL else process.send_signal(sent)
     process.wait(timeout=60)

@@ -58,9 +58,15 @@ def test_metrics_csv_has_one_row_an_epoch_with_training_and_validation(finished)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     for row in rows:
         assert set(row) == {
-            "epoch", "learning_rate", "train/loss", "train/accuracy",
-            "val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1",
-        }  # fmt: skip
+            "epoch",
+            "learning_rate",
+            "train/loss",
+            "train/accuracy",
+            "val/loss",
+            "val/accuracy",
+            "val/top2_accuracy",
+            "val/macro_f1",
+        }
         assert all(row.values())
     assert float(rows[2]["train/loss"]) < float(rows[0]["train/loss"])
 
@@ -229,10 +235,7 @@ READING = [
 
 @pytest.mark.parametrize(
     "reading",
-    [
-        ["model.bidirectional=true"],
-        ["data.padding=post", "model.masking=true", "data.bucket_by_length=true"],
-    ],
+    [["model.bidirectional=true"], ["data.padding=post", "model.masking=true", "data.bucket_by_length=true"]],
     ids=["all", "to the last word"],
 )
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])

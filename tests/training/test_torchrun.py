@@ -18,14 +18,27 @@ from dlproj.training.run import run
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
-DIGITS = ["data=digits", "model.hidden=[16]", "trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1",
-          "trainer.max_epochs=2", "trainer.progress_bar=false", "figures=none"]  # fmt: skip
+DIGITS = [
+    "data=digits",
+    "model.hidden=[16]",
+    "trainer=ddp",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.max_epochs=2",
+    "trainer.progress_bar=false",
+    "figures=none",
+]
 
 
 def begin(folder, launcher, *overrides):
-    return subprocess.Popen([*launcher, str(ROOT / "train.py"), *DIGITS, *overrides], cwd=folder, text=True,
-                            env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)  # fmt: skip
+    return subprocess.Popen(
+        [*launcher, str(ROOT / "train.py"), *DIGITS, *overrides],
+        cwd=folder,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 @pytest.fixture

@@ -68,9 +68,9 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
-        from dlproj.command import can_be_mended, in_one_line  # which import Hydra
+        from dlproj.command_errors import in_one_line, is_user_error  # which import Hydra
 
-        if not can_be_mended(error):
+        if not is_user_error(error):
             raise
         print(f"error: {in_one_line(error)}", file=sys.stderr)
         sys.exit(1)

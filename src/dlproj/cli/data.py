@@ -38,8 +38,8 @@ def survey(
     Example: `dlproj data survey fmnist --show train:0,50 test:100,1000`
     """
     from dlproj.config.root import data_config
-    from dlproj.survey.report import check_folder, survey
     from dlproj.survey.sets import parse_places, read
+    from dlproj.survey.survey import check_folder, survey
 
     # What follows the first value of --show arrives as an argument: no setting is without "=".
     more = [text for text in settings or [] if "=" not in text]

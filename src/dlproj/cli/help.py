@@ -36,19 +36,21 @@ def help_text(arguments: Sequence[str]) -> str:
     folders = [CONF, *([Path(own)] if (own := config_dir(arguments)) else [])]
     with composing():
         settings = list(_settings(compose("config", _overrides(arguments)), "", {}))
-    return "\n".join([
-        "Train, test and record one classifier, or several with -m.",
-        "",
-        "Choices, GROUP=NAME:",
-        *(f"{group}: {', '.join(names)}" for group, names in choices(folders).items()),
-        "",
-        "Settings, SETTING=VALUE, with these choices:",
-        *_columns(settings, shutil.get_terminal_size().columns),
-        "",
-        f"{TRAIN} model=mlp optim=rmsprop",
-        f"{TRAIN} data=imdb model=lstm trainer.max_epochs=1",
-        f"{TRAIN} -m optim.learning_rate=0.1,0.01,0.001 seed=1,2",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "Train, test and record one classifier, or several with -m.",
+            "",
+            "Choices, GROUP=NAME:",
+            *(f"{group}: {', '.join(names)}" for group, names in choices(folders).items()),
+            "",
+            "Settings, SETTING=VALUE, with these choices:",
+            *_columns(settings, shutil.get_terminal_size().columns),
+            "",
+            f"{TRAIN} model=mlp optim=rmsprop",
+            f"{TRAIN} data=imdb model=lstm trainer.max_epochs=1",
+            f"{TRAIN} -m optim.learning_rate=0.1,0.01,0.001 seed=1,2",
+        ]
+    )
 
 
 def _settings(node: DictConfig, prefix: str, explained: dict[type, str]) -> Iterator[tuple[str, str]]:

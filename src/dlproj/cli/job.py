@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from dlproj.cli.help import asks_for_help, help_text
-from dlproj.command import job_errors, one_line_errors
+from dlproj.command_errors import job_errors, one_line_errors
 from dlproj.config.checks import one_line
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
@@ -29,7 +29,7 @@ def _job(composed: DictConfig) -> None:
         config = checked(composed, alone=settings.mode is RunMode.RUN)
         if config.trainer.progress_bar and rank() == 0:
             print(one_line(f"{config.name}, in {os.path.relpath(folder)}"), flush=True)
-        from dlproj.reports.table import show
+        from dlproj.reports.terminal import show
         from dlproj.training.run import run
 
         raise_on_ctrl_c()  # what has begun is recorded

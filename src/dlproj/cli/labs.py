@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dlproj.cli.options import Overwrite
-from dlproj.progress import announce
+from dlproj.loop_progress import announce
 from dlproj.start import open_streams
 
 
@@ -46,10 +46,10 @@ def reproduce(
     open_streams(keep_going=True)
     from dlproj.experiments import names, select
     from dlproj.labs.reproduce.reproduction import Options, reproduce
+    from dlproj.labs.reproduce.results_table import COLUMNS, cells, check_folder, write
     from dlproj.labs.reproduce.rows import judgements, rows
-    from dlproj.labs.reproduce.table import COLUMNS, cells, check_folder, write
     from dlproj.machine import usable_cores
-    from dlproj.reports.table import print_table
+    from dlproj.reports.terminal import print_table
 
     folder = Path("logs/reproduce-quick" if quick else "logs/reproduce")
     seeds = seeds or (1 if quick else 3)
@@ -72,7 +72,7 @@ def study(arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME | 
     Example: `dlproj study activation_functions`
     """
     announce("reading the studies")
-    from dlproj.labs.studies.command import run  # which brings options of its own
+    from dlproj.labs.studies.study_command import run  # which brings options of its own
 
     run(arguments or [])
 
@@ -114,9 +114,9 @@ def scaling(
 
     from dlproj.config.checks import whole_numbers
     from dlproj.labs.scaling.bench import measured, plan
-    from dlproj.labs.scaling.report import article, measured_table
+    from dlproj.labs.scaling.scaling_report import article, measured_table
     from dlproj.reports.article import check_folder, write_article
-    from dlproj.reports.table import print_table
+    from dlproj.reports.terminal import print_table
 
     planned = plan(settings or [], whole_numbers("--processes", processes, such_as="1,2,4"), strategies or [])
     check_folder("scaling", output, overwrite)

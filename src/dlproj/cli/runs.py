@@ -33,7 +33,7 @@ def report(
 
     Example: `dlproj report logs/sweeps/20261121-060235-a2c588-mlp-digits`
     """
-    from dlproj.reports.report import write_report
+    from dlproj.reports.comparison_report import write_report
     from dlproj.runs.record import find_runs
 
     runs, damaged = find_runs(paths)
@@ -58,7 +58,7 @@ def runs(
     import json
 
     from dlproj.reports.listing import COLUMNS, as_cells, list_runs
-    from dlproj.reports.table import print_table
+    from dlproj.reports.terminal import print_table
 
     listed, damaged = list_runs(path)
     _name_skipped(damaged, listed)
@@ -72,8 +72,7 @@ def runs(
 
 def resume(
     folder: Annotated[
-        Path,
-        typer.Argument(metavar="RUN | SWEEP", help="such as logs/runs/… or logs/sweeps/…", show_default=False),
+        Path, typer.Argument(metavar="RUN | SWEEP", help="such as logs/runs/… or logs/sweeps/…", show_default=False)
     ],
 ) -> None:
     """Go on with a run, a sweep or a search that was interrupted or killed, with the settings that were typed.
@@ -96,7 +95,7 @@ def resume(
 
 
 def _resume_run(folder: Path) -> None:
-    from dlproj.reports.table import show
+    from dlproj.reports.terminal import show
     from dlproj.runs.record import read_result
 
     result = read_result(folder)

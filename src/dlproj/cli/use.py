@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dlproj.cli.options import Checkpoint, Overwrite, Run
-from dlproj.progress import announce
+from dlproj.loop_progress import announce
 
 
 class Split(Enum):
@@ -125,7 +125,7 @@ def export(
     announce(f"writing {run} as {format.value}")
     from dlproj.inference.export import Format, export
     from dlproj.inference.trained import open_run
-    from dlproj.reports.table import print_table
+    from dlproj.reports.terminal import print_table
 
     done = export(open_run(run, checkpoint), Format[format.value], output, overwrite)
     difference = f"{done.largest_difference:.1g} at most"

@@ -46,8 +46,10 @@ class CNNConfig(FeedForwardConfig):
 
     def entries(self) -> list[tuple[str, Any]]:
         """Those of model.conv before those of model.hidden."""
-        return [*((f"model.conv[{number}]", entry) for number, entry in enumerate(self.conv)),
-                *ModelConfig.entries(self)]  # fmt: skip
+        return [
+            *((f"model.conv[{number}]", entry) for number, entry in enumerate(self.conv)),
+            *ModelConfig.entries(self),
+        ]
 
     def check_tensor_parallel(self, size: int) -> None:
         """Raise ConfigurationError: a convolution is not split."""

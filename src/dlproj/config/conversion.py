@@ -29,9 +29,20 @@ def no_setting(prefix: str, key: str, cls: type) -> str:
 
 
 # What other libraries call a setting.
-_ALSO_CALLED = {"lr": "learning_rate", "epochs": "max_epochs", "num_epochs": "max_epochs", "bs": "batch_size",
-                "wd": "weight_decay", "optimizer": "optim", "lr_scheduler": "scheduler", "dataset": "data",
-                "gpus": "devices", "hidden_sizes": "hidden", "hidden_units": "hidden", "layers": "hidden"}  # fmt: skip
+_ALSO_CALLED = {
+    "lr": "learning_rate",
+    "epochs": "max_epochs",
+    "num_epochs": "max_epochs",
+    "bs": "batch_size",
+    "wd": "weight_decay",
+    "optimizer": "optim",
+    "lr_scheduler": "scheduler",
+    "dataset": "data",
+    "gpus": "devices",
+    "hidden_sizes": "hidden",
+    "hidden_units": "hidden",
+    "layers": "hidden",
+}
 
 
 def _meant(key: str, cls: type) -> str:

@@ -281,8 +281,11 @@ def check_read(key: str, given: Collection[str], layers: Sequence[LayerSettings]
         read = name not in given or any(layer.activation is activation for layer in layers)
         require(read, f"{key}.{name} is read by activation={activation.name} only: leave it out, or choose that")
     unused = "order" in given and not any(layer.batch_norm for layer in layers if isinstance(layer, DenseConfig))
-    named = any(LayerPart.batch_norm in layer.order for layer in layers
-                if isinstance(layer, DenseConfig) and layer.order != usual_order())  # fmt: skip
+    named = any(
+        LayerPart.batch_norm in layer.order
+        for layer in layers
+        if isinstance(layer, DenseConfig) and layer.order != usual_order()
+    )
     message = f"{key}.order names batch_norm, which is off: set {key}.batch_norm=true or leave it out"
     require(not (unused and named), message)
     of_bias = [name for name in given if name.startswith("bias_")]

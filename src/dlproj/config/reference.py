@@ -112,8 +112,10 @@ def unmatched(curves: Curves, epochs: Mapping[int, Mapping[str, float]]) -> list
     missing = [metric for metric in curves if metric not in logged]
     way = ": set trainer.evaluate_train=true" if any(metric.startswith("train_eval/") for metric in missing) else ""
     words = [f"reported: {', '.join(missing)}, which the run did not log{way}"] if missing else []
-    return words + [f"reported up to epoch {last}: {', '.join(names)}; the run ended after {ended}"
-                    for last, names in longer.items()]  # fmt: skip
+    return words + [
+        f"reported up to epoch {last}: {', '.join(names)}; the run ended after {ended}"
+        for last, names in longer.items()
+    ]
 
 
 def _check_figure(key: str, one: Any) -> None:

@@ -12,12 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.config.callbacks import CallbacksConfig
-from dlproj.config.checks import (
-    LARGEST_SEED,
-    ConfigurationError,
-    one_of,
-    require,
-)
+from dlproj.config.checks import LARGEST_SEED, ConfigurationError, one_of, require
 from dlproj.config.cnn import CNNConfig
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
 from dlproj.config.data import (
@@ -31,7 +26,6 @@ from dlproj.config.data import (
 )
 from dlproj.config.fields import check_ranges, either, setting
 from dlproj.config.figures import FiguresConfig
-from dlproj.config.files import YAML_ERRORS, read_yaml_text, write_whole
 from dlproj.config.mlp import MLPConfig
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
@@ -41,6 +35,7 @@ from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
 from dlproj.config.sweep import SweepConfig
 from dlproj.config.trainer import StrategyName, TrainerConfig
+from dlproj.config.whole_files import YAML_ERRORS, read_yaml_text, write_whole
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "data": {

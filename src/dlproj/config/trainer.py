@@ -173,8 +173,16 @@ class TrainerConfig:
     def on_one_device(self) -> "TrainerConfig":
         """The same settings for a single process on a single device."""
         accelerator = self.accelerator if self.uses_gpu() else Accelerator.cpu
-        return replace(self, accelerator=accelerator, strategy=StrategyName.single, devices=1, num_nodes=1,
-                       layer_devices=None, tensor_parallel_size=1, micro_batches=1)  # fmt: skip
+        return replace(
+            self,
+            accelerator=accelerator,
+            strategy=StrategyName.single,
+            devices=1,
+            num_nodes=1,
+            layer_devices=None,
+            tensor_parallel_size=1,
+            micro_batches=1,
+        )
 
     def check_launch(self, started: int | None) -> None:
         """Raise ConfigurationError if torchrun has started another number of processes; None: it has started none."""

@@ -54,7 +54,7 @@ class DataModule(pl.LightningDataModule, ABC):
     def load(self) -> tuple[Samples, Samples]:
         """The official training set and the official test set; targets are places in spec.classes."""
 
-    def read_ahead(self) -> None:
+    def prefetch(self) -> None:
         """Do what load() does that other runs on the same files can use."""
         self.prepare_data()
         self.load()
@@ -70,7 +70,7 @@ class DataModule(pl.LightningDataModule, ABC):
         self.train, self.val = self.split(train, self.test)
         self._check_sizes()
         if not self.restored:
-            self.fit_transform()
+            self.fit()
         if self.trainer is not None:
             self.place(self.trainer.strategy.root_device)
 
@@ -88,12 +88,16 @@ class DataModule(pl.LightningDataModule, ABC):
         shard = self.shard()
         for name, samples in (("val", self.val), ("test", self.test)):
             if len(samples) < shard.world_size:
-                raise DataError(f"the {name} set has {len(samples)} samples for {shard.world_size} processes: "
-                                "set data.val_fraction higher or trainer.devices lower")  # fmt: skip
+                raise DataError(
+                    f"the {name} set has {len(samples)} samples for {shard.world_size} processes: "
+                    "set data.val_fraction higher or trainer.devices lower"
+                )
         if len(self.train_dataloader()) == 0:
             needed = self.config.batch_size * shard.world_size if self.config.drop_last else shard.world_size
-            raise DataError(f"the training set has {len(self.train)} samples, a batch of all processes takes {needed}: "
-                            "set data.batch_size or data.val_fraction lower, or data.drop_last=false")  # fmt: skip
+            raise DataError(
+                f"the training set has {len(self.train)} samples, a batch of all processes takes {needed}: "
+                "set data.batch_size or data.val_fraction lower, or data.drop_last=false"
+            )
 
     def place(self, device: torch.device) -> None:
         """Keep all samples on the device, where a batch is one index operation, if they leave half of it free."""
@@ -104,7 +108,7 @@ class DataModule(pl.LightningDataModule, ABC):
             return
         self.train, self.val, self.test = (samples.to(device) for samples in splits)
 
-    def fit_transform(self) -> None:
+    def fit(self) -> None:
         """Learn from the training samples what transform() needs."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -121,7 +125,7 @@ class DataModule(pl.LightningDataModule, ABC):
             self.restore(state)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take from a checkpoint what fit_transform() and load() learn. Raises DataError if it is of other data."""
+        """Take from a checkpoint what fit() and load() learn. Raises DataError if it is of other data."""
 
     def decode(self, paths: Sequence[Path]) -> Decoded:
         """Image files as stored inputs (N, …), and what is wrong with each. Raises DataError where none are read."""

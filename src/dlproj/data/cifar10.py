@@ -8,7 +8,7 @@ import torch
 
 from dlproj.config.data import CIFAR10Config
 from dlproj.data.batches import Samples
-from dlproj.data.files import damaged, data_root, ensure, unpack_beside
+from dlproj.data.data_files import damaged, data_root, ensure, unpack_beside
 from dlproj.data.image import ImageDataModule
 from dlproj.data.shared import shared
 

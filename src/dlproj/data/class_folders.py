@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlproj.config.checks import DataError, one_line
-from dlproj.data.files import brief, data_root
+from dlproj.data.data_files import brief, data_root
 
 
 def class_names(root: str) -> tuple[str, ...]:
@@ -21,11 +21,15 @@ def _folders(root: Path, split: str) -> tuple[str, ...]:
     try:
         names = sorted(place.name for place in (root / split).iterdir() if place.is_dir() and place.name[0] != ".")
     except OSError as error:
-        raise DataError(f"{root / split} cannot be read ({brief(error)}): set data.root to a folder that holds "
-                        "train/CLASS/ and test/CLASS/ with the images") from error  # fmt: skip
+        raise DataError(
+            f"{root / split} cannot be read ({brief(error)}): set data.root to a folder that holds "
+            "train/CLASS/ and test/CLASS/ with the images"
+        ) from error
     if not names:
-        raise DataError(f"{root / split} holds no class folders: set data.root to a folder that holds "
-                        "train/CLASS/ and test/CLASS/ with the images")  # fmt: skip
+        raise DataError(
+            f"{root / split} holds no class folders: set data.root to a folder that holds "
+            "train/CLASS/ and test/CLASS/ with the images"
+        )
     _check_names(root / split, names)
     return tuple(names)
 
@@ -34,14 +38,18 @@ def _check_names(folder: Path, names: Sequence[str]) -> None:
     """Raise DataError for names that no file or page can show, or that nobody could tell apart."""
     odd = [name for name in names if one_line(name) != name]
     if odd:
-        raise DataError(f"the class folder {folder}/{odd[0]} has characters in its name that cannot be written "
-                        "(no UTF-8, or control characters): rename it in train/ and test/")  # fmt: skip
+        raise DataError(
+            f"the class folder {folder}/{odd[0]} has characters in its name that cannot be written "
+            "(no UTF-8, or control characters): rename it in train/ and test/"
+        )
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(_as_seen(name), name)
         if other is not name:
-            raise DataError(f"{folder} has class folders whose names look the same, {other!a} and {name!a}: "
-                            "rename one of them, or put their images together")  # fmt: skip
+            raise DataError(
+                f"{folder} has class folders whose names look the same, {other!a} and {name!a}: "
+                "rename one of them, or put their images together"
+            )
 
 
 def _as_seen(name: str) -> str:
@@ -56,5 +64,6 @@ def _check_equal(train: Sequence[str], test: Sequence[str], root: str) -> None:
     alike = len({_as_seen(name) for name in odd}) < len(odd)
     named = ", ".join((ascii if alike else str)(name) for name in odd[:5])
     advice = "the names look alike: rename them to the same" if alike else "add or remove it"
-    raise DataError(f"data.root={root}: train/ and test/ must have the same class folders, "
-                    f"but {named} is in one only: {advice}")  # fmt: skip
+    raise DataError(
+        f"data.root={root}: train/ and test/ must have the same class folders, but {named} is in one only: {advice}"
+    )

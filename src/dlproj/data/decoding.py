@@ -16,16 +16,31 @@ import torch
 from torch import Tensor
 
 from dlproj.config.checks import DataError
-from dlproj.data.files import brief
+from dlproj.data.data_files import brief
 from dlproj.data.shared import shared
-from dlproj.progress import progress
+from dlproj.loop_progress import progress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Those of torchvision's ImageFolder, and the other names of the same formats.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
-              ".gif", ".jfif", ".jpe", ".apng", ".pbm", ".pnm")  # fmt: skip
+EXTENSIONS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".ppm",
+    ".bmp",
+    ".pgm",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".gif",
+    ".jfif",
+    ".jpe",
+    ".apng",
+    ".pbm",
+    ".pnm",
+)
 # What is read whatever a file's name: Pillow would hand PostScript to another program, and reads forty more.
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 # How files of other formats begin, which often have the name of a format that is read.
@@ -101,12 +116,7 @@ def form(size: tuple[int, int], mode: str) -> str:
 
 
 def _decode_some(
-    paths: Sequence[Path],
-    background: int,
-    pixels: np.ndarray,
-    conversions: list[str],
-    problems: list[str],
-    start: int,
+    paths: Sequence[Path], background: int, pixels: np.ndarray, conversions: list[str], problems: list[str], start: int
 ) -> None:
     for place, path in enumerate(paths[start : start + _FILES_A_TASK], start):
         try:

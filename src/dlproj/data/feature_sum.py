@@ -33,8 +33,9 @@ class FeatureSumDataModule(DataModule):
         try:
             numbers = [float(number) for number in text.replace(",", " ").split()]
         except ValueError as error:
-            raise DataError(f"{shorten(text, 60)!r} is not a row of numbers ({error}): write {count}, parted "
-                            "by commas or spaces") from error  # fmt: skip
+            raise DataError(
+                f"{shorten(text, 60)!r} is not a row of numbers ({error}): write {count}, parted by commas or spaces"
+            ) from error
         if not all(map(math.isfinite, numbers)):
             raise DataError(f"{shorten(text, 60)!r} has numbers that are not finite: write {count} that are")
         if len(numbers) != count:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dlproj.config.data import FMNIST_CLASSES, FMNISTConfig
 from dlproj.data.batches import Samples
-from dlproj.data.files import damaged, data_root, ensure
+from dlproj.data.data_files import damaged, data_root, ensure
 from dlproj.data.image import ImageDataModule
 from dlproj.data.shared import shared
 

@@ -24,7 +24,7 @@ class ImageDataModule(DataModule):
     largest_pixel = 255
     background = 255  # the grey level that the transparent parts of an image get
 
-    def fit_transform(self) -> None:
+    def fit(self) -> None:
         """Set shift and scale, each broadcast against (B, channels, height, width): x ↦ (x − shift) / scale."""
         pixels, scaling = self.train.inputs, self.config.scaling
         shift, scale = torch.tensor(0.0), torch.tensor(1.0)
@@ -46,8 +46,9 @@ class ImageDataModule(DataModule):
         """Shift and scale as in training."""
         for name, value in self._pixels().items():
             if state[name] != value:
-                raise DataError(f"the model was trained with {name}={state[name]}, this data has {value}: "
-                                "choose data with the same")  # fmt: skip
+                raise DataError(
+                    f"the model was trained with {name}={state[name]}, this data has {value}: choose data with the same"
+                )
         for name in ("shift", "scale"):
             value = state[name]
             if not is_whole(value) or value.shape not in ((), (self.spec.shape[0], 1, 1)) or value.is_complex():

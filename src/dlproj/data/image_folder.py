@@ -9,8 +9,8 @@ import torch
 
 from dlproj.config.data import ImageFolderConfig
 from dlproj.data.batches import Samples
+from dlproj.data.data_files import data_root, files_below, fixed_order, refuse_problems, warn_left_out
 from dlproj.data.decoding import EXTENSIONS, FIRST_FRAME, Decoded
-from dlproj.data.files import data_root, files_below, fixed_order, refuse_problems, warn_left_out
 from dlproj.data.image import ImageDataModule
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from torch import Tensor
 from dlproj.config.data import FIRST_WORD, IMDBConfig
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
-from dlproj.data.files import data_root, ensure
+from dlproj.data.data_files import data_root, ensure
 from dlproj.data.reviews import FOLDERS, NAME, Reviews, download, read_reviews, texts
 from dlproj.data.vocabulary import PADDING, Texts, decode, encode, look_up
 
@@ -37,7 +37,7 @@ class IMDBDataModule(DataModule):
         ensure(root, NAME, [f"{split}/{folder}" for split in SPLITS for folder in FOLDERS], download)
         self._reviews = read_reviews(root)  # spares this process a second reading, no more
 
-    def read_ahead(self) -> None:
+    def prefetch(self) -> None:
         """Read the reviews; how many words of them a model sees is a setting of each run."""
         self.prepare_data()
 

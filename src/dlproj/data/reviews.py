@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dlproj.data.files import brief, damaged, extract, fixed_order, refuse_problems, unpack_beside, ways_out
+from dlproj.data.data_files import brief, damaged, extract, fixed_order, refuse_problems, unpack_beside, ways_out
 from dlproj.data.shared import shared
 from dlproj.data.vocabulary import Texts, rank
-from dlproj.progress import progress
+from dlproj.loop_progress import progress
 from dlproj.torch_files import is_whole, load_plain
 
 NAME = "aclImdb"
@@ -48,8 +48,14 @@ class Reviews:
 
     def tensors(self) -> list[Tensor]:
         """Everything but the words, as a file keeps it."""
-        return [self.train.ranks, self.train.offsets, self.train_targets,
-                self.test.ranks, self.test.offsets, self.test_targets]  # fmt: skip
+        return [
+            self.train.ranks,
+            self.train.offsets,
+            self.train_targets,
+            self.test.ranks,
+            self.test.offsets,
+            self.test_targets,
+        ]
 
     def fits(self) -> bool:
         """Whether the parts go together, whatever file they come from."""

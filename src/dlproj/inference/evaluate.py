@@ -15,8 +15,8 @@ from dlproj.config.root import SCHEMAS, data_setting
 from dlproj.config.trainer import TrainerConfig
 from dlproj.data.base import DataModule
 from dlproj.data.batches import EvaluationBatches, Shard
-from dlproj.data.files import data_root
-from dlproj.inference.trained import Trained
+from dlproj.data.data_files import data_root
+from dlproj.inference.trained import LoadedRun
 from dlproj.machine import machine
 from dlproj.models.metrics import Evaluation
 from dlproj.reports.classification import entries
@@ -51,7 +51,9 @@ class Evaluated:
         return all(now == then for now, then in pairs) if pairs else None
 
 
-def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = (), progress: bool = False) -> Evaluated:
+def evaluate(
+    trained: LoadedRun, split: str = "test", settings: Sequence[str] = (), progress: bool = False
+) -> Evaluated:
     """Evaluate on one device with the run's own precision, batch size and limits.
 
     settings choose other data: `root=…` and the like below `data.`, a bare name another data set. What training has
@@ -61,7 +63,7 @@ def evaluate(trained: Trained, split: str = "test", settings: Sequence[str] = ()
     data = data_of(trained, settings)
     evaluation = _evaluation(trained, data, split, progress)
     with torch.inference_mode():  # of the penalties
-        means = trained.model.evaluation_means(evaluation)
+        means = trained.model.compute_metrics(evaluation)
     metrics = {f"{split}/{name}": shortest(value) for name, value in means.items()}
     recorded = _recorded(trained, split) if data.fingerprint() == trained.summary.get("data_fingerprint") else {}
     confusion = evaluation.confusion_matrix()
@@ -84,7 +86,7 @@ def _where(machine: Any, fallbacks: Any) -> str:
     return one_line("; ".join(map(str, [machine, *(fallbacks if isinstance(fallbacks, list) else [])])))
 
 
-def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) -> Evaluation:
+def _evaluation(trained: LoadedRun, data: DataModule, split: str, progress: bool) -> Evaluation:
     """One pass; of a run of several processes, the parts that each of them had, one after the other.
 
     In other batches and added up in another order, the loss would differ in its last digit. What a pass in training
@@ -106,7 +108,7 @@ def _evaluation(trained: Trained, data: DataModule, split: str, progress: bool) 
             value.copy_(statistics[name])
 
 
-def _pass(trained: Trained, data: DataModule, split: str, progress: bool) -> Evaluation:
+def _pass(trained: LoadedRun, data: DataModule, split: str, progress: bool) -> Evaluation:
     config = trained.config.trainer
     trainer = build_trainer(_trainer(config, split, progress), [], trained.folder)
     data.place(trainer.strategy.root_device)
@@ -138,7 +140,7 @@ def _trainer(config: TrainerConfig, split: str, progress: bool) -> TrainerConfig
     return replace(alone, precision=precision, limit_test_batches=limits.get(split), progress_bar=progress)
 
 
-def _recorded(trained: Trained, split: str) -> dict[str, float | None]:
+def _recorded(trained: LoadedRun, split: str) -> dict[str, float | None]:
     """What training has written of this split with these weights."""
     if split == "test" and trained.weights == trained.summary.get("tested_weights"):
         return trained.summary
@@ -149,7 +151,7 @@ def _recorded(trained: Trained, split: str) -> dict[str, float | None]:
     return {}
 
 
-def data_of(trained: Trained, settings: Sequence[str] = ()) -> DataModule:
+def data_of(trained: LoadedRun, settings: Sequence[str] = ()) -> DataModule:
     """The data that the settings name, the run's own without any, as the run's training has learnt to read it.
 
     Raises UserError where it is not there or the model cannot classify it.
@@ -200,8 +202,10 @@ def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
     found = config.spec()
     if set(found.classes) != set(trained.classes):
         odd = sorted(set(found.classes) ^ set(trained.classes))
-        raise DataError(f"the model tells {len(trained.classes)} classes apart, this data has {len(found.classes)}, "
-                        f"and {', '.join(odd[:5])} is on one side only: choose data with the same classes")  # fmt: skip
+        raise DataError(
+            f"the model tells {len(trained.classes)} classes apart, this data has {len(found.classes)}, "
+            f"and {', '.join(odd[:5])} is on one side only: choose data with the same classes"
+        )
     for name in ("kind", "shape", "vocabulary_size", "padding"):
         theirs, ours = _words(getattr(found, name)), _words(getattr(trained, name))
         if theirs != ours:

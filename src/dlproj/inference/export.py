@@ -20,10 +20,10 @@ from torch.export import Dim, ExportedProgram
 from dlproj.config.checks import UserError
 from dlproj.config.data import Kind
 from dlproj.data.base import DataModule
-from dlproj.data.files import brief
+from dlproj.data.data_files import brief
 from dlproj.data.image import ImageDataModule
 from dlproj.file_systems import why
-from dlproj.inference.trained import Trained
+from dlproj.inference.trained import LoadedRun
 from dlproj.models.losses import class_probabilities
 from dlproj.runs.manifest import OVERWRITE, add, content_hash, refuse_foreign
 
@@ -55,7 +55,7 @@ class Exported:
 class _Whole(nn.Module):
     """Stored inputs (B, …) to class probabilities (B, classes), in 32-bit arithmetic."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: LoadedRun) -> None:
         super().__init__()
         self.network = deepcopy(trained.model).float()
         self.transform = trained.data.transform
@@ -65,7 +65,7 @@ class _Whole(nn.Module):
         return class_probabilities(self.network(self.transform(stored)), self.network.activation)
 
 
-def export(trained: Trained, format: Format, output: Path | None = None, overwrite: bool = False) -> Exported:
+def export(trained: LoadedRun, format: Format, output: Path | None = None, overwrite: bool = False) -> Exported:
     """Write the model to a file, by default export/model.onnx or .pt2 in the run's folder, once it is checked.
 
     The file holds one function, `probabilities` (B, classes) of `input` (B, …) for any B, which includes the scaling of
@@ -114,7 +114,7 @@ def _require_packages() -> None:
             raise UserError(f"--format onnx needs the package {name}: pip install 'dlproj[onnx]'") from error
 
 
-def _write(whole: _Whole, trained: Trained, format: Format, path: Path) -> None:
+def _write(whole: _Whole, trained: LoadedRun, format: Format, path: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, on what its own parts will lose in its next versions
@@ -126,8 +126,10 @@ def _write(whole: _Whole, trained: Trained, format: Format, path: Path) -> None:
     except OSError:
         raise
     except Exception as error:  # the exporters raise nearly anything on what they do not know
-        raise UserError(f"this model cannot be exported as {format.value} ({brief(error)}): try the other --format, or "
-                        "use dlproj predict") from error  # fmt: skip
+        raise UserError(
+            f"this model cannot be exported as {format.value} ({brief(error)}): try the other --format, or "
+            "use dlproj predict"
+        ) from error
 
 
 def _program(whole: _Whole, example: Tensor) -> ExportedProgram:
@@ -146,7 +148,7 @@ def _save_onnx(program: ExportedProgram, path: Path, about: dict[str, Any]) -> N
     onnx.save(model, path)
 
 
-def details(trained: Trained) -> dict[str, Any]:
+def details(trained: LoadedRun) -> dict[str, Any]:
     """What a program must know beside the function, as plain containers."""
     state = trained.data.state_dict()
     plain = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
@@ -174,8 +176,10 @@ def _compare(whole: _Whole, run: Callable[[Tensor], np.ndarray], data: DataModul
         inputs = stored_examples(data, size)
         differences.append(float(np.abs(run(inputs) - whole(inputs).numpy()).max()))
     if not np.max(differences) <= _TOLERANCE:
-        raise UserError(f"the exported model differs from the run's by {max(differences):.1g} and was not kept: try "
-                        "the other --format, or use dlproj predict")  # fmt: skip
+        raise UserError(
+            f"the exported model differs from the run's by {max(differences):.1g} and was not kept: try "
+            "the other --format, or use dlproj predict"
+        )
     return max(differences)
 
 

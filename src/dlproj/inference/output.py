@@ -14,8 +14,8 @@ from dlproj.config.layers import Activation
 from dlproj.data.decoding import MODES, form
 from dlproj.inference.evaluate import Evaluated
 from dlproj.inference.predict import Prediction
-from dlproj.inference.trained import Trained
-from dlproj.reports.table import print_table
+from dlproj.inference.trained import LoadedRun
+from dlproj.reports.terminal import print_table
 from dlproj.runs.summary import finite
 from dlproj.training.monitors.loggers import shortest
 
@@ -53,7 +53,7 @@ def evaluation_as_json(outcome: Evaluated) -> str:
     return json.dumps(finite(content | content.pop("metrics")), indent=2, allow_nan=False)
 
 
-def write_table(predictions: Iterable[Prediction], trained: Trained, top: int) -> None:
+def write_table(predictions: Iterable[Prediction], trained: LoadedRun, top: int) -> None:
     """A table with a line a prediction, probabilities to four digits.
 
     At a terminal, class and probability share a cell and long names are cut in the middle.
@@ -79,14 +79,14 @@ def _four_digits(value: float) -> str:
     return f"{value:.4f}"
 
 
-def write_csv(predictions: Iterable[Prediction], trained: Trained, top: int) -> None:
+def write_csv(predictions: Iterable[Prediction], trained: LoadedRun, top: int) -> None:
     """The same as CSV with all digits, each line as it comes."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(_columns(trained, top))
     writer.writerows([one.name, *_pairs(one, _digits)] for one in predictions)
 
 
-def write_jsonl(predictions: Iterable[Prediction], trained: Trained, top: int) -> None:
+def write_jsonl(predictions: Iterable[Prediction], trained: LoadedRun, top: int) -> None:
     """A JSON object a line, each as it comes."""
     output = _output_name(trained)
     for one in predictions:
@@ -97,26 +97,26 @@ def write_jsonl(predictions: Iterable[Prediction], trained: Trained, top: int) -
         print(json.dumps({"input": one.name} | pairs[0] | {"top": pairs}, ensure_ascii=False))
 
 
-def write(predictions: Iterator[Prediction], format: str, trained: Trained, top: int) -> None:
+def write(predictions: Iterator[Prediction], format: str, trained: LoadedRun, top: int) -> None:
     """Write them in this format; nothing, not even the names of the columns, where there are none."""
     if (first := next(predictions, None)) is not None:
         WRITERS[format](chain([first], predictions), trained, top)
 
 
-WRITERS: dict[str, Callable[[Iterable[Prediction], Trained, int], None]] = {
+WRITERS: dict[str, Callable[[Iterable[Prediction], LoadedRun, int], None]] = {
     "table": write_table,
     "csv": write_csv,
     "jsonl": write_jsonl,
 }
 
 
-def _columns(trained: Trained, top: int) -> list[str]:
+def _columns(trained: LoadedRun, top: int) -> list[str]:
     """`input, class, probability, class_2, probability_2, …`."""
     numbers = ["", *(f"_{place}" for place in range(2, top + 1))]
     return ["input", *(f"{word}{number}" for number in numbers for word in ("class", _output_name(trained)))]
 
 
-def _output_name(trained: Trained) -> str:
+def _output_name(trained: LoadedRun) -> str:
     return "output" if trained.model.activation is Activation.identity else "probability"
 
 
@@ -143,7 +143,7 @@ def name_left_out(problems: Sequence[str], predicted: int) -> None:
 class Conversions:
     """Counts the predictions that pass through, and what was converted among them."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: LoadedRun) -> None:
         self._trained = trained
         self._found: Counter[str] = Counter()
         self.predicted = 0

@@ -11,14 +11,29 @@ from torch import Tensor
 
 from dlproj.config.checks import DataError, UserError, one_line
 from dlproj.config.data import Kind
+from dlproj.data.data_files import brief, files_below, warn_left_out
 from dlproj.data.decoding import EXTENSIONS
-from dlproj.data.files import brief, files_below, warn_left_out
-from dlproj.inference.trained import Trained
+from dlproj.inference.trained import LoadedRun
 from dlproj.models.losses import class_probabilities, scores
 
 _TEXT_EXTENSIONS = (".txt",)
-_OTHER_EXTENSIONS = (".csv", ".doc", ".docx", ".gz", ".html", ".json", ".jsonl", ".md", ".npy", ".odt", ".pdf", ".rtf",
-                     ".tsv", ".xlsx", ".zip")  # fmt: skip
+_OTHER_EXTENSIONS = (
+    ".csv",
+    ".doc",
+    ".docx",
+    ".gz",
+    ".html",
+    ".json",
+    ".jsonl",
+    ".md",
+    ".npy",
+    ".odt",
+    ".pdf",
+    ".rtf",
+    ".tsv",
+    ".xlsx",
+    ".zip",
+)
 Report = Callable[[str], None]  # takes one line that says what is left out, and why
 
 
@@ -45,7 +60,7 @@ def refuse(problem: str) -> None:
 
 
 def predict(
-    trained: Trained, items: Iterable[Item], top: int = 1, batch_size: int = 1000, report: Report = refuse
+    trained: LoadedRun, items: Iterable[Item], top: int = 1, batch_size: int = 1000, report: Report = refuse
 ) -> Iterator[Prediction]:
     """Classify the items in batches, keeping their order; an item that cannot be read is reported and skipped."""
     waiting = iter(items)
@@ -56,7 +71,7 @@ def predict(
 
 
 def _predict_batch(
-    trained: Trained, batch: list[Item], stored: Tensor, conversions: list[str], top: int
+    trained: LoadedRun, batch: list[Item], stored: Tensor, conversions: list[str], top: int
 ) -> Iterator[Prediction]:
     logits = trained.logits(stored)
     # By the logits, as accuracy counts: probabilities that are nearly 1 can round to the same number.
@@ -66,7 +81,7 @@ def _predict_batch(
         yield Prediction(item.name, [trained.model.classes[place] for place in places], values, converted)
 
 
-def _stored(trained: Trained, batch: list[Item], report: Report) -> tuple[list[Item], Tensor, list[str]]:
+def _stored(trained: LoadedRun, batch: list[Item], report: Report) -> tuple[list[Item], Tensor, list[str]]:
     """The items that can be read, as stored inputs (N, …), and what was converted of each."""
     if trained.data.spec.kind is not Kind.image:
         readable, stored = _encoded(trained, batch, report)
@@ -78,7 +93,7 @@ def _stored(trained: Trained, batch: list[Item], report: Report) -> tuple[list[I
     return [batch[place] for place in kept], decoded.pixels[kept], [decoded.conversions[place] for place in kept]
 
 
-def _encoded(trained: Trained, batch: list[Item], report: Report) -> tuple[list[Item], Tensor]:
+def _encoded(trained: LoadedRun, batch: list[Item], report: Report) -> tuple[list[Item], Tensor]:
     try:
         return batch, trained.data.encode([str(item.content) for item in batch])
     except DataError:  # of one of them
@@ -86,7 +101,7 @@ def _encoded(trained: Trained, batch: list[Item], report: Report) -> tuple[list[
         return readable, trained.data.encode([str(item.content) for item in readable])
 
 
-def _is_encodable(trained: Trained, item: Item, report: Report) -> bool:
+def _is_encodable(trained: LoadedRun, item: Item, report: Report) -> bool:
     try:
         trained.data.encode([str(item.content)])
     except DataError as error:
@@ -127,8 +142,10 @@ def _check_argument(kind: Kind, argument: str) -> None:
     elif kind is Kind.image:
         raise UserError(f"no file {argument!r}: the model reads images, so name {_wanted(kind)}")
     elif _looks_like_a_file(argument):
-        raise UserError(f"no file {argument!r}: name one that is there; a text that looks like a file's name can be "
-                        "written to standard input")  # fmt: skip
+        raise UserError(
+            f"no file {argument!r}: name one that is there; a text that looks like a file's name can be "
+            "written to standard input"
+        )
     elif not _is_unicode(argument):
         raise UserError(f"{argument!r} is not UTF-8 text: convert it to UTF-8")
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from dlproj.config.checks import DataError, UserError
-from dlproj.config.files import read_json
 from dlproj.config.root import Config, load
+from dlproj.config.whole_files import read_json
 from dlproj.data.base import DataModule
 from dlproj.models.classifier import Classifier
 from dlproj.runs.choosing import existing_run
@@ -23,7 +23,7 @@ _UNFIT = (ArithmeticError, AttributeError, DataError, LookupError, RuntimeError,
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class LoadedRun:
     """A run opened from its folder alone, on the CPU."""
 
     folder: Path
@@ -53,7 +53,7 @@ class Trained:
             return self.model(inputs)
 
 
-def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
+def open_run(folder: Path, checkpoint: str | None = None) -> LoadedRun:
     """Open a run and prepare this process as its training did.
 
     checkpoint is "best", "last" or a file; None for the weights that were tested at the end of training. Raises
@@ -78,9 +78,11 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Trained:
         _load_weights(model, content["state_dict"])
         epoch = content["epoch"] + 1
     except _UNFIT as error:
-        raise DataError(f"{path} does not fit {folder / 'config.yaml'}: it is of another run or another version of "
-                        "dlproj; set --checkpoint to one of this run") from error  # fmt: skip
-    return Trained(folder, config, summary, weights, epoch, model.eval(), data, state)
+        raise DataError(
+            f"{path} does not fit {folder / 'config.yaml'}: it is of another run or another version of "
+            "dlproj; set --checkpoint to one of this run"
+        ) from error
+    return LoadedRun(folder, config, summary, weights, epoch, model.eval(), data, state)
 
 
 def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Path:
@@ -91,8 +93,10 @@ def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Pat
     if found:
         raise UserError(f"{path} is not a file: set --checkpoint to what the run has, {' or '.join(found)}")
     status = f" (its status: {summary['status']})" if "status" in summary else ""
-    raise UserError(f"{path} is not a file and the run has no checkpoint{status}: train again, or set --checkpoint "
-                    "to a checkpoint file")  # fmt: skip
+    raise UserError(
+        f"{path} is not a file and the run has no checkpoint{status}: train again, or set --checkpoint "
+        "to a checkpoint file"
+    )
 
 
 def _check_shapes(model: Classifier, weights: dict[str, Tensor]) -> None:

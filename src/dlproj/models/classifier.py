@@ -16,7 +16,7 @@ from dlproj.models.layers import linear, linear_penalties
 from dlproj.models.losses import loss_function
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.penalties import Penalties, Penalty
-from dlproj.models.sharding import Split, whole
+from dlproj.models.sharding import Split, full_tensor
 from dlproj.models.steps import StepsModule
 
 
@@ -73,10 +73,10 @@ class Classifier(StepsModule):
             self._is_split = True
 
     @property
-    def has_all_units(self) -> bool:
-        """Whether this process computes all units of each layer."""
-        shared = self.device_mesh is not None and self.device_mesh["tensor_parallel"].size() > 1
-        return not shared and self.pipeline is None
+    def is_sharded(self) -> bool:
+        """True if other processes compute some of the units of its layers."""
+        split = self.device_mesh is not None and self.device_mesh["tensor_parallel"].size() > 1
+        return split or self.pipeline is not None
 
     @property
     def data_group(self) -> Any:
@@ -90,7 +90,7 @@ class Classifier(StepsModule):
         trained = {name: value.detach() for name, value in self.named_parameters() if value.requires_grad}
         if self.pipeline is not None:
             return self.pipeline.gathered({name: value.cpu() for name, value in trained.items() if not value.is_meta})
-        return {name: whole(value) for name, value in trained.items()}
+        return {name: full_tensor(value) for name, value in trained.items()}
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ class Classifier(StepsModule):
     def on_validation_epoch_end(self) -> None:
         """Log the passes."""
         for name, evaluation in zip(("val", "train_eval"), self.evaluations, strict=False):
-            self._log(name, self.evaluation_means(evaluation))
+            self._log(name, self.compute_metrics(evaluation))
 
     def on_test_epoch_start(self) -> None:
         """Start a pass."""
@@ -183,7 +183,7 @@ class Classifier(StepsModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the pass and keep its confusion matrix."""
-        self._log("test", self.evaluation_means(self.evaluation))
+        self._log("test", self.compute_metrics(self.evaluation))
         self.test_confusion_matrix = self.evaluation.confusion_matrix()
 
     def _new_evaluation(self) -> Evaluation:
@@ -195,10 +195,10 @@ class Classifier(StepsModule):
         evaluation.add(logits, targets, self.loss(logits, targets))
         return logits
 
-    def evaluation_means(self, evaluation: Evaluation) -> dict[str, float]:
+    def compute_metrics(self, evaluation: Evaluation) -> dict[str, float]:
         """The metrics of a pass, by name, with the penalty of the weights as they are."""
         penalty = float(self._penalty()) if self.penalties else 0.0
-        return evaluation.means(penalty, bool(self.penalties))
+        return evaluation.compute(penalty, bool(self.penalties))
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:
         # The values are equal on all ranks; sync_dist says so to Lightning, which would warn otherwise.

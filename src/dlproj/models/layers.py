@@ -85,5 +85,7 @@ def _module(part: LayerPart, first: nn.Linear | nn.Conv2d, layer: DenseConfig) -
 
 def last_activations(prefix: str, blocks: nn.Sequential) -> dict[str, nn.Module]:
     """The last activation of each block, which is what the layer puts out, by the block's name: "hidden.0"."""
-    return {f"{prefix}.{name}": [module for part, module in one.named_children() if part.startswith("activation")][-1]
-            for name, one in blocks.named_children()}  # fmt: skip
+    return {
+        f"{prefix}.{name}": [module for part, module in one.named_children() if part.startswith("activation")][-1]
+        for name, one in blocks.named_children()
+    }

@@ -164,7 +164,7 @@ class Evaluation:
         self._loss.merge_state(other._loss)
         self._guesses.merge_state(other._guesses)
 
-    def means(self, penalty: float, penalized: bool) -> dict[str, float]:
+    def compute(self, penalty: float, penalized: bool) -> dict[str, float]:
         """The metrics by name, over all processes."""
         (truths, guesses), top2_hits = self._guesses.compute()
         values = {

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dlproj.models.sharding import whole
+from dlproj.models.sharding import full_tensor
 
 
 class Penalty(NamedTuple):
@@ -18,7 +18,7 @@ class Penalty(NamedTuple):
 
     def __call__(self) -> Tensor:
         """A scalar that gradients flow through."""
-        weights = whole(getattr(self.module, self.parameter))
+        weights = full_tensor(getattr(self.module, self.parameter))
         total = weights.new_zeros(())
         if self.l1:
             total = total + self.l1 * weights.abs().sum()

@@ -32,12 +32,12 @@ def is_split(tensor: Tensor) -> bool:
     return hasattr(tensor, "full_tensor")
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """A tensor with what other processes hold of it; all of them must ask."""
     return tensor.full_tensor() if is_split(tensor) else tensor  # type: ignore[attr-defined]
 
 
-def step_one_by_one(optimizer: Optimizer) -> None:
+def disable_fused(optimizer: Optimizer) -> None:
     """Have an optimizer go through its parameters where some are split and others are not: at once it refuses them."""
     kinds = {is_split(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     if len(kinds) > 1:

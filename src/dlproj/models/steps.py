@@ -19,7 +19,7 @@ from dlproj.config.optim import OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.batches import Batch, Block, TrainingBatches
 from dlproj.models.captured import CapturedSteps
-from dlproj.models.sharding import step_one_by_one
+from dlproj.models.sharding import disable_fused
 
 if TYPE_CHECKING:
     from dlproj.models.pipeline import Pipeline
@@ -143,10 +143,7 @@ class StepsModule(pl.LightningModule, ABC):
             self.configure_gradient_clipping(self.optimizer().optimizer, value, algorithm)
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip as without mixed precision: there, Lightning refuses a fused optimizer, as if gradients were scaled.
 
@@ -162,7 +159,7 @@ class StepsModule(pl.LightningModule, ABC):
         """The optimizer and, unless the rate is constant, its schedule."""
         self._trained = [one for one in self.parameters() if one.requires_grad and not one.is_meta]
         optimizer = self.optim.build(self._trained)
-        step_one_by_one(optimizer)
+        disable_fused(optimizer)
         schedule = self.scheduler.build(optimizer, self.trainer.max_epochs or 1, self._total_steps())
         self._plateau_monitor = schedule.get("monitor", "")
         if not self.automatic_optimization:  # Lightning, which would not step a plateau then, wants no monitor

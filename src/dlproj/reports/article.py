@@ -8,9 +8,9 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from dlproj.config.files import check_writable
+from dlproj.config.whole_files import check_writable
+from dlproj.reports.comparison_report import template
 from dlproj.reports.comparison_table import as_csv
-from dlproj.reports.report import template
 from dlproj.reports.style import png, svg
 from dlproj.runs.manifest import OVERWRITE, foreign, refuse_foreign, write_files
 

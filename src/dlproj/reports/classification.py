@@ -37,8 +37,12 @@ def class_scores(counts: Counts, classes: int) -> list[ClassScore]:
 
 def _score(hits: int, called: int, support: int) -> ClassScore:
     total = called + support
-    return ClassScore(hits / called if called else 0.0, hits / support if support else 0.0,
-                      2 * hits / total if total else 0.0, support)  # fmt: skip
+    return ClassScore(
+        hits / called if called else 0.0,
+        hits / support if support else 0.0,
+        2 * hits / total if total else 0.0,
+        support,
+    )
 
 
 def most_confused(counts: Counts, classes: Sequence[str]) -> str:

@@ -89,8 +89,14 @@ def _panel(title: str) -> tuple[Figure, Axes]:
 def _curve(axes: Axes, run: Run, metric: str, color: str, marker: str, alone: bool) -> None:
     points = [(epoch, row[metric]) for epoch, row in sorted(run.epochs.items()) if metric in row]
     shape = marker if len(points) <= 20 else ""
-    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=3.5,
-              alpha=1 if alone else 0.7, zorder=2 if color == GREY else 3)  # fmt: skip
+    axes.plot(
+        *zip(*points, strict=True),
+        color=color,
+        marker=shape,
+        markersize=3.5,
+        alpha=1 if alone else 0.7,
+        zorder=2 if color == GREY else 3,
+    )
 
 
 def _percent(axes: Axes) -> None:
@@ -136,8 +142,17 @@ def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str,
             scores = [run.result.metrics.get(SCORE, math.nan) for run in group.repetitions]
             axes.plot([place] * len(scores), scores, "o", color=color, markersize=3, alpha=0.5)
     bars = [math.nan if spread.deviation is None else spread.deviation for spread in spreads]
-    axes.errorbar(x, [spread.mean for spread in spreads], bars, color=color, marker="o", markersize=5, capsize=3,
-                  linestyle=line, label=label)  # fmt: skip
+    axes.errorbar(
+        x,
+        [spread.mean for spread in spreads],
+        bars,
+        color=color,
+        marker="o",
+        markersize=5,
+        capsize=3,
+        linestyle=line,
+        label=label,
+    )
 
 
 def _places(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
@@ -215,11 +230,15 @@ def bars(comparison: Comparison) -> Figure:
         accuracy.set_title("Test accuracy")
         accuracy.xaxis.set_major_formatter(PercentFormatter(1))
         seconds.set_title("Seconds of training")
-        accuracy.set_yticks(range(len(groups)), [short(", ".join(comparison.label(group)), 46) for group in groups],
-                            fontsize=8)  # fmt: skip
+        accuracy.set_yticks(
+            range(len(groups)), [short(", ".join(comparison.label(group)), 46) for group in groups], fontsize=8
+        )
         seconds.set_yticks(range(len(groups)), [""] * len(groups))
-        marks = {label: mark for axes in (accuracy, seconds)
-                 for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)}  # fmt: skip
+        marks = {
+            label: mark
+            for axes in (accuracy, seconds)
+            for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
         if marks:
             figure.legend(marks.values(), marks, loc="upper left", fontsize=8)
         return figure
@@ -231,8 +250,9 @@ def _bars(axes: Axes, groups: Sequence[Group], spreads: Sequence[Spread | None],
     deviations = [spread.deviation if spread and spread.deviation else math.nan for spread in spreads]
     axes.barh(range(len(groups)), means, height=0.6, color=COLORS[0], xerr=deviations, error_kw={"capsize": 3})
     for row, mean in enumerate(means):
-        axes.annotate(formats.quantity(quantity, mean), (1.02, row), xycoords=("axes fraction", "data"), va="center",
-                      fontsize=8)  # fmt: skip
+        axes.annotate(
+            formats.quantity(quantity, mean), (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8
+        )
     reported = {row: figure for row, group in enumerate(groups) if (figure := _figure(group, quantity)) is not None}
     if reported:
         axes.plot(list(reported.values()), list(reported), "D", color=COLORS[1], markeredgecolor=INK, label="reported")

@@ -129,8 +129,11 @@ def same_runs(comparison: Comparison) -> str:
         for group in comparison.groups
         for one in group.repetitions
     ]
-    found = [f"{len(names)} runs of the same settings and seed count as one: {', '.join(names)}"
-             for names in alike if len(names) > 1]  # fmt: skip
+    found = [
+        f"{len(names)} runs of the same settings and seed count as one: {', '.join(names)}"
+        for names in alike
+        if len(names) > 1
+    ]
     return "; ".join([*found[:3], *([f"and {len(found) - 3} more"] if len(found) > 3 else [])])
 
 

@@ -76,8 +76,16 @@ def _label(node: GraphNode) -> str:
 
 def _box(axes: Axes, node: GraphNode, centre: tuple[float, float]) -> None:
     (x, y), (width, height) = centre, _BOX
-    axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, facecolor="none",
-                                  boxstyle="round,pad=0,rounding_size=0.06", edgecolor=_COLORS[node.kind]))  # fmt: skip
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            facecolor="none",
+            boxstyle="round,pad=0,rounding_size=0.06",
+            edgecolor=_COLORS[node.kind],
+        )
+    )
     shape = " × ".join(map(str, node.shape)) or "scalar"
     axes.text(*centre, f"{short(_label(node), 38)}\n{shape}", ha="center", va="center", fontsize=7.5)
 
@@ -89,5 +97,9 @@ def _arrow(axes: Axes, source: tuple[int, int], target: tuple[int, int]) -> None
     side = {0: 1, 3: -1}.get(source[0], 0)
     x, to_x = x + side * half_width, to_x - side * half_width
     y, to_y = (y, to_y) if side else (y + half_height, to_y - half_height)
-    axes.annotate("", (to_x, to_y), (x, y), arrowprops={"arrowstyle": "->", "color": INK, "linewidth": 0.8,
-                                                        "shrinkA": 0, "shrinkB": 0})  # fmt: skip
+    axes.annotate(
+        "",
+        (to_x, to_y),
+        (x, y),
+        arrowprops={"arrowstyle": "->", "color": INK, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0},
+    )

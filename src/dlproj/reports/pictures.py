@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from dlproj.config.figures import FiguresConfig
-from dlproj.config.files import write_whole
 from dlproj.config.reference import Curves
+from dlproj.config.whole_files import write_whole
 from dlproj.runs.inspection import LAYER_FIGURES, SAMPLE_FIGURES, Inspection
 
 _log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def main() -> None:
 
 
 def _import() -> None:
-    from dlproj.reports import gallery, report  # noqa: F401  # which takes its time before it is needed
+    from dlproj.reports import comparison_report, gallery  # noqa: F401  # which takes its time before it is needed
 
 
 def _requests() -> Iterator[tuple[Path, str, tuple[Any, ...]]]:

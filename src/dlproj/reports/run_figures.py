@@ -67,11 +67,7 @@ def _has(epochs: Epochs, metric: str) -> bool:
     return any(metric in row for row in epochs.values())
 
 
-_SPLITS = (
-    ("train", TRAIN, "o", "train"),
-    ("train_eval", COLORS[5], "^", "train, evaluated"),
-    ("val", VAL, "s", "val"),
-)
+_SPLITS = (("train", TRAIN, "o", "train"), ("train_eval", COLORS[5], "^", "train, evaluated"), ("val", VAL, "s", "val"))
 
 
 _STEEP = 20  # the highest loss by the lowest one
@@ -118,8 +114,16 @@ def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, labe
 def reported_line(axes: Axes, curve: Mapping[int, float], color: str, marker: str) -> None:
     """A document's curve, dashed with hollow marks, if it has any epoch."""
     if curve:
-        axes.plot(*zip(*sorted(curve.items()), strict=True), color=color, linestyle="--", linewidth=1.2, marker=marker,
-                  markersize=5, markerfacecolor="none", label="reported")  # fmt: skip
+        axes.plot(
+            *zip(*sorted(curve.items()), strict=True),
+            color=color,
+            linestyle="--",
+            linewidth=1.2,
+            marker=marker,
+            markersize=5,
+            markerfacecolor="none",
+            label="reported",
+        )
 
 
 def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
@@ -161,8 +165,16 @@ def _name_classes(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _number(axes: Axes, truth: int, guess: int, count: int, share: float) -> None:
-    axes.text(guess, truth, f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}", fontsize=8,
-              ha="center", va="center", linespacing=1.1, color="white" if share > 0.5 else INK)  # fmt: skip
+    axes.text(
+        guess,
+        truth,
+        f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}",
+        fontsize=8,
+        ha="center",
+        va="center",
+        linespacing=1.1,
+        color="white" if share > 0.5 else INK,
+    )
 
 
 _MOST_CLASSES = 40  # with a line each
@@ -178,8 +190,13 @@ def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
         figure = new_figure(7.2, height)
         axes = figure.add_axes((0.22, 0.6 / height, 0.75, 1 - 1.2 / height))
         rows = range(len(scores))
-        axes.hlines(rows, [min(one.precision, one.recall) for one, _ in scores],
-                    [max(one.precision, one.recall) for one, _ in scores], color=GRID, linewidth=2)  # fmt: skip
+        axes.hlines(
+            rows,
+            [min(one.precision, one.recall) for one, _ in scores],
+            [max(one.precision, one.recall) for one, _ in scores],
+            color=GRID,
+            linewidth=2,
+        )
         for name, color, marker in (("precision", COLORS[0], ">"), ("recall", COLORS[1], "<"), ("f1", INK, "|")):
             values = [getattr(one, name) for one, _ in scores]
             axes.plot(values, rows, marker, color=color, markersize=8, label="F1" if name == "f1" else name)
@@ -262,8 +279,13 @@ def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> 
         axes = figure.add_axes((0.1, 0.16, 0.6, 0.72))
         for place, (layer, epochs) in enumerate(values.items()):
             points = sorted(epochs.items())
-            axes.plot(*zip(*points, strict=True), color=COLORS[place % len(COLORS)], marker="os^vD<>"[place % 7],
-                      markersize=4, label=layer)  # fmt: skip
+            axes.plot(
+                *zip(*points, strict=True),
+                color=COLORS[place % len(COLORS)],
+                marker="os^vD<>"[place % 7],
+                markersize=4,
+                label=layer,
+            )
         if share:
             axes.set_ylim(0, max(1.05 * axes.get_ylim()[1], 0.01))
             axes.yaxis.set_major_formatter(PercentFormatter(1))

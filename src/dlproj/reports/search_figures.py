@@ -48,8 +48,9 @@ def _plain(value: Any) -> Any:
 def _of_lists(key: str, values: Sequence[list[float]]) -> Facets:
     items = range(max(map(len, values)))
     lengths: Facets = {f"number of {key}": [len(value) for value in values]}
-    return lengths | {f"{key}[{place}]": [value[place] if place < len(value) else "" for value in values]
-                      for place in items}  # fmt: skip
+    return lengths | {
+        f"{key}[{place}]": [value[place] if place < len(value) else "" for value in values] for place in items
+    }
 
 
 def scores(comparison: Comparison) -> list[float]:

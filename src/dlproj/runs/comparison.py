@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dlproj import formats
 from dlproj.config.checks import COUNTED, DataError, better
-from dlproj.config.files import read_yaml
+from dlproj.config.whole_files import read_yaml
 from dlproj.runs.record import Run
 from dlproj.runs.summary import RunResult
 
@@ -19,8 +19,15 @@ Scalar = str | float
 Value = str | int | float | None
 Row = dict[str, Value]
 # Settings that cannot change the trained weights.
-WITHOUT_EFFECT = {"name", "data.root", "trainer.progress_bar", "figures", "reference",
-                  "callbacks.resume", "callbacks.every_n_train_steps"}  # fmt: skip
+WITHOUT_EFFECT = {
+    "name",
+    "data.root",
+    "trainer.progress_bar",
+    "figures",
+    "reference",
+    "callbacks.resume",
+    "callbacks.every_n_train_steps",
+}
 _COMMON = "val/accuracy"  # what all runs have, whatever they monitor
 
 
@@ -87,8 +94,10 @@ class Comparison:
         """
         last = Counter(key.rpartition(".")[2] for key in self.settings)
         short = {key: word if last[word := key.rpartition(".")[2]] == 1 else key for key in self.settings}
-        words = {key: formats.rounded(value) if isinstance(value, float) else str(value)
-                 for key, value in group.settings.items()}  # fmt: skip
+        words = {
+            key: formats.rounded(value) if isinstance(value, float) else str(value)
+            for key, value in group.settings.items()
+        }
         return [f"{short[key]}={word}" for key, word in words.items() if word]
 
     def values(self, key: str) -> list[Any]:

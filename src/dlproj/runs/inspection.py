@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dlproj.config.checks import DataError
-from dlproj.config.files import read_json, write_whole
+from dlproj.config.whole_files import read_json, write_whole
 
 NAME = "inspection.json"
 SAMPLE_FIGURES = {  # entries of an Inspection, and their figures' titles

@@ -14,7 +14,7 @@ from shlex import quote
 
 from dlproj.config.checks import ConfigurationError, DataError, require
 from dlproj.config.figures import FiguresConfig
-from dlproj.config.files import encoded, read_json, write_whole, writing_to
+from dlproj.config.whole_files import encoded, read_json, write_whole, writing_to
 from dlproj.file_systems import why
 
 NAME = ".dlproj.json"
@@ -87,8 +87,10 @@ def refuse_foreign(folder: Path, names: Iterable[str], ways_out: str = "name ano
     if found := foreign(folder, names):
         more = len(found) - 1
         others = f" and {more} other file{'s' if more > 1 else ''}" if more else ""
-        raise ConfigurationError(f"{shown_path(found[0])}{others} would be overwritten, and dlproj did not write "
-                                 f"{'them' if more else 'it'}: {ways_out}")  # fmt: skip
+        raise ConfigurationError(
+            f"{shown_path(found[0])}{others} would be overwritten, and dlproj did not write "
+            f"{'them' if more else 'it'}: {ways_out}"
+        )
 
 
 def _present(folder: Path, names: Names) -> list[Path]:

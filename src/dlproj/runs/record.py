@@ -13,8 +13,8 @@ from types import UnionType
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from dlproj.config.checks import MOST_CLASSES_IN_ROWS, DataError
-from dlproj.config.files import read_json, read_yaml
 from dlproj.config.renamed import with_new_names
+from dlproj.config.whole_files import read_json, read_yaml
 from dlproj.runs.inspection import GRAPH_KINDS, Inspection, read_inspection
 from dlproj.runs.summary import RunResult
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlproj.config.files import write_whole
+from dlproj.config.whole_files import write_whole
 
 
 @dataclass(slots=True)

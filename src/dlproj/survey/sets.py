@@ -13,7 +13,7 @@ from dlproj.config.data import DataConfig
 from dlproj.config.figures import PLACES
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples, generator
-from dlproj.data.files import data_root
+from dlproj.data.data_files import data_root
 from dlproj.data.imdb import IMDBDataModule
 from dlproj.data.reviews import Reviews, read_reviews
 
@@ -73,8 +73,10 @@ def parse_places(texts: Iterable[str]) -> list[Place]:
     places = []
     for text in texts:
         if not re.fullmatch(PLACES, text):
-            raise ConfigurationError(f"{text} is neither a setting nor samples: write SETTING=VALUE, or train: or "
-                                     "test: with numbers from 0, such as train:0,50")  # fmt: skip
+            raise ConfigurationError(
+                f"{text} is neither a setting nor samples: write SETTING=VALUE, or train: or "
+                "test: with numbers from 0, such as train:0,50"
+            )
         part, _, numbers = text.partition(":")
         places += [Place(part, int(number)) for number in numbers.split(",")]
     return places
@@ -85,8 +87,10 @@ def check_places(places: Iterable[Place], sets: OfficialSets) -> None:
     for place in places:
         count = len(getattr(sets, place.part))
         if place.number >= count:
-            raise DataError(f"{place} does not exist: the {place.part} set has {count} samples, choose from "
-                            f"{place.part}:0 to {place.part}:{count - 1}")  # fmt: skip
+            raise DataError(
+                f"{place} does not exist: the {place.part} set has {count} samples, choose from "
+                f"{place.part}:0 to {place.part}:{count - 1}"
+            )
 
 
 def one_of_each_class(sets: OfficialSets) -> list[Place]:

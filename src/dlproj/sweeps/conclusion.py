@@ -6,9 +6,9 @@ from pathlib import Path
 
 from dlproj import formats
 from dlproj.config.checks import DataError, UserError, one_line
+from dlproj.reports.comparison_report import write_report
 from dlproj.reports.comparison_table import best, heading, same_runs, score_column, shown, table
-from dlproj.reports.report import write_report
-from dlproj.reports.table import print_table
+from dlproj.reports.terminal import print_table
 from dlproj.runs.comparison import compare
 from dlproj.runs.record import find_runs
 from dlproj.sweeps.search import Found, Search

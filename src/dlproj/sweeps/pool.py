@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from dlproj.command import can_be_mended, in_one_line
+from dlproj.command_errors import in_one_line, is_user_error
 
 GRACE = 10.0  # seconds that jobs have to write their records when they are stopped
 _TICK = 0.5  # seconds
@@ -87,7 +87,7 @@ def call(job: Job, place: Place) -> int:
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 1
     except Exception as error:
-        if can_be_mended(error):
+        if is_user_error(error):
             print(f"error: {in_one_line(error)}", file=sys.stderr)
         else:
             traceback.print_exc()

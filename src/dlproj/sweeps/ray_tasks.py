@@ -35,8 +35,12 @@ class RayTasks:
 
         with _in_one_line(f"hydra.launcher.address={address}"):
             _check(address)
-            ray.init(address or "local", include_dashboard=None if address else False, log_to_driver=False,
-                     logging_level=logging.ERROR)  # fmt: skip
+            ray.init(
+                address or "local",
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         with _in_one_line("hydra.launcher.options"):
             # A process of its own for each run, and no second try: sweep.resume goes on from the last epoch.
             self._task = ray.remote(max_calls=1, max_retries=0)(_call).options(**options)

@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from dlproj.config.checks import ConfigurationError, DataError, one_line, require
-from dlproj.config.files import read_yaml
+from dlproj.config.whole_files import read_yaml
 
 
 def command_of(sweep: Path) -> list[str]:

@@ -112,8 +112,10 @@ class Search:
             self.study.set_user_attr(_CURVES, wanted)
 
     def _differs(self, name: str, before: "BaseDistribution", now: "BaseDistribution") -> str:
-        return (f"{name}={as_typed(now)}: the study {self.template.study} has trials with {name}={as_typed(before)}, "
-                f"and Optuna cannot mix the two: set it as it was, or {_ANOTHER}")  # fmt: skip
+        return (
+            f"{name}={as_typed(now)}: the study {self.template.study} has trials with {name}={as_typed(before)}, "
+            f"and Optuna cannot mix the two: set it as it was, or {_ANOTHER}"
+        )
 
     def expected(self) -> int:
         """Trials that this start may run, if no other machine works on the study."""

@@ -241,8 +241,10 @@ def _parameter(key: str, text: Any, name: str) -> Parameter:
     swept: Any = override.value()
     if isinstance(swept, IntervalSweep):
         low, high, log = float(swept.start or 0), float(swept.end or 0), "log" in swept.tags
-        require(low < high and (low > 0 or not log), f"{key}={text} is empty: set a lower and a higher number"
-                                                     f"{' above 0' if log else ''}")  # fmt: skip
+        require(
+            low < high and (low > 0 or not log),
+            f"{key}={text} is empty: set a lower and a higher number{' above 0' if log else ''}",
+        )
         if "int" not in swept.tags:
             return Interval(name, low, high, log)
         require(math.ceil(low) <= math.floor(high), f"{key}={text} holds no whole number: set bounds further apart")

@@ -85,12 +85,12 @@ class Sweep:
                 raise
         return view.finished
 
-    def _read_ahead(self, config: Config) -> None:
+    def _prefetch(self, config: Config) -> None:
         """Read what the run will, for it and the ones after it. What is wrong with the files is theirs to say."""
         if config.data != self._read:
             keep()
             with suppress(UserError):
-                config.data.build(config.seed).read_ahead()
+                config.data.build(config.seed).prefetch()
         self._read = config.data
 
     def _missing(
@@ -103,7 +103,7 @@ class Sweep:
                 note(job)
                 continue
             if self._reads_ahead:
-                self._read_ahead(job.config)
+                self._prefetch(job.config)
             by_log[log_path(job.folder)] = job
             yield Job(job.train, (), log_path(job.folder))
 
@@ -113,8 +113,10 @@ class Sweep:
         if folder == self.folder.resolve():
             return f"{job.folder} is the sweep's own folder: set hydra.sweep.subdir to a name below it"
         if folder in self._taken:
-            return (f"{job.folder} is the folder of {self._taken[folder]}, too: set hydra.sweep.subdir to what tells "
-                    "the runs apart, or leave it out")  # fmt: skip
+            return (
+                f"{job.folder} is the folder of {self._taken[folder]}, too: set hydra.sweep.subdir to what tells "
+                "the runs apart, or leave it out"
+            )
         self._taken[folder] = job.label
         return ""
 

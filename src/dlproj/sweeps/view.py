@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dlproj import formats
 from dlproj.config.checks import UserError, one_line
-from dlproj.reports.table import plain_console
+from dlproj.reports.terminal import plain_console
 from dlproj.runs.record import read_epochs
 from dlproj.sweeps.jobs import SweepJob
 

@@ -14,11 +14,7 @@ from dlproj.training.resuming import RankStates, StepCheckpoints
 def build_callbacks(config: CallbacksConfig, folder: Path) -> list[Callback]:
     """Lightning's callbacks; checkpoints go to folder/checkpoints/{best,last}.ckpt."""
     stopping = config.early_stopping
-    callbacks: list[Callback] = [
-        _checkpoint(folder, "best", stopping),
-        _checkpoint(folder, "last", None),
-        RankStates(),
-    ]
+    callbacks: list[Callback] = [_checkpoint(folder, "best", stopping), _checkpoint(folder, "last", None), RankStates()]
     if config.terminate_on_nan:
         callbacks.append(TerminateOnNaN())
     if config.every_n_train_steps is not None:
@@ -27,11 +23,7 @@ def build_callbacks(config: CallbacksConfig, folder: Path) -> list[Callback]:
         # A loss that is not finite counts as no improvement, as in Keras, rather than ending the run at once.
         callbacks.append(
             EarlyStopping(
-                stopping.monitor,
-                stopping.min_delta,
-                stopping.patience,
-                mode=stopping.direction(),
-                check_finite=False,
+                stopping.monitor, stopping.min_delta, stopping.patience, mode=stopping.direction(), check_finite=False
             )
         )
     return callbacks

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
 from dlproj.config.checks import DataError, UserError
-from dlproj.data.files import brief
+from dlproj.data.data_files import brief
 from dlproj.file_systems import sync_file, sync_folder
 from dlproj.torch_files import load_plain
 

@@ -46,8 +46,11 @@ def earlier_run(folder: Path, config: Config) -> Earlier | None:
         require(not obstacle or config.overwrite, f"{shown_path(folder)} {obstacle}: {_WAYS_OUT}")
         return None if obstacle else Earlier(None, goes_on=True)
     # The settings of another choice say nothing more than the choice.
-    words = [f"{key}={formats.setting(was[key])} (now {formats.setting(now[key])})" for key in changed
-             if key in was and key in now]  # fmt: skip
+    words = [
+        f"{key}={formats.setting(was[key])} (now {formats.setting(now[key])})"
+        for key in changed
+        if key in was and key in now
+    ]
     named = ", ".join(words[:_NAMED]) + (f" and {len(words) - _NAMED} more" if len(words) > _NAMED else "")
     require(config.overwrite, f"{shown_path(folder)} holds a run with {named}: set them so, {_WAYS_OUT}")
     return None
@@ -86,8 +89,11 @@ def check_goes_on(folder: Path, config: Config, now: RunResult) -> None:
         return
     if difference := _other_data(before, now):
         raise DataError(f"{shown} was begun on other data ({difference}): bring that back, {_WAYS_OUT}")
-    changed = [f"{name} {old} (now {now.versions.get(name)})" for name, old in before.versions.items()
-               if old != now.versions.get(name)]  # fmt: skip
+    changed = [
+        f"{name} {old} (now {now.versions.get(name)})"
+        for name, old in before.versions.items()
+        if old != now.versions.get(name)
+    ]
     if changed:
         _log.warning("%s was begun with %s: its figures may differ in the last digits", shown, ", ".join(changed))
     if epochs != config.trainer.max_epochs:
@@ -97,12 +103,17 @@ def check_goes_on(folder: Path, config: Config, now: RunResult) -> None:
 def _other_data(before: RunResult, now: RunResult) -> str:
     """In words; empty where it is the same, or the record of an older version does not tell."""
     if before.classes and before.classes != now.classes:
-        gone, new = (", ".join(sorted(set(one) - set(other))) for one, other in (
-            (before.classes, now.classes), (now.classes, before.classes)))  # fmt: skip
+        gone, new = (
+            ", ".join(sorted(set(one) - set(other)))
+            for one, other in ((before.classes, now.classes), (now.classes, before.classes))
+        )
         parts = [f"missing classes: {gone}" if gone else "", f"new classes: {new}" if new else ""]
         return "; ".join(filter(None, parts)) or "its classes are in another order"
     if not before.data_fingerprint or before.data_fingerprint == now.data_fingerprint:
         return ""
-    counts = [f"{count} {split} samples (now {now.samples[split]})" for split, count in before.samples.items()
-              if now.samples.get(split) != count]  # fmt: skip
+    counts = [
+        f"{count} {split} samples (now {now.samples[split]})"
+        for split, count in before.samples.items()
+        if now.samples.get(split) != count
+    ]
     return ", ".join(counts) or "as many samples, but not the same ones"

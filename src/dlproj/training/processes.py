@@ -113,9 +113,9 @@ def _call(function: Callable[..., T], *arguments: Any) -> T:
     try:
         return function(*arguments)
     except OSError as error:
-        from dlproj.command import can_be_mended, in_one_line  # which imports this module
+        from dlproj.command_errors import in_one_line, is_user_error  # which imports this module
 
-        if can_be_mended(error):
+        if is_user_error(error):
             raise UserError(in_one_line(error)) from error
         raise
     except SystemExit as ended:

@@ -17,9 +17,9 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dlproj.config.callbacks import Resume
 from dlproj.config.checks import UserError
-from dlproj.config.files import write_whole
 from dlproj.config.reference import distance, unmatched
 from dlproj.config.root import Config, load
+from dlproj.config.whole_files import write_whole
 from dlproj.data.base import DataModule
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
@@ -95,11 +95,7 @@ def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path |
 
 
 def train(
-    config: Config,
-    folder: Path,
-    overrides: Sequence[str] = (),
-    resumed: Path | None = None,
-    replace: bool = False,
+    config: Config, folder: Path, overrides: Sequence[str] = (), resumed: Path | None = None, replace: bool = False
 ) -> RunResult:
     """Train, test and record in this process, which may be one of several; go on from the checkpoint `resumed`.
 
@@ -249,7 +245,7 @@ class Begin(Callback):
 
 
 def _draw_samples(config: Config) -> dict[str, str | bytes]:
-    from dlproj.survey.report import draw_samples  # which draws: runs that do not, do not wait for its imports
+    from dlproj.survey.survey import draw_samples  # which draws: runs that do not, do not wait for its imports
 
     return draw_samples(config.data, config.figures.samples, config.seed)
 

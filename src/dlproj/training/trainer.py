@@ -24,7 +24,7 @@ from dlproj.training.contention import NoteContention
 from dlproj.training.evaluate_train import EvaluateTrain
 from dlproj.training.layer_split import LayerSplit
 from dlproj.training.processes import leave_group
-from dlproj.training.progress import ProgressBar, Summary
+from dlproj.training.progress_bar import ProgressBar, Summary
 from dlproj.training.stopwatch import Stopwatch
 
 _NOBODYS_FAULT = (
@@ -91,10 +91,7 @@ def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path
         sync_batchnorm=config.strategy is StrategyName.ddp and config.uses_gpu(),
         use_distributed_sampler=False,  # the data modules shard by themselves
         # Which processes there are is known here: Lightning would look for those of SLURM, LSF or MPI.
-        plugins=[
-            WholeCheckpoints(),
-            TorchElasticEnvironment() if started_by_torchrun() else LightningEnvironment(),
-        ],
+        plugins=[WholeCheckpoints(), TorchElasticEnvironment() if started_by_torchrun() else LightningEnvironment()],
         **_named_alike(config),
     )
 
@@ -108,8 +105,7 @@ def _set_determinism(deterministic: bool) -> None:
 
 
 def _named_alike(config: TrainerConfig) -> dict[str, Any]:
-    names = ["max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches",
-             "val_check_interval"]  # fmt: skip
+    names = ["max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches", "val_check_interval"]
     limits = {name: getattr(config, name) for name in config.__slots__ if name.startswith("limit_")}
     clipping = {"gradient_clip_algorithm": config.gradient_clip_algorithm.name} if config.gradient_clip_val else {}
     return {name: getattr(config, name) for name in names} | limits | clipping

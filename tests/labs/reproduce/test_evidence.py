@@ -92,8 +92,10 @@ def test_a_mean_is_drawn_about_the_mean_by_its_standard_error():
 
 def test_a_difference_within_the_same_runs_keeps_its_own_spread():
     # The seeds are points apart, and in each the second figure lies 0.3 below the first.
-    found = [replace(run, quantities={"a": value, "b": value - 0.3}) for run, value in
-             zip(runs(0, 0, 0), (50.0, 54.0, 47.0), strict=True)]  # fmt: skip
+    found = [
+        replace(run, quantities={"a": value, "b": value - 0.3})
+        for run, value in zip(runs(0, 0, 0), (50.0, 54.0, 47.0), strict=True)
+    ]
     verdict = judge(lambda of: of("toy/a", "", "b") < of("toy/a", "", "a") - 0.2, {("toy/a", ""): found})
     assert verdict.decision is Decision.held
 

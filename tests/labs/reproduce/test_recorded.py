@@ -74,12 +74,21 @@ def test_settings_that_were_added_since_have_their_default(run, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("seed", [1]), ("seed", "x"), ("seed", -1), ("seed", 10**9), ("seed", True), ("versions", []),
+        ("seed", [1]),
+        ("seed", "x"),
+        ("seed", -1),
+        ("seed", 10**9),
+        ("seed", True),
+        ("versions", []),
         ("machine", None),
-        ("quantities", {}), ("quantities", {"seconds": "long"}), ("epochs", {"val/loss": ["x"]}),
-        ("epochs", {"val/loss": [0.5], "train/loss": [0.5, 0.25]}), ("git_commit", 7), ("data_fingerprint", None),
+        ("quantities", {}),
+        ("quantities", {"seconds": "long"}),
+        ("epochs", {"val/loss": ["x"]}),
+        ("epochs", {"val/loss": [0.5], "train/loss": [0.5, 0.25]}),
+        ("git_commit", 7),
+        ("data_fingerprint", None),
     ],
-)  # fmt: skip
+)
 def test_a_value_of_another_kind_is_one_line(name, value, run, tmp_path):
     content = json.loads(as_json([run()]))
     content["points"][0]["runs"][0][name] = value

@@ -127,8 +127,10 @@ def test_what_has_not_been_run_is_run_once_and_a_run_that_dies_is_a_row(reproduc
     assert again.stdout.splitlines()[0].startswith("4 runs, 0 of them to do")
     assert {row["experiment"] for row in table(tmp_path / "logs/reproduce/results.csv")} == {"toy/one", "toy/sweep"}
     assert "toy/sweep" not in reproduce("toy/one").stdout.split("experiment\t")[1]
-    kept = {(row["experiment"], row["point"], row["quantity"]): row["seeds"]
-            for row in table(tmp_path / "logs/reproduce/results.csv")}  # fmt: skip
+    kept = {
+        (row["experiment"], row["point"], row["quantity"]): row["seeds"]
+        for row in table(tmp_path / "logs/reproduce/results.csv")
+    }
     assert kept["toy/one", "", "test/accuracy"] == "3"
     assert kept["toy/sweep", "tanh", "test/accuracy"] == "2"  # not asked for, but not lost
 

@@ -15,8 +15,8 @@ from dlproj.experiments import Point
 from dlproj.labs.reproduce.plan import plan
 from dlproj.labs.reproduce.recorded import recorded
 from dlproj.labs.reproduce.reproduction import Outcome
+from dlproj.labs.reproduce.results_table import COLUMNS, as_page, cells, check_folder, write
 from dlproj.labs.reproduce.rows import judgements, rows
-from dlproj.labs.reproduce.table import COLUMNS, as_page, cells, check_folder, write
 from dlproj.runs.manifest import NAME
 from dlproj.sweeps.records import why_it_died
 
@@ -28,8 +28,12 @@ def planned(composed, tmp_path):
     def make(reference, *summaries, experiment="lab2/toy", label=""):
         stated = ReferenceConfig(**{"document": "d", "place": "exercise 9"} | reference)
         config = replace(composed("data=digits"), reference=stated)
-        return [leave(run, one) for run, one in zip(plan([Point(experiment, label, config)], len(summaries), tmp_path),
-                                                    summaries, strict=True)]  # fmt: skip
+        return [
+            leave(run, one)
+            for run, one in zip(
+                plan([Point(experiment, label, config)], len(summaries), tmp_path), summaries, strict=True
+            )
+        ]
 
     return make
 

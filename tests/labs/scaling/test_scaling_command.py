@@ -14,7 +14,7 @@ from dlproj.config.checks import ConfigurationError
 from dlproj.config.optim import AdagradConfig, AdamConfig, SGDConfig
 from dlproj.labs.scaling.bench import measured, plan
 from dlproj.labs.scaling.cases import states_of
-from dlproj.labs.scaling.report import measured_table
+from dlproj.labs.scaling.scaling_report import measured_table
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-c", "from dlproj.cli.app import main; main()"]
@@ -27,8 +27,11 @@ def rows(folder, name="scaling"):
 
 
 def test_it_leaves_a_page_with_figures_and_tables(tmp_path):
-    result = CliRunner().invoke(app, ["bench", "scaling", *SMALL, "--processes", "1", "--steps", "3", "--output",
-                                      str(tmp_path)], catch_exceptions=False)  # fmt: skip
+    result = CliRunner().invoke(
+        app,
+        ["bench", "scaling", *SMALL, "--processes", "1", "--steps", "3", "--output", str(tmp_path)],
+        catch_exceptions=False,
+    )
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0].startswith("strategy\tms a step\tpredicted\tefficiency")
     assert [row["strategy"] for row in rows(tmp_path)] == ["single", "layer_split"]
@@ -41,8 +44,10 @@ def test_it_leaves_a_page_with_figures_and_tables(tmp_path):
     assert page.count("<svg ") == 3
     assert "MLP 64 → 3 × 64 → 2, 12,610 parameters, batches of 32" in page
     assert {file.name for file in tmp_path.glob("*.png")} == {
-        "scaling.png", "scaling-gpus.png", "scaling-gpus-large.png"
-    }  # fmt: skip
+        "scaling.png",
+        "scaling-gpus.png",
+        "scaling-gpus-large.png",
+    }
 
 
 @pytest.mark.slow
@@ -74,8 +79,9 @@ def test_what_cannot_be_measured_has_its_reason_and_the_rest_is_planned():
 def test_where_no_case_of_a_number_of_processes_can_be_the_others_are_measured():
     found = measured(plan([*SMALL, "trainer.accelerator=cpu"], [3], ["ddp"]), 2)
     assert [(one.case.name, bool(one.measured), bool(one.why_not)) for one in found.outcomes] == [
-        ("single", True, False), ("ddp × 3", False, True)
-    ]  # fmt: skip
+        ("single", True, False),
+        ("ddp × 3", False, True),
+    ]
     assert measured_table(found).cells[1][1].startswith("a batch of 32 samples does not divide by 3 processes")
 
 
@@ -118,9 +124,18 @@ def test_what_are_no_numbers_of_processes_is_refused(text):
 def test_settings_compose_for_every_case():
     planned = plan(SMALL, [2, 4], [])
     assert [one.case.name for one in planned.outcomes if not one.why_not] == [
-        "single", "layer_split", "ddp × 2", "fsdp × 2", "tensor_parallel × 2", "pipeline × 2", "ddp × 4", "fsdp × 4",
-        "tensor_parallel × 4", "fsdp_tensor_parallel × 4", "pipeline × 4",
-    ]  # fmt: skip
+        "single",
+        "layer_split",
+        "ddp × 2",
+        "fsdp × 2",
+        "tensor_parallel × 2",
+        "pipeline × 2",
+        "ddp × 4",
+        "fsdp × 4",
+        "tensor_parallel × 4",
+        "fsdp_tensor_parallel × 4",
+        "pipeline × 4",
+    ]
     for one in planned.outcomes:
         assert one.config.data.batch_size * one.case.layout.data_parallel == 32
         assert one.config.trainer.processes() == one.case.processes

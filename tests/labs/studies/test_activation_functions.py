@@ -30,8 +30,9 @@ INPUTS = torch.linspace(-10, 10, 2001, dtype=torch.float64)
 
 def test_the_sigmoids_derivative_is_the_documents_to_each_of_its_digits():
     table = sigmoid_table()
-    assert [cell[1:] for cell in table.cells] == [(text, text) for text in
-            ("4.540e-5", "6.648e-3", "0.25", "6.648e-3", "4.540e-5")]  # fmt: skip
+    assert [cell[1:] for cell in table.cells] == [
+        (text, text) for text in ("4.540e-5", "6.648e-3", "0.25", "6.648e-3", "4.540e-5")
+    ]
     assert [row["x"] for row in table.rows] == [-10, -5, 0, 5, 10]
     assert table.rows[0]["measured"] == pytest.approx(4.540e-5, rel=1e-4)
 
@@ -147,13 +148,18 @@ def test_the_page_draws_a_line_a_parameter():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"relu_alphas": "0.1,11"}, "--relu-alphas=11.0 must be in [0, 10]"),
-     ({"elu_alphas": "1,,2"}, "--elu-alphas=1,,2 must be numbers in [0, 10], separated by commas, such as 0.1,0.5,1"),
-     ({"swish_betas": "-1"}, "--swish-betas=-1 must be numbers in [0, 1e6], separated by commas"),
-     ({"swish_betas": "nan"}, "--swish-betas=nan must be numbers in [0, 1e6], separated by commas"),
-     ({"swish_betas": "1e400"}, "--swish-betas=inf must be in [0, 1e6]"),
-     ({"layers": "101"}, "--layers=101 is too deep: set 100 or fewer")],
-)  # fmt: skip
+    [
+        ({"relu_alphas": "0.1,11"}, "--relu-alphas=11.0 must be in [0, 10]"),
+        (
+            {"elu_alphas": "1,,2"},
+            "--elu-alphas=1,,2 must be numbers in [0, 10], separated by commas, such as 0.1,0.5,1",
+        ),
+        ({"swish_betas": "-1"}, "--swish-betas=-1 must be numbers in [0, 1e6], separated by commas"),
+        ({"swish_betas": "nan"}, "--swish-betas=nan must be numbers in [0, 1e6], separated by commas"),
+        ({"swish_betas": "1e400"}, "--swish-betas=inf must be in [0, 1e6]"),
+        ({"layers": "101"}, "--layers=101 is too deep: set 100 or fewer"),
+    ],
+)
 def test_parameters_outside_of_their_ranges_are_refused(settings, message):
     with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}"):
         activation_functions(**settings)

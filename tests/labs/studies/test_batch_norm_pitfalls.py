@@ -82,8 +82,15 @@ def test_tables_and_slopes_hold_what_was_measured_and_predicted():
     spreads = {0.0: [3 * size**-0.5 for size in sizes], 2.0: [size**-0.25 for size in sizes]}
     assert _slopes(sizes, spreads) == ["-0.50", "-0.25"]
     row = spread_table(sizes, spreads).rows[3]
-    assert row == pytest.approx({"batch_size": 16, "predicted_at_0": 0.25, "measured_at_0": 0.75,
-                                 "predicted_at_2": math.sqrt(3 / 16), "measured_at_2": 0.5})  # fmt: skip
+    assert row == pytest.approx(
+        {
+            "batch_size": 16,
+            "predicted_at_0": 0.25,
+            "measured_at_0": 0.75,
+            "predicted_at_2": math.sqrt(3 / 16),
+            "measured_at_2": 0.5,
+        }
+    )
 
 
 def test_in_the_end_evaluation_and_training_differ_by_chance():

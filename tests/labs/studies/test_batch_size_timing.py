@@ -28,12 +28,22 @@ from dlproj.labs.studies.batch_size_timing import (
 )
 from dlproj.training.trainer import build_trainer
 
-OVERRIDES = ["data.train_samples=100", "data.test_samples=40", "trainer.max_epochs=2", "seed=3",
-             "hydra.sweeper.params=null"]  # fmt: skip
+OVERRIDES = [
+    "data.train_samples=100",
+    "data.test_samples=40",
+    "trainer.max_epochs=2",
+    "seed=3",
+    "hydra.sweeper.params=null",
+]
 REPORTED = {
-    16: (0.9805, 7.71, 1.54), 32: (0.9895, 3.91, 1.57), 64: (0.9635, 2.14, 1.71), 128: (0.9650, 1.26, 1.99),
-    256: (0.9075, 0.82, 2.56), 512: (0.6865, 0.68, 4.27), 1024: (0.5950, 0.56, 7.00),
-}  # fmt: skip
+    16: (0.9805, 7.71, 1.54),
+    32: (0.9895, 3.91, 1.57),
+    64: (0.9635, 2.14, 1.71),
+    128: (0.9650, 1.26, 1.99),
+    256: (0.9075, 0.82, 2.56),
+    512: (0.6865, 0.68, 4.27),
+    1024: (0.5950, 0.56, 7.00),
+}
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +156,13 @@ def test_reported_figures_are_the_documents(config):
 
 @pytest.mark.parametrize(
     ("overrides", "reported"),
-    [([], (0.9805, 7.71, 1.54e-3)), (["trainer.max_epochs=9"], (None,) * 3), (["data.train_samples=7000"], (None,) * 3),
-     (["seed=5"], (0.9805, 7.71, 1.54e-3))],
-)  # fmt: skip
+    [
+        ([], (0.9805, 7.71, 1.54e-3)),
+        (["trainer.max_epochs=9"], (None,) * 3),
+        (["data.train_samples=7000"], (None,) * 3),
+        (["seed=5"], (0.9805, 7.71, 1.54e-3)),
+    ],
+)
 def test_reported_figures_stand_beside_the_documents_epochs_and_samples_alone(overrides, reported):
     with composing():
         (point,) = points("mlp/batch_size", [*overrides, "hydra.sweeper.params=null"])
@@ -162,8 +176,10 @@ def test_reported_figures_stand_beside_the_documents_epochs_and_samples_alone(ov
     [((3, 2, 1), (4, 2, 1), ("falls", "does not rise")), ((3, 2, 2), (4, 2, 1), ("does not fall", "rises"))],
 )
 def test_whether_the_documents_conclusions_hold_is_computed(totals, steps, words):
-    rows = [{"torch_total_seconds": total, "torch_total_seconds_a_batch": total / count}
-            for total, count in zip(totals, steps, strict=True)]  # fmt: skip
+    rows = [
+        {"torch_total_seconds": total, "torch_total_seconds_a_batch": total / count}
+        for total, count in zip(totals, steps, strict=True)
+    ]
     assert "the total {} and the time a batch {} from".format(*words) in conclusions(rows)
 
 
@@ -204,8 +220,10 @@ def test_the_article_shows_totals_steps_curves_and_parts():
 
 
 def test_what_is_reported_is_drawn_and_fitted():
-    rows = [{"batch_size": size, "reported_total_seconds": seconds, "reported_total_seconds_a_batch": a_batch / 1e3}
-            for size, (_, seconds, a_batch) in REPORTED.items()]  # fmt: skip
+    rows = [
+        {"batch_size": size, "reported_total_seconds": seconds, "reported_total_seconds_a_batch": a_batch / 1e3}
+        for size, (_, seconds, a_batch) in REPORTED.items()
+    ]
     (found,) = fit_rows([dict.fromkeys(_FITTED.values()) | row for row in rows])
     assert found["times"] == "in all, reported"
     assert found["seconds_a_sample"] == pytest.approx(5.3e-6, rel=0.02)  # of 1.54 ms at 16 and 7 ms at 1,024: 5.4
@@ -218,9 +236,11 @@ def test_one_batch_size_has_no_parts():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"sizes": "16,x"}, "--sizes=16,x is not a list of whole numbers"),
-     ({"sizes": "16,200", "samples": 100}, "--sizes=16,200 has a batch above --samples=100")],
-)  # fmt: skip
+    [
+        ({"sizes": "16,x"}, "--sizes=16,x is not a list of whole numbers"),
+        ({"sizes": "16,200", "samples": 100}, "--sizes=16,200 has a batch above --samples=100"),
+    ],
+)
 def test_options_that_cannot_be_are_refused(options, message):
     with pytest.raises(ConfigurationError, match=message):
         batch_size_timing(**options)

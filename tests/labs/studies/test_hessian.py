@@ -58,8 +58,9 @@ def test_the_forward_pass_is_outside_of_the_gradients_time(problem, monkeypatch)
 def test_the_networks_loss_is_that_of_torchs_layers(generator):
     network = random_network((10, 10, 5), 1, generator, torch.float64)
     layers = torch.nn.Sequential(torch.nn.Linear(10, 10), torch.nn.ReLU(), torch.nn.Linear(10, 5)).double()
-    layers.load_state_dict({"0.weight": network.weights, "0.bias": network.biases,
-                            "2.weight": network.following, "2.bias": network.added})  # fmt: skip
+    layers.load_state_dict(
+        {"0.weight": network.weights, "0.bias": network.biases, "2.weight": network.following, "2.bias": network.added}
+    )
     theirs = torch.nn.MSELoss()(layers(network.inputs), network.targets)
     torch.testing.assert_close(network.loss(network.weights), theirs)
     assert all(0.2 < values.abs().max() <= 10**-0.5 for values in layers.state_dict().values())  # ±1/√10, as torch
@@ -120,9 +121,11 @@ def test_the_table_says_what_a_hessian_that_is_not_computed_would_take_at_least(
 def test_what_is_reported_stands_beside_the_documents_network_alone(generator):
     table = compared_table([once(0), *compare(both(2, generator), 1, seed=0)])
     assert [(row["network"], row["timed"]) for row in table.rows] == [
-        ("10 → 10 → 5", "reported"), ("10 → 10 → 5", "once, in a new process"), ("10 → 10 → 5", "median"),
+        ("10 → 10 → 5", "reported"),
+        ("10 → 10 → 5", "once, in a new process"),
+        ("10 → 10 → 5", "median"),
         ("ours, 10 × 10", "median"),
-    ]  # fmt: skip
+    ]
     assert table.cells[0][2:] == ("0.998", "27.000", "–", "–", "27.1")
     assert all(min(row["gradient_seconds"], row["hessian_by_rows_seconds"]) > 0 for row in table.rows)
 

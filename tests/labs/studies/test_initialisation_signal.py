@@ -128,8 +128,9 @@ def test_the_ends_are_the_last_layers_sums_and_the_first_layers_gradients():
 
 
 def test_he_keeps_the_signal_of_relu_and_glorot_that_of_tanh():
-    found = {(name, activation): measure(name, activation, 12, 200, 32, 1)
-             for name in CONFIGS for activation in ACTIVATIONS}  # fmt: skip
+    found = {
+        (name, activation): measure(name, activation, 12, 200, 32, 1) for name in CONFIGS for activation in ACTIVATIONS
+    }
     rows = {row["activation"]: row for row in keepers(found).rows}
     assert list(rows) == [activation.name for activation in ACTIVATIONS]
     assert rows["relu"]["initializer"] in ("he_normal", "he_uniform")

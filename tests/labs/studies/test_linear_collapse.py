@@ -5,14 +5,7 @@ import pytest
 import torch
 
 from dlproj.config.checks import ConfigurationError
-from dlproj.labs.studies.linear_collapse import (
-    collapse,
-    comparison,
-    linear_collapse,
-    parse_widths,
-    ranks,
-    scalar_table,
-)
+from dlproj.labs.studies.linear_collapse import collapse, comparison, linear_collapse, parse_widths, ranks, scalar_table
 from dlproj.labs.studies.parts.stacks import outputs_of, random_layers
 
 

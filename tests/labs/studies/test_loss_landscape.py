@@ -25,8 +25,15 @@ from dlproj.labs.studies.parts.weight_space import (
 )
 from dlproj.training.run import run
 
-LINEAR = ["data=digits", "model.hidden=[]", "trainer.max_epochs=3", "trainer.accelerator=cpu", "trainer.threads=1",
-          "trainer.progress_bar=false", "figures=none"]  # fmt: skip
+LINEAR = [
+    "data=digits",
+    "model.hidden=[]",
+    "trainer.max_epochs=3",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+    "figures=none",
+]
 RUNS = {
     "a": ["seed=1"],
     "b": ["seed=2"],

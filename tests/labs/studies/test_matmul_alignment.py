@@ -174,8 +174,12 @@ def test_the_more_sizes_there_are_to_choose_from_the_wider_the_interval():
 
 def test_the_more_kinds_of_products_the_wider_the_interval():
     """12 turns share 5 % among 60 comparisons, 9 among the 10 of one kind."""
-    kinds = [Case(CPU, dtype, layout, (torch.empty(size, 1),) * 3, seconds=[float(size)] * 11)
-             for dtype in (torch.float32, torch.bfloat16) for layout in LAYOUTS for size in range(5, 10)]  # fmt: skip
+    kinds = [
+        Case(CPU, dtype, layout, (torch.empty(size, 1),) * 3, seconds=[float(size)] * 11)
+        for dtype in (torch.float32, torch.bfloat16)
+        for layout in LAYOUTS
+        for size in range(5, 10)
+    ]
     assert {one["verdict"] for one in effects(kinds)} == {"too few turns"}
     assert {one["verdict"] for one in effects(kinds[:5])} == {"an effect"}
 

@@ -43,8 +43,9 @@ SPEC = DataSpec(Kind.features, (5,), ("a", "b", "c"))
 
 
 def random_network(random, *widths):
-    layers = [(random.standard_normal((above, below)), random.standard_normal(above))
-              for below, above in pairwise(widths)]  # fmt: skip
+    layers = [
+        (random.standard_normal((above, below)), random.standard_normal(above)) for below, above in pairwise(widths)
+    ]
     return ScratchMLP(layers, np.float64)
 
 
@@ -178,8 +179,11 @@ def test_the_polygons_are_the_patterns_of_a_fine_grid_and_fill_the_window(widths
     x, y = np.meshgrid(*[np.linspace(0, 1, 701)[1:-1]] * 2)
     seen = {pattern.tobytes() for pattern in patterns_at(network, np.stack([x.ravel(), y.ravel()], axis=1))}
     assert seen <= patterns
-    unseen = [area(polygon) for polygon, pattern in zip(polygons, patterns_at(network, middles), strict=True)
-              if pattern.tobytes() not in seen]  # fmt: skip
+    unseen = [
+        area(polygon)
+        for polygon, pattern in zip(polygons, patterns_at(network, middles), strict=True)
+        if pattern.tobytes() not in seen
+    ]
     assert max(unseen, default=0) < 4 * (1 / 700) ** 2 * 100  # slivers: thinner than the grid's cells
 
 
@@ -238,8 +242,10 @@ def test_the_study():
 
 def accuracy(model):
     data = prepared("digits", 0)
-    hits = [int(model(data.transform(image[None]).double()).argmax()) == int(target)
-            for image, target in zip(data.test.inputs, data.test.targets, strict=True)]  # fmt: skip
+    hits = [
+        int(model(data.transform(image[None]).double()).argmax()) == int(target)
+        for image, target in zip(data.test.inputs, data.test.targets, strict=True)
+    ]
     return sum(hits) / len(hits)
 
 

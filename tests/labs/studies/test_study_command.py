@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from dlproj.cli.app import app
 from dlproj.config.checks import ConfigurationError
-from dlproj.labs.studies import command
-from dlproj.labs.studies.command import STUDIES, study
+from dlproj.labs.studies import study_command
+from dlproj.labs.studies.study_command import STUDIES, study
 from dlproj.reports.article import Article
 
 
@@ -40,11 +40,11 @@ def test_without_a_name_it_lists_the_studies():
 
 
 def test_all_of_them_leave_a_page_that_leads_to_theirs(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "STUDIES", ("activation_functions", "linear_collapse"))
+    monkeypatch.setattr(study_command, "STUDIES", ("activation_functions", "linear_collapse"))
     result = CliRunner().invoke(app, ["study", "--output", str(tmp_path), "--all"], catch_exceptions=False)
     assert result.exit_code == 0
     index = (tmp_path / "index.html").read_text()
-    for name in command.STUDIES:
+    for name in study_command.STUDIES:
         assert f'<a href="{name}/{name}.html">{name}</a>' in index
         assert (tmp_path / name / f"{name}.html").exists()
 
@@ -70,7 +70,7 @@ def test_what_is_done_of_all_of_them_is_on_the_page_when_one_fails(tmp_path, mon
         raise MemoryError
 
     monkeypatch.setattr("dlproj.labs.studies.hessian.hessian", failing)
-    monkeypatch.setattr(command, "STUDIES", ("linear_collapse", "hessian"))
+    monkeypatch.setattr(study_command, "STUDIES", ("linear_collapse", "hessian"))
     assert CliRunner().invoke(app, ["study", "--output", str(tmp_path), "--all"]).exit_code == 1
     assert "linear_collapse.html" in (tmp_path / "index.html").read_text()
 

@@ -47,9 +47,17 @@ def finished(composed, tmp_path_factory):
 def test_a_run_leaves_the_figures_that_its_settings_ask_for(finished, composed, tmp_path):
     _, folder, _, _ = finished
     assert {path.stem for path in (folder / "figures").iterdir()} == {
-        "learning_curves", "confusion_matrix", "per_class", "gallery", "most_wrong", "histograms",
-        "dead_units", "gradient_norms", "update_ratios", "graph",
-    }  # fmt: skip
+        "learning_curves",
+        "confusion_matrix",
+        "per_class",
+        "gallery",
+        "most_wrong",
+        "histograms",
+        "dead_units",
+        "gradient_norms",
+        "update_ratios",
+        "graph",
+    }
     train(composed(*QUICK, "figures=none", "figures.per_class=true"), tmp_path)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["per_class.png"]
 

@@ -8,8 +8,8 @@ from folders import inspection, write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dlproj.config.checks import DataError
+from dlproj.reports.comparison_report import run_report
 from dlproj.reports.network_figure import MOST_ROWS, network
-from dlproj.reports.report import run_report
 from dlproj.reports.style import png
 from dlproj.runs.inspection import GraphNode, read_inspection
 from dlproj.runs.record import read_run
@@ -40,8 +40,11 @@ def graph(composed):
 
 def operations(nodes):
     """Each operation with its shape and the names of what it reads."""
-    return [(node.operation, node.shape, [nodes[read].name for read in node.reads])
-            for node in nodes if node.kind == "operation"]  # fmt: skip
+    return [
+        (node.operation, node.shape, [nodes[read].name for read in node.reads])
+        for node in nodes
+        if node.kind == "operation"
+    ]
 
 
 MLP = [
@@ -59,23 +62,32 @@ def test_an_mlp_goes_from_the_inputs_over_products_and_sums_to_the_loss(graph):
     nodes = graph("model.hidden=[16]")
     assert operations(nodes) == MLP
     assert {node.name: node.shape for node in nodes if node.kind == "parameter"} == {
-        "hidden.0.linear.weight": [16, 64], "hidden.0.linear.bias": [16],
-        "output.weight": [10, 16], "output.bias": [10],
-    }  # fmt: skip
+        "hidden.0.linear.weight": [16, 64],
+        "hidden.0.linear.bias": [16],
+        "output.weight": [10, 16],
+        "output.bias": [10],
+    }
 
 
 def test_without_a_bias_nothing_is_added(graph):
     nodes = graph("model.hidden=[16]", "model.bias=false")
     assert [operation for operation, *_ in operations(nodes)] == [
-        "flatten", "matmul", "ReLU", "matmul", "softmax, cross entropy",
-    ]  # fmt: skip
+        "flatten",
+        "matmul",
+        "ReLU",
+        "matmul",
+        "softmax, cross entropy",
+    ]
     assert not any("bias" in node.name or node.operation == "add" for node in nodes)
 
 
 def test_without_hidden_layers_the_output_reads_the_inputs(graph):
     assert [operation for operation, *_ in operations(graph("model.hidden=[]"))] == [
-        "flatten", "matmul", "add", "softmax, cross entropy",
-    ]  # fmt: skip
+        "flatten",
+        "matmul",
+        "add",
+        "softmax, cross entropy",
+    ]
 
 
 def test_the_loss_is_named_by_what_it_reads(graph):
@@ -104,8 +116,10 @@ def test_two_directions_read_the_same_and_their_last_steps_are_put_together(grap
     nodes = graph("model=gru", "model.hidden=[4]", "model.image_reading=rows", "model.bidirectional=true")
     first, second = (f"layers.0.directions.{place}" for place in (0, 1))
     own = [[f"{one}.{kind}_{of}_l0" for kind in ("weight", "bias") for of in ("ih", "hh")] for one in (first, second)]
-    found = [(operation, shape, [reads[0], *sorted(reads[1:], key=lambda name: "bias" in name)])
-             for operation, shape, reads in operations(nodes)[:5]]  # fmt: skip
+    found = [
+        (operation, shape, [reads[0], *sorted(reads[1:], key=lambda name: "bias" in name)])
+        for operation, shape, reads in operations(nodes)[:5]
+    ]
     assert found == [
         ("reshape", [8, 8], ["inputs"]),
         ("GRU", [8, 4], ["inputs.reshape", *own[0]]),
@@ -116,12 +130,21 @@ def test_two_directions_read_the_same_and_their_last_steps_are_put_together(grap
 
 
 def test_words_are_looked_up_and_the_last_time_step_is_read(composed, tmp_path):
-    config = composed("data=imdb", f"data.root={tmp_path}", "model=lstm", "model.hidden=[6]", "model.embedding_dim=3",
-                      "data.length=5", "data.vocabulary_size=20")  # fmt: skip
+    config = composed(
+        "data=imdb",
+        f"data.root={tmp_path}",
+        "model=lstm",
+        "model.hidden=[6]",
+        "model.embedding_dim=3",
+        "data.length=5",
+        "data.vocabulary_size=20",
+    )
     nodes = graph_of(*built(config), "softmax, cross entropy")
     assert [one[:2] for one in operations(nodes)[:3]] == [
-        ("Embedding", [5, 3]), ("LSTM", [5, 6]), ("last time step", [6]),
-    ]  # fmt: skip
+        ("Embedding", [5, 3]),
+        ("LSTM", [5, 6]),
+        ("last time step", [6]),
+    ]
 
 
 def test_tracing_leaves_the_model_and_the_random_numbers_as_they_were(composed):
@@ -143,8 +166,10 @@ def test_a_run_leaves_it_as_data_as_a_picture_and_in_tensorboard_and_trains_the_
     settings = [*QUICK, "model.hidden=[16]", "model.dropout=0.5"]
     train(composed(*settings), tmp_path / "without")
     train(composed(*settings, "figures.graph=true", "figures.report=true"), tmp_path / "with")
-    last = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-            for name in ("without", "with")]  # fmt: skip
+    last = [
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("without", "with")
+    ]
     assert all(torch.equal(last[0][key], last[1][key]) for key in last[0])
     nodes = read_inspection(tmp_path / "with").graph
     assert [node.operation for node in nodes if node.kind == "operation"][:3] == ["flatten", "matmul", "add"]
@@ -165,8 +190,11 @@ def test_a_network_in_double_precision_is_traced_in_it(composed):
 def boxes(figure):
     """The first line of each box by its column and row."""
     (axes,) = figure.axes
-    found = {(text.get_position()[0], round(text.get_position()[1], 3)): text.get_text().split("\n")
-             for text in axes.texts if text.get_text()}  # fmt: skip
+    found = {
+        (text.get_position()[0], round(text.get_position()[1], 3)): text.get_text().split("\n")
+        for text in axes.texts
+        if text.get_text()
+    }
     columns, rows = (sorted({place[at] for place in found}) for at in (0, 1))
     return {(columns.index(x), rows.index(y)): words for (x, y), words in found.items()}
 
@@ -174,24 +202,35 @@ def boxes(figure):
 def test_the_drawing_has_operations_below_one_another_and_parameters_on_their_left(graph):
     found = boxes(network(graph("model.hidden=[16]", "model.bias_l1=0.1")))
     assert [found[1, row] for row in range(9)] == [
-        ["inputs", "1 × 8 × 8"], ["flatten", "64"], ["matmul · hidden.0.linear", "16"], ["add", "16"],
-        ["ReLU · hidden.0.activation", "16"], ["matmul · output", "10"], ["add", "10"],
-        ["softmax, cross entropy", "scalar"], ["add", "scalar"],
-    ]  # fmt: skip
+        ["inputs", "1 × 8 × 8"],
+        ["flatten", "64"],
+        ["matmul · hidden.0.linear", "16"],
+        ["add", "16"],
+        ["ReLU · hidden.0.activation", "16"],
+        ["matmul · output", "10"],
+        ["add", "10"],
+        ["softmax, cross entropy", "scalar"],
+        ["add", "scalar"],
+    ]
     assert {place: words for place, words in found.items() if place[0] == 0} == {
-        (0, 2): ["hidden.0.linear.weight", "16 × 64"], (0, 3): ["hidden.0.linear.bias", "16"],
-        (0, 5): ["output.weight", "10 × 16"], (0, 6): ["output.bias", "10"],
-        (0, 7): ["targets", "scalar"], (0, 8): ["penalty", "scalar"],
-    }  # fmt: skip
+        (0, 2): ["hidden.0.linear.weight", "16 × 64"],
+        (0, 3): ["hidden.0.linear.bias", "16"],
+        (0, 5): ["output.weight", "10 × 16"],
+        (0, 6): ["output.bias", "10"],
+        (0, 7): ["targets", "scalar"],
+        (0, 8): ["penalty", "scalar"],
+    }
 
 
 def test_the_second_direction_stands_beside_the_first(graph):
     settings = ("model=gru", "model.hidden=[4]", "model.image_reading=rows", "model.bidirectional=true")
     found = boxes(network(graph(*settings)))
     assert [found[column, 2][0] for column in range(4)] == [
-        "layers.0.directions.0.weight_ih_l0", "GRU · layers.0.directions.0", "GRU · layers.0.directions.1",
+        "layers.0.directions.0.weight_ih_l0",
+        "GRU · layers.0.directions.0",
+        "GRU · layers.0.directions.1",
         "layers.0.directions.1.weight_ih_l0",
-    ]  # fmt: skip
+    ]
     assert found[1, 6][0] == "concatenate"
 
 
@@ -215,8 +254,10 @@ def test_an_older_run_has_none_and_a_damaged_one_is_refused(tmp_path):
 
 def test_a_graph_is_drawn_from_what_the_folder_holds(tmp_path):
     nodes = [GraphNode("inputs", "inputs", "data", [4]), GraphNode("a", "ReLU", "operation", [4], [0])]
-    content = [{"name": one.name, "operation": one.operation, "kind": one.kind, "shape": one.shape, "reads": one.reads}
-               for one in nodes]  # fmt: skip
+    content = [
+        {"name": one.name, "operation": one.operation, "kind": one.kind, "shape": one.shape, "reads": one.reads}
+        for one in nodes
+    ]
     run = read_run(write_run(tmp_path / "run", inspected=inspection(graph=json.loads(json.dumps(content)))))
     assert run.inspection.graph == nodes
     assert "ReLU · a" in run_report(run)

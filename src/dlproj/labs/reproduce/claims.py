@@ -53,8 +53,10 @@ def _swings(of: Evidence, experiment: str) -> list[bool]:
 
 def _by_rate(of: Evidence, quantity: str) -> list[bool]:
     """Whether a quantity of lab5's weights falls from the highest rate to the lowest, on both scales of pixels."""
-    found = [[of("lab5/weight_histograms", f"{rate}, {scaling}", quantity) for rate in _RATES]
-             for scaling in ("unit", "none")]  # fmt: skip
+    found = [
+        [of("lab5/weight_histograms", f"{rate}, {scaling}", quantity) for rate in _RATES]
+        for scaling in ("unit", "none")
+    ]
     return [part for values in found for part in _falling(values)]
 
 

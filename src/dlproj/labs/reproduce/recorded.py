@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dlproj.config.checks import DataError, UserError
-from dlproj.config.files import read_json
 from dlproj.config.root import from_settings
+from dlproj.config.whole_files import read_json
 from dlproj.labs.reproduce.quantities import quantities
 from dlproj.runs.fingerprint import deciding
 from dlproj.runs.record import Run, fits
@@ -53,8 +53,16 @@ class Recorded:
 def recorded(run: Run) -> Recorded:
     """What is kept of a run's folder."""
     result = run.result
-    return Recorded(run.settings, result.seed, quantities(run), run.epochs, result.machine, result.versions,
-                    result.git_commit, result.data_fingerprint)  # fmt: skip
+    return Recorded(
+        run.settings,
+        result.seed,
+        quantities(run),
+        run.epochs,
+        result.machine,
+        result.versions,
+        result.git_commit,
+        result.data_fingerprint,
+    )
 
 
 def key(settings: dict[str, Any]) -> Key:
@@ -89,11 +97,19 @@ def _portable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_run(run: Recorded) -> dict[str, Any]:
     names = sorted({name for row in run.epochs.values() for name in row})
-    curves = {name: [run.epochs.get(epoch, {}).get(name) for epoch in range(1, max(run.epochs, default=0) + 1)]
-              for name in names}  # fmt: skip
-    return {"seed": run.seed, "quantities": run.quantities, "epochs": curves, "machine": run.machine,
-            "versions": run.versions, "git_commit": run.git_commit,
-            "data_fingerprint": run.data_fingerprint}  # fmt: skip
+    curves = {
+        name: [run.epochs.get(epoch, {}).get(name) for epoch in range(1, max(run.epochs, default=0) + 1)]
+        for name in names
+    }
+    return {
+        "seed": run.seed,
+        "quantities": run.quantities,
+        "epochs": curves,
+        "machine": run.machine,
+        "versions": run.versions,
+        "git_commit": run.git_commit,
+        "data_fingerprint": run.data_fingerprint,
+    }
 
 
 def read(path: Path) -> dict[Key, Recorded]:

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from dlproj.config.checks import ConfigurationError, require
-from dlproj.data.files import brief
+from dlproj.data.data_files import brief
 from dlproj.experiments import Point, composing, names, points, select
 from dlproj.labs.reproduce.plan import FIXED, PlannedRun, length, on_images, plan, shortened
 from dlproj.labs.reproduce.recorded import Key, Recorded, key, read, recorded
@@ -98,8 +98,12 @@ def _found(planned: PlannedRun, earlier: Mapping[Key, Recorded]) -> Recorded | N
 
 def _seeds(options: Options, earlier: Iterable[Key]) -> int:
     """As many as are asked for, or as earlier calls have run."""
-    found = [int(path.name.removeprefix("seed-")) for path in options.folder.glob("*/**/seed-*") if path.is_dir()
-             if path.name.removeprefix("seed-").isdigit()]  # fmt: skip
+    found = [
+        int(path.name.removeprefix("seed-"))
+        for path in options.folder.glob("*/**/seed-*")
+        if path.is_dir()
+        if path.name.removeprefix("seed-").isdigit()
+    ]
     return max([options.seeds, *(number + 1 for number in found), *(seed + 1 for _, seed in earlier)])
 
 

@@ -16,8 +16,15 @@ from dlproj.labs.scaling.cost import STRATEGIES, Job, Layout
 _MADE = ("data=feature_sum", "data.features=784")  # data that needs no download
 # One thread, so that each process has a core.
 _SETTINGS = ("model.hidden=[1024,1024,1024]", "data.batch_size=256", "trainer.threads=1", "name=scaling")
-_MEASURED = ("figures=none", "trainer.steps_per_execution=1", "trainer.progress_bar=false", "trainer.max_epochs=1000",
-             "scheduler=constant", "trainer.limit_val_batches=1", "data.drop_last=true")  # fmt: skip
+_MEASURED = (
+    "figures=none",
+    "trainer.steps_per_execution=1",
+    "trainer.progress_bar=false",
+    "trainer.max_epochs=1000",
+    "scheduler=constant",
+    "trainer.limit_val_batches=1",
+    "data.drop_last=true",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,10 +138,13 @@ def agreement(inputs: Tensor, parameters: Mapping[str, Sequence[float]]) -> Tabl
     """The largest difference of autograd and closed form, of the models' activations and of the families."""
     pairs = {activation.name: (function(activation), closed) for activation, closed in DERIVATIVES.items()}
     pairs |= {
-        f"{name}, {family.parameter} = {value:g}": (partial(_at, family.function, value),
-                                                    partial(_at, family.derivative, value))
-        for name, family in FAMILIES.items() for value in parameters[name]
-    }  # fmt: skip
+        f"{name}, {family.parameter} = {value:g}": (
+            partial(_at, family.function, value),
+            partial(_at, family.derivative, value),
+        )
+        for name, family in FAMILIES.items()
+        for value in parameters[name]
+    }
     rows: list[Row] = [
         {"activation": name, "largest_difference": float((derivative(f, inputs) - closed(inputs)).abs().max())}
         for name, (f, closed) in pairs.items()
@@ -188,8 +191,13 @@ def vanishing(largest: float, vanished: float) -> Table:
     for activation in DERIVATIVES:
         found = intervals(function(activation), vanished)
         inside = sum(max(0.0, min(high, largest) - max(low, -largest)) for low, high in found)
-        rows.append({"activation": activation.name, "vanished_share": inside / (2 * largest),
-                     "intervals": ", ".join(_interval(*ends) for ends in found) or "nowhere"})  # fmt: skip
+        rows.append(
+            {
+                "activation": activation.name,
+                "vanished_share": inside / (2 * largest),
+                "intervals": ", ".join(_interval(*ends) for ends in found) or "nowhere",
+            }
+        )
     cells = [(str(row["activation"]), f"{row['vanished_share']:.1%}", str(row["intervals"])) for row in rows]
     return Table(("activation", "share", "vanished where"), cells, "vanishing", rows)
 
@@ -227,10 +235,14 @@ def sigmoid_table() -> Table:
     """σ'(x) at the document's places."""
     places = torch.tensor(list(_REPORTED), dtype=torch.float64)
     measured = derivative(function(Activation.sigmoid), places).tolist()
-    rows: list[Row] = [{"x": x, "reported": float(value), "measured": found}
-            for (x, value), found in zip(_REPORTED.items(), measured, strict=True)]  # fmt: skip
-    cells = [(f"{x:g}", value, _as_reported(found, value))
-             for (x, value), found in zip(_REPORTED.items(), measured, strict=True)]  # fmt: skip
+    rows: list[Row] = [
+        {"x": x, "reported": float(value), "measured": found}
+        for (x, value), found in zip(_REPORTED.items(), measured, strict=True)
+    ]
+    cells = [
+        (f"{x:g}", value, _as_reported(found, value))
+        for (x, value), found in zip(_REPORTED.items(), measured, strict=True)
+    ]
     return Table(("x", "reported", "measured"), cells, "sigmoid", rows)
 
 
@@ -246,8 +258,10 @@ def identities(inputs: Tensor) -> Table:
         "tanh x + 1 = 2 σ(2x)": (inputs.tanh() + 1, 2 * (2 * inputs).sigmoid()),
         "swish x = x σ(x)": (function(Activation.swish)(inputs), inputs * inputs.sigmoid()),
     }
-    rows: list[Row] = [{"identity": name, "largest_difference": float((left - right).abs().max())}
-            for name, (left, right) in sides.items()]  # fmt: skip
+    rows: list[Row] = [
+        {"identity": name, "largest_difference": float((left - right).abs().max())}
+        for name, (left, right) in sides.items()
+    ]
     cells = [(str(row["identity"]), f"{row['largest_difference']:.1e}") for row in rows]
     return Table(("identity", "largest difference"), cells, "identities", rows)
 

@@ -146,15 +146,25 @@ def company() -> Table:
     for other, batch in batches.items():
         outputs = (normalised(batch)[0].tolist(), trained[other], module(batch)[0].tolist())
         rows += [
-            {"beside": _listed(other), "feature": place + 1, "formula": formula, "training": training,
-             "evaluation": evaluation, "reported": None if place else float(_COMPANIES[other])}
+            {
+                "beside": _listed(other),
+                "feature": place + 1,
+                "formula": formula,
+                "training": training,
+                "evaluation": evaluation,
+                "reported": None if place else float(_COMPANIES[other]),
+            }
             for place, (formula, training, evaluation) in enumerate(zip(*outputs, strict=True))
-        ]  # fmt: skip
+        ]
     cells = [
-        (str(row["beside"]), str(row["feature"]), *(f"{row[key]:.8f}" for key in ("formula", "training", "evaluation")),
-         formats.NONE if row["reported"] is None else f"{row['reported']:.8g}…")
+        (
+            str(row["beside"]),
+            str(row["feature"]),
+            *(f"{row[key]:.8f}" for key in ("formula", "training", "evaluation")),
+            formats.NONE if row["reported"] is None else f"{row['reported']:.8g}…",
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     columns = ("beside", "feature", "by the formula", "in training", "in evaluation", "reported")
     return Table(columns, cells, "company", rows)
 

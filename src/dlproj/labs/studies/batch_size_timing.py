@@ -28,10 +28,10 @@ from dlproj.data.batches import Batch, EvaluationBatches
 from dlproj.experiments import composing, points
 from dlproj.labs.studies.parts.networks import batches_of, stepper
 from dlproj.labs.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, error_bars, in_turns
+from dlproj.loop_progress import progress
 from dlproj.machine import machine
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import scores
-from dlproj.progress import progress
 from dlproj.reports.article import Article, Row, Section, Table
 from dlproj.reports.style import COLORS, INK, SCALE, new_figure, plain_log, styled
 
@@ -185,8 +185,11 @@ class Training:
         self.accuracies.append(accuracy(self.model, self.loaders.val))
         self.whole_seconds.append(clock() - began)
         self.epoch_seconds.append(ends[-1] - began)
-        seconds = [end - last for last, end, size in zip([began, *ends], ends, sizes, strict=False)
-                   if size == self.config.data.batch_size]  # fmt: skip
+        seconds = [
+            end - last
+            for last, end, size in zip([began, *ends], ends, sizes, strict=False)
+            if size == self.config.data.batch_size
+        ]
         self.batch_seconds += seconds[1:] or seconds
         self.losses.append(float(np.average(torch.stack(losses).numpy(), weights=sizes)))
         self.steps += len(sizes)
@@ -217,11 +220,17 @@ def row_of(ours: Training, theirs: Training) -> dict[str, Any]:
     size, timings = ours.config.data.batch_size, Timings(ours.batch_seconds)
     totals = {f"{name}_total_seconds": sum(one.whole_seconds) for name, one in (("torch", theirs), ("dlproj", ours))}
     return {
-        "batch_size": size, "steps": ours.steps, **totals,
+        "batch_size": size,
+        "steps": ours.steps,
+        **totals,
         **{f"{name}_a_batch": seconds / ours.steps for name, seconds in totals.items()},
-        **timings.row(), "mean_seconds": fmean(ours.batch_seconds), "seconds_a_sample": timings.median() / size,
-        "seconds_an_epoch": median(ours.epoch_seconds), "accuracy": ours.accuracies[-1], **ours.reported(),
-    }  # fmt: skip
+        **timings.row(),
+        "mean_seconds": fmean(ours.batch_seconds),
+        "seconds_a_sample": timings.median() / size,
+        "seconds_an_epoch": median(ours.epoch_seconds),
+        "accuracy": ours.accuracies[-1],
+        **ours.reported(),
+    }
 
 
 def build(config: Config) -> Classifier:
@@ -257,10 +266,14 @@ def conclusions(rows: Sequence[Mapping[str, Any]]) -> str:
 def whole_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Total time and total time a batch: reported, in the document's way, and in the project's."""
     cells = [
-        (f"{row['batch_size']:,}", f"{row['steps']:,}", *(_in(1, row[f"{name}_total_seconds"], 2) for name in _WAYS),
-         *(_in(1e3, row[f"{name}_total_seconds_a_batch"], 2) for name in _WAYS))
+        (
+            f"{row['batch_size']:,}",
+            f"{row['steps']:,}",
+            *(_in(1, row[f"{name}_total_seconds"], 2) for name in _WAYS),
+            *(_in(1e3, row[f"{name}_total_seconds_a_batch"], 2) for name in _WAYS),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     columns = ("batch", "batches", *(f"{label} ({unit})" for unit in ("s", "ms a batch") for label in _WAYS.values()))
     return Table(columns, cells, "batch_sizes", rows)
 
@@ -281,18 +294,27 @@ def step_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _step(row: Mapping[str, Any]) -> list[str]:
     lower, middle, upper, mean = (1e3 * row[name] for name in (*QUARTILES, "mean_seconds"))
     return [
-        f"{row['batch_size']:,}", f"{middle:.3f}", f"{lower:.3f} to {upper:.3f}", f"{mean:.3f}",
-        f"{1e6 * row['seconds_a_sample']:.2f}", f"{row['seconds_an_epoch']:.3f}",
-    ]  # fmt: skip
+        f"{row['batch_size']:,}",
+        f"{middle:.3f}",
+        f"{lower:.3f} to {upper:.3f}",
+        f"{mean:.3f}",
+        f"{1e6 * row['seconds_a_sample']:.2f}",
+        f"{row['seconds_an_epoch']:.3f}",
+    ]
 
 
 def accuracy_table(rows: Sequence[Mapping[str, Any]], trainings: Sequence[Training]) -> Table:
     """What the last epoch ends with; the file has every epoch."""
     cells = [
-        (f"{row['batch_size']:,}", f"{row['steps']:,}", formats.metric("loss", one.losses[-1]),
-         formats.metric("accuracy", row["accuracy"]), formats.metric("accuracy", row["reported_accuracy"]))
+        (
+            f"{row['batch_size']:,}",
+            f"{row['steps']:,}",
+            formats.metric("loss", one.losses[-1]),
+            formats.metric("accuracy", row["accuracy"]),
+            formats.metric("accuracy", row["reported_accuracy"]),
+        )
         for row, one in zip(rows, trainings, strict=True)
-    ]  # fmt: skip
+    ]
     epochs: list[Row] = [
         {"batch_size": row["batch_size"], "epoch": epoch, "training_loss": loss, "validation_accuracy": hits}
         for row, one in zip(rows, trainings, strict=True)
@@ -330,10 +352,14 @@ _FITTED = {
 def fit_table(fits: Sequence[Mapping[str, Any]]) -> Table:
     """Both parts, and the batch of which they are equal."""
     cells = [
-        (one["times"], f"{1e3 * one['fixed_seconds_a_batch']:.3f}", f"{1e6 * one['seconds_a_sample']:.3f}",
-         _equal_at(one["fixed_seconds_a_batch"], one["seconds_a_sample"]))
+        (
+            one["times"],
+            f"{1e3 * one['fixed_seconds_a_batch']:.3f}",
+            f"{1e6 * one['seconds_a_sample']:.3f}",
+            _equal_at(one["fixed_seconds_a_batch"], one["seconds_a_sample"]),
+        )
         for one in fits
-    ]  # fmt: skip
+    ]
     return Table(("times", "a, a batch (ms)", "b, a sample (µs)", "equal at a batch of"), cells, "fit", fits)
 
 

@@ -112,10 +112,12 @@ def compare(problems: Mapping[str, Problem], turns: int, seed: int) -> list[dict
         (name, way): work
         for name, problem in problems.items()
         for way, work in {
-            "gradient": problem.backward(), "hessian_by_rows": problem.hessian_by_rows,
-            "hessian": problem.hessian, "product": problem.product,
+            "gradient": problem.backward(),
+            "hessian_by_rows": problem.hessian_by_rows,
+            "hessian": problem.hessian,
+            "product": problem.product,
         }.items()
-    }  # fmt: skip
+    }
     timings = time_in_turns(works, turns, seed, "networks", _IN_A_ROW)
     rows: list[dict[str, Any]] = [{"network": name, "timed": "median"} for name in problems]
     for row in rows:
@@ -143,12 +145,23 @@ def compared_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     rows = [{"network": DOCUMENTS, "timed": "reported", **reported}, *rows]
     ways = ("gradient_seconds", "hessian_by_rows_seconds", "hessian_seconds", "product_seconds")
     cells = [
-        (str(row["network"]), str(row["timed"]), *(_milliseconds(row.get(way)) for way in ways),
-         f"{row[ways[1]] / row[ways[0]]:,.1f}")
+        (
+            str(row["network"]),
+            str(row["timed"]),
+            *(_milliseconds(row.get(way)) for way in ways),
+            f"{row[ways[1]] / row[ways[0]]:,.1f}",
+        )
         for row in rows
-    ]  # fmt: skip
-    columns = ("network", "timed", "gradient (ms)", "H by rows (ms)", "H side by side (ms)", "H v (ms)",
-               "H by rows / gradient")  # fmt: skip
+    ]
+    columns = (
+        "network",
+        "timed",
+        "gradient (ms)",
+        "H by rows (ms)",
+        "H side by side (ms)",
+        "H v (ms)",
+        "H by rows / gradient",
+    )
     return Table(columns, cells, "reported", [dict.fromkeys(rows[-1]) | dict(row) for row in rows])
 
 
@@ -183,8 +196,17 @@ def peak_bytes(work: Callable[[], Tensor]) -> int:
 
 def cost_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Time and memory as the layer grows."""
-    columns = ("n", "gradient (ms)", "H v (ms)", "H (ms)", "H v / gradient", "H / gradient", "gradient (MB)",
-               "H v (MB)", "H (MB)")  # fmt: skip
+    columns = (
+        "n",
+        "gradient (ms)",
+        "H v (ms)",
+        "H (ms)",
+        "H v / gradient",
+        "H / gradient",
+        "gradient (MB)",
+        "H v (MB)",
+        "H (MB)",
+    )
     return Table(columns, [_cells(row) for row in rows], "cost", rows)
 
 

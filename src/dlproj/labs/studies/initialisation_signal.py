@@ -21,8 +21,8 @@ from dlproj.data.batches import generator
 from dlproj.labs.studies.activation_functions import DERIVATIVES, derivative
 from dlproj.labs.studies.parts import chance
 from dlproj.labs.studies.parts.initial_weights import CONFIGS, CONSTANT, LIMIT, STD, VARIANCES, random_layers
+from dlproj.loop_progress import progress
 from dlproj.models.activations import activation_module
-from dlproj.progress import progress
 from dlproj.reports.article import Article, Row, Section, Table
 from dlproj.reports.style import COLORS, new_figure, styled
 
@@ -154,10 +154,23 @@ def keepers(found: Found) -> Table:
         changes = {name: _changes(found[name, activation]) for name in CONFIGS}
         best = min(changes, key=lambda name: _farthest(changes[name]))
         forward, backward = changes[best]
-        rows.append({"activation": activation.name, "initializer": best.name, "factor_of_sums": forward,
-                     "factor_of_gradients": backward})  # fmt: skip
-    cells = [(str(row["activation"]), str(row["initializer"]), f"{row['factor_of_sums']:.2g}",
-              f"{row['factor_of_gradients']:.2g}") for row in rows]  # fmt: skip
+        rows.append(
+            {
+                "activation": activation.name,
+                "initializer": best.name,
+                "factor_of_sums": forward,
+                "factor_of_gradients": backward,
+            }
+        )
+    cells = [
+        (
+            str(row["activation"]),
+            str(row["initializer"]),
+            f"{row['factor_of_sums']:.2g}",
+            f"{row['factor_of_gradients']:.2g}",
+        )
+        for row in rows
+    ]
     return Table(("activation", "kept best by", "sums", "gradients"), cells, "keepers", rows)
 
 
@@ -176,10 +189,17 @@ def ends(found: Found, depth: int, width: int) -> list[dict[str, Any]]:
     rows = []
     for (name, activation), signal in found.items():
         forward, backward = predicted(name, activation, depth, width)
-        rows.append({"initializer": name.name, "activation": activation.name,
-                     "forward_predicted": forward, "forward_measured": float(signal.forward[-1]),
-                     "backward_predicted": backward, "backward_measured": float(signal.backward[0]),
-                     "share_between_inputs": _finite(signal.share[-1])})  # fmt: skip
+        rows.append(
+            {
+                "initializer": name.name,
+                "activation": activation.name,
+                "forward_predicted": forward,
+                "forward_measured": float(signal.forward[-1]),
+                "backward_predicted": backward,
+                "backward_measured": float(signal.backward[0]),
+                "share_between_inputs": _finite(signal.share[-1]),
+            }
+        )
     return rows
 
 

@@ -99,8 +99,10 @@ def scalar_table() -> Table:
     ((slope, offset),) = [(float(weights), float(biases)) for weights, biases in [collapse(layers)]]
     forms = {"3 (2x + 1) + 4": layers, f"{slope:g}x + {offset:g}": [_scalar_layer(slope, offset)]}
     at = torch.tensor([[_AT]], dtype=torch.float64)
-    rows: list[Row] = [{"form": form, "x": _AT, "reported": _REPORTED_VALUE, "measured": float(outputs_of(same, at))}
-                       for form, same in forms.items()]  # fmt: skip
+    rows: list[Row] = [
+        {"form": form, "x": _AT, "reported": _REPORTED_VALUE, "measured": float(outputs_of(same, at))}
+        for form, same in forms.items()
+    ]
     cells = [(str(row["form"]), f"{row['reported']:g}", f"{row['measured']:g}") for row in rows]
     return Table(("form", "reported", "measured"), cells, "by_hand", rows)
 
@@ -122,10 +124,15 @@ def comparison(layers: Sequence[Layer], inputs: Tensor) -> Table:
     for name, (own, between) in networks.items():
         found, mirrored = outputs_of(own, inputs, between), outputs_of(own, -inputs, between)
         at_zero = outputs_of(own, torch.zeros_like(inputs[:1]), between)
-        rows.append({"network": name, "parameters": parameters(own),
-                     "largest_difference_to_single": _largest(found - expected),
-                     "largest_departure_from_affine": _largest(found + mirrored - 2 * at_zero),
-                     "largest_output": _largest(found)})  # fmt: skip
+        rows.append(
+            {
+                "network": name,
+                "parameters": parameters(own),
+                "largest_difference_to_single": _largest(found - expected),
+                "largest_departure_from_affine": _largest(found + mirrored - 2 * at_zero),
+                "largest_output": _largest(found),
+            }
+        )
     cells = [
         (str(row["network"]), f"{row['parameters']:,}", *(f"{value:.2g}" for value in list(row.values())[2:]))
         for row in rows
@@ -148,10 +155,17 @@ def ranks(matrices: Mapping[tuple[int, ...], Tensor]) -> Table:
     rows: list[Row] = []
     for widths, matrix in matrices.items():
         values, rank = torch.linalg.svdvals(matrix).tolist(), int(torch.linalg.matrix_rank(matrix))
-        rows.append({"layers": arrows(widths), "weights": sum(a * b for a, b in pairwise(widths)),
-                     "narrowest": min(widths), "reported_rank": _REPORTED_RANKS.get(widths), "measured_rank": rank,
-                     "smallest_singular_value_kept": values[rank - 1],
-                     "largest_singular_value_dropped": values[rank] if rank < len(values) else None})  # fmt: skip
+        rows.append(
+            {
+                "layers": arrows(widths),
+                "weights": sum(a * b for a, b in pairwise(widths)),
+                "narrowest": min(widths),
+                "reported_rank": _REPORTED_RANKS.get(widths),
+                "measured_rank": rank,
+                "smallest_singular_value_kept": values[rank - 1],
+                "largest_singular_value_dropped": values[rank] if rank < len(values) else None,
+            }
+        )
     cells = [[_cell(value) for value in row.values()] for row in rows]
     columns = ("layers", "weights", "narrowest", "reported rank", "measured rank", "smallest value kept")
     return Table((*columns, "largest dropped"), cells, "ranks", rows)

@@ -26,13 +26,21 @@ from dlproj.labs.studies.parts.weight_space import (
     norm,
     weights_of,
 )
-from dlproj.progress import progress
+from dlproj.loop_progress import progress
 from dlproj.reports.article import Article, Row, Section, Table
 from dlproj.reports.style import COLORS, INK, SCALE, new_figure, styled
 from dlproj.training.run import run
 
-_SMALL = ("data=digits", "model.hidden=[32]", "trainer.max_epochs=60", "trainer.accelerator=cpu", "trainer.threads=1",
-          "trainer.progress_bar=false", "figures=none", "name=landscape")  # fmt: skip
+_SMALL = (
+    "data=digits",
+    "model.hidden=[32]",
+    "trainer.max_epochs=60",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+    "figures=none",
+    "name=landscape",
+)
 _ON_LINE = 41
 _LEVELS = 14
 
@@ -107,8 +115,12 @@ class View:
         """Where in the plane the loss is the lowest (place 0) or the highest (place -1)."""
         losses = self.plane[..., 0]
         row, column = np.unravel_index(np.argsort(losses, axis=None)[place], losses.shape)
-        return {"a": self.along[column], "b": self.across[row], "loss": losses[row, column],
-                "accuracy": self.plane[row, column, 1]}  # fmt: skip
+        return {
+            "a": self.along[column],
+            "b": self.across[row],
+            "loss": losses[row, column],
+            "accuracy": self.plane[row, column, 1],
+        }
 
     def runs(self) -> np.ndarray:
         """Loss and accuracy of the run, or of the two (1 or 2, 2)."""
@@ -164,8 +176,10 @@ def _article(folders: Sequence[str], samples: int, view: View) -> Article:
 
 def line_table(view: View) -> Table:
     """Every fifth place for people, all of them for programs."""
-    rows: list[Row] = [{"position": float(a), "loss": float(loss), "accuracy": float(accuracy)}
-                       for a, (loss, accuracy) in zip(view.a, view.line, strict=True)]  # fmt: skip
+    rows: list[Row] = [
+        {"position": float(a), "loss": float(loss), "accuracy": float(accuracy)}
+        for a, (loss, accuracy) in zip(view.a, view.line, strict=True)
+    ]
     cells = [(f"{row['position']:.2f}", f"{row['loss']:.4f}", f"{row['accuracy']:.2%}") for row in rows[::5]]
     return Table(("a", "loss", "accuracy"), cells, "line", rows)
 
@@ -227,5 +241,11 @@ def plane_figure(view: View) -> Figure:
 def _mark(axes: Axes, names: Sequence[str]) -> None:
     for place, name in enumerate(names):
         axes.plot(place, 0, "o", color="white", markeredgecolor=INK)
-        axes.annotate(name, (place, 0), (0, 8), textcoords="offset points", ha="center",
-                      bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": INK, "pad": 0.2})  # fmt: skip
+        axes.annotate(
+            name,
+            (place, 0),
+            (0, 8),
+            textcoords="offset points",
+            ha="center",
+            bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": INK, "pad": 0.2},
+        )

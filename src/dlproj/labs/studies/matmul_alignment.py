@@ -16,8 +16,8 @@ from dlproj import formats
 from dlproj.config.checks import LARGEST_SEED, whole_numbers, within
 from dlproj.labs.studies.parts.products import LAYOUTS, PEAK_SIZES, Case, cases_of, devices, flops, rates_of
 from dlproj.labs.studies.parts.timing import ON_CLOCK, QUARTILES, error_bars, in_turns
+from dlproj.loop_progress import progress
 from dlproj.machine import machine
-from dlproj.progress import progress
 from dlproj.reports.article import Article, Section, Table
 from dlproj.reports.style import COLORS, GREY, INK, new_figure, styled
 
@@ -108,10 +108,16 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     lower, middle, upper = (1e3 * row[name] for name in QUARTILES)
     reported = row["reported_seconds"]
     return [
-        row["device"], row["type"], row["layout"], f"{row['size']:,}", f"{row['repetitions']}", f"{middle:,.3f}",
-        f"{lower:,.3f} to {upper:,.3f}", f"{row['gflops']:,.1f}",
+        row["device"],
+        row["type"],
+        row["layout"],
+        f"{row['size']:,}",
+        f"{row['repetitions']}",
+        f"{middle:,.3f}",
+        f"{lower:,.3f} to {upper:,.3f}",
+        f"{row['gflops']:,.1f}",
         formats.NONE if reported is None else f"{1e3 * reported:.2f}",
-    ]  # fmt: skip
+    ]
 
 
 def effects(cases: Sequence[Case]) -> list[dict[str, Any]]:
@@ -136,10 +142,16 @@ def _effect(cases: Sequence[Case], missed: float) -> dict[str, Any]:
     interval = median_interval(differences, missed)
     device, dtype, layout = fastest.kind()
     return {
-        "device": device, "type": dtype, "layout": layout, "fastest_size": fastest.size(),
-        "slowest_size": slowest.size(), "difference_share": median(differences), "lower_share": interval[0],
-        "upper_share": interval[1], "verdict": verdict(interval[0]) if len(cases) > 1 else "one size",
-    }  # fmt: skip
+        "device": device,
+        "type": dtype,
+        "layout": layout,
+        "fastest_size": fastest.size(),
+        "slowest_size": slowest.size(),
+        "difference_share": median(differences),
+        "lower_share": interval[0],
+        "upper_share": interval[1],
+        "verdict": verdict(interval[0]) if len(cases) > 1 else "one size",
+    }
 
 
 def median_interval(values: Sequence[float], missed: float) -> tuple[float, float] | tuple[None, None]:
@@ -165,10 +177,18 @@ def verdict(lower: float | None) -> str:
 def effect_table(found: Sequence[Mapping[str, Any]]) -> Table:
     """The difference of sizes, and whether it is one."""
     cells = [
-        (one["device"], one["type"], one["layout"], f"{one['fastest_size']:,}", f"{one['slowest_size']:,}",
-         f"{one['difference_share']:.1%}", _interval(one), one["verdict"])
+        (
+            one["device"],
+            one["type"],
+            one["layout"],
+            f"{one['fastest_size']:,}",
+            f"{one['slowest_size']:,}",
+            f"{one['difference_share']:.1%}",
+            _interval(one),
+            one["verdict"],
+        )
         for one in found
-    ]  # fmt: skip
+    ]
     columns = ("device", "type", "layout", "fastest N", "slowest N", "difference", "95 % interval", "verdict")
     return Table(columns, cells, "effect", found)
 
@@ -179,13 +199,27 @@ def _interval(one: Mapping[str, Any]) -> str:
 
 def rates_table(rates: Sequence[Mapping[str, Any]]) -> Table:
     """Each device and type."""
-    columns = ("device", "type", "memory (GB/s)", "peak (GFLOP/s)", "balance (FLOP/byte)",
-               f"N = {rates[0]['product_size']:,} (FLOP/byte)", "waits for")  # fmt: skip
+    columns = (
+        "device",
+        "type",
+        "memory (GB/s)",
+        "peak (GFLOP/s)",
+        "balance (FLOP/byte)",
+        f"N = {rates[0]['product_size']:,} (FLOP/byte)",
+        "waits for",
+    )
     cells = [
-        (_cores(one["device"]), one["type"], f"{one['memory_gigabytes_a_second']:,.1f}", f"{one['peak_gflops']:,.1f}",
-         f"{one['balance_flop_a_byte']:,.1f}", f"{one['product_flop_a_byte']:,.1f}", one["waits_for"])
+        (
+            _cores(one["device"]),
+            one["type"],
+            f"{one['memory_gigabytes_a_second']:,.1f}",
+            f"{one['peak_gflops']:,.1f}",
+            f"{one['balance_flop_a_byte']:,.1f}",
+            f"{one['product_flop_a_byte']:,.1f}",
+            one["waits_for"],
+        )
         for one in rates
-    ]  # fmt: skip
+    ]
     return Table(columns, cells, "rates", rates)
 
 

@@ -23,8 +23,8 @@ from dlproj.labs.studies.parts.footprint import (
     sums,
     training_bytes,
 )
+from dlproj.loop_progress import progress
 from dlproj.machine import require_memory
-from dlproj.progress import progress
 from dlproj.reports.article import Article, Row, Section, Table
 from dlproj.reports.style import COLORS, INK, new_figure, plain_log, styled
 
@@ -99,15 +99,27 @@ def by_hand(shape: Shape) -> Table:
     training, _ = training_bytes("MLP", shape, SGDConfig())
     peaks = {"inference": inference_bytes("MLP", shape), "training": training, DOCUMENTS_TRAINING: training}
     rows: list[Row] = [
-        {"kept": name, "formula": formula, "values": count, "bytes": FLOAT32 * count,
-         "reported_values": reported.get(name), "torch_bytes": peaks.get(name)}
+        {
+            "kept": name,
+            "formula": formula,
+            "values": count,
+            "bytes": FLOAT32 * count,
+            "reported_values": reported.get(name),
+            "torch_bytes": peaks.get(name),
+        }
         for name, (formula, count) in (parts(shape) | sums(shape)).items()
-    ]  # fmt: skip
+    ]
     cells = [
-        (str(row["kept"]), str(row["formula"]), f"{row['values']:,}", _kilobytes(row["bytes"]),
-         formats.count(reported.get(str(row["kept"]))), _kilobytes(row["torch_bytes"]))
+        (
+            str(row["kept"]),
+            str(row["formula"]),
+            f"{row['values']:,}",
+            _kilobytes(row["bytes"]),
+            formats.count(reported.get(str(row["kept"]))),
+            _kilobytes(row["torch_bytes"]),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     columns = ("kept", "formula", "values", "kB", "reported values", "torch, at its peak (kB)")
     return Table(columns, cells, "by_hand", rows)
 
@@ -119,10 +131,16 @@ def beside_torch(shape: Shape) -> Table:
         for name, training, times in progress([*product(NETWORKS, (False, True), _TIMES_THE_BATCH)], "networks")
     ]
     cells = [
-        (str(row["network"]), str(row["use"]), formats.count(row["samples"]), _kilobytes(row["formula_bytes"]),
-         _kilobytes(row["at_once_bytes"]), _kilobytes(row["torch_bytes"]))
+        (
+            str(row["network"]),
+            str(row["use"]),
+            formats.count(row["samples"]),
+            _kilobytes(row["formula_bytes"]),
+            _kilobytes(row["at_once_bytes"]),
+            _kilobytes(row["torch_bytes"]),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     columns = ("network", "use", "samples", "formula (kB)", "at once, by hand (kB)", "torch (kB)")
     return Table(columns, cells, "torch", rows)
 
@@ -146,13 +164,25 @@ def optimizer_table(shape: Shape) -> Table:
     rows: list[Row] = []
     for name, (config, states) in OPTIMIZERS.items():
         found, kept = training_bytes("MLP", shape, config)
-        rows.append({"optimizer": name, "states_a_weight": states, "measured_states_a_weight": kept / parameter_bytes,
-                     "formula_bytes": FLOAT32 * formula("MLP", shape, True, states), "torch_bytes": found})  # fmt: skip
+        rows.append(
+            {
+                "optimizer": name,
+                "states_a_weight": states,
+                "measured_states_a_weight": kept / parameter_bytes,
+                "formula_bytes": FLOAT32 * formula("MLP", shape, True, states),
+                "torch_bytes": found,
+            }
+        )
     cells = [
-        (str(row["optimizer"]), f"{row['states_a_weight']}", f"{row['measured_states_a_weight']:g}",
-         _kilobytes(row["formula_bytes"]), _kilobytes(row["torch_bytes"]))
+        (
+            str(row["optimizer"]),
+            f"{row['states_a_weight']}",
+            f"{row['measured_states_a_weight']:g}",
+            _kilobytes(row["formula_bytes"]),
+            _kilobytes(row["torch_bytes"]),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     columns = ("optimizer", "states a weight", "measured", "formula (kB)", "torch (kB)")
     return Table(columns, cells, "optimizers", rows)
 
@@ -198,12 +228,15 @@ def optimizer_figure(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> Figure:
         drawn = new_figure(8, 3.6)
         drawn.set_layout_engine("constrained")
         axes = drawn.add_subplot()
-        _stack(axes, {
-            "parameters": [parameters for _ in rows],
-            "their gradients": [parameters for _ in rows],
-            "inputs, values and\ntheir gradients": [formula("MLP", shape, True) - 2 * parameters for _ in rows],
-            "the optimizer's states": [row["states_a_weight"] * parameters for row in rows],
-        })  # fmt: skip
+        _stack(
+            axes,
+            {
+                "parameters": [parameters for _ in rows],
+                "their gradients": [parameters for _ in rows],
+                "inputs, values and\ntheir gradients": [formula("MLP", shape, True) - 2 * parameters for _ in rows],
+                "the optimizer's states": [row["states_a_weight"] * parameters for row in rows],
+            },
+        )
         found = [row["torch_bytes"] / 1e3 for row in rows]
         axes.plot(found, range(len(found)), "D", color=INK, markersize=5, label="torch, at its peak")
         axes.set_yticks(range(len(rows)), [row["optimizer"] for row in rows])

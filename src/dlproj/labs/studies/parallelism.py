@@ -8,7 +8,7 @@ import typer
 
 from dlproj.config.checks import require, whole_numbers
 from dlproj.labs.scaling.bench import measured, plan
-from dlproj.labs.scaling.report import EXPLAINED, figure, measured_table
+from dlproj.labs.scaling.scaling_report import EXPLAINED, figure, measured_table
 from dlproj.machine import machine
 from dlproj.reports.article import Article, Section
 
@@ -37,8 +37,13 @@ def parallelism(
     units = whole_numbers("--hidden", hidden, such_as="512,512")
     require(all(count % 2 == 0 for count in units), f"--hidden={hidden} does not split in halves: set even numbers")
     require(batch % _SHARES == 0, f"--batch={batch} is not a multiple of {_SHARES}: set such as 256")
-    settings = [f"model.hidden={units}", f"data.batch_size={batch}", "trainer.accelerator=cpu", "optim=sgd",
-                "optim.learning_rate=0.1"]  # fmt: skip
+    settings = [
+        f"model.hidden={units}",
+        f"data.batch_size={batch}",
+        "trainer.accelerator=cpu",
+        "optim=sgd",
+        "optim.learning_rate=0.1",
+    ]
     found = measured(plan(settings, [2], _SHOWN), steps, progress=sys.stderr.isatty())
     table = replace(measured_table(found), name="parallelism")
     return Article(

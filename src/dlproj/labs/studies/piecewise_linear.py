@@ -20,7 +20,7 @@ from dlproj.config.optim import AdamConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.base import DataModule
 from dlproj.inference.evaluate import data_of
-from dlproj.inference.trained import Trained, open_run
+from dlproj.inference.trained import LoadedRun, open_run
 from dlproj.labs.studies.parts.linear_pieces import (
     DENSE,
     MOST,
@@ -39,8 +39,8 @@ from dlproj.labs.studies.parts.linear_pieces import (
 from dlproj.labs.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
 from dlproj.labs.studies.parts.pieces_figures import line_figure, plane_figure
 from dlproj.labs.studies.parts.scratch import ScratchMLP
+from dlproj.loop_progress import progress
 from dlproj.models.classifier import Classifier
-from dlproj.progress import progress
 from dlproj.reports.article import Article, Row, Section, Table
 
 _INSIDE = np.linspace(0.1, 0.9, 5)  # where a piece is looked at, as shares of its length
@@ -127,7 +127,7 @@ def of_run(folder: Path) -> Subject:
     return Subject(str(folder), data_of(opened), model, scratch_copy(model, np.float64))
 
 
-def _opened(folder: Path) -> Trained:
+def _opened(folder: Path) -> LoadedRun:
     """With this process's threads as they were."""
     threads = torch.get_num_threads()
     try:
@@ -220,16 +220,20 @@ def line_table(subject: Subject, line: Line, pieces: Pieces) -> Table:
     middles = line.at(pieces.inside(np.array([0.5]))[:, 0])
     patterns = patterns_at(subject.network, middles)
     offset, change = deviations(subject.model, line, pieces)
-    counts = {f"break points of layer {layer}": int((pieces.layers == layer).sum())
-              for layer in range(1, len(subject.units()) + 1)}  # fmt: skip
+    counts = {
+        f"break points of layer {layer}": int((pieces.layers == layer).sum())
+        for layer in range(1, len(subject.units()) + 1)
+    }
     counts |= {
         "pieces": len(pieces),
         "different activation patterns at their midpoints": len(np.unique(patterns, axis=0)),
         "midpoints with the pattern that was worked out": int((patterns == pieces.patterns).all(1).sum()),
         "break points at which the logits' slope changes": pieces.bends(),
     }
-    errors = {"largest distance of a logit from its piece's line": offset,
-              "largest difference of slopes inside a piece": change}  # fmt: skip
+    errors = {
+        "largest distance of a logit from its piece's line": offset,
+        "largest difference of slopes inside a piece": change,
+    }
     rows: list[Row] = [{"quantity": name, "value": value} for name, value in (counts | errors).items()]
     cells = [(name, formats.count(value)) for name, value in counts.items()]
     cells += [(name, f"{value:.1e}") for name, value in errors.items()]
@@ -250,8 +254,9 @@ def _line_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: Pie
         "thin lines are break points. Middle: the layer of the unit that breaks there. Bottom: the slope of the logit "
         "that is the largest at the start, a staircase with ReLU, a smooth curve for the network trained with sigmoid."
     )
-    drawn = line_figure(line.logits(subject.model), line.slopes(sigmoid), pieces, len(subject.units()),
-                        subject.data.spec.classes, names)  # fmt: skip
+    drawn = line_figure(
+        line.logits(subject.model), line.slopes(sigmoid), pieces, len(subject.units()), subject.data.spec.classes, names
+    )
     return Section("Along a line", text, {"line": drawn}, line_table(subject, line, pieces))
 
 
@@ -291,10 +296,14 @@ def _bounds_section(units: Sequence[int], on_line: int, in_plane: int) -> Sectio
         "weights."
     )
     rows: list[Row] = [
-        {"where": where, "pieces_seen": seen, "surely_possible": surely_possible(units, dimensions),
-         "at_most": at_most(units, dimensions)}
+        {
+            "where": where,
+            "pieces_seen": seen,
+            "surely_possible": surely_possible(units, dimensions),
+            "at_most": at_most(units, dimensions),
+        }
         for where, seen, dimensions in (("line", on_line, 1), ("plane", in_plane, 2))
-    ]  # fmt: skip
+    ]
     columns = ("", "pieces seen", "possible for sure", "at most")
     cells = [(str(row["where"]), *(_large(row[key]) for key in list(row)[1:])) for row in rows]
     return Section("Beside what is possible", text, table=Table(columns, cells, "bounds", rows))
@@ -313,15 +322,27 @@ def _sigmoid_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: 
         f"logits of |f(t - h) - 2 f(t) + f(t + h)| with h = 1/{STEPS}."
     )
     models = {"ReLU": subject.model, "sigmoid": sigmoid}
-    rows: list[Row] = [{"network": name, "test_accuracy": accuracy(model, subject.data),
-                        **curvature(line.logits(model), pieces)} for name, model in models.items()]  # fmt: skip
+    rows: list[Row] = [
+        {"network": name, "test_accuracy": accuracy(model, subject.data), **curvature(line.logits(model), pieces)}
+        for name, model in models.items()
+    ]
     cells = [
-        (str(row["network"]), f"{row['test_accuracy']:.2%}", f"{row['largest_distance_from_chord']:.1e}",
-         f"{row['smallest_second_difference']:.1e}", f"{row['share_bent']:.1%}")
+        (
+            str(row["network"]),
+            f"{row['test_accuracy']:.2%}",
+            f"{row['largest_distance_from_chord']:.1e}",
+            f"{row['smallest_second_difference']:.1e}",
+            f"{row['share_bent']:.1%}",
+        )
         for row in rows
-    ]  # fmt: skip
-    columns = ("network", "test accuracy", "largest distance from a chord", "smallest second difference",
-               f"above {ROUNDING:g} of the largest logit")  # fmt: skip
+    ]
+    columns = (
+        "network",
+        "test accuracy",
+        "largest distance from a chord",
+        "smallest second difference",
+        f"above {ROUNDING:g} of the largest logit",
+    )
     return Section("A sigmoid network has no pieces", text, table=Table(columns, cells, "sigmoid", rows))
 
 

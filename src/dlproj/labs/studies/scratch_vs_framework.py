@@ -25,8 +25,8 @@ from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch
 from dlproj.labs.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
 from dlproj.labs.studies.parts.timing import ON_CLOCK, Timings, error_bars, time_in_turns
+from dlproj.loop_progress import progress
 from dlproj.models.mlp import MLPClassifier
-from dlproj.progress import progress
 from dlproj.reports.article import Article, Row, Section, Table
 from dlproj.reports.style import COLORS, new_figure, plain_log, styled
 
@@ -148,19 +148,28 @@ def train_both(module: DataModule, hidden: Sequence[int], dtype: torch.dtype, se
     with torch.inference_mode():
         predicted = {"torch": model(tests).argmax(1).numpy(), "NumPy": scratch.forward(tests.numpy())[-1].argmax(1)}
     hits = {name: float((classes == module.test.targets.numpy()).mean()) for name, classes in predicted.items()}
-    return {"dtype": str(dtype).removeprefix("torch."), "steps": count,
-            "largest_difference": largest_difference(scratch.layers, list(model.parameters())),
-            "torch_test_accuracy": hits["torch"], "numpy_test_accuracy": hits["NumPy"]}  # fmt: skip
+    return {
+        "dtype": str(dtype).removeprefix("torch."),
+        "steps": count,
+        "largest_difference": largest_difference(scratch.layers, list(model.parameters())),
+        "torch_test_accuracy": hits["torch"],
+        "numpy_test_accuracy": hits["NumPy"],
+    }
 
 
 def epoch_table(module: DataModule, hidden: Sequence[int], seed: int) -> Table:
     """In double and in single precision."""
     rows = [train_both(module, hidden, dtype, seed) for dtype in (torch.float64, torch.float32)]
     cells = [
-        (str(row["dtype"]), f"{row['steps']}", f"{row['largest_difference']:.1e}",
-         f"{row['torch_test_accuracy']:.2%}", f"{row['numpy_test_accuracy']:.2%}")
+        (
+            str(row["dtype"]),
+            f"{row['steps']}",
+            f"{row['largest_difference']:.1e}",
+            f"{row['torch_test_accuracy']:.2%}",
+            f"{row['numpy_test_accuracy']:.2%}",
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     columns = ("arithmetic", "steps", "largest difference of weights", "test accuracy, torch", "test accuracy, NumPy")
     return Table(columns, cells, "epoch", rows)
 
@@ -229,10 +238,15 @@ def time_table(timings: Mapping[str, Sequence[Steps]]) -> Table:
     """Medians and quartiles of each case."""
     several = [(name, steps) for name, mine in timings.items() for steps in mine]
     cells = [
-        (name, f"{len(steps.shape.hidden)} × {steps.shape.hidden[0]}", f"{steps.shape.batch}",
-         *(_milliseconds(steps.timings[implementation]) for implementation in _REPORTED), f"{steps.ratio():.2f}")
+        (
+            name,
+            f"{len(steps.shape.hidden)} × {steps.shape.hidden[0]}",
+            f"{steps.shape.batch}",
+            *(_milliseconds(steps.timings[implementation]) for implementation in _REPORTED),
+            f"{steps.ratio():.2f}",
+        )
         for name, steps in several
-    ]  # fmt: skip
+    ]
     columns = ("varied", "hidden layers × units", "batch", "torch (ms)", "NumPy (ms)", "NumPy / torch")
     return Table(columns, cells, "step_time", [_row(name, steps) for name, steps in several])
 
@@ -243,8 +257,14 @@ def _row(name: str, steps: Steps) -> Row:
         for implementation in _REPORTED
         for part, value in steps.timings[implementation].row().items()
     }
-    return {"varied": name, "hidden_layers": len(steps.shape.hidden), "units_a_layer": steps.shape.hidden[0],
-            "batch": steps.shape.batch, **seconds, "numpy_over_torch": steps.ratio()}  # fmt: skip
+    return {
+        "varied": name,
+        "hidden_layers": len(steps.shape.hidden),
+        "units_a_layer": steps.shape.hidden[0],
+        "batch": steps.shape.batch,
+        **seconds,
+        "numpy_over_torch": steps.ratio(),
+    }
 
 
 def _milliseconds(timings: Timings) -> str:
@@ -256,16 +276,25 @@ def documented_table(steps: Steps) -> Table:
     """Seconds of the document's ten steps, its own and ours, and how many times as long as torch each takes."""
     measured = {name: _DOCUMENTED_STEPS * timings.median() for name, timings in steps.timings.items()}
     rows: list[Row] = [
-        {"implementation": name, "reported_seconds": _REPORTED.get(name), "measured_seconds": seconds,
-         "reported_over_torch": _REPORTED[name] / _REPORTED["torch"] if name in _REPORTED else None,
-         "measured_over_torch": seconds / measured["torch"]}
+        {
+            "implementation": name,
+            "reported_seconds": _REPORTED.get(name),
+            "measured_seconds": seconds,
+            "reported_over_torch": _REPORTED[name] / _REPORTED["torch"] if name in _REPORTED else None,
+            "measured_over_torch": seconds / measured["torch"],
+        }
         for name, seconds in measured.items()
-    ]  # fmt: skip
+    ]
     cells = [
-        (str(row["implementation"]), _known(row["reported_seconds"], ".4f"), _known(row["measured_seconds"], ".4f"),
-         _known(row["reported_over_torch"], ".2f"), _known(row["measured_over_torch"], ".2f"))
+        (
+            str(row["implementation"]),
+            _known(row["reported_seconds"], ".4f"),
+            _known(row["measured_seconds"], ".4f"),
+            _known(row["reported_over_torch"], ".2f"),
+            _known(row["measured_over_torch"], ".2f"),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     columns = ("implementation", "reported (s)", "measured (s)", "reported / torch's", "measured / torch's")
     return Table(columns, cells, "documented", rows)
 

@@ -19,7 +19,7 @@ from dlproj.data.batches import generator
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import class_probabilities
 from dlproj.models.metrics import gathered
-from dlproj.models.sharding import whole
+from dlproj.models.sharding import full_tensor
 from dlproj.runs.inspection import Histogram, Inspection, Sample, inspection_of
 from dlproj.training.monitors.loggers import EpochTensorBoard
 
@@ -116,7 +116,7 @@ class DeadUnits(_Inspector):
         """Watch what each unit puts out."""
         assert isinstance(model, Classifier)
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
-        layers = model.layers_of_units() if model.has_all_units else {}
+        layers = model.layers_of_units() if not model.is_sharded else {}
         self._hooks = [module.register_forward_hook(partial(self._watch, name)) for name, module in layers.items()]
 
     def _watch(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -179,8 +179,8 @@ class Gradients(_Inspector):
         if self._steps % every == 0:
             for name, parameter in trained_parameters(model).items():
                 if parameter.grad is not None:
-                    self._norms.setdefault(name, []).append(float(whole(parameter.grad).norm()))
-                    self._before[name] = whole(parameter.detach()).clone()
+                    self._norms.setdefault(name, []).append(float(full_tensor(parameter.grad).norm()))
+                    self._before[name] = full_tensor(parameter.detach()).clone()
         self._steps += 1
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
@@ -189,7 +189,7 @@ class Gradients(_Inspector):
         for name, before in self._before.items():
             if norm := float(before.norm()):  # biases that start at zero have no ratio yet
                 self._ratios.setdefault(name, []).append(
-                    float((whole(parameters[name].detach()) - before).norm()) / norm
+                    float((full_tensor(parameters[name].detach()) - before).norm()) / norm
                 )
         self._before.clear()
 

@@ -18,7 +18,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from dlproj.config.files import write_whole
+from dlproj.config.whole_files import write_whole
 from dlproj.runs.inspection import GraphNode, Histogram
 
 _log = logging.getLogger(__name__)
@@ -151,10 +151,17 @@ class EpochTensorBoard(TensorBoardLogger):
     def log_histogram(self, tag: str, histogram: Histogram, values: Tensor, epoch: int) -> None:
         """Log the histogram of values (N,), which add_histogram would count again, into 1,500 bins."""
         edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
-        self.experiment.add_histogram_raw(tag, min=histogram.low, max=histogram.high, num=len(values),
-                                          sum=float(values.sum()), sum_squares=float(values.square().sum()),
-                                          bucket_limits=edges[1:].tolist(), bucket_counts=histogram.counts,
-                                          global_step=epoch)  # fmt: skip
+        self.experiment.add_histogram_raw(
+            tag,
+            min=histogram.low,
+            max=histogram.high,
+            num=len(values),
+            sum=float(values.sum()),
+            sum_squares=float(values.square().sum()),
+            bucket_limits=edges[1:].tolist(),
+            bucket_counts=histogram.counts,
+            global_step=epoch,
+        )
 
     @rank_zero_only
     @_while_it_can

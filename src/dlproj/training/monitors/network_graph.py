@@ -99,8 +99,11 @@ class _Trace:
 
     def _operate(self, name: str, module: nn.Module, output: Tensor) -> None:
         shape = list(output.shape[1:])
-        own = {key: self._parameter(f"{name}.{key}", value) for key, value in module.named_parameters()
-               if value.requires_grad}  # fmt: skip
+        own = {
+            key: self._parameter(f"{name}.{key}", value)
+            for key, value in module.named_parameters()
+            if value.requires_grad
+        }
         if isinstance(module, nn.Linear):
             self._add(name, "matmul", shape, [self.last, own["weight"]])
             if "bias" in own:

@@ -73,8 +73,10 @@ def test_of_the_documents_nets_those_learn_that_did_in_the_document():
 
 
 def test_a_course_that_ends_at_chance_has_not_left_it():
-    courses = {(NET, Initializer.normal): Course([2.31, 2.30], [1.0, 3.0]),
-               (NET, Initializer.he_normal): Course([2.31, 2.1], [1.0, 3.0])}  # fmt: skip
+    courses = {
+        (NET, Initializer.normal): Course([2.31, 2.30], [1.0, 3.0]),
+        (NET, Initializer.he_normal): Course([2.31, 2.1], [1.0, 3.0]),
+    }
     normal, he = course_table(courses, {(NET, Initializer.normal): 0.1095, (NET, Initializer.he_normal): None}).rows
     assert (normal["left_chance_after_steps"], he["left_chance_after_steps"]) == (None, 1)
     assert (normal["reported_test_accuracy"], he["reported_test_accuracy"]) == (0.1095, None)

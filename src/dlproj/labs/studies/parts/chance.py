@@ -15,7 +15,7 @@ from dlproj.config.layers import Initializer
 from dlproj.data.batches import generator
 from dlproj.experiments import composing, points
 from dlproj.labs.studies.parts.initial_weights import STD, VARIANCES, random_layers
-from dlproj.progress import progress
+from dlproj.loop_progress import progress
 from dlproj.reports.article import Row, Section, Table
 from dlproj.reports.style import COLORS, GREY, new_figure, styled
 
@@ -75,9 +75,11 @@ def trained() -> dict[Net, float | None]:
     with composing():
         configs = [point.config for point in points(_EXPERIMENT)]
     nets: dict[Net, float | None] = {
-        ((NET[0], *config.model.hidden, NET[-1]), Initializer.normal):
-            config.reference.figures(config.settings())["test/accuracy"] for config in configs
-    }  # fmt: skip
+        ((NET[0], *config.model.hidden, NET[-1]), Initializer.normal): config.reference.figures(config.settings())[
+            "test/accuracy"
+        ]
+        for config in configs
+    }
     return nets | {(NET, name): None for name in COMPARED if name is not Initializer.normal}
 
 
@@ -143,11 +145,17 @@ def factors(starts: Mapping[Initializer, Start]) -> Table:
     rows: list[Row] = []
     for name, found in starts.items():
         measured, expected = found.squares[1:] / found.squares[:-1], predicted_factors(name)
-        rows += [{"initializer": name.name, "layer": arrows(NET[place : place + 2]),
-                  "factor_predicted": expected[place], "factor_measured": float(measured[place]),
-                  "product_predicted": math.prod(expected[: place + 1]),
-                  "product_measured": float(measured[: place + 1].prod())}
-                 for place in range(len(expected))]  # fmt: skip
+        rows += [
+            {
+                "initializer": name.name,
+                "layer": arrows(NET[place : place + 2]),
+                "factor_predicted": expected[place],
+                "factor_measured": float(measured[place]),
+                "product_predicted": math.prod(expected[: place + 1]),
+                "product_measured": float(measured[: place + 1].prod()),
+            }
+            for place in range(len(expected))
+        ]
     columns = ("factor, predicted", "measured", "product, predicted", "measured")
     return _table(("initialiser", "layer", *columns), "factors", rows)
 
@@ -168,19 +176,34 @@ def gradients(starts: Mapping[Initializer, Start]) -> Table:
     rows: list[Row] = []
     for name, found in starts.items():
         to_he = found.gradients / starts[Initializer.he_normal].gradients
-        rows += [{"initializer": name.name, "layer": arrows(NET[place : place + 2]),
-                  "gradient": float(found.gradients[place]), "to_he_predicted": gradient_to_he(name, place),
-                  "to_he_measured": float(to_he[place])} for place in range(len(to_he))]  # fmt: skip
+        rows += [
+            {
+                "initializer": name.name,
+                "layer": arrows(NET[place : place + 2]),
+                "gradient": float(found.gradients[place]),
+                "to_he_predicted": gradient_to_he(name, place),
+                "to_he_measured": float(to_he[place]),
+            }
+            for place in range(len(to_he))
+        ]
     return _table(("initialiser", "layer", "gradient", "of He's, predicted", "measured"), "gradients", rows)
 
 
 def answers(starts: Mapping[Initializer, Start]) -> Table:
     """Outputs before any training."""
-    rows: list[Row] = [{"initializer": name.name, "output": float(found.squares[-1].sqrt()),
-                        "farthest_from_a_tenth": found.farthest, "loss": found.loss}
-                       for name, found in starts.items()]  # fmt: skip
-    cells = [(str(row["initializer"]), f"{row['output']:.2g}", f"{row['farthest_from_a_tenth']:.2g}",
-              f"{row['loss']:.6f}") for row in rows]  # fmt: skip
+    rows: list[Row] = [
+        {
+            "initializer": name.name,
+            "output": float(found.squares[-1].sqrt()),
+            "farthest_from_a_tenth": found.farthest,
+            "loss": found.loss,
+        }
+        for name, found in starts.items()
+    ]
+    cells = [
+        (str(row["initializer"]), f"{row['output']:.2g}", f"{row['farthest_from_a_tenth']:.2g}", f"{row['loss']:.6f}")
+        for row in rows
+    ]
     return Table(("initialiser", "outputs", "farthest probability from 1/10", "loss"), cells, "answers", rows)
 
 
@@ -225,17 +248,29 @@ Courses = Mapping[Net, Course]
 def course_table(courses: Courses, reported: Mapping[Net, float | None]) -> Table:
     """When each leaves chance, and how its gradients have grown until then."""
     rows: list[Row] = [
-        {"net": arrows(widths), "initializer": name.name, "reported_test_accuracy": reported[widths, name],
-         "left_chance_after_steps": found.left_after(), "last_loss": found.losses[-1],
-         "first_gradient": found.gradients[0], "last_gradient": found.gradients[-1]}
+        {
+            "net": arrows(widths),
+            "initializer": name.name,
+            "reported_test_accuracy": reported[widths, name],
+            "left_chance_after_steps": found.left_after(),
+            "last_loss": found.losses[-1],
+            "first_gradient": found.gradients[0],
+            "last_gradient": found.gradients[-1],
+        }
         for (widths, name), found in courses.items()
-    ]  # fmt: skip
+    ]
     cells = [
-        (str(row["net"]), str(row["initializer"]), formats.metric("accuracy", reported[key]),
-         formats.count(found.left_after()), f"{row['last_loss']:.6f}", f"{row['first_gradient']:.1e}",
-         f"{row['last_gradient']:.1e}")
+        (
+            str(row["net"]),
+            str(row["initializer"]),
+            formats.metric("accuracy", reported[key]),
+            formats.count(found.left_after()),
+            f"{row['last_loss']:.6f}",
+            f"{row['first_gradient']:.1e}",
+            f"{row['last_gradient']:.1e}",
+        )
         for row, (key, found) in zip(rows, courses.items(), strict=True)
-    ]  # fmt: skip
+    ]
     columns = ("reported test accuracy", "leaves chance after steps", "last loss", "gradient at first", "at last")
     return Table(("net", "initialiser", *columns), cells, "leaving_chance", rows)
 

@@ -8,7 +8,7 @@ from math import comb, prod
 import numpy as np
 
 from dlproj.labs.studies.parts.scratch import Layer, ScratchMLP
-from dlproj.progress import progress
+from dlproj.loop_progress import progress
 
 Curve = Callable[[np.ndarray], np.ndarray]  # of t (N,), the logits or their slopes (N, outputs) there
 STEPS = 1000
@@ -108,11 +108,16 @@ def plane_through(network: ScratchMLP, corners: np.ndarray, resolution: int) -> 
     within = restricted(network, corners[0], directions)
     patterns, classes = _on_grid(within, along, across)
     _, regions = np.unique(patterns, axis=0, return_inverse=True)
-    window = np.array([[x, y] for y, x in ((across[0], along[0]), (across[0], along[-1]),
-                                           (across[-1], along[-1]), (across[-1], along[0]))])  # fmt: skip
+    window = np.array(
+        [
+            [x, y]
+            for y, x in ((across[0], along[0]), (across[0], along[-1]), (across[-1], along[-1]), (across[-1], along[0]))
+        ]
+    )
     polygons = [*islice(progress(polygons_of(within.layers[:-1], window), "pieces"), MOST + 1)]
-    return Plane(along, across, places, regions.reshape(classes.shape), classes,
-                 polygons if len(polygons) <= MOST else None)  # fmt: skip
+    return Plane(
+        along, across, places, regions.reshape(classes.shape), classes, polygons if len(polygons) <= MOST else None
+    )
 
 
 def polygons_of(layers: Sequence[Layer], window: np.ndarray) -> Iterator[np.ndarray]:

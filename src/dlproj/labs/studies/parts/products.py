@@ -62,9 +62,15 @@ class Case:
         timings = Timings(self.seconds)
         reported = _REPORTED.get(self.size()) if self.kind() == ("cpu", "float32", "NN") else None
         return {
-            "device": device, "type": dtype, "layout": layout, "size": self.size(), "repetitions": len(self.seconds),
-            **timings.row(), "gflops": flops(self.size()) / timings.median() / 1e9, "reported_seconds": reported,
-        }  # fmt: skip
+            "device": device,
+            "type": dtype,
+            "layout": layout,
+            "size": self.size(),
+            "repetitions": len(self.seconds),
+            **timings.row(),
+            "gflops": flops(self.size()) / timings.median() / 1e9,
+            "reported_seconds": reported,
+        }
 
 
 def enough_calls(work: Callable[[], Any], clock: Clock) -> tuple[int, float]:
@@ -138,11 +144,17 @@ def rates_of(device: torch.device, smallest: int) -> list[dict[str, Any]]:
     memory = memory_bytes_per_s(device, clock)
     peaks = {dtype: peak_flops_per_s(device, dtype, peak_size, clock) for dtype in _TYPES}
     return [
-        {"device": str(device), "type": str(dtype).removeprefix("torch."), "memory_gigabytes_a_second": memory / 1e9,
-         "peak_size": peak_size, "peak_gflops": peak / 1e9, "product_size": smallest,
-         **balance(peak / memory, 2 * smallest / (3 * dtype.itemsize))}
+        {
+            "device": str(device),
+            "type": str(dtype).removeprefix("torch."),
+            "memory_gigabytes_a_second": memory / 1e9,
+            "peak_size": peak_size,
+            "peak_gflops": peak / 1e9,
+            "product_size": smallest,
+            **balance(peak / memory, 2 * smallest / (3 * dtype.itemsize)),
+        }
         for dtype, peak in peaks.items()
-    ]  # fmt: skip
+    ]
 
 
 def balance(machine: float, product: float) -> dict[str, Any]:

@@ -111,7 +111,11 @@ def random_network(
         return (2 * torch.rand(*shape, generator=generator, dtype=dtype) - 1) / fan_in**0.5
 
     return Network(
-        weights=uniform(inputs, hidden, inputs), vector=normal(hidden, inputs),
-        inputs=normal(batch, inputs), targets=normal(batch, outputs),
-        biases=uniform(inputs, hidden), following=uniform(hidden, outputs, hidden), added=uniform(hidden, outputs),
-    )  # fmt: skip
+        weights=uniform(inputs, hidden, inputs),
+        vector=normal(hidden, inputs),
+        inputs=normal(batch, inputs),
+        targets=normal(batch, outputs),
+        biases=uniform(inputs, hidden),
+        following=uniform(hidden, outputs, hidden),
+        added=uniform(hidden, outputs),
+    )

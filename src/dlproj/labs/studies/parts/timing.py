@@ -11,7 +11,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dlproj.clock import CPU, processor_clock, seconds_of
-from dlproj.progress import progress
+from dlproj.loop_progress import progress
 
 QUARTILES = ("lower_quartile_seconds", "median_seconds", "upper_quartile_seconds")
 ON_CLOCK = (

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dlproj.config.checks import require
 from dlproj.data.batches import Samples, generator
 from dlproj.inference.evaluate import data_of
-from dlproj.inference.trained import Trained
+from dlproj.inference.trained import LoadedRun
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import scores
 
@@ -47,7 +47,7 @@ class Landscape:
         return float(self.model.loss(logits, self.targets)), float(accuracy)
 
 
-def landscapes_of(trained: Sequence[Trained], samples: int) -> list[Landscape]:
+def landscapes_of(trained: Sequence[LoadedRun], samples: int) -> list[Landscape]:
     """Of each run, in one precision; on so many of its samples, always the same.
 
     Raises ConfigurationError where they are too few.
@@ -60,7 +60,7 @@ def landscapes_of(trained: Sequence[Trained], samples: int) -> list[Landscape]:
     return found
 
 
-def _landscape_of(trained: Trained, samples: int, dtype: torch.dtype) -> Landscape:
+def _landscape_of(trained: LoadedRun, samples: int, dtype: torch.dtype) -> Landscape:
     data, model = data_of(trained), trained.model
     (inputs, targets), (training, _) = (_drawn(part, samples) for part in (data.test, data.train))
     inputs, training = data.transform(inputs), data.transform(training)
@@ -100,8 +100,9 @@ def check_same_function(one: Landscape, other: Landscape) -> None:
 def filter_normalised(weights: Weights, *seeds: int) -> Weights:
     """A random direction, each row of which has the norm of that row of the weights; zero for vectors."""
     source = generator("direction", *seeds)
-    return {name: _like(value, source) if value.ndim > 1 else torch.zeros_like(value)
-            for name, value in weights.items()}  # fmt: skip
+    return {
+        name: _like(value, source) if value.ndim > 1 else torch.zeros_like(value) for name, value in weights.items()
+    }
 
 
 def _like(weight: Tensor, source: torch.Generator) -> Tensor:
@@ -111,8 +112,7 @@ def _like(weight: Tensor, source: torch.Generator) -> Tensor:
 
 def moved(start: Weights, *steps: tuple[float, Weights]) -> Weights:
     """start + Σ length · direction."""
-    return {name: value + sum(length * direction[name] for length, direction in steps)
-            for name, value in start.items()}  # fmt: skip
+    return {name: value + sum(length * direction[name] for length, direction in steps) for name, value in start.items()}
 
 
 def across(direction: Weights, other: Weights) -> Weights:

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlproj.config.data import DataConfig, IMDBConfig
-from dlproj.config.files import check_writable
+from dlproj.config.whole_files import check_writable
 from dlproj.data.image import ImageDataModule, pixel_counts
 from dlproj.reports.fonts import in_words, take_boxed
 from dlproj.reports.style import png
-from dlproj.reports.table import print_table
+from dlproj.reports.terminal import print_table
 from dlproj.runs.manifest import OVERWRITE, refuse_foreign, write_files
-from dlproj.survey import figures, tables
+from dlproj.survey import survey_figures, survey_tables
 from dlproj.survey.sets import (
     OfficialSets,
     Place,
@@ -46,7 +46,12 @@ def survey(sets: OfficialSets, name: str, places: Sequence[Place], seed: int, fo
     """
     check_places(places, sets)
     places = places or one_of_each_class(sets)
-    found = (tables.overview(sets, name), tables.classes(sets), tables.statistics(sets), tables.samples(sets, places))
+    found = (
+        survey_tables.overview(sets, name),
+        survey_tables.classes(sets),
+        survey_tables.statistics(sets),
+        survey_tables.samples(sets, places),
+    )
     for table in found:
         print_table(*table)
         print()
@@ -72,15 +77,15 @@ def grid(sets: OfficialSets, seed: int) -> Files:
     names = sets.module.spec.classes
     some = "" if len(rows) == len(names) else f" of the first {len(rows)} of {len(names)} classes"
     images = [[_image(sets, place) for place in row] for row in rows]
-    return {"grid.png": figures.grid(images, names[: len(rows)], f"Random training samples{some}")}
+    return {"grid.png": survey_figures.grid(images, names[: len(rows)], f"Random training samples{some}")}
 
 
 def samples(sets: OfficialSets, places: Sequence[Place]) -> Files:
-    """The images at the places, in one picture; nothing of other data, which tables.samples() prints."""
+    """The images at the places, in one picture; nothing of other data, which survey_tables.samples() prints."""
     if not places or not isinstance(sets.module, ImageDataModule):
         return {}
     images = [_image(sets, place) for place in places]
-    return {"samples.png": figures.chosen(images, [_titled(sets, place) for place in places])}
+    return {"samples.png": survey_figures.chosen(images, [_titled(sets, place) for place in places])}
 
 
 def _as_text(sets: OfficialSets, places: Iterable[Place]) -> str:
@@ -92,18 +97,22 @@ def histogram(sets: OfficialSets) -> Files:
     module = sets.module
     if isinstance(module, ImageDataModule):
         counts = pixel_counts(sets.train.inputs).numpy()
-        return {"pixels.png": figures.pixel_histogram(counts, tables.channel_names(len(counts)), module.largest_pixel)}
+        return {
+            "pixels.png": survey_figures.pixel_histogram(
+                counts, survey_tables.channel_names(len(counts)), module.largest_pixel
+            )
+        }
     if sets.reviews is None:
-        return {"features.png": figures.value_histogram(sets.train.inputs.numpy())}
+        return {"features.png": survey_figures.value_histogram(sets.train.inputs.numpy())}
     assert isinstance(module.config, IMDBConfig)
     words = {"training set": sets.words("train"), "test set": sets.words("test")}
-    return {"lengths.png": figures.length_histogram(words, module.config.length)}
+    return {"lengths.png": survey_figures.length_histogram(words, module.config.length)}
 
 
 def _label_counts(sets: OfficialSets) -> Figure:
     names = sets.module.spec.classes
     counts = {"training set": class_counts(sets.train, names), "test set": class_counts(sets.test, names)}
-    return figures.label_counts(counts, names)
+    return survey_figures.label_counts(counts, names)
 
 
 def _image(sets: OfficialSets, place: Place) -> np.ndarray:

@@ -10,11 +10,17 @@ from dlproj.config.data import DataSpec, Kind
 from dlproj.config.optim import AdamConfig
 from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import SchedulerConfig
-from dlproj.training.progress import layer_rows
+from dlproj.training.progress_bar import layer_rows
 from dlproj.training.run import train
 
-DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "trainer.threads=1", "trainer.max_epochs=2",
-          "figures=none"]  # fmt: skip
+DIGITS = [
+    "data=digits",
+    "model.hidden=[16]",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.max_epochs=2",
+    "figures=none",
+]
 LINE = r"epoch {}/2: loss \d\.\d{{4}}, accuracy \d+\.\d\d%, val/loss \d\.\d{{4}}, val/accuracy \d+\.\d\d%, \d+\.\d s"
 
 

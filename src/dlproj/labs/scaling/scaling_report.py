@@ -13,8 +13,17 @@ from dlproj.machine import machine
 from dlproj.reports.article import Article, Section, Table
 from dlproj.reports.style import COLORS, INK, new_figure, styled
 
-_COLUMNS = ("strategy", "ms a step", "predicted", "efficiency", "MB kept", "predicted", "MB sent", "predicted",
-            "weights differ by")  # fmt: skip
+_COLUMNS = (
+    "strategy",
+    "ms a step",
+    "predicted",
+    "efficiency",
+    "MB kept",
+    "predicted",
+    "MB sent",
+    "predicted",
+    "weights differ by",
+)
 _PAPER_COLUMNS = ("strategy", "GPUs", "ms a step", "efficiency", "GB kept", "MB sent")
 EXPLAINED = (
     "One step on the same batch, shared by all processes, each on a thread of its own. Efficiency is the part of the "
@@ -32,8 +41,9 @@ EXPLAINED = (
 def measured_table(scaling: Scaling) -> Table:
     """Each case as measured beside its formula."""
     outcomes = scaling.outcomes
-    return Table(_COLUMNS, [_cells(one, scaling) for one in outcomes], "scaling",
-                 [_row(one, scaling) for one in outcomes])  # fmt: skip
+    return Table(
+        _COLUMNS, [_cells(one, scaling) for one in outcomes], "scaling", [_row(one, scaling) for one in outcomes]
+    )
 
 
 def _cells(one: Outcome, scaling: Scaling) -> list[str]:
@@ -77,8 +87,14 @@ def _paper_cells(one: Carried) -> list[str]:
     if one.cost is None:
         return [layout.strategy, str(layout.ways()), one.why_not, *[formats.NONE] * 3]
     kept = f"{one.cost.kept_bytes / 1e9:,.2f}"
-    return [layout.strategy, str(layout.ways()), _milliseconds(one.seconds()), f"{one.efficiency():.1%}", kept,
-            _millions(one.cost.sent_bytes)]  # fmt: skip
+    return [
+        layout.strategy,
+        str(layout.ways()),
+        _milliseconds(one.seconds()),
+        f"{one.efficiency():.1%}",
+        kept,
+        _millions(one.cost.sent_bytes),
+    ]
 
 
 def _paper_row(one: Carried) -> dict[str, str | float | None]:

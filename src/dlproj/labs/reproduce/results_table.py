@@ -99,8 +99,10 @@ def _introduction(rows: Sequence[Row], judged: Sequence[Judged], command: str, q
         lines.insert(0, _QUICK)
     documents, ours = ([one for one in judged if one.is_ours is mine] for mine in (False, True))
     lines.append(_ON_VERDICTS)
-    lines.append(f"{_nearness(rows)} Of {len(documents)} conclusions of the documents: {_claims(documents)}; "
-                 f"of {len(ours)} findings of ours: {_claims(ours)}.")  # fmt: skip
+    lines.append(
+        f"{_nearness(rows)} Of {len(documents)} conclusions of the documents: {_claims(documents)}; "
+        f"of {len(ours)} findings of ours: {_claims(ours)}."
+    )
     return "\n\n".join(lines) + "\n"
 
 
@@ -123,9 +125,11 @@ def _nearness(rows: Sequence[Row]) -> str:
         return "No reported accuracy is among these experiments."
     distances = [abs(row.difference) for row in accuracies if row.difference is not None]
     far = [row for row in accuracies if not row.is_near]
-    return (f"Of {len(accuracies)} reported accuracies {len(accuracies) - len(far)} are reproduced within 1.5 points, "
-            f"{sum(row.is_explained for row in far)} of the {len(far)} others have a reason that was tested; the "
-            f"median distance is {100 * median(distances):.2f} points.")  # fmt: skip
+    return (
+        f"Of {len(accuracies)} reported accuracies {len(accuracies) - len(far)} are reproduced within 1.5 points, "
+        f"{sum(row.is_explained for row in far)} of the {len(far)} others have a reason that was tested; the "
+        f"median distance is {100 * median(distances):.2f} points."
+    )
 
 
 def _cells(row: Row, judged: Sequence[Judged]) -> list[str]:
@@ -176,21 +180,23 @@ def _claims(judged: Iterable[Judged]) -> str:
 
 
 def _csv(rows: Sequence[Row], judged: Sequence[Judged], quick: bool) -> str:
-    return as_csv([
-        {
-            "experiment": row.point.experiment,
-            "point": row.point.label,
-            "place": row.point.config.reference.place,
-            "quantity": row.quantity,
-            "reported": row.reported,
-            "reproduced": row.mean,
-            "standard_deviation": row.deviation,
-            "seeds": len(row.values),
-            "difference": row.difference,
-            "claims": _claims(_of_experiment(row, judged)),
-            "seconds": row.seconds,
-            "quick": str(quick).lower(),
-            "remark": row.remark,
-        }
-        for row in rows
-    ])  # fmt: skip
+    return as_csv(
+        [
+            {
+                "experiment": row.point.experiment,
+                "point": row.point.label,
+                "place": row.point.config.reference.place,
+                "quantity": row.quantity,
+                "reported": row.reported,
+                "reproduced": row.mean,
+                "standard_deviation": row.deviation,
+                "seeds": len(row.values),
+                "difference": row.difference,
+                "claims": _claims(_of_experiment(row, judged)),
+                "seconds": row.seconds,
+                "quick": str(quick).lower(),
+                "remark": row.remark,
+            }
+            for row in rows
+        ]
+    )

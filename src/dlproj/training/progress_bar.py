@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dlproj import formats
 from dlproj.data.batches import TrainingBatches
 from dlproj.models.classifier import Classifier
-from dlproj.reports.table import print_table
+from dlproj.reports.terminal import print_table
 
 _REFRESH_EVERY = 50  # batches: at every batch the bar costs more than a small network's arithmetic
 _SHORTEST = 0.1  # seconds between two refreshes

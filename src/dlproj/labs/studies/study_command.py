@@ -19,7 +19,7 @@ from dlproj import formats
 from dlproj.config.checks import require
 from dlproj.labs.studies.parts.timing import one_thread
 from dlproj.reports.article import Article, Section, Table, check_folder, write_article
-from dlproj.reports.table import print_table
+from dlproj.reports.terminal import print_table
 
 STUDIES = (
     "activation_functions",

@@ -12,7 +12,7 @@ from pathlib import Path
 import ctrl_c
 import pytest
 
-from dlproj.command import can_be_mended, in_one_line
+from dlproj.command_errors import in_one_line, is_user_error
 from dlproj.runs.record import read_run
 
 ROOT = Path(__file__).parents[1]
@@ -105,12 +105,12 @@ def failing(number, *names):
     ],
 )
 def test_what_a_file_system_refuses_is_one_line(error, line):
-    assert can_be_mended(error)
+    assert is_user_error(error)
     assert in_one_line(error) == line
 
 
 def test_an_error_of_the_network_is_not_taken_for_one_of_files():
-    assert not can_be_mended(failing(errno.ECONNRESET))
+    assert not is_user_error(failing(errno.ECONNRESET))
 
 
 def closed_streams():
@@ -132,9 +132,11 @@ def test_a_run_without_any_stream_leaves_its_whole_record(tmp_path):
 def test_a_run_at_an_ascii_terminal_shows_all(tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
-        command(*DIGITS, "trainer.max_epochs=1", "figures=none", "name=\"é\""),
-        cwd=tmp_path, env=environment, capture_output=True,
-    )  # fmt: skip
+        command(*DIGITS, "trainer.max_epochs=1", "figures=none", 'name="é"'),
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr
     assert b"\\xe9 data=digits" in done.stdout
     assert b"| test accuracy |" in done.stdout
@@ -183,8 +185,18 @@ def test_files_of_the_users_own_are_swept_from_any_folder(type_in, tmp_path):
     file = tmp_path / "own/model/wide.yaml"
     file.parent.mkdir(parents=True)
     file.write_text("defaults: [/schema/model@_here_: mlp, _self_]\nhidden: [7]\n")
-    done = type_in("--config-dir", "own", "-m", *DIGITS[2:], "data=digits", "model=wide", "seed=1,2", "figures=none",
-                   "trainer.max_epochs=1", "sweep.jobs=1")  # fmt: skip
+    done = type_in(
+        "--config-dir",
+        "own",
+        "-m",
+        *DIGITS[2:],
+        "data=digits",
+        "model=wide",
+        "seed=1,2",
+        "figures=none",
+        "trainer.max_epochs=1",
+        "sweep.jobs=1",
+    )
     assert done.returncode == 0, done.stderr
     assert [read_run(folder).settings["model"]["hidden"] for folder in folders(tmp_path)] == [[7], [7]]
 
@@ -192,20 +204,35 @@ def test_files_of_the_users_own_are_swept_from_any_folder(type_in, tmp_path):
 @pytest.mark.parametrize(
     ("files", "arguments", "words"),
     [
-        ({"own/model/wide.yaml": "hidden: [7]"}, ["--config-dir", "own", "model=wide"],
-         "the chosen file of model/ is not built on its settings: begin it with "
-         "defaults: [/schema/model@_here_: mlp, cnn or rnn, _self_]"),
-        ({"own/model/wide.yaml": "defaults: [/schema/model@_here_: deep]"}, ["--config-dir", "own", "model=wide"],
-         "unknown choice schema/model=deep: set one of cnn, mlp, rnn"),
-        ({"own/config.yaml": "seed: 1"}, ["--config-dir", "own"],
-         "config.yaml is not built on the settings: begin it with defaults: [schema_root, …, _self_]"),
-        ({"own/README": ""}, ["--config-path", "{}/own"],
-         "there is no config.yaml to begin with: leave out --config-path and --config-name"),
-        ({}, ["--config-name", "mine"],
-         "there is no mine.yaml to begin with: leave out --config-path and --config-name"),
+        (
+            {"own/model/wide.yaml": "hidden: [7]"},
+            ["--config-dir", "own", "model=wide"],
+            "the chosen file of model/ is not built on its settings: begin it with "
+            "defaults: [/schema/model@_here_: mlp, cnn or rnn, _self_]",
+        ),
+        (
+            {"own/model/wide.yaml": "defaults: [/schema/model@_here_: deep]"},
+            ["--config-dir", "own", "model=wide"],
+            "unknown choice schema/model=deep: set one of cnn, mlp, rnn",
+        ),
+        (
+            {"own/config.yaml": "seed: 1"},
+            ["--config-dir", "own"],
+            "config.yaml is not built on the settings: begin it with defaults: [schema_root, …, _self_]",
+        ),
+        (
+            {"own/README": ""},
+            ["--config-path", "{}/own"],
+            "there is no config.yaml to begin with: leave out --config-path and --config-name",
+        ),
+        (
+            {},
+            ["--config-name", "mine"],
+            "there is no mine.yaml to begin with: leave out --config-path and --config-name",
+        ),
         ({}, ["modell=mlp"], "unknown setting modell: did you mean model?"),
     ],
-)  # fmt: skip
+)
 def test_a_folder_of_files_without_what_it_must_have_is_one_line(files, arguments, words, type_in, tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,7 @@ from dlproj.config.data import FIRST_WORD, IMDBConfig, Kind
 from dlproj.data.image import ImageDataModule, pixel_counts
 from dlproj.survey.sets import OfficialSets, Place, class_counts
 
-_AXES = {
-    Kind.image: "channels × height × width",
-    Kind.sequence: "word ids",
-    Kind.features: "numbers",
-}
+_AXES = {Kind.image: "channels × height × width", Kind.sequence: "word ids", Kind.features: "numbers"}
 
 
 class Table(NamedTuple):
@@ -109,11 +105,13 @@ def words(sets: OfficialSets) -> Table:
         ("longest", [f"{found.max()}" for found in lengths]),
         ("mean", [f"{found.mean():.2f}" for found in lengths]),
         (f"reviews cut at length={config.length}", [f"{share_cut(found, config.length):.2%}" for found in lengths]),
-        (f"words unknown at vocabulary_size={config.vocabulary_size}",
-         [f"{share_unknown(found, config.vocabulary_size):.2%}" for found in ranks]),
+        (
+            f"words unknown at vocabulary_size={config.vocabulary_size}",
+            [f"{share_unknown(found, config.vocabulary_size):.2%}" for found in ranks],
+        ),
         ("words in all", [f"{len(found)}" for found in ranks]),
         ("different words of the training set", [f"{np.unique(found[found > 0]).size}" for found in ranks]),
-    ]  # fmt: skip
+    ]
     return Table(("words a review", "training set", "test set"), [(label, *both) for label, both in columns], "Words")
 
 

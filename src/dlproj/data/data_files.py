@@ -72,8 +72,9 @@ def files_below(folder: Path, extensions: tuple[str, ...]) -> Listing:
         for path in sorted(_walk(folder, [_identity(parent) for parent in folder.resolve().parents])):
             listing[0 if path.name.lower().endswith(extensions) else 1].append(path)
     except OSError as error:
-        raise DataError(f"{error.filename or folder} cannot be read ({brief(error)}): make it readable or remove it"
-                        ) from error  # fmt: skip
+        raise DataError(
+            f"{error.filename or folder} cannot be read ({brief(error)}): make it readable or remove it"
+        ) from error
     return listing
 
 
@@ -143,15 +144,19 @@ def ensure(
         root.mkdir(parents=True, exist_ok=True)
         temporary = TemporaryDirectory(prefix=f".{name}-", dir=root)
     except OSError as error:
-        raise DataError(f"data.root={root} cannot be used for {name} ({brief(error)}): "
-                        "set data.root to a folder that holds the data or can be written to") from error  # fmt: skip
+        raise DataError(
+            f"data.root={root} cannot be used for {name} ({brief(error)}): "
+            "set data.root to a folder that holds the data or can be written to"
+        ) from error
     with temporary as folder:
         try:
             download(Path(folder))
             _move_into_place(Path(folder) / name, root / name)
         except _DOWNLOAD_ERRORS as error:
-            raise DataError(f"{missing[0]} is missing and could not be downloaded ({brief(error)}): connect to the "
-                            f"network and run again, {ways_out(name, otherwise)}") from error  # fmt: skip
+            raise DataError(
+                f"{missing[0]} is missing and could not be downloaded ({brief(error)}): connect to the "
+                f"network and run again, {ways_out(name, otherwise)}"
+            ) from error
 
 
 def ways_out(name: str, otherwise: str = "") -> str:
@@ -161,8 +166,9 @@ def ways_out(name: str, otherwise: str = "") -> str:
 
 def damaged(path: Path, name: str, otherwise: str = "") -> DataError:
     """The error for a file of the data set name that is not what it should be."""
-    return DataError(f"{path} is missing, incomplete or damaged: delete it and run again to download it, "
-                     f"{ways_out(name, otherwise)}")  # fmt: skip
+    return DataError(
+        f"{path} is missing, incomplete or damaged: delete it and run again to download it, {ways_out(name, otherwise)}"
+    )
 
 
 def brief(error: BaseException) -> str:
@@ -207,8 +213,10 @@ def extract(archive: Path, folder: Path, wanted: str) -> None:
         for member in tar:
             path = PurePosixPath(member.name)
             if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-                raise DataError(f"{archive.name} was refused: its member {member.name} lies outside its folder "
-                                "or is a link or device; get the archive anew from its source")  # fmt: skip
+                raise DataError(
+                    f"{archive.name} was refused: its member {member.name} lies outside its folder "
+                    "or is a link or device; get the archive anew from its source"
+                )
             if member.isfile() and re.fullmatch(wanted, member.name):
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(tar.extractfile(member).read())  # type: ignore[union-attr]

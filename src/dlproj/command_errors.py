@@ -26,9 +26,27 @@ _TOLD = (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # w
 # What torch's RuntimeErrors say of memory: on the CPU, of a size beyond 64 bits, on a GPU.
 _NO_MEMORY = ("can't allocate memory", "size calculation overflowed", "out of memory")
 # What a file system refuses; an OSError of the network, say, has another number.
-_OF_FILES = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT,
-                       errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE,
-                       errno.ENFILE, errno.EIO, errno.ESTALE, errno.EBUSY})  # fmt: skip
+_OF_FILES = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EIO,
+        errno.ESTALE,
+        errno.EBUSY,
+    }
+)
 _MAKE_ROOM = "make room there, or choose another folder"
 _CLOSE_FILES = "close other programs, or raise the limit with ulimit -n"
 _WHAT_TO_DO = {
@@ -52,7 +70,7 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if _SHOW_TRACEBACKS or not can_be_mended(error):
+        if _SHOW_TRACEBACKS or not is_user_error(error):
             raise
         if not hasattr(error, "shown"):
             _show(error)
@@ -92,13 +110,13 @@ def _shown_as(job: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if can_be_mended(error) and not _SHOW_TRACEBACKS:
+        if is_user_error(error) and not _SHOW_TRACEBACKS:
             _show(error, f"{job}: ")
             error.shown = True  # type: ignore[attr-defined]
         raise
 
 
-def can_be_mended(error: Exception) -> bool:
+def is_user_error(error: Exception) -> bool:
     """Whether in_one_line() says of it what to do."""
     return isinstance(error, _TOLD) or lacks_memory(error) or _is_of_files(error) or _failed_in_hydra(error)
 
@@ -137,8 +155,10 @@ def in_one_line(error: BaseException) -> str:
         return one_line(_of_files(error))
     words = _in_words(error)
     if not isinstance(error, _TOLD) and not str(error).startswith("Config group override"):
-        words = (f"the command line cannot be used ({type(error).__name__}: {words}): a group of settings takes the "
-                 "name of one of its files, such as data=digits")  # fmt: skip
+        words = (
+            f"the command line cannot be used ({type(error).__name__}: {words}): a group of settings takes the "
+            "name of one of its files, such as data=digits"
+        )
     return one_line(words)
 
 
