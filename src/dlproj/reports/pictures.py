@@ -77,7 +77,7 @@ class Pictures:
     def report(self) -> None:
         """Ask for report.html, which reads what is in the folder by now."""
         if self.config.report:
-            self._ask(self.folder / "report.html", "report.folder_report", self.folder)
+            self._ask(self.folder / "report.html", "comparison_report.folder_report", self.folder)
 
     def _draw(self, name: str, function: str, *arguments: Any) -> None:
         self._ask(self._figure(name), f"run_figures.{function}", *arguments)
