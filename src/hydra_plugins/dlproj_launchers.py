@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from dlproj.config.root import Config
     from dlproj.config.trainer import TrainerConfig
     from dlproj.sweeps.jobs import SweepJob
-    from dlproj.sweeps.pool import Workers
     from dlproj.sweeps.sweep import Sweep
+    from dlproj.sweeps.workers import Workers
 
 _log = logging.getLogger(__name__)
 
@@ -55,14 +55,6 @@ ConfigStore.instance().store("parallel", ParallelLauncherConfig, "hydra/launcher
 ConfigStore.instance().store("ray", RayLauncherConfig, "hydra/launcher", provider="dlproj")
 
 
-class Wanted(NamedTuple):
-    """A job that a sweep asks for."""
-
-    overrides: Sequence[str]
-    label: str  # those that tell it from the others
-    trial: Any = None  # of a search
-
-
 class ParallelLauncher(Launcher):
     """Runs each job in a process of its own, several at once; what an earlier start has done is kept."""
 
@@ -70,10 +62,10 @@ class ParallelLauncher(Launcher):
     hydra_context: HydraContext
     task_function: TaskFunction
     sweep: "Sweep"
-    forks = True  # whether its runs have what this process has read and imported
+    forks = True  # whether its runs share what this process has read and imported
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what launch() needs. Raises ConfigurationError where there is no sweep to resume."""
+        """Open the sweep's folder. Raises ConfigurationError where there is no sweep to resume."""
         from dlproj.config.checks import require
         from dlproj.launch import started_by_torchrun
         from dlproj.sweeps.sweep import Sweep
@@ -87,17 +79,17 @@ class ParallelLauncher(Launcher):
         self.sweep = Sweep(Path(config.hydra.sweep.dir), config.sweep.resume is not None, self.forks)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Check them all, then run them. What a failed job returns raises UserError."""
+        """Check all jobs, then run them. The return value of a failed job raises UserError."""
         common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
         labels = [" ".join(one for one in overrides if one not in common) for overrides in job_overrides]
-        jobs = self.run([self.job(Wanted(*one)) for one in zip(job_overrides, labels, strict=True)], len(labels))
+        jobs = self.run(list(map(self.job, job_overrides, labels)), len(labels))
         failed = sum(job.run is None for job in jobs)
         return [_returned(job, f"{failed} of {len(jobs)} runs failed", self.sweep.folder) for job in jobs]
 
     def run(
         self, jobs: "Iterable[SweepJob]", total: int, ended: Callable[["SweepJob"], None] = lambda job: None
     ) -> "list[SweepJob]":
-        """Run the jobs, each taken from the iterable when a worker is free for it, and call ended(job) for each."""
+        """Run the jobs, each taken from the iterable when a slot is free, and call ended(job) as each ends."""
         trainer: Any = OmegaConf.to_object(self.config.trainer)
         settings: Any = OmegaConf.to_object(self.config.sweep)
         workers = self._workers(trainer, settings.jobs, total)
@@ -105,48 +97,53 @@ class ParallelLauncher(Launcher):
         self.sweep.folder.mkdir(parents=True, exist_ok=True)
         return self.sweep.run(jobs, total, workers, ended)
 
-    def _workers(self, trainer: "TrainerConfig", at_once: int | None, total: int) -> "Workers":
+    def _workers(self, trainer: "TrainerConfig", at_once: int | None, total: int) -> "Workers[SweepJob]":
         import torch
         import torch.utils.tensorboard
 
         import dlproj.training.run  # noqa: F401  # as the line above: each run would import it for itself
         from dlproj.reports.pictures import draw_here
-        from dlproj.sweeps.forks import Forks
-        from dlproj.sweeps.places import places
+        from dlproj.sweeps.forks import Forks, make_slots
 
         torch.set_num_threads(1)  # of this process, which forks
         draw_here()
-        return Forks(places(trainer, total, at_once, os.environ.get("CUDA_VISIBLE_DEVICES")))
+        return Forks(make_slots(trainer, total, at_once, os.environ.get("CUDA_VISIBLE_DEVICES")))
 
-    def job(self, wanted: Wanted) -> "SweepJob":
-        """Compose and check the job; one that is refused says why."""
+    def job(self, overrides: Sequence[str], label: str, trial: Any = None) -> "SweepJob":
+        """Compose and check a job; one that is refused says why.
+
+        label: the overrides that tell it from the others. trial: that of a search.
+        """
         from dlproj.command_errors import in_one_line, is_user_error
         from dlproj.config.root import checked
         from dlproj.sweeps.jobs import SweepJob
 
         try:
-            composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(wanted.overrides))
+            composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
             HydraConfig.instance().set_config(composed)
             config = checked(_without_hydra(composed), alone=False)
         except Exception as error:
             if not is_user_error(error):
                 raise
-            folder = self.sweep.folder / str(self.sweep.number())
-            return SweepJob(wanted.label, folder, None, lambda: None, wanted.trial, reason=in_one_line(error))
-        self._say_unread(config, wanted.label)
-        earlier = self.sweep.earlier(config)
+            folder = self.sweep.folder / str(self.sweep.next_number())
+            return SweepJob(lambda: None, folder, label, None, trial, reason=in_one_line(error))
+        self._say_unread(config, label)
+        self._place(composed, self.sweep.earlier(config))
+        folder = self.sweep.folder / composed.hydra.sweep.subdir
+        return SweepJob(self._task(composed), folder, label, config, trial)
+
+    def _place(self, composed: DictConfig, earlier: Path | None) -> None:
+        """Give the job its folder and number: those of the earlier run that it goes on with, or new ones."""
         with read_write(composed.hydra), open_dict(composed):
             composed.trainer.progress_bar = False
             composed.hydra.sweep.dir = str(self.sweep.folder)  # its default names the choice of model and data
             if earlier:
                 composed.hydra.sweep.subdir = str(earlier.relative_to(self.sweep.folder))
-            number = int(earlier.name) if earlier and earlier.name.isdecimal() else self.sweep.number()
+            number = int(earlier.name) if earlier and earlier.name.isdecimal() else self.sweep.next_number()
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
-        folder = self.sweep.folder / composed.hydra.sweep.subdir
-        return SweepJob(wanted.label, folder, config, self._task(composed), wanted.trial)
 
     def _say_unread(self, config: "Config", label: str) -> None:
-        """Name a setting that has no effect in a run, once."""
+        """Warn of a setting that has no effect in a run, once for all runs."""
         from dlproj.config.checks import ConfigurationError
 
         try:
@@ -160,7 +157,7 @@ class ParallelLauncher(Launcher):
         return partial(self._train, composed)
 
     def _train(self, composed: DictConfig) -> None:
-        """In the process of its own."""
+        """Train, in the job's own process. Raises what Hydra's job raised."""
         done = run_job(
             hydra_context=self.hydra_context,
             task_function=self.task_function,
@@ -180,7 +177,7 @@ class RayLauncher(ParallelLauncher):
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 
-    def _workers(self, trainer: "TrainerConfig", at_once: int | None, total: int) -> "Workers":
+    def _workers(self, trainer: "TrainerConfig", at_once: int | None, total: int) -> "Workers[SweepJob]":
         from dlproj.sweeps.ray_tasks import RayTasks
 
         options = dict(self.settings["options"] or {})
@@ -203,7 +200,7 @@ class RayLauncher(ParallelLauncher):
 class _FailedJob(JobReturn):
     @property  # type: ignore[misc]
     def return_value(self) -> Any:
-        """Raise, without the line that Hydra would print: it was said when it happened."""
+        """Raise the error without the line that Hydra would print: the sweep has printed it."""
         raise self._return_value
 
 

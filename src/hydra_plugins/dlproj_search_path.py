@@ -19,8 +19,8 @@ class OwnFilesFirst(SearchPathPlugin):
 
 def config_dir(arguments: Sequence[str]) -> str | None:
     """The value of --config-dir, or of -cd, among a command's arguments."""
-    for place, argument in enumerate(arguments):
+    for i, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name in ("--config-dir", "-cd"):
-            return value if equals else next(iter(arguments[place + 1 :]), None)
+            return value if equals else next(iter(arguments[i + 1 :]), None)
     return None

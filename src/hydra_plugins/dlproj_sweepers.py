@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from importlib.util import find_spec
+from itertools import islice, starmap
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from dlproj.config.search import SearchConfig
-from hydra_plugins.dlproj_launchers import ParallelLauncher, Wanted
+from hydra_plugins.dlproj_launchers import ParallelLauncher
 
 if TYPE_CHECKING:
     from dlproj.runs.record import Run
@@ -51,19 +52,19 @@ ConfigStore.instance().store("optuna", OptunaSweeperConfig, "hydra/sweeper", pro
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's own, and after it the comparison, whatever launcher has run the jobs."""
+    """Hydra's own sweeper, followed by the comparison of the runs, whatever launcher has run them."""
 
     config: DictConfig
     begun = False
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what sweep() needs. Raises ConfigurationError."""
+        """Raise ConfigurationError for a launcher or a folder that cannot be used."""
         _check(config)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     @staticmethod
     def split_arguments(overrides: list[Override], max_batch_size: int | None) -> Any:
-        """All combinations. Raises ConfigurationError where there is no end of them."""
+        """All combinations of the values. Raises ConfigurationError for an interval, which has no end of them."""
         from dlproj.config.checks import require
 
         for one in overrides:
@@ -80,18 +81,18 @@ class GridSweeper(BasicSweeper):
         self.begun = True
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Try all combinations, and compare what came of them. Raises what the first failed job returns."""
+        """Run all combinations, and compare the runs. Raises the error of the first failed job."""
         try:
             return super().sweep(arguments)
         finally:
             if self.begun and not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):
-                from dlproj.sweeps.conclusion import conclude
+                from dlproj.sweeps.view import conclude
 
                 conclude(Path(self.config.hydra.sweep.dir))
 
 
 class OptunaSweeper(Sweeper):
-    """Searches instead of trying everything; by ParallelLauncher a trial begins as soon as a place is free."""
+    """Searches by Optuna; with ParallelLauncher a trial begins as soon as a slot is free, else in batches."""
 
     config: DictConfig
     launcher: Launcher
@@ -101,7 +102,7 @@ class OptunaSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what sweep() needs. Raises ConfigurationError."""
+        """Raise ConfigurationError for a launcher or a folder that cannot be used."""
         _check(config)
         self.config = config
         self.parse = OverridesParser.create(config_loader=hydra_context.config_loader).parse_overrides
@@ -111,25 +112,38 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search. Raises ConfigurationError before anything runs, UserError if no trial came to a value."""
-        from dlproj.config.checks import UserError
+        from dlproj.config.checks import require
         from dlproj.config.conversion import typed
-        from dlproj.sweeps.conclusion import conclude, tell_study
-        from dlproj.sweeps.search import Search
-        from dlproj.sweeps.space import Space
+        from dlproj.sweeps.view import conclude, tell_study
 
-        parsed = self.parse(arguments)
-        fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
+        require(find_spec("optuna") is not None, "hydra/sweeper=optuna needs Optuna: pip install -e '.[search]'")
         settings = {
             key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
             for key, value in self.settings.items()
         }
         search_config = typed(SearchConfig, settings, "hydra.sweeper")
+        parsed = self.parse(arguments)
+        fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
         swept = [str(one.input_line).partition("=") for one in parsed if one.is_sweep_override()]
-        typed_in = {key: values for key, _, values in swept}
+        params = search_config.params | {key: values for key, _, values in swept}
         folder = Path(self.config.hydra.sweep.dir)
+        search = self._open(search_config, params, fixed, folder)
+        OmegaConf.save(self.config, folder / "multirun.yaml")  # what dlproj resume repeats, so none that was refused
+        self._run(search, fixed)
+        conclude(folder)
+        tell_study(search)
+
+    def _open(
+        self, search_config: SearchConfig, params: dict[str, Any], fixed: Sequence[str], folder: Path
+    ) -> "Search":
+        """Open the search in the folder, which is made if need be. Raises ConfigurationError."""
+        from dlproj.config.checks import UserError
+        from dlproj.sweeps.search import Search
+        from dlproj.sweeps.space import Space
+
         curves = OmegaConf.to_container(self.config.reference.curves)
-        self._check_reference(search_config, curves, {*search_config.params, *typed_in})
-        space = Space(search_config.params | typed_in, fixed)
+        self._check_reference(search_config, curves, set(params))
+        space = Space(params, fixed)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             search = Search(search_config, space, folder)
@@ -138,10 +152,7 @@ class OptunaSweeper(Sweeper):
             with suppress(OSError):  # where there is something in it
                 folder.rmdir()
             raise
-        OmegaConf.save(self.config, folder / "multirun.yaml")  # what dlproj resume repeats, so none that was refused
-        self._run(search, fixed)
-        conclude(folder)
-        tell_study(search)
+        return search
 
     def _check_reference(self, search_config: SearchConfig, curves: Any, searched: set[str]) -> None:
         trainer = self.config.trainer
@@ -149,25 +160,24 @@ class OptunaSweeper(Sweeper):
         search_config.check_reference(curves, trainer.evaluate_train or "trainer.evaluate_train" in searched, epochs)
 
     def _run(self, search: "Search", fixed: Sequence[str]) -> None:
-        wanted = (
-            Wanted([*fixed, *chosen, *search.reporting(trial)], " ".join(map(_short, chosen)), trial)
+        asked = (
+            ([*fixed, *chosen, *search.reporting(trial)], " ".join(map(_short, chosen)), trial)
             for chosen, trial in search.trials()
         )
         if isinstance(self.launcher, ParallelLauncher):
-            self.launcher.run(
-                map(self.launcher.job, wanted), search.expected(), lambda job: search.tell(job.trial, job.run)
-            )
+            jobs = starmap(self.launcher.job, asked)
+            self.launcher.run(jobs, search.expected(), lambda job: search.tell(job.trial, job.run))
             return
         done = 0
-        while batch := list(islice(wanted, self.config.sweep.jobs or 1)):
-            returned = self.launcher.launch([one.overrides for one in batch], done)
-            for one, job in zip(batch, returned, strict=True):
-                search.tell(one.trial, _run_of(job))
+        while batch := list(islice(asked, self.config.sweep.jobs or 1)):
+            returned = self.launcher.launch([overrides for overrides, _, _ in batch], done)
+            for (_, _, trial), job in zip(batch, returned, strict=True):
+                search.tell(trial, _run_of(job))
             done += len(batch)
 
 
 def _check(config: DictConfig) -> None:
-    """Raise ConfigurationError for a launcher that cannot be, and a folder that is not to be written to."""
+    """Raise ConfigurationError for a launcher that cannot be used and a folder that must not be written to."""
     from dlproj.config.checks import require
     from dlproj.runs.manifest import holds_run, is_sweep, refuse_foreign
 
@@ -183,7 +193,7 @@ def _check(config: DictConfig) -> None:
 
 
 def _short(override: str) -> str:
-    """With no more digits than people read."""
+    """The override with its number rounded for display."""
     from dlproj.formats import rounded
 
     key, _, value = override.partition("=")
@@ -194,7 +204,7 @@ def _short(override: str) -> str:
 
 
 def _run_of(job: JobReturn) -> "Run | None":
-    """What another launcher's job left, in a folder that this machine sees, too."""
+    """The completed run of another launcher's job, in a folder that this machine sees, too; None if it failed."""
     from dlproj.config.checks import UserError
     from dlproj.runs.record import read_run
 

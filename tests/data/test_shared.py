@@ -6,7 +6,8 @@ import pytest
 
 from dlproj.data import shared
 from dlproj.sweeps.forks import Forks
-from dlproj.sweeps.pool import Job, run_jobs
+from dlproj.sweeps.jobs import Job
+from dlproj.sweeps.workers import run_jobs
 
 
 @pytest.fixture
@@ -49,6 +50,6 @@ def test_a_forked_process_has_it(reading, tmp_path):
     read, calls = reading
     shared.keep()
     read("here", train=False)
-    job = Job(lambda: sys.stdout.write(f"{read('here', train=False)} {len(calls)}"), (), tmp_path / "log.txt")
+    job = Job(lambda: sys.stdout.write(f"{read('here', train=False)} {len(calls)}"), tmp_path / "run")
     run_jobs([job], Forks([{}]), lambda *_: None)
-    assert (tmp_path / "log.txt").read_text() == "['here', False] 1"
+    assert job.log.read_text() == "['here', False] 1"

@@ -20,7 +20,7 @@ from dlproj.config.root import load
 from dlproj.inference.trained import open_run
 from dlproj.runs.fingerprint import config_fingerprint
 from dlproj.runs.record import read_run, read_settings
-from dlproj.sweeps.resume import command_of
+from dlproj.sweeps.sweep import resume_command
 from dlproj.training.checkpoints import read_checkpoint
 from dlproj.training.run import run
 
@@ -164,7 +164,7 @@ def test_settings_that_refer_to_themselves_are_refused_at_once(content, tmp_path
     (tmp_path / "multirun.yaml").write_bytes(content)
     assert read_or_refused(partial(load, tmp_path / "config.yaml"), tmp_path) is None
     assert read_or_refused(partial(read_settings, tmp_path), tmp_path) is None
-    assert read_or_refused(partial(command_of, tmp_path), tmp_path) is None
+    assert read_or_refused(partial(resume_command, tmp_path), tmp_path) is None
 
 
 SWEEP = """\
@@ -196,7 +196,7 @@ def test_records_of_sweeps(how, examples, tmp_path):
     @fuzz(examples, content=strategies[how])
     def check(content):
         (tmp_path / "multirun.yaml").write_bytes(content)
-        command = read_or_refused(partial(command_of, tmp_path), tmp_path)
+        command = read_or_refused(partial(resume_command, tmp_path), tmp_path)
         if command:  # the system takes no other
             assert all(os.fsencode(part) and "\0" not in part for part in command)
             assert {part for part in command[5:] if part.startswith("-")} <= {"--config-dir"}

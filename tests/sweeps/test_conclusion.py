@@ -3,7 +3,7 @@
 import pytest
 from folders import EPOCHS, write_run
 
-from dlproj.sweeps.conclusion import conclude
+from dlproj.sweeps.view import conclude
 
 
 def told(folder, capsys, monkeypatch):

@@ -5,16 +5,17 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 from waiting import until
 
 from dlproj.config.checks import ConfigurationError, DataError
-from dlproj.sweeps.pool import Job, run_jobs
+from dlproj.sweeps.jobs import Job
 from dlproj.sweeps.ray_tasks import RayTasks
+from dlproj.sweeps.workers import run_jobs
 
 pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 
@@ -67,26 +68,28 @@ def run_four(cluster, folder):
         os._exit(3)
 
     codes = {}
-    jobs = [Job(function, (), folder / function.__name__) for function in (say, fail, crash, die)]
-    run_jobs(jobs, RayTasks(cluster, ONE, None), lambda job, code: codes.update({job.log.name: code}))
+    jobs = [Job(function, folder / function.__name__) for function in (say, fail, crash, die)]
+    run_jobs(jobs, RayTasks(cluster, ONE, None), lambda job, code: codes.update({job.folder.name: code}))
     return codes
 
 
 def test_each_job_is_told_of_with_its_exit_code_and_what_it_printed(cluster, tmp_path):
     assert apart(run_four, cluster, tmp_path) == {"say": 0, "fail": 1, "crash": 1, "die": 1}
-    assert (tmp_path / "say").read_text() == "hello 1\n"
-    assert (tmp_path / "fail").read_text() == "error: no such data: look elsewhere\n"
-    assert "ZeroDivisionError: a mistake" in (tmp_path / "crash").read_text()
-    assert "died unexpectedly" in (tmp_path / "die").read_text()
+    assert (tmp_path / "say.log").read_text() == "hello 1\n"
+    assert (tmp_path / "fail.log").read_text() == "error: no such data: look elsewhere\n"
+    assert "ZeroDivisionError: a mistake" in (tmp_path / "crash.log").read_text()
+    assert "died unexpectedly" in (tmp_path / "die.log").read_text()
 
 
 def run_pairs(cluster, folder):
-    def note():
+    def meet(i):
+        pipe = folder / f"pair-{i // 2}"
+        (pipe.read_bytes if i % 2 else lambda: pipe.write_bytes(b""))()  # each waits for the other to open it
         (folder / str(os.getpid())).touch()
-        while len(list(folder.glob("[0-9]*"))) < 2:  # no end unless two run at once
-            time.sleep(0.01)
 
-    jobs = [Job(note, (), folder / f"log-{number}") for number in range(4)]
+    for pair in range(2):
+        os.mkfifo(folder / f"pair-{pair}")
+    jobs = [Job(partial(meet, i), folder / f"run-{i}") for i in range(4)]
     run_jobs(jobs, RayTasks(cluster, ONE, None), lambda *_: None)
 
 
@@ -99,13 +102,13 @@ def begin_and_stop(cluster, folder):
     def work():
         try:
             (folder / "begun").touch()
-            while True:  # Ray's interruption waits for Python to be between two steps
-                time.sleep(0.01)
+            while True:  # Ray interrupts Python between two steps, but no system call
+                pass
         except KeyboardInterrupt:
             (folder / "interrupted").touch()
 
     tasks = RayTasks(cluster, ONE, 1)
-    tasks.start(Job(work, (), folder / "log"))
+    tasks.start(Job(work, folder / "run"))
     until((folder / "begun").exists)
     tasks.stop()
 

@@ -19,9 +19,9 @@ from dlproj.config.search import SearchConfig
 from dlproj.config.sweep import TrialConfig
 from dlproj.runs.comparison import at_tested_epoch
 from dlproj.runs.record import read_run
-from dlproj.sweeps.conclusion import tell_study
 from dlproj.sweeps.search import Search
-from dlproj.sweeps.space import Space, as_typed
+from dlproj.sweeps.space import Space, sweep_as_typed
+from dlproj.sweeps.view import tell_study
 from dlproj.training.pruning import Prune, find_trial, open_storage
 
 optuna = pytest.importorskip("optuna")
@@ -135,7 +135,7 @@ def test_the_best_runs_folder_is_found_below_those_of_its_settings(search, tmp_p
     ours = search(trials=1)
     for _, trial in ours.trials():
         ours.tell(trial, read_run(write_run(tmp_path / "relu/0")))
-    assert [(one.run, one.here) for one in ours.front()] == [("relu/0", True)]
+    assert [(one.run, one.here) for one in ours.best_trials()] == [("relu/0", True)]
 
 
 def test_the_distance_from_reported_curves_is_kept_small_and_a_run_without_them_has_no_value(search, tmp_path):
@@ -161,7 +161,7 @@ def test_several_objectives_leave_those_trials_that_no_other_beats(search, tmp_p
     for _, trial in ours.trials():
         accuracy, parameters = next(outcomes)
         ours.tell(trial, run_with(tmp_path, accuracy, parameters=parameters))
-    assert sorted((one.run, one.values) for one in ours.front()) == [("run-1", [0.8, 100]), ("run-2", [0.9, 200])]
+    assert sorted((one.run, one.values) for one in ours.best_trials()) == [("run-1", [0.8, 100]), ("run-2", [0.9, 200])]
 
 
 def test_a_search_without_a_value_says_so(search):
@@ -169,7 +169,7 @@ def test_a_search_without_a_value_says_so(search):
     for _, trial in ours.trials():
         ours.tell(trial, None)
     with pytest.raises(UserError, match="no trial came to a value"):
-        ours.front()
+        ours.best_trials()
 
 
 def test_the_objective_is_that_of_the_weights_that_were_tested(tmp_path):
@@ -258,8 +258,8 @@ def test_what_optuna_cannot_mix_is_refused_before_anything_runs(key, before, now
         search({key: now}, trials=2)
     words = str(raised.value)
     (old,), (new,) = (Space({key: one}, []).parameters() for one in (before, now))
-    assert f"{key}={as_typed(new.distribution())}: the study" in words
-    assert f"has trials with {key}={as_typed(old.distribution())}" in words
+    assert f"{key}={sweep_as_typed(new.distribution)}: the study" in words
+    assert f"has trials with {key}={sweep_as_typed(old.distribution)}" in words
     assert "hydra.sweeper.study=NAME" in words
     other = search({key: now}, trials=1, study="another")
     assert [trial.number for _, trial in other.trials() if other.tell(trial, None) is None] == [0]
@@ -274,10 +274,10 @@ def test_numbers_may_have_other_bounds_and_steps(before, now, sampler, search, t
     for number, (_, trial) in enumerate(first.trials()):
         first.tell(trial, run_with(tmp_path, 0.5 + number / 100))
     second = search({BATCH: now}, sampler=sampler, trials=24)
-    (parameter,) = second.space.parameters()
+    ((_, bounds),) = second.space.parameters()
     tried = [(second.tell(trial, None), trial.params[BATCH])[1] for _, trial in second.trials()]
     assert tried
-    assert all(parameter.low <= value <= parameter.high for value in tried)
+    assert all(bounds.low <= value <= bounds.high for value in tried)
 
 
 def test_a_setting_that_is_new_or_no_longer_chosen_is_no_obstacle(search):
@@ -308,7 +308,7 @@ def test_a_list_whose_items_are_others_is_refused_by_the_name_of_the_item(search
 )
 def test_what_optuna_keeps_is_said_as_it_is_typed(text):
     (parameter,) = Space({"model.x": text}, []).parameters()
-    assert as_typed(parameter.distribution()) == text
+    assert sweep_as_typed(parameter.distribution) == text
 
 
 def test_a_grid_after_another_search_still_tries_all_its_points(search):
@@ -350,13 +350,13 @@ def test_the_best_of_a_shared_study_is_told_though_another_folder_ran_it(tmp_pat
     first = start("a")
     for _, trial in first.trials():
         first.tell(trial, read_run(write_run(tmp_path / "a/0", overrides=["data=digits", "seed=7"])))
-    assert [one.run for one in first.front()] == ["0"]
+    assert [one.run for one in first.best_trials()] == ["0"]
     second = start("b")
     assert list(second.trials()) == []
     tell_study(second)
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("no trial ran: the study ours has its 1 trial")
-    assert told[1] == f"best of the study: val/accuracy 87.50%, {first.place}/0"
+    assert told[1] == f"best of the study: val/accuracy 87.50%, {first.owner}/0"
     assert told[2] == "  python train.py data=digits seed=7"
 
 
@@ -376,7 +376,7 @@ def test_a_database_that_stays_locked_is_said_in_one_line(database, search, monk
     monkeypatch.setattr("dlproj.training.pruning._LOCKED", 0.01)
     ours = search(storage=database)
     _, trial = next(ours.trials())
-    asked = (lambda: ours.tell(trial, None), lambda: next(ours.trials()), ours.expected, ours.front)
+    asked = (lambda: ours.tell(trial, None), lambda: next(ours.trials()), ours.expected, ours.best_trials)
     with held_by_another(database):
         for ask in asked:
             with pytest.raises(ConfigurationError, match=r"the study .* database is locked; sweep\.resume"):

@@ -7,7 +7,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from dlproj.experiments import composing, points
-from dlproj.sweeps.space import Choices, Fixed, Interval, Space, Whole
+from dlproj.sweeps.space import Parameter, Space
+
+optuna = pytest.importorskip("optuna")
+Categorical = optuna.distributions.CategoricalDistribution
+Int = optuna.distributions.IntDistribution
+Float = optuna.distributions.FloatDistribution
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(file.relative_to(CONF / "search").with_suffix("") for file in (CONF / "search").glob("*/*.yaml"))
@@ -37,27 +42,27 @@ def test_the_search_of_the_document_is_over_the_documents_bounds(sweeper):
     settings = sweeper("mlp/tpe_search")
     assert (settings["trials"], settings["sampler"]) == (10, "tpe")
     rate, epochs, batch, hidden = Space(settings["params"], []).settings
-    assert rate.items == (Interval("optim.learning_rate", 0.001, 0.2, log=True),)
-    assert epochs.items == (Whole("trainer.max_epochs", 5, 20),)
-    assert batch.items == (Choices("data.batch_size", (32, 64, 128)),)
-    assert hidden.length == Whole("model.hidden.length", 1, 3)
-    assert hidden.items == tuple(Whole(f"model.hidden[{place}]", 64, 512, 64) for place in range(3))
+    assert rate.items == (Parameter("optim.learning_rate", Float(0.001, 0.2, log=True)),)
+    assert epochs.items == (Parameter("trainer.max_epochs", Int(5, 20)),)
+    assert batch.items == (Parameter("data.batch_size", Categorical((32, 64, 128))),)
+    assert hidden.length == Parameter("model.hidden.length", Int(1, 3))
+    assert hidden.items == tuple(Parameter(f"model.hidden[{i}]", Int(64, 512, step=64)) for i in range(3))
 
 
 def test_the_random_search_is_over_the_documents_values(sweeper):
     settings = sweeper("mlp/random_search")
     assert (settings["trials"], settings["sampler"]) == (5, "random")
     rate, batch, hidden = Space(settings["params"], []).settings
-    assert rate.items == (Choices("optim.learning_rate", (0.01, 0.05, 0.1)),)
-    assert batch.items == (Choices("data.batch_size", (32, 64, 128)),)
-    assert hidden.length == Choices("model.hidden.length", (1, 2))
-    assert hidden.items == tuple(Choices(f"model.hidden[{place}]", (64, 128, 256, 512)) for place in range(2))
+    assert rate.items == (Parameter("optim.learning_rate", Categorical((0.01, 0.05, 0.1))),)
+    assert batch.items == (Parameter("data.batch_size", Categorical((32, 64, 128))),)
+    assert hidden.length == Parameter("model.hidden.length", Categorical((1, 2)))
+    assert hidden.items == tuple(Parameter(f"model.hidden[{i}]", Categorical((64, 128, 256, 512))) for i in range(2))
 
 
 def test_the_search_of_lab2_tries_every_point_of_its_grid_by_the_distance_from_the_log(sweeper):
     settings = sweeper("lab2/early_stopping")
     assert (settings["sampler"], settings["objectives"]) == ("grid", ["reference_distance"])
-    assert settings["trials"] == len(Space(settings["params"], []).all())
+    assert settings["trials"] == len(Space(settings["params"], []).grid())
 
 
 def test_the_settings_chosen_for_lab2_are_a_point_of_its_search(sweeper):
@@ -74,4 +79,4 @@ def test_the_settings_chosen_for_lab2_are_a_point_of_its_search(sweeper):
         f"model.output.weight_l1={model.output.weight_l1 or 0}",
     }
     space = Space(sweeper("lab2/early_stopping")["params"], [])
-    assert wanted in [set(space.suggest(Fixed(point))) for point in space.all()]
+    assert wanted in [set(space.suggest(optuna.trial.FixedTrial(point))) for point in space.grid()]

@@ -3,7 +3,13 @@
 import pytest
 
 from dlproj.config.checks import ConfigurationError
-from dlproj.sweeps.space import Choices, Fixed, Interval, Space, Whole
+from dlproj.sweeps.space import Parameter, Space
+
+optuna = pytest.importorskip("optuna")
+Categorical = optuna.distributions.CategoricalDistribution
+Int = optuna.distributions.IntDistribution
+Float = optuna.distributions.FloatDistribution
+FixedTrial = optuna.trial.FixedTrial
 
 
 def parameters(params):
@@ -26,29 +32,29 @@ def test_each_form_of_hydras_grammar_becomes_a_parameter():
         }
     )
     assert found == [
-        Choices("data.batch_size", (32, 64)),
-        Choices("model.activation", ("relu", "tanh")),
-        Choices("model.hidden", ("[256]", "[128,64]")),
-        Whole("trainer.max_epochs", 5, 20),  # as in Hydra's own sweeps, the end is not reached
-        Whole("model.units", 64, 512, 64),
-        Choices("model.dropout", (0, 0.25)),
-        Interval("optim.momentum", 0.1, 0.9),
-        Interval("optim.learning_rate", 0.001, 0.2, log=True),
-        Whole("model.inputs", 1, 9),
-        Whole("data.length", 2, 9),  # within the interval
+        Parameter("data.batch_size", Categorical((32, 64))),
+        Parameter("model.activation", Categorical(("relu", "tanh"))),
+        Parameter("model.hidden", Categorical(("[256]", "[128,64]"))),
+        Parameter("trainer.max_epochs", Int(5, 20)),  # as in Hydra's own sweeps, the end is not reached
+        Parameter("model.units", Int(64, 512, step=64)),
+        Parameter("model.dropout", Categorical((0, 0.25))),
+        Parameter("optim.momentum", Float(0.1, 0.9)),
+        Parameter("optim.learning_rate", Float(0.001, 0.2, log=True)),
+        Parameter("model.inputs", Int(1, 9)),
+        Parameter("data.length", Int(2, 9)),  # within the interval
     ]
 
 
 def test_the_number_of_layers_decides_how_many_widths_are_chosen():
     space = Space({"model.hidden": {"length": "range(1,4)", "each": "range(64,513,64)"}}, [])
     values = {"model.hidden.length": 2, "model.hidden[0]": 512, "model.hidden[1]": 64}
-    assert space.suggest(Fixed(values)) == ["model.hidden=[512,64]"]
+    assert space.suggest(FixedTrial(values)) == ["model.hidden=[512,64]"]
 
 
 def test_a_setting_that_depends_on_another_is_left_out_where_that_has_another_value():
     space = Space({"optim": "sgd,momentum", "optim.momentum": {"space": "0.5,0.9", "when": {"optim": "momentum"}}}, [])
-    assert space.suggest(Fixed({"optim": "sgd"})) == ["optim=sgd"]
-    assert space.suggest(Fixed({"optim": "momentum", "optim.momentum": 0.9})) == [
+    assert space.suggest(FixedTrial({"optim": "sgd"})) == ["optim=sgd"]
+    assert space.suggest(FixedTrial({"optim": "momentum", "optim.momentum": 0.9})) == [
         "optim=momentum",
         "optim.momentum=0.9",
     ]
@@ -56,8 +62,8 @@ def test_a_setting_that_depends_on_another_is_left_out_where_that_has_another_va
 
 def test_a_setting_may_depend_on_what_is_typed_once_for_all():
     params = {"optim.momentum": {"space": "0.5,0.9", "when": {"optim": ["momentum", "nesterov"]}}}
-    assert Space(params, ["optim=sgd"]).suggest(Fixed({})) == []
-    assert Space(params, ["optim=nesterov"]).suggest(Fixed({"optim.momentum": 0.5})) == ["optim.momentum=0.5"]
+    assert Space(params, ["optim=sgd"]).suggest(FixedTrial({})) == []
+    assert Space(params, ["optim=nesterov"]).suggest(FixedTrial({"optim.momentum": 0.5})) == ["optim.momentum=0.5"]
 
 
 def test_a_grid_has_each_combination_once_and_none_of_what_does_not_apply():
@@ -66,7 +72,7 @@ def test_a_grid_has_each_combination_once_and_none_of_what_does_not_apply():
         "optim.momentum": {"space": "0.5,0.9", "when": {"optim": "momentum"}},
         "model.hidden": {"length": "1,2", "each": "3,4"},
     }
-    points = Space(params, []).all()
+    points = Space(params, []).grid()
     assert len(points) == len({tuple(point.items()) for point in points}) == (1 + 2) * (2 + 4)
     assert {"optim": "sgd", "model.hidden.length": 1, "model.hidden[0]": 3} in points
     assert not any(point["optim"] == "sgd" and "optim.momentum" in point for point in points)
@@ -99,4 +105,4 @@ def test_a_grid_of_an_interval_has_no_end_and_says_so():
     with pytest.raises(
         ConfigurationError, match=r"a grid has no end with seed=interval\(…\): give it choices or a range"
     ):
-        Space({"seed": "interval(1,2)"}, []).all()
+        Space({"seed": "interval(1,2)"}, []).grid()

@@ -18,7 +18,7 @@ def job(composed, tmp_path):
     def make(number, run=True, **known):
         folder = tmp_path / str(number)
         config = composed("data=digits", "trainer.max_epochs=5")
-        made = SweepJob(f"seed={number}", folder, config, lambda: None, **known)
+        made = SweepJob(lambda: None, folder, f"seed={number}", config, **known)
         if run:
             write_run(folder, status="completed", **{"test/accuracy": 0.9, "seconds": 3.0})
         return made

@@ -88,9 +88,9 @@ def resume(
     if (folder / "config.yaml").is_file():
         _resume_run(folder)
         return
-    from dlproj.sweeps.resume import command_of
+    from dlproj.sweeps.sweep import resume_command
 
-    command = command_of(folder)
+    command = resume_command(folder)
     os.execv(command[0], command)
 
 

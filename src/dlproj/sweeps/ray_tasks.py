@@ -1,33 +1,33 @@
-"""Tasks of a Ray cluster: each in a process of its own, on whichever machine has room for it."""
+"""Workers of a Ray cluster: each job is a task in a process of its own, on whichever machine has room for it."""
 
 import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.machine import SHARE_OF_CORES
-from dlproj.sweeps.pool import GRACE, Job, Place, call
+from dlproj.sweeps.workers import GRACE, J, Slot, call
 
 _PATIENCE = 5.0  # seconds, with a cluster that does not answer
 
 
-class RayTasks:
-    """As many tasks at once as the cluster has room for, or as asked for.
+class RayTasks(Generic[J]):
+    """Workers that run as many tasks at once as the cluster has room for, or as asked for.
 
-    All machines see the current folder under the same path, and have the project installed.
+    All machines must see the current folder under the same path and have the project installed.
     """
 
     def __init__(self, address: str | None, options: Mapping[str, Any], at_once: int | None) -> None:
-        """Join the cluster at the address; without one, start one of this machine.
+        """Join the cluster at `address`; None starts one on this machine.
 
-        options: of ray.remote, with num_cpus and num_gpus of a run. at_once None: as many runs as there is room for.
-        Raises ConfigurationError.
+        options: arguments of ray.remote, with num_cpus and num_gpus of a run. at_once: runs at once; None is as many as
+        the cluster has room for. Raises ConfigurationError.
         """
         require(find_spec("ray") is not None, "hydra/launcher=ray needs Ray: pip install -e '.[ray]'")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # which tell Ray's makers of every start
@@ -45,36 +45,36 @@ class RayTasks:
             # A process of its own for each run, and no second try: sweep.resume goes on from the last epoch.
             self._task = ray.remote(max_calls=1, max_retries=0)(_call).options(**options)
         self._at_once = at_once or _room(ray.cluster_resources(), options)
-        self._place = {SHARE_OF_CORES: str(max(1, int(options["num_cpus"])))}
-        self._running: dict[Any, Job] = {}
+        self._slot: Slot = {SHARE_OF_CORES: str(max(1, int(options["num_cpus"])))}
+        self._running: dict[Any, J] = {}
 
-    def are_free(self) -> bool:
-        """Whether another run may go to the cluster."""
+    def has_free_slot(self) -> bool:
+        """True if fewer tasks run than may run at once."""
         return len(self._running) < self._at_once
 
-    def start(self, job: Job) -> None:
-        """Hand it to the cluster."""
-        self._running[self._task.remote(os.getcwd(), job, self._place)] = job
+    def start(self, job: J) -> None:
+        """Submit the job to the cluster as a task."""
+        self._running[self._task.remote(os.getcwd(), job.function, job.log, self._slot)] = job
 
-    def ended(self, timeout: float) -> list[tuple[Job, int]] | None:
-        """With their exit codes, those that have; None: none runs."""
+    def ended(self, timeout: float) -> list[tuple[J, int]] | None:
+        """Wait up to `timeout` seconds for a task to end."""
         import ray
 
         if not self._running:
             return None
         over, _ = ray.wait(list(self._running), timeout=timeout)
-        return [(self._running[one], _exit_code(one, self._running.pop(one))) for one in over]
+        return [(self._running[task], _exit_code(task, self._running.pop(task).log)) for task in over]
 
     def stop(self) -> None:
-        """End those that run, and leave the cluster."""
+        """Cancel the running tasks, by force after GRACE seconds, and leave the cluster."""
         import ray
 
-        for one in self._running:
-            ray.cancel(one)
+        for task in self._running:
+            ray.cancel(task)
         if self._running:
             _, left = ray.wait(list(self._running), num_returns=len(self._running), timeout=GRACE)
-            for one in left:
-                ray.cancel(one, force=True)
+            for task in left:
+                ray.cancel(task, force=True)
         ray.shutdown()
 
 
@@ -97,7 +97,7 @@ def _in_one_line(setting: str) -> Iterator[None]:
 
 
 def _room(there: Mapping[str, float], options: Mapping[str, Any]) -> int:
-    """How many runs the cluster has room for."""
+    """The number of runs that fit into the cluster's resources at once, at least 1. Raises ConfigurationError."""
     needs = {"CPU": options["num_cpus"], "GPU": options["num_gpus"], **options.get("resources", {})}
     room = min((int(there.get(name, 0) / need) for name, need in needs.items() if need), default=1)
     words = ", ".join(f"{need} {name}" for name, need in needs.items() if need)
@@ -107,16 +107,15 @@ def _room(there: Mapping[str, float], options: Mapping[str, Any]) -> int:
     return room
 
 
-def _call(folder: str, job: Job, place: Place) -> int:
-    """In a process of the cluster."""
+def _call(folder: str, function: Callable[[], object], log: Path, slot: Slot) -> int:
     # What Ray interrupts by; a sweep begun in a shell's background, and all that comes of it, ignores it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
-    return call(job, place)
+    return call(function, log, slot)
 
 
-def _exit_code(task: Any, job: Job) -> int:
-    """What the task returned; of one that was lost, 1, and the reason in its log."""
+def _exit_code(task: Any, log: Path) -> int:
+    """The exit code of a task that has ended: 130 if cancelled; 1 if lost, with the reason added to the log."""
     import ray
 
     try:
@@ -124,6 +123,6 @@ def _exit_code(task: Any, job: Job) -> int:
     except ray.exceptions.TaskCancelledError:
         return 130
     except ray.exceptions.RayError as error:
-        with suppress(OSError), Path(job.log).open("a", encoding="utf-8") as log:
-            log.write(f"error: {' '.join(str(error).split())[:300]}\n")
+        with suppress(OSError), log.open("a", encoding="utf-8") as stream:
+            stream.write(f"error: {' '.join(str(error).split())[:300]}\n")
         return 1

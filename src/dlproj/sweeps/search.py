@@ -1,4 +1,4 @@
-"""A search over settings by Optuna: what it asks for, what it is told, and where that is kept."""
+"""A search over settings by Optuna: which trials it asks for, what it is told of them, and where that is kept."""
 
 import json
 import math
@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +18,7 @@ from dlproj.config.sweep import TrialConfig
 from dlproj.reports.comparison_table import command
 from dlproj.runs.comparison import at_tested_epoch
 from dlproj.runs.record import Run
-from dlproj.sweeps.space import Space, as_typed, typed
+from dlproj.sweeps.space import Space, as_typed, sweep_as_typed
 from dlproj.training.pruning import find_trial, in_one_line, make_pruner, open_storage, storage_words
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial, Trial
 
-_PLACE = "place"  # of a trial: the sweep's folder in which it runs, and the machine
+_OWNER = "place"  # of a trial: the machine and the sweep's folder in which it runs
 _CURVES = "reference_curves"  # of a study
 _RUN = "run"  # of a trial: its run's folder below the sweep's
 _ANOTHER = "begin another study with hydra.sweeper.study=NAME"
@@ -36,16 +35,14 @@ _COMMAND = "command"  # of a trial: the command line of its run
 
 
 class Search:
-    """A study, and the trials of it that run in one sweep's folder."""
+    """A study, and those of its trials that run in one sweep's folder."""
 
     def __init__(self, config: SearchConfig, space: Space, folder: Path) -> None:
         """Open the study, or make it. Raises ConfigurationError if that is impossible."""
-        installed = find_spec("optuna") is not None
-        require(installed, "hydra/sweeper=optuna needs Optuna: pip install -e '.[search]'")
         self.config = config
         self.space = space
         self.folder = folder
-        self.place = f"{socket.gethostname()}:{folder.resolve()}"
+        self.owner = f"{socket.gethostname()}:{folder.resolve()}"
         url = config.storage or str((folder / "study.journal").resolve())
         self.template = TrialConfig(
             storage=url,
@@ -55,7 +52,7 @@ class Search:
             monitor=config.objectives[0],
         )
         self.asked = 0  # trials that this start has run
-        points = space.all() if config.sampler == "grid" else []
+        points = space.grid() if config.sampler == "grid" else []
         self.study = self._open(url)
         self._check_space()
         with self._in_one_line():
@@ -82,7 +79,7 @@ class Search:
                 kept = [direction.name.lower() for direction in study.directions]
             earlier = len(study.get_trials(deepcopy=False))
         # A sampler that began anew with the same seed would choose what the earlier start, or another machine, chose.
-        elsewhere = zlib.crc32(self.place.encode()) if self.config.storage else 0
+        elsewhere = zlib.crc32(self.owner.encode()) if self.config.storage else 0
         study.sampler = make_sampler(self.config, self.config.seed + earlier + elsewhere)
         require(kept in (None, wanted), f"the study has the objectives {kept}, not {wanted}: {_ANOTHER}")
         with self._in_one_line():
@@ -93,7 +90,7 @@ class Search:
         """Raise ConfigurationError for a setting that Optuna cannot choose in another way than earlier trials have."""
         from optuna.distributions import check_distribution_compatibility
 
-        wanted = {parameter.name: parameter.distribution() for parameter in self.space.parameters()}
+        wanted = dict(self.space.parameters())
         for trial in self._trials():
             for name in (name for name in wanted if name in trial.distributions):
                 try:
@@ -113,12 +110,12 @@ class Search:
 
     def _differs(self, name: str, before: "BaseDistribution", now: "BaseDistribution") -> str:
         return (
-            f"{name}={as_typed(now)}: the study {self.template.study} has trials with {name}={as_typed(before)}, "
-            f"and Optuna cannot mix the two: set it as it was, or {_ANOTHER}"
+            f"{name}={sweep_as_typed(now)}: the study {self.template.study} has trials with "
+            f"{name}={sweep_as_typed(before)}, and Optuna cannot mix the two: set it as it was, or {_ANOTHER}"
         )
 
     def expected(self) -> int:
-        """Trials that this start may run, if no other machine works on the study."""
+        """The number of trials left for this start, if no other machine works on the study."""
         return max(0, self.total - sum(trial.state.is_finished() for trial in self._trials()))
 
     def _trials(self) -> "list[FrozenTrial]":
@@ -126,13 +123,13 @@ class Search:
             return self.study.get_trials(deepcopy=False)
 
     def trials(self) -> "Iterator[tuple[list[str], Trial]]":
-        """What one trial after the other chooses: first of those that an earlier start here has left unfinished."""
+        """Each trial with the overrides that it chooses; first those that an earlier start here has left unfinished."""
         for number in self._left_behind():
             yield self._next(find_trial(replace(self.template, number=number), self.study))
         while self._begun() < self.total:
             with self._in_one_line():
                 trial = self.study.ask()
-                trial.set_user_attr(_PLACE, self.place)
+                trial.set_user_attr(_OWNER, self.owner)
             yield self._next(trial)
 
     def _next(self, trial: "Trial") -> "tuple[list[str], Trial]":
@@ -151,7 +148,7 @@ class Search:
         return sum(self.states().values())
 
     def states(self) -> dict[str, int]:
-        """How many trials have begun, by what has become of them: complete, pruned, fail or running."""
+        """The number of trials that have begun, by state: complete, pruned, fail or running."""
         from optuna.trial import TrialState
 
         begun = (trial.state for trial in self._trials() if trial.state is not TrialState.WAITING)
@@ -161,10 +158,10 @@ class Search:
         from optuna.trial import TrialState
 
         running = [trial for trial in self._trials() if trial.state is TrialState.RUNNING]
-        return [trial.number for trial in running if trial.user_attrs.get(_PLACE) == self.place]
+        return [trial.number for trial in running if trial.user_attrs.get(_OWNER) == self.owner]
 
     def tell(self, trial: "Trial", run: Run | None) -> None:
-        """What came of a trial: its run, or None if it failed. So has one that diverged, or has no finite value."""
+        """Tell the study of a trial's run. It fails with None, a run that diverged, or a value that is not finite."""
         with self._in_one_line():
             self._tell(trial, run)
 
@@ -174,8 +171,8 @@ class Search:
         if run:
             trial.set_user_attr(_RUN, os.path.relpath(run.folder.resolve(), self.folder.resolve()))
             trial.set_user_attr(_COMMAND, command(run.result))
-        whole = run is not None and run.result.status != "diverged"
-        values = [at_tested_epoch(run, name) for name in self.config.objectives] if run and whole else []
+        judged = run is not None and run.result.status != "diverged"
+        values = [at_tested_epoch(run, name) for name in self.config.objectives] if run and judged else []
         if run and run.result.status == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
         elif values and all(map(math.isfinite, values)):
@@ -183,36 +180,36 @@ class Search:
         else:
             self.study.tell(trial, state=TrialState.FAIL)
 
-    def front(self) -> list["Found"]:
-        """Those trials that no other beats. Raises UserError if no trial came to a value."""
+    def best_trials(self) -> list["BestTrial"]:
+        """The trials that no other beats. Raises UserError if no trial came to a value."""
         with self._in_one_line():
-            found = [self._found(trial) for trial in self.study.best_trials]
-        if not found:
+            best = [self._describe(trial) for trial in self.study.best_trials]
+        if not best:
             raise UserError("no trial came to a value: see the reasons above, mend the space, and begin again")
-        return found
+        return best
 
-    def _found(self, trial: "FrozenTrial") -> "Found":
-        place, run = trial.user_attrs.get(_PLACE, self.place), trial.user_attrs.get(_RUN, f"trial {trial.number}")
-        here = place == self.place and (self.folder / run).is_dir()  # and not removed since
-        return Found(run if here else f"{place}/{run}", list(trial.values), _command(trial), here)
+    def _describe(self, trial: "FrozenTrial") -> "BestTrial":
+        owner, run = trial.user_attrs.get(_OWNER, self.owner), trial.user_attrs.get(_RUN, f"trial {trial.number}")
+        here = owner == self.owner and (self.folder / run).is_dir()  # and not removed since
+        return BestTrial(run if here else f"{owner}/{run}", list(trial.values), _command(trial), here)
 
 
-class Found(NamedTuple):
+class BestTrial(NamedTuple):
     """One of the best trials of a study."""
 
-    run: str  # its folder below the sweep's, or that of another place in full
+    run: str  # its folder below the sweep's, or the whole path with the machine for a trial of another owner
     values: list[float]  # of the objectives
     command: str  # that trains it again; of an older study the chosen settings alone
     here: bool  # whether the run is in this sweep's folder
 
 
 def _command(trial: "FrozenTrial") -> str:
-    chosen = " ".join(f"{name}={typed(value)}" for name, value in trial.params.items())
+    chosen = " ".join(f"{name}={as_typed(value)}" for name, value in trial.params.items())
     return str(trial.user_attrs.get(_COMMAND, chosen))
 
 
 def make_sampler(config: SearchConfig, seed: int) -> "BaseSampler":
-    """Optuna's, seeded. Raises ConfigurationError for settings that it does not have."""
+    """Optuna's sampler, seeded. Raises ConfigurationError for settings that it does not have."""
     from optuna import samplers
 
     classes = {

@@ -1,4 +1,4 @@
-"""The runs of one sweep: those that are done are kept, the others run, several at once."""
+"""A sweep: the runs of one folder, of which those that are done are kept and the others run, several at once."""
 
 import os
 import sys
@@ -7,49 +7,51 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-from dlproj.config.checks import DataError, UserError, require
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from dlproj.config.checks import ConfigurationError, DataError, UserError, one_line, require
 from dlproj.config.data import DataConfig
 from dlproj.config.root import Config
+from dlproj.config.whole_files import read_yaml
 from dlproj.data.shared import keep
-from dlproj.runs.fingerprint import completed, config_fingerprint
+from dlproj.runs.fingerprint import config_fingerprint
 from dlproj.runs.lock import run_lock
 from dlproj.runs.manifest import add, refuse_foreign
 from dlproj.runs.record import read_settings, run_folders
 from dlproj.sweeps.jobs import SweepJob
-from dlproj.sweeps.pool import Job, Workers, run_jobs
-from dlproj.sweeps.records import log_path, why_it_died
 from dlproj.sweeps.view import View
+from dlproj.sweeps.workers import Workers, run_jobs
 
 
 class Sweep:
     """A folder with a run in each folder below it."""
 
-    def __init__(self, folder: Path, resume: bool, reads_ahead: bool) -> None:
-        """reads_ahead: whether its runs have what this process has read.
+    def __init__(self, folder: Path, resume: bool, prefetch: bool) -> None:
+        """Raise ConfigurationError if there is no sweep in the folder to resume.
 
-        Raises ConfigurationError if there is no sweep in the folder to resume.
+        prefetch: read the runs' data in this process, from which they are forked.
         """
         self.folder = folder
         self.resumes = resume
-        self._reads_ahead = reads_ahead
-        self._read: DataConfig | None = None
-        self._known: dict[str, list[Path]] = {}  # folders of earlier starts by what they hold
-        self._taken: dict[Path, str] = {}  # labels of this start's jobs by their folders
+        self._prefetches = prefetch
+        self._prefetched: DataConfig | None = None
+        self._earlier: dict[str, list[Path]] = {}  # run folders of earlier starts by fingerprint
+        self._taken: dict[Path, str] = {}  # labels of this start's jobs by folder
         if resume:
             message = f"sweep.resume={folder} holds no runs of a sweep: name a folder of logs/sweeps"
             require((folder / "multirun.yaml").is_file(), message)  # logs/runs has runs, too
             with suppress(DataError):
                 for run in run_folders([folder]):
-                    self._known.setdefault(_held(run), []).append(run)
+                    self._earlier.setdefault(_fingerprint_of(run), []).append(run)
         self._next = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), default=-1)
 
     def earlier(self, config: Config) -> Path | None:
-        """The folder of an earlier start's run with these settings, finished or not: each is handed out once."""
-        left = self._known.get(config_fingerprint(config.settings()))
+        """The folder of an earlier start's run with these settings, finished or not; each is returned once."""
+        left = self._earlier.get(config_fingerprint(config.settings()))
         return left.pop(0) if left else None
 
-    def number(self) -> int:
-        """The next one that no run here has."""
+    def next_number(self) -> int:
+        """A number that no run here has."""
         self._next += 1
         return self._next - 1
 
@@ -57,58 +59,54 @@ class Sweep:
         self,
         jobs: Iterable[SweepJob],
         total: int,
-        workers: Workers,
+        workers: Workers[SweepJob],
         ended: Callable[[SweepJob], None] = lambda job: None,
     ) -> list[SweepJob]:
-        """Run what is not done, and call ended(job) as soon as what came of a job is known. All jobs, as they ended.
+        """Run what is not done; call ended(job) for each job once its outcome is known, and return them in that order.
 
         Raises ConfigurationError if another process works in the folder.
         """
-        by_log: dict[Path, SweepJob] = {}
 
         def note(job: SweepJob) -> None:
             view.ended(job)
             ended(job)
 
-        def process_ended(process: Job, exit_code: int) -> None:
-            job = by_log.pop(process.log)
-            _judge(job, exit_code)
+        def judge(job: SweepJob, exit_code: int) -> None:
+            job.judge(exit_code)
             note(job)
 
         with run_lock(self.folder), View(total) as view:
-            missing = self._missing(jobs, by_log, note)
             try:
-                run_jobs(missing, workers, process_ended, lambda one: view.started(by_log[one.log]), view.tick)
+                run_jobs(self._missing(jobs, view.started, note), workers, judge, view.tick)
             except (KeyboardInterrupt, SystemExit):
                 where = f"{quote(f'sweep.resume={os.path.relpath(self.folder)}')} goes on"
                 print(f"interrupted: {len(view.finished)} of {total} runs have ended; {where}", file=sys.stderr)
                 raise
         return view.finished
 
-    def _prefetch(self, config: Config) -> None:
-        """Read what the run will, for it and the ones after it. What is wrong with the files is theirs to say."""
-        if config.data != self._read:
-            keep()
-            with suppress(UserError):
-                config.data.build(config.seed).prefetch()
-        self._read = config.data
-
     def _missing(
-        self, jobs: Iterable[SweepJob], by_log: dict[Path, SweepJob], note: Callable[[SweepJob], None]
-    ) -> Iterator[Job]:
+        self, jobs: Iterable[SweepJob], begin: Callable[[SweepJob], None], note: Callable[[SweepJob], None]
+    ) -> Iterator[SweepJob]:
         for job in jobs:
             if job.config is not None:
                 job.reason = self._taken_by(job) or self._keep_or_refuse(job, job.config)
             if job.config is None or job.kept or job.reason:
                 note(job)
                 continue
-            if self._reads_ahead:
-                self._prefetch(job.config)
-            by_log[log_path(job.folder)] = job
-            yield Job(job.train, (), log_path(job.folder))
+            self._prefetch(job.config)
+            begin(job)
+            yield job
+
+    def _prefetch(self, config: Config) -> None:
+        """Read the run's data, for it and those after it; of damaged files each run speaks itself."""
+        if self._prefetches and config.data != self._prefetched:
+            keep()
+            with suppress(UserError):
+                config.data.build(config.seed).prefetch()
+            self._prefetched = config.data
 
     def _taken_by(self, job: SweepJob) -> str:
-        """Why the job's folder is not its own; empty where it is, from now on."""
+        """Why the job cannot have its folder; empty where it can, which is its own from now on."""
         folder = job.folder.resolve()
         if folder == self.folder.resolve():
             return f"{job.folder} is the sweep's own folder: set hydra.sweep.subdir to a name below it"
@@ -121,11 +119,11 @@ class Sweep:
         return ""
 
     def _keep_or_refuse(self, job: SweepJob, config: Config) -> str:
-        """Keep what is done; of what is not, take the log, or say why that cannot be."""
+        """Keep a run that is done; of another reserve the log, or return why that is impossible."""
         if self.resumes or not config.overwrite:
-            job.run = completed(job.folder, config_fingerprint(config.settings()))
+            job.find_run()
             job.kept = job.run is not None
-        log = os.path.relpath(log_path(job.folder), self.folder)
+        log = os.path.relpath(job.log, self.folder)
         try:
             if not job.kept:
                 refuse_foreign(self.folder, [log])
@@ -135,16 +133,31 @@ class Sweep:
         return ""
 
 
-def _held(folder: Path) -> str:
-    """The identity of the run that the folder holds; of one that cannot be read, none that any run has."""
+def _fingerprint_of(folder: Path) -> str:
+    """The fingerprint of the run in the folder; of one that cannot be read, a text that is no run's."""
     try:
         return config_fingerprint(read_settings(folder))
     except UserError:
         return str(folder)
 
 
-def _judge(job: SweepJob, exit_code: int) -> None:
-    """Say what became of a job whose process has ended."""
-    assert job.config is not None
-    job.run = completed(job.folder, config_fingerprint(job.config.settings()))
-    job.reason = "" if job.run else why_it_died(job.folder, exit_code)
+def resume_command(sweep: Path) -> list[str]:
+    """The command line that goes on with the sweep, from Hydra's record of it. Raises ConfigurationError."""
+    try:
+        hydra = read_yaml(sweep / "multirun.yaml")["hydra"]
+        overrides = [*hydra["overrides"]["hydra"], *hydra["overrides"]["task"]]
+        sources = [one["path"] for one in hydra["runtime"]["config_sources"] if one["provider"] == "command-line"]
+        require(all(map(_can_be_typed, overrides + sources)), "an override is none")
+    except (ConfigurationError, DataError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{sweep} holds no run and no sweep: name a folder of logs/runs or logs/sweeps"
+        ) from error
+    kept = [one for one in overrides if not one.startswith("sweep.resume=")]
+    own_files = [part for folder in sources for part in ("--config-dir", folder)]
+    quoted = QuotedString(str(sweep), Quote.single).with_quotes()  # Hydra would split it at a comma
+    return [sys.executable, "-P", "-m", "dlproj.cli.train", "-m", *own_files, *kept, f"sweep.resume={quoted}"]
+
+
+def _can_be_typed(text: object) -> bool:
+    """True if it can be an override or a folder: an option would have Hydra do something else."""
+    return isinstance(text, str) and text != "" and not text.startswith("-") and text == one_line(text)

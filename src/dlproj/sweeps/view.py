@@ -1,7 +1,10 @@
-"""What a sweep shows while it runs: at a terminal a table that changes, else a line for each run that ends."""
+"""What a sweep prints: while it runs a live table or a line for each run, at its end the comparison and the best."""
 
+import logging
+import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.live import Live
@@ -9,18 +12,26 @@ from rich.table import Table
 from rich.text import Text
 
 from dlproj import formats
-from dlproj.config.checks import UserError, one_line
-from dlproj.reports.terminal import plain_console
-from dlproj.runs.record import read_epochs
+from dlproj.config.checks import DataError, UserError, one_line
+from dlproj.reports.comparison_table import best, heading, same_runs, score_column, shown, table
+from dlproj.reports.terminal import plain_console, print_table
+from dlproj.runs.comparison import Comparison, compare
+from dlproj.runs.record import find_runs, read_epochs
 from dlproj.sweeps.jobs import SweepJob
 
+if TYPE_CHECKING:
+    from dlproj.sweeps.search import BestTrial, Search
+
+_log = logging.getLogger(__name__)
+_OUTCOME = ("test/accuracy", "tested_epoch", "last_epoch", "seconds")
 _METRIC = "val/accuracy"
 
 
 class View:
-    """A context, within which the runs of a sweep are shown. total: how many there will be."""
+    """A context that shows the runs of a sweep: at a terminal a table that changes, else a line for each that ends."""
 
     def __init__(self, total: int) -> None:
+        """total: how many runs there will be."""
         self.total = total
         self.finished: list[SweepJob] = []
         self.running: list[SweepJob] = []
@@ -38,12 +49,12 @@ class View:
             self._live.stop()
 
     def started(self, job: SweepJob) -> None:
-        """Show it among those that run."""
+        """Show the job as running."""
         self.running.append(job)
         self.tick()
 
     def ended(self, job: SweepJob) -> None:
-        """Say what came of it; that it failed at once, whatever is shown."""
+        """Show the outcome of the job; a failure is printed to standard error at once."""
         if job in self.running:
             self.running.remove(job)
         self.finished.append(job)
@@ -55,7 +66,7 @@ class View:
         self.tick()
 
     def tick(self) -> None:
-        """Show how far the runs have come."""
+        """Refresh the table, if there is one, with the epochs that the runs have reached."""
         if self._live:
             self._live.update(self._table(), refresh=True)
 
@@ -101,3 +112,64 @@ def _progress(job: SweepJob) -> str:
     last = max(epochs, default=0)
     metric = f", {_METRIC} {formats.metric(_METRIC, epochs[last].get(_METRIC))}" if last else ""
     return f"epoch {last}/{job.config.trainer.max_epochs}{metric}"
+
+
+def conclude(folder: Path) -> None:
+    """Write report.html, .csv and .md into the sweep's folder; print the table of its runs, and the best of them."""
+    from dlproj.reports.comparison_report import write_report
+
+    try:
+        runs, damaged = find_runs([folder])
+    except DataError:  # every job was refused, which has been said
+        return
+    if not runs:
+        return
+    comparison = compare(runs)
+    _print_runs(comparison)
+    if note := same_runs(comparison):
+        print(note)
+    if found := best(comparison):
+        print(f"best: {found.words}\n  {one_line(found.command)}")
+    else:
+        print(f"no run is the best: none has come to its end with a finite {comparison.chooses}")
+    try:
+        print(one_line(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0])))
+    except UserError as error:  # which costs no run
+        _log.warning("the report was not written: %s", error)
+
+
+def _print_runs(comparison: Comparison) -> None:
+    columns = dict.fromkeys(["run", *comparison.varied, "status", score_column(comparison), *_OUTCOME])
+    cells = [[shown(key, row.get(key)) for key in columns] for row in table(comparison)]
+    print_table([heading(key) for key in columns], cells)
+
+
+def tell_study(search: "Search") -> None:
+    """Print what the comparison of this folder's runs cannot say of the study. Raises UserError without any value.
+
+    That is: why no trial ran; with several objectives, the trials that no other beats; a best trial of another folder.
+    """
+    if not search.asked:
+        print(_has_its_trials(search))
+    best, names = search.best_trials(), search.config.objectives
+    if len(names) > 1:
+        print(f"runs that no other beats in {' and '.join(names)}:")
+        for trial in best:
+            print(f"  {trial.run}: {_values(search, trial)}")
+    elif not best[0].here:
+        words = f"best of the study: {_values(search, best[0])}, {best[0].run}"
+        print(f"{one_line(words)}\n  {one_line(best[0].command)}")
+
+
+def _has_its_trials(search: "Search") -> str:
+    states = search.states()
+    count = sum(states.values())
+    words = ", ".join(f"{number} {state}" for state, number in states.items())
+    has = f"no trial ran: the study {search.template.study} has its {count} trial{'s' * (count > 1)} ({words})"
+    way = "let it choose from more" if count < search.config.trials else f"set hydra.sweeper.trials above {count}"
+    return f"{has}; to go on, {way}"
+
+
+def _values(search: "Search", trial: "BestTrial") -> str:
+    pairs = zip(search.config.objectives, trial.values, strict=True)
+    return ", ".join(f"{name} {formats.quantity(name, value)}" for name, value in pairs)

@@ -18,7 +18,7 @@ from dlproj.labs.reproduce.reproduction import Outcome
 from dlproj.labs.reproduce.results_table import COLUMNS, as_page, cells, check_folder, write
 from dlproj.labs.reproduce.rows import judgements, rows
 from dlproj.runs.manifest import NAME
-from dlproj.sweeps.records import why_it_died
+from dlproj.sweeps.jobs import Job
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def leave(run, changes):
     if changes is not None:
         (run.folder / "summary.json").write_text(json.dumps(summary(seed=run.config.seed, **changes)))
     found = run.found()
-    return Outcome(run, recorded(found) if found else None, "" if found else why_it_died(run.folder, 1))
+    return Outcome(run, recorded(found) if found else None, "" if found else Job(print, run.folder).why_it_died(1))
 
 
 def shown(found, quick):
@@ -202,11 +202,6 @@ def test_uncommitted_changes_of_the_code_are_marked(planned):
     found = rows(runs)
     page = as_page(found, judgements(found, False), "dlproj reproduce", False)
     assert "Commits of the runs: 0123456789, 0123456789+, unknown." in page
-
-
-def test_a_killed_run_names_the_signal_and_a_silent_one_its_exit_code(tmp_path):
-    assert why_it_died(tmp_path / "seed-0", -9) == "killed by SIGKILL"
-    assert why_it_died(tmp_path / "seed-0", 3) == "exit code 3"
 
 
 def test_a_quick_table_does_not_take_the_place_of_a_whole_one(planned, tmp_path):

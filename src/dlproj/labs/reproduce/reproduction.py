@@ -1,5 +1,6 @@
 """Run what has not been run."""
 
+import secrets
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -9,16 +10,17 @@ from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
-from dlproj.config.checks import ConfigurationError, require
+from dlproj.config.checks import ConfigurationError, UserError, require
 from dlproj.data.data_files import brief
 from dlproj.experiments import Point, composing, names, points, select
 from dlproj.labs.reproduce.plan import FIXED, PlannedRun, length, on_images, plan, shortened
 from dlproj.labs.reproduce.recorded import Key, Recorded, key, read, recorded
 from dlproj.machine import usable_cores
 from dlproj.runs.lock import run_lock
+from dlproj.runs.record import read_result
 from dlproj.sweeps.forks import Forks
-from dlproj.sweeps.pool import Job, run_jobs
-from dlproj.sweeps.records import log_path, set_run_aside, why_it_died
+from dlproj.sweeps.jobs import Job
+from dlproj.sweeps.workers import run_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +121,30 @@ def _points(options: Options, selected: Sequence[str], earlier: Mapping[Key, Rec
     return [shortened(point) for point in found] if options.quick else found
 
 
+@dataclass(slots=True, eq=False)
+class _PlannedJob(Job):
+    planned: PlannedRun
+
+
 def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
     """Run them; by folder, why one died."""
-    by_log = {log_path(one.folder): one for one in missing}
     died: dict[Path, str] = {}
     ended = 0
 
-    def say(job: Job, exit_code: int) -> None:
+    def say(job: _PlannedJob, exit_code: int) -> None:
         nonlocal ended
         ended += 1
-        one = by_log[job.log]
-        found = _found(one, {})
+        found = _found(job.planned, {})
         if found is None:
-            died[one.folder] = why_it_died(one.folder, exit_code)
-        words = _in_words(found) if found else f"died: {died[one.folder]}"
-        print(f"[{ended}/{len(missing)}] {one.point} seed {one.config.seed}: {words}", flush=True)
+            died[job.folder] = job.why_it_died(exit_code)
+        words = _in_words(found) if found else f"died: {died[job.folder]}"
+        print(f"[{ended}/{len(missing)}] {job.planned.point} seed {job.planned.config.seed}: {words}", flush=True)
 
     if missing:
         import dlproj.training.run  # noqa: F401  # each run would import it for itself
-    ordered = sorted(by_log.items(), key=lambda item: (item[1].config.seed, -length(item[1].config)))
+    ordered = sorted(missing, key=lambda one: (one.config.seed, -length(one.config)))
     try:
-        run_jobs([Job(_run_one, (one,), log) for log, one in ordered], Forks([{}] * at_once), say)
+        run_jobs([_PlannedJob(partial(_run_one, one), one.folder, one) for one in ordered], Forks([{}] * at_once), say)
     except (KeyboardInterrupt, SystemExit):
         print(f"interrupted: {ended} of {len(missing)} runs have ended; the same command goes on")
         raise
@@ -147,13 +152,22 @@ def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
 
 
 def _run_one(planned: PlannedRun) -> None:
-    """In the process of its own. A run that did not end is begun anew."""
-    set_run_aside(planned.folder)
+    """Train, in the job's own process. A run that did not end is begun anew."""
+    _set_aside(planned.folder)
     overrides = [f"+experiment={planned.point.experiment}", *planned.point.overrides, *FIXED]
     config = replace(planned.config, overwrite=True)
     from dlproj.training.run import run
 
     run(config, planned.folder, [*overrides, f"seed={planned.config.seed}"])
+
+
+def _set_aside(folder: Path) -> None:
+    """Rename the folder of a completed run, which has other settings; what did not end is for the next to replace."""
+    try:
+        if read_result(folder).has_ended():
+            folder.rename(folder.with_name(f"{folder.name}-replaced-{secrets.token_hex(3)}"))
+    except UserError:
+        pass
 
 
 def _in_words(found: Recorded) -> str:

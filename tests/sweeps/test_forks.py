@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
+from functools import partial
 from multiprocessing.context import ForkProcess
 
 import ctrl_c
@@ -16,7 +16,8 @@ from waiting import until
 
 from dlproj.config.checks import DataError
 from dlproj.sweeps.forks import Forks
-from dlproj.sweeps.pool import Job, run_jobs
+from dlproj.sweeps.jobs import Job
+from dlproj.sweeps.workers import run_jobs
 
 
 def say(text):
@@ -48,48 +49,48 @@ def meet(folder, number):
 
 def test_each_job_is_told_of_with_its_exit_code_and_what_it_printed(tmp_path):
     jobs = [
-        Job(say, ("hello",), tmp_path / "a/log.txt"),
-        Job(fail, (), tmp_path / "b.txt"),
-        Job(crash, (), tmp_path / "c.txt"),
-        Job(die, (), tmp_path / "d.txt"),
-        Job(say, ("bye",), tmp_path / "e.txt"),
-        Job(no_room, (), tmp_path / "f.txt"),
+        Job(partial(say, "hello"), tmp_path / "below/a"),
+        Job(fail, tmp_path / "b"),
+        Job(crash, tmp_path / "c"),
+        Job(die, tmp_path / "d"),
+        Job(partial(say, "bye"), tmp_path / "e"),
+        Job(no_room, tmp_path / "f"),
     ]
     told = []
-    run_jobs(jobs, Forks([{}]), lambda job, code: told.append((job.log.name, code)))
-    assert told == [("log.txt", 0), ("b.txt", 1), ("c.txt", 1), ("d.txt", -signal.SIGKILL), ("e.txt", 0), ("f.txt", 1)]
-    assert (tmp_path / "a/log.txt").read_text() == "hello\nhello\n"
-    assert (tmp_path / "b.txt").read_text() == "error: no such data: look elsewhere\n"
-    assert (tmp_path / "f.txt").read_text().startswith("error: metrics.csv cannot be used (No space left on device): ")
-    assert "ZeroDivisionError: a mistake" in (tmp_path / "c.txt").read_text()
+    run_jobs(jobs, Forks([{}]), lambda job, code: told.append((job.folder.name, code)))
+    assert told == [("a", 0), ("b", 1), ("c", 1), ("d", -signal.SIGKILL), ("e", 0), ("f", 1)]
+    assert (tmp_path / "below/a.log").read_text() == "hello\nhello\n"
+    assert (tmp_path / "b.log").read_text() == "error: no such data: look elsewhere\n"
+    assert (tmp_path / "f.log").read_text().startswith("error: metrics.csv cannot be used (No space left on device): ")
+    assert "ZeroDivisionError: a mistake" in (tmp_path / "c.log").read_text()
 
 
 def test_two_jobs_run_at_the_same_time_where_two_are_asked_for(tmp_path):
     codes = []
-    jobs = [Job(meet, (tmp_path, n), tmp_path / f"{n}.txt") for n in (0, 1)]
+    jobs = [Job(partial(meet, tmp_path, n), tmp_path / f"{n}") for n in (0, 1)]
     run_jobs(jobs, Forks([{}] * 2), lambda _, code: codes.append(code))
     assert codes == [0, 0]
 
 
 def test_a_job_has_this_process_memory_and_changes_only_its_own(tmp_path):
     shared = ["unchanged"]
-    run_jobs([Job(shared.append, ("changed",), tmp_path / "log.txt")], Forks([{}]), lambda *_: None)
+    run_jobs([Job(partial(shared.append, "changed"), tmp_path / "run")], Forks([{}]), lambda *_: None)
     assert shared == ["unchanged"]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_what_ends_the_parent_ends_the_jobs(sent, tmp_path):
     script = textwrap.dedent(f"""
-        import os, time
+        import os, signal
         from pathlib import Path
         from dlproj.sweeps.forks import Forks
-        from dlproj.sweeps.forks import Forks
-        from dlproj.sweeps.pool import Job, run_jobs
+        from dlproj.sweeps.jobs import Job
+        from dlproj.sweeps.workers import run_jobs
         def work():
             Path({str(tmp_path)!r}, "pid.tmp").write_text(str(os.getpid()))
             os.rename({str(tmp_path / "pid.tmp")!r}, {str(tmp_path / "pid")!r})
-            while True: time.sleep(60)
-        run_jobs([Job(work, (), Path({str(tmp_path)!r}, "log.txt"))], Forks([{{}}]), print)
+            while True: signal.pause()
+        run_jobs([Job(work, Path({str(tmp_path)!r}, "run"))], Forks([{{}}]), print)
     """)
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, preexec_fn=ctrl_c.heed)
     until(lambda: (tmp_path / "pid").exists() or process.poll() is not None)
@@ -138,7 +139,7 @@ def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(sent, raised
 
     monkeypatch.setattr(ForkProcess, "start", start_and_interrupt)
     with ctrl_c.heeded(), pytest.raises(raised):
-        run_jobs([Job(time.sleep, (600,), tmp_path / "log.txt")], Forks([{}]), print)
+        run_jobs([Job(signal.pause, tmp_path / "run")], Forks([{}]), print)
     alive = [process.is_alive() for process in started]
     for process in started:
         process.kill()
@@ -152,22 +153,22 @@ def tell_of_ctrl_c():
 
 def test_a_job_heeds_ctrl_c_as_this_process_does(tmp_path):
     with ctrl_c.heeded():
-        run_jobs([Job(tell_of_ctrl_c, (), tmp_path / "log.txt")], Forks([{}]), lambda *_: None)
-    assert (tmp_path / "log.txt").read_text() == "True"
+        run_jobs([Job(tell_of_ctrl_c, tmp_path / "run")], Forks([{}]), lambda *_: None)
+    assert (tmp_path / "run.log").read_text() == "True"
 
 
 def test_handlers_of_signals_are_as_they_were(tmp_path):
     before = handlers()
-    run_jobs([Job(say, ("hello",), tmp_path / "log.txt")], Forks([{}]), lambda *_: None)
+    run_jobs([Job(partial(say, "hello"), tmp_path / "run")], Forks([{}]), lambda *_: None)
     assert handlers() == before
 
 
 def test_ctrl_c_in_a_job_that_has_no_log_yet_shows_no_traceback(tmp_path, monkeypatch, capfd):
-    def interrupted(job, place):
+    def interrupted(function, log, slot):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dlproj.sweeps.forks.call", interrupted)
     codes = []
-    run_jobs([Job(say, ("hello",), tmp_path / "a.txt")], Forks([{}]), lambda job, code: codes.append(code))
+    run_jobs([Job(partial(say, "hello"), tmp_path / "run")], Forks([{}]), lambda job, code: codes.append(code))
     assert codes == [130]
     assert capfd.readouterr().err == ""
