@@ -12,8 +12,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from dlproj.config.checks import require
 from dlproj.data.batches import TrainingBatches
+from dlproj.distributed.layer_split import LayerSplit
 from dlproj.models.classifier import Classifier
-from dlproj.training.layer_split import LayerSplit
 
 
 class RankStates(Callback):

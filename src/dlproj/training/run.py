@@ -21,6 +21,7 @@ from dlproj.config.reference import distance, unmatched
 from dlproj.config.root import Config, load
 from dlproj.config.whole_files import write_whole
 from dlproj.data.base import DataModule
+from dlproj.distributed.processes import run_in_processes
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
@@ -36,7 +37,6 @@ from dlproj.training.earlier import Earlier, check_goes_on, earlier_run
 from dlproj.training.monitors.inspector import inspectors
 from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
 from dlproj.training.monitors.network_graph import NoteGraph
-from dlproj.training.processes import run_in_processes
 from dlproj.training.pruning import Prune, pruned_after
 from dlproj.training.signals import StopBySignal
 from dlproj.training.stopwatch import Stopwatch

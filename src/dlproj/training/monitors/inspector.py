@@ -19,7 +19,6 @@ from dlproj.data.batches import generator
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import class_probabilities
 from dlproj.models.metrics import gathered
-from dlproj.models.sharding import full_tensor
 from dlproj.runs.inspection import Histogram, Inspection, Sample, inspection_of
 from dlproj.training.monitors.loggers import EpochTensorBoard
 
@@ -79,7 +78,7 @@ class WeightHistograms(_Inspector):
 
     def _note(self, trainer: pl.Trainer, model: pl.LightningModule, epoch: int) -> None:
         assert isinstance(model, Classifier)
-        for name, parameter in model.whole_parameters().items():
+        for name, parameter in model.execution.full_parameters().items():
             values = parameter.cpu().float().flatten()
             histogram = histogram_of(values[values.isfinite()]) if trainer.is_global_zero else None
             if histogram is not None:
@@ -116,7 +115,7 @@ class DeadUnits(_Inspector):
         """Watch what each unit puts out."""
         assert isinstance(model, Classifier)
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
-        layers = model.layers_of_units() if not model.is_sharded else {}
+        layers = model.hidden_outputs() if model.execution.has_all_units() else {}
         self._hooks = [module.register_forward_hook(partial(self._watch, name)) for name, module in layers.items()]
 
     def _watch(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -175,22 +174,24 @@ class Gradients(_Inspector):
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
         """Note the gradients, and the weights before the step."""
+        assert isinstance(model, Classifier)
         every = max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches // _SAMPLED_STEPS)
         if self._steps % every == 0:
             for name, parameter in trained_parameters(model).items():
                 if parameter.grad is not None:
-                    self._norms.setdefault(name, []).append(float(full_tensor(parameter.grad).norm()))
-                    self._before[name] = full_tensor(parameter.detach()).clone()
+                    gradient = model.execution.full_tensor(parameter.grad)
+                    self._norms.setdefault(name, []).append(float(gradient.norm()))
+                    self._before[name] = model.execution.full_tensor(parameter.detach()).clone()
         self._steps += 1
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
         """Compare the weights after the step with those before."""
+        assert isinstance(model, Classifier)
         parameters = trained_parameters(model)
         for name, before in self._before.items():
             if norm := float(before.norm()):  # biases that start at zero have no ratio yet
-                self._ratios.setdefault(name, []).append(
-                    float((full_tensor(parameters[name].detach()) - before).norm()) / norm
-                )
+                after = model.execution.full_tensor(parameters[name].detach())
+                self._ratios.setdefault(name, []).append(float((after - before).norm()) / norm)
         self._before.clear()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
@@ -231,7 +232,9 @@ class TestSamples(_Inspector):
         """Choose among the samples of all processes, which stand in the order of the test set."""
         assert isinstance(model, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        said = [gathered(torch.cat(parts), model.data_group).cpu() for parts in zip(*self._parts, strict=True)]
+        said = [
+            gathered(torch.cat(parts), model.execution.data_group).cpu() for parts in zip(*self._parts, strict=True)
+        ]
         self._parts.clear()
         if data.shard().world_size > 1 and len(said[0]) < len(data.test):
             return  # with a limit each process has seen the beginning of its part: a place tells no sample
