@@ -105,7 +105,7 @@ class Pipelined(Execution):
         return mine + (everyones - mine.detach())
 
     def trained_parameters(self) -> list[nn.Parameter]:
-        """Those of this stage."""
+        """The parameters of this stage."""
         return [parameter for parameter in super().trained_parameters() if not parameter.is_meta]
 
     def full_parameters(self) -> dict[str, Tensor]:

@@ -79,7 +79,7 @@ class Classifier(OptimizedModule):
         self.training_sums.flush()
 
     def forget(self) -> None:
-        """Drop what was not added up."""
+        """Drop the batches that were not added up."""
         self.training_sums.forget()
 
     def setup(self, stage: str) -> None:
@@ -132,12 +132,10 @@ class Classifier(OptimizedModule):
         self._evaluate(batch, self.evaluations[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
-        """Log the passes."""
         for name, evaluation in zip(("val", "train_eval"), self.evaluations, strict=False):
             self._log(name, self.compute_metrics(evaluation))
 
     def on_test_epoch_start(self) -> None:
-        """Start a pass."""
         self.evaluation = self._new_evaluation()
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:

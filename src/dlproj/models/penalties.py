@@ -17,7 +17,7 @@ class Penalty(NamedTuple):
 
     @property
     def weights(self) -> Tensor:
-        """The parameter."""
+        """The parameter as the module has it now."""
         weights: Tensor = getattr(self.module, self.parameter)
         return weights
 

@@ -24,7 +24,6 @@ class BlockSteps:
         self.captured: CapturedSteps | None = None  # of a GPU
 
     def __call__(self, batch: Batch | Block) -> None:
-        """Do the steps."""
         if not isinstance(batch, Block):
             self._step_by_lightning(batch)
             return

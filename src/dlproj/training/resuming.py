@@ -46,7 +46,6 @@ class RankStates(Callback):
             trainer.should_stop = checkpoint["should_stop"]  # else a run killed in its test would train on
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Go on from there."""
         if self._resumed:
             assert isinstance(model, Classifier)
             _set_random_state(self._resumed["random"], _devices(trainer))

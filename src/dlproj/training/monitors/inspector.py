@@ -53,7 +53,6 @@ class KeepInspection(_Inspector):
     """Has each checkpoint hold what was noted so far, for a run that goes on from there."""
 
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep it."""
         checkpoint["inspection"] = asdict(self.inspection)
 
     def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -68,12 +67,10 @@ class WeightHistograms(_Inspector):
     """Histograms of each trained parameter: by epoch in TensorBoard, of the start and the last epoch kept."""
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Before the first step."""
         if not self.inspection.histograms:  # of a run that goes on
             self._note(trainer, model, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """After each epoch."""
         self._note(trainer, model, trainer.current_epoch + 1)
 
     def _note(self, trainer: pl.Trainer, model: pl.LightningModule, epoch: int) -> None:
@@ -157,18 +154,15 @@ class Gradients(_Inspector):
     """
 
     def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Start the epoch's lists."""
         self._steps = 0
         self._before: dict[str, Tensor] = {}
         self._norms: dict[str, list[float]] = {}
         self._ratios: dict[str, list[float]] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The epoch so far."""
         return {"steps": self._steps, "norms": self._norms, "ratios": self._ratios}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with it."""
         self._steps, self._norms, self._ratios = state_dict["steps"], state_dict["norms"], state_dict["ratios"]
         self._before = {}
 
@@ -195,7 +189,6 @@ class Gradients(_Inspector):
         self._before.clear()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Note the means."""
         epoch = trainer.current_epoch + 1
         for tag, noted, kept in (
             ("gradient_norm", self._norms, self.inspection.gradient_norms),
@@ -214,7 +207,6 @@ class TestSamples(_Inspector):
         self.config = config
 
     def on_test_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Start a pass."""
         self._parts: list[tuple[Tensor, ...]] = []
 
     def on_test_batch_end(

@@ -28,7 +28,6 @@ class NoteGraph(Callback):
         self.loss = loss
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Trace the network."""
         assert isinstance(model, Classifier)
         if not model.execution.is_local or not trainer.is_global_zero:
             if not model.execution.is_local and trainer.is_global_zero:
@@ -71,7 +70,7 @@ def _operations(model: nn.Module) -> dict[str, nn.Module]:
 
 
 class _Trace:
-    """The nodes so far."""
+    """The graph's nodes as forward hooks find them."""
 
     def __init__(self, model: Classifier, shape: list[int]) -> None:
         self.model = model
