@@ -25,7 +25,6 @@ from dlproj.training.contention import NoteContention
 from dlproj.training.evaluate_train import EvaluateTrain
 from dlproj.training.progress_bar import ProgressBar, Summary
 from dlproj.training.stepping import StepsPerExecution
-from dlproj.training.stopwatch import Stopwatch
 
 _NOBODYS_FAULT = (
     # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
@@ -68,7 +67,6 @@ def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path
     extra: list[Callback] = [
         StepsPerExecution(config.steps_per_execution, config.cuda_graph, config.strategy is StrategyName.pipeline),
         Timer(config.max_time),
-        Stopwatch(),
         NoteContention(),
     ]
     if config.evaluate_train:
