@@ -29,10 +29,22 @@ MAY_IMPORT = {
     "experiments": {"config"},
     "command_errors": {"config", "experiments", "runs"},
     "survey": {"config", "data", "runs", "reports"},
-    "training": {"config", "data", "models", "runs", "reports", "command_errors", "survey"},
+    "distributed": {"config", "data", "models", "command_errors"},
+    "training": {"config", "data", "models", "distributed", "runs", "reports", "command_errors", "survey"},
     "inference": {"config", "data", "models", "training", "runs", "reports"},
     "sweeps": {"config", "data", "training", "runs", "reports", "command_errors"},
-    "labs": {"config", "data", "models", "training", "inference", "runs", "reports", "sweeps", "experiments"},
+    "labs": {
+        "config",
+        "data",
+        "models",
+        "distributed",
+        "training",
+        "inference",
+        "runs",
+        "reports",
+        "sweeps",
+        "experiments",
+    },
     "cli": {
         "config",
         "training",
@@ -46,7 +58,7 @@ MAY_IMPORT = {
         "command_errors",
     },
 }
-BUILDS = {"data", "models", "training"}
+BUILDS = {"data", "models", "distributed", "training"}
 
 
 def room_of(path):

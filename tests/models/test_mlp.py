@@ -117,8 +117,8 @@ def test_parts_come_in_the_order_that_is_set_and_what_is_off_is_left_out():
         ["linear", "activation", "batch_norm", "activation_2"],
         ["linear", "batch_norm", "activation", "dropout"],
     ]
-    assert model.layers_of_units()["hidden.0"] is model.hidden[0].activation_2
-    assert model.layers_of_units()["hidden.3"] is model.hidden[3].activation
+    assert model.hidden_outputs()["hidden.0"] is model.hidden[0].activation_2
+    assert model.hidden_outputs()["hidden.3"] is model.hidden[3].activation
 
 
 def test_logits_in_the_documents_order_are_those_of_a_plain_loop_over_its_list(generator):

@@ -23,6 +23,7 @@ from dlproj.runs.record import read_epochs, read_result
 from dlproj.training import run as run_module
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.monitors.loggers import EpochTable
+from dlproj.training.recording import RecordEarlyEnd
 from dlproj.training.run import resume_run, run
 
 DIGITS = [
@@ -66,7 +67,7 @@ def killed_after(calls, monkeypatch, config, folder):
     """Train until so many calls of training_step are done; nothing of what Python would tidy up happens."""
     with monkeypatch.context() as patch:
         add_callback(patch, KillAfter(calls))
-        patch.setattr(run_module.RecordEarlyEnd, "on_exception", lambda *_: None)
+        patch.setattr(RecordEarlyEnd, "on_exception", lambda *_: None)
         with pytest.raises(Killed):
             run(config, folder)
 
@@ -121,7 +122,7 @@ def test_a_kill_between_an_epochs_checkpoint_and_its_record_loses_neither(epoch,
 
     with monkeypatch.context() as patch:
         patch.setattr(EpochTable, "log_metrics", die)
-        patch.setattr(run_module.RecordEarlyEnd, "on_exception", lambda *_: None)
+        patch.setattr(RecordEarlyEnd, "on_exception", lambda *_: None)
         with pytest.raises(Killed):
             run(config, tmp_path / "killed")
     assert "train/loss" not in read_epochs(tmp_path / "killed")[epoch]
@@ -204,7 +205,7 @@ def test_a_run_that_had_stopped_and_was_killed_in_its_test_stops_again(overrides
     assert whole.last_epoch < 4
     with monkeypatch.context() as patch:
         patch.setattr(Classifier, "test_step", lambda *_: (_ for _ in ()).throw(Killed))
-        patch.setattr(run_module.RecordEarlyEnd, "on_exception", lambda *_: None)
+        patch.setattr(RecordEarlyEnd, "on_exception", lambda *_: None)
         with pytest.raises(Killed):
             run(config, tmp_path / "killed")
     result = run(config, tmp_path / "killed", resume=True)

@@ -15,7 +15,8 @@ from dlproj.config.sweep import SweepConfig
 from dlproj.data.imdb import IMDBDataModule
 from dlproj.models.mlp import MLPClassifier
 from dlproj.runs.manifest import NAME, listed
-from dlproj.training.run import best_epoch, run, train
+from dlproj.training.recording import best_epoch
+from dlproj.training.run import run, train
 from dlproj.training.stopwatch import Stopwatch
 
 QUICK = [

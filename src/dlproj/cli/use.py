@@ -12,7 +12,7 @@ from dlproj.loop_progress import announce
 
 
 class Split(Enum):
-    """A part of the data."""
+    """The part of the data to evaluate on."""
 
     train = "train"
     val = "val"

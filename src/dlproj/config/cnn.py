@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlproj.config.checks import ConfigurationError, require
+from dlproj.config.checks import require
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.fields import like, setting
 from dlproj.config.layers import ConvConfig, DenseConfig, describe
@@ -50,11 +50,6 @@ class CNNConfig(FeedForwardConfig):
             *((f"model.conv[{number}]", entry) for number, entry in enumerate(self.conv)),
             *ModelConfig.entries(self),
         ]
-
-    def check_tensor_parallel(self, size: int) -> None:
-        """Raise ConfigurationError: a convolution is not split."""
-        message = f"model=cnn does not go with trainer.tensor_parallel_size={size}: set trainer=ddp or fsdp"
-        raise ConfigurationError(message)
 
     def inputs_of(self, spec: DataSpec) -> int:
         """All pixels. Raises ConfigurationError, too, where pooling leaves none."""

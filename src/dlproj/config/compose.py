@@ -18,7 +18,7 @@ def register() -> None:
     """
     text = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     if started_by_torchrun():
-        from dlproj.training.processes import agree_on
+        from dlproj.distributed.processes import agree_on
 
         text = agree_on(text, "stamp")
     OmegaConf.register_new_resolver("stamp", lambda: text, replace=True)

@@ -164,7 +164,6 @@ class FMNISTConfig(StoredImageConfig):
         return image_spec((1, 28, 28), FMNIST_CLASSES)
 
     def build(self, seed: int) -> "FMNISTDataModule":
-        """The data module."""
         from dlproj.data.fmnist import FMNISTDataModule
 
         return FMNISTDataModule(self, seed)
@@ -182,14 +181,13 @@ class CIFAR10Config(StoredImageConfig):
         return image_spec((3, 32, 32), CIFAR10_CLASSES)
 
     def build(self, seed: int) -> "CIFAR10DataModule":
-        """The data module."""
         from dlproj.data.cifar10 import CIFAR10DataModule
 
         return CIFAR10DataModule(self, seed)
 
 
 class Side(Choice):
-    """An end of a sequence."""
+    """The end of a sequence at which it is padded or cut."""
 
     pre = "pre", "the front"
     post = "post", "the end"
@@ -222,7 +220,6 @@ class IMDBConfig(DataConfig):
         return DataSpec(Kind.sequence, (self.length,), classes, self.vocabulary_size, self.padding.value)
 
     def build(self, seed: int) -> "IMDBDataModule":
-        """The data module."""
         from dlproj.data.imdb import IMDBDataModule
 
         return IMDBDataModule(self, seed)
@@ -237,7 +234,6 @@ class DigitsConfig(ImageConfig):
         return image_spec((1, 8, 8), tuple("0123456789"))
 
     def build(self, seed: int) -> "DigitsDataModule":
-        """The data module."""
         from dlproj.data.digits import DigitsDataModule
 
         return DigitsDataModule(self, seed)
@@ -264,7 +260,6 @@ class ImageFolderConfig(StoredImageConfig):
         return image_spec((self.channels, self.image_size, self.image_size), class_names(self.root))
 
     def build(self, seed: int) -> "ImageFolderDataModule":
-        """The data module."""
         from dlproj.data.image_folder import ImageFolderDataModule
 
         return ImageFolderDataModule(self, seed)
@@ -284,7 +279,6 @@ class FeatureSumConfig(DataConfig):
         return DataSpec(Kind.features, (self.features,), ("at most half", "more than half"))
 
     def build(self, seed: int) -> "FeatureSumDataModule":
-        """The data module."""
         from dlproj.data.feature_sum import FeatureSumDataModule
 
         return FeatureSumDataModule(self, seed)

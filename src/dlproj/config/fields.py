@@ -33,7 +33,7 @@ class Choice(Enum):
     text: str
 
     def __new__(cls, value: str, text: str = "") -> Self:
-        """The member of this value."""
+        """A member with its value and help text."""
         member = object.__new__(cls)
         member._value_ = value
         member.text = text

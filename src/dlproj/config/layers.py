@@ -210,7 +210,7 @@ class Cell(Choice):
 
 @dataclass(slots=True)
 class RecurrentConfig(LayerSettings):
-    """A recurrent layer."""
+    """Settings of a recurrent layer."""
 
     units: int = setting(MISSING, "outputs of the layer", "[1, inf)")
     activation: Activation = setting(Activation.tanh, "of a simple cell; LSTM and GRU have their own")

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.data import DataSpec, Kind
@@ -33,6 +33,8 @@ class FeedForwardConfig(ModelConfig):
 @dataclass(slots=True)
 class MLPConfig(FeedForwardConfig):
     """Settings of a multilayer perceptron."""
+
+    splits_weights: ClassVar[bool] = True
 
     hidden: list[Any] = like(ModelConfig, "hidden", lambda: [1000])
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import require
 from dlproj.config.data import DataSpec
@@ -76,6 +76,8 @@ def check_loss_from(loss: Loss, source: LossFrom) -> None:
 @dataclass(slots=True)
 class ModelConfig(LayerSettings, ABC):
     """Settings that every model has. Those that a layer has, too, hold for each layer that does not say otherwise."""
+
+    splits_weights: ClassVar[bool] = False  # True if tensor parallelism can split its linear maps and embeddings
 
     hidden: list[Any] = setting(list, "a layer each: its width, or a mapping of its own settings")
     inputs: int | None = setting(
@@ -153,6 +155,9 @@ class ModelConfig(LayerSettings, ABC):
 
     def check_tensor_parallel(self, size: int) -> None:
         """Raise ConfigurationError unless so many processes can split each layer and compute what one would."""
+        name = type(self).__name__.removesuffix("Config").lower()
+        message = f"model={name} does not go with trainer.tensor_parallel_size={size}: set trainer=ddp or fsdp"
+        require(self.splits_weights, message)
         message = f"dropout does not go with trainer.tensor_parallel_size={size}, whose processes would drop different"
         require(not self.drops(), f"{message} units: set it to 0")
 

@@ -1,7 +1,7 @@
 """The settings of a recurrent classifier."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.data import DataSpec, Kind
@@ -26,6 +26,8 @@ class ImageReading(Choice):
 @dataclass(slots=True)
 class RNNConfig(ModelConfig):
     """Settings of a recurrent classifier."""
+
+    splits_weights: ClassVar[bool] = True
 
     cell: Cell = setting(Cell.lstm, "what happens at a time step")
     hidden: list[Any] = like(ModelConfig, "hidden", lambda: [128])

@@ -35,7 +35,6 @@ class StepConfig(SchedulerConfig):
     gamma: float = setting(0.1, "what the rate is multiplied by", "(0, 1]")
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
-        """StepLR."""
         from torch.optim.lr_scheduler import StepLR
 
         return {"scheduler": StepLR(optimizer, self.step_size, self.gamma)}
@@ -48,7 +47,6 @@ class ExponentialConfig(SchedulerConfig):
     gamma: float = setting(0.95, "what the rate is multiplied by", "(0, 1]")
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
-        """ExponentialLR."""
         from torch.optim.lr_scheduler import ExponentialLR
 
         return {"scheduler": ExponentialLR(optimizer, self.gamma)}
@@ -95,7 +93,6 @@ class PlateauConfig(SchedulerConfig):
         _check_lowest(self.min_learning_rate, learning_rate)
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
-        """ReduceLROnPlateau."""
         from torch.optim.lr_scheduler import ReduceLROnPlateau
 
         scheduler = ReduceLROnPlateau(

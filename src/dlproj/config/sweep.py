@@ -27,7 +27,7 @@ class TrialConfig:
         one_of("hydra.sweeper.pruner", self.pruner, PRUNERS)
 
     def overrides(self) -> list[str]:
-        """As on the command line."""
+        """The settings that differ, as overrides on the command line."""
         if self.pruner == "none":
             return []
         return [f"sweep.trial.{one.name}={_quoted(getattr(self, one.name))}" for one in fields(self)]

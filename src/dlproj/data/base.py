@@ -177,7 +177,7 @@ class DataModule(pl.LightningDataModule, ABC):
         return [val, self._evaluation(self.train)] if self.evaluate_train else val
 
     def test_dataloader(self) -> EvaluationBatches:
-        """Every test sample once."""
+        """Batches with every test sample once, in order."""
         return self._evaluation(self.test)
 
     def fingerprint(self) -> str:

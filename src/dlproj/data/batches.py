@@ -133,7 +133,7 @@ class TrainingBatches:
 
     @property
     def batches(self) -> int:
-        """Batches an epoch."""
+        """The number of batches in an epoch."""
         full, rest = divmod(len(self.samples), self.batch_size * self.shard.world_size)
         return full + (not self.drop_last and rest >= self.shard.world_size)
 

@@ -31,7 +31,7 @@ class CIFAR10DataModule(ImageDataModule):
 
 
 def _checksums() -> dict[str, str]:
-    """The MD5 sum of each file."""
+    """The MD5 sum of each file of the archive, by its name."""
     from torchvision.datasets import CIFAR10
 
     return dict([*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]])

@@ -64,7 +64,7 @@ _DEEP = {"I": (65535,), "F": (1, 255, 65535)}  # what the largest value of a mod
 
 
 class Decoded(NamedTuple):
-    """What N image files hold."""
+    """The pixels of N decoded image files."""
 
     pixels: Tensor  # uint8 (N, channels, height, width)
     conversions: list[str]  # of each file, what it holds where it had to be converted, else ""

@@ -86,7 +86,7 @@ def _values(path: Path, shape: tuple[int, ...]) -> Tensor:
 
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes:
-        """Up to so many bytes."""
+        """Read up to `size` bytes."""
 
 
 def _read_exactly(file: _Readable, size: int) -> bytearray | None:

@@ -57,7 +57,7 @@ class IMDBDataModule(DataModule):
         return super().state_dict() | {"truncating": self.config.truncating.value, "words": words}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The words as in training."""
+        """Take the vocabulary of the training from a checkpoint."""
         self.words = state["words"].split("\n")
 
     def _with_ids(self, words: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ from dlproj.models.metrics import Evaluation
 from dlproj.reports.classification import entries
 from dlproj.runs.record import read_epochs
 from dlproj.runs.summary import finite
-from dlproj.training.blocks import check_evaluation
+from dlproj.training.batch_checks import check_evaluation
 from dlproj.training.monitors.loggers import shortest
 from dlproj.training.trainer import build_trainer
 

@@ -33,7 +33,7 @@ _TOLERANCE = 1e-4  # of a probability: float32 rounds the sums below it to about
 
 
 class Format(Enum):
-    """A kind of file."""
+    """The file format of an exported model."""
 
     onnx = "onnx"
     exported_program = "exported_program"

@@ -149,7 +149,7 @@ class Conversions:
         self.predicted = 0
 
     def count(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-        """The same predictions."""
+        """Yield the predictions, counting them."""
         for one in predictions:
             self.predicted += 1
             if one.converted:

@@ -16,7 +16,7 @@ class Swish(nn.Module):
         self.beta = beta
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Elementwise."""
+        """Apply the activation elementwise; the shape stays."""
         return inputs * torch.sigmoid(self.beta * inputs)
 
 

@@ -1,7 +1,6 @@
 """The LightningModule that MLPClassifier and RNNClassifier share: loss, penalties and metrics."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,21 +11,21 @@ from dlproj.config.model import ModelConfig, output_activation
 from dlproj.config.optim import OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.batches import Batch
-from dlproj.models.layers import linear, linear_penalties
+from dlproj.models.execution import Execution
+from dlproj.models.layers import linear, linear_penalties, output_modules
 from dlproj.models.losses import loss_function
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
+from dlproj.models.optimized import OptimizedModule
 from dlproj.models.penalties import Penalties, Penalty
-from dlproj.models.sharding import Split, full_tensor
-from dlproj.models.steps import StepsModule
 
 
-class Classifier(StepsModule):
+class Classifier(OptimizedModule):
     """Trains a network to tell classes apart.
 
-    forward() maps a batch of inputs to logits (B, outputs); a subclass says how. A batch is (inputs, targets (B,)).
-    Metrics are logged once an epoch: {train,val,test}/loss and accuracy, for val and test also top2_accuracy and
-    macro_f1, and with penalties also data_loss and penalty, whose sum is loss. Where the data module hands out the
-    training set for evaluation, too, train_eval/* is logged with val/*.
+    forward() maps a batch of inputs to logits (B, outputs); a subclass says how, and lists its layers. A batch is
+    (inputs, targets (B,)). Metrics are logged once an epoch: {train,val,test}/loss and accuracy, for val and test also
+    top2_accuracy and macro_f1, and with penalties also data_loss and penalty, whose sum is loss. Where the data module
+    hands out the training set for evaluation, too, train_eval/* is logged with val/*.
     """
 
     penalties: Penalties
@@ -38,13 +37,9 @@ class Classifier(StepsModule):
         self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
         self.loss = loss_function(config.loss, self.activation, config.loss_from)
         self.eval_mode = config.eval_mode
-        self._is_split = False
+        self.execution = Execution(self)
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
-
-    @abstractmethod
-    def layers_of_units(self) -> dict[str, nn.Module]:
-        """The hidden layers by name, as modules whose output, (…, units) or (B, units, height, width), is their own."""
 
     def add_output(self, config: ModelConfig, spec: DataSpec, width: int) -> list[Penalty]:
         """Set self.output, a linear layer that reads (B, width); return its penalties."""
@@ -53,44 +48,19 @@ class Classifier(StepsModule):
         return linear_penalties(self.output, layer)
 
     @abstractmethod
-    def blocks(self) -> list[nn.Module]:
-        """The parts that FSDP2 gathers one after the other; together they hold all parameters."""
+    def sequential_layers(self) -> list[nn.Module]:
+        """The layers in order: called one after another they compute what forward() does without masking.
 
-    @abstractmethod
-    def parts(self) -> list[nn.Module]:
-        """What forward() does without masking, one after another, for a pipeline to cut between: a layer each."""
+        Together they hold all parameters. Pipelines and layer splits cut between them, FSDP2 gathers one at a time.
+        """
 
-    @abstractmethod
-    def tensor_parallel_plan(self) -> Mapping[str, Split]:
-        """How tensor parallelism splits the modules of these names."""
+    def hidden_outputs(self) -> dict[str, nn.Module]:
+        """The hidden layers by name, as modules whose output, (…, units) or (B, units, height, width), is theirs."""
+        return output_modules(self)
 
     def configure_model(self) -> None:
-        """Split the weights, once, where the strategy has a mesh of processes for it."""
-        if self.device_mesh is not None and not self._is_split:
-            from dlproj.models.parallel import split
-
-            split(self, self.blocks(), self.tensor_parallel_plan(), self.device_mesh)
-            self._is_split = True
-
-    @property
-    def is_sharded(self) -> bool:
-        """True if other processes compute some of the units of its layers."""
-        split = self.device_mesh is not None and self.device_mesh["tensor_parallel"].size() > 1
-        return split or self.pipeline is not None
-
-    @property
-    def data_group(self) -> Any:
-        """The data-parallel process group; None is the default group."""
-        if self.pipeline is not None:
-            return self.pipeline.alone
-        return self.device_mesh["data_parallel"].get_group() if self.device_mesh is not None else None
-
-    def whole_parameters(self) -> dict[str, Tensor]:
-        """What is trained, with what other processes hold of it: all must ask, and the first gets it."""
-        trained = {name: value.detach() for name, value in self.named_parameters() if value.requires_grad}
-        if self.pipeline is not None:
-            return self.pipeline.gathered({name: value.cpu() for name, value in trained.items() if not value.is_meta})
-        return {name: full_tensor(value) for name, value in trained.items()}
+        """Split the weights, where the strategy does so."""
+        self.execution.configure()
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:
@@ -99,24 +69,17 @@ class Classifier(StepsModule):
     def training_loss(self, batch: Batch) -> Tensor:
         """The loss of one batch, penalties included. Logging here would cost more than the arithmetic."""
         inputs, targets = batch
-        if self.pipeline is None:
-            logits = self(inputs)
-            data_loss = self.loss(logits, targets)
-        else:
-            logits, data_loss = self.pipeline.backward(inputs, targets, self.output.out_features, self.loss)
-        penalty = self._penalty() if self.penalties else None
+        logits, data_loss = self.execution.loss(inputs, targets)
+        penalty = self.execution.penalty() if self.penalties else None
         self.training_sums.add(logits, targets, data_loss, penalty)
         return data_loss if penalty is None else data_loss + penalty
-
-    def _penalty(self) -> Tensor:
-        return self.penalties() if self.pipeline is None else self.pipeline.total(self.penalties.here())
 
     def add_up(self) -> None:
         """Add up the epoch's loss and hits."""
         self.training_sums.flush()
 
     def forget(self) -> None:
-        """Drop what was not added up."""
+        """Drop the batches that were not added up."""
         self.training_sums.forget()
 
     def setup(self, stage: str) -> None:
@@ -142,7 +105,7 @@ class Classifier(StepsModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training metrics and learning rate."""
-        totals = self.trainer.strategy.reduce(self.training_sums.totals(), self.data_group, "sum")
+        totals = self.trainer.strategy.reduce(self.training_sums.totals(), self.execution.data_group, "sum")
         self.samples_trained += int(totals[-1])
         self._log("train", training_means(totals, bool(self.penalties)))
         self.log("learning_rate", self._learning_rate, sync_dist=self.trainer.world_size > 1)
@@ -169,12 +132,10 @@ class Classifier(StepsModule):
         self._evaluate(batch, self.evaluations[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
-        """Log the passes."""
         for name, evaluation in zip(("val", "train_eval"), self.evaluations, strict=False):
             self._log(name, self.compute_metrics(evaluation))
 
     def on_test_epoch_start(self) -> None:
-        """Start a pass."""
         self.evaluation = self._new_evaluation()
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -187,17 +148,17 @@ class Classifier(StepsModule):
         self.test_confusion_matrix = self.evaluation.confusion_matrix()
 
     def _new_evaluation(self) -> Evaluation:
-        return Evaluation(len(self.classes), self.device, self.data_group)
+        return Evaluation(len(self.classes), self.device, self.execution.data_group)
 
     def _evaluate(self, batch: Batch, evaluation: Evaluation) -> Tensor:
         inputs, targets = batch
-        logits = self(inputs) if self.pipeline is None else self.pipeline.logits(inputs, self.output.out_features)
+        logits = self.execution.logits(inputs)
         evaluation.add(logits, targets, self.loss(logits, targets))
         return logits
 
     def compute_metrics(self, evaluation: Evaluation) -> dict[str, float]:
         """The metrics of a pass, by name, with the penalty of the weights as they are."""
-        penalty = float(self._penalty()) if self.penalties else 0.0
+        penalty = float(self.execution.penalty()) if self.penalties else 0.0
         return evaluation.compute(penalty, bool(self.penalties))
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:

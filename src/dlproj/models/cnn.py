@@ -1,7 +1,6 @@
 """The convolutional network."""
 
 import math
-from collections.abc import Mapping
 
 from torch import Tensor, nn
 
@@ -10,9 +9,8 @@ from dlproj.config.data import DataSpec
 from dlproj.config.optim import OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.classifier import Classifier
-from dlproj.models.layers import conv_blocks, dense_blocks, last_activations
+from dlproj.models.layers import conv_blocks, dense_blocks
 from dlproj.models.penalties import Penalties
-from dlproj.models.sharding import Split
 
 
 class CNNClassifier(Classifier):
@@ -28,19 +26,7 @@ class CNNClassifier(Classifier):
         """Logits (B, outputs)."""
         return self.output(self.hidden(self.conv(inputs).flatten(1)))
 
-    def blocks(self) -> list[nn.Module]:
-        """Each convolutional layer, each hidden one, and the output."""
-        return [*self.conv, *self.hidden, self.output]
-
-    def parts(self) -> list[nn.Module]:
-        """The blocks; the first one behind the convolutions also flattens their output."""
+    def sequential_layers(self) -> list[nn.Module]:
+        """Each layer; the first one behind the convolutions also flattens their output."""
         first, *others = [*self.hidden, self.output]
         return [*self.conv, nn.Sequential(nn.Flatten(), first), *others]
-
-    def tensor_parallel_plan(self) -> Mapping[str, Split]:
-        """None: CNNConfig refuses it."""
-        return {}
-
-    def layers_of_units(self) -> dict[str, nn.Module]:
-        """Each block's activation; a unit of a convolutional layer is a feature map."""
-        return last_activations("conv", self.conv) | last_activations("hidden", self.hidden)

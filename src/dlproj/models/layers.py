@@ -1,9 +1,9 @@
 """The layers of feed-forward networks, made of their settings."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from torch import nn
+from torch import Tensor, nn
 
 from dlproj.config.layers import ConvConfig, DenseConfig, LayerPart
 from dlproj.models.initializers import initialize
@@ -83,9 +83,39 @@ def _module(part: LayerPart, first: nn.Linear | nn.Conv2d, layer: DenseConfig) -
             return nn.Dropout(layer.dropout)
 
 
-def last_activations(prefix: str, blocks: nn.Sequential) -> dict[str, nn.Module]:
-    """The last activation of each block, which is what the layer puts out, by the block's name: "hidden.0"."""
-    return {
-        f"{prefix}.{name}": [module for part, module in one.named_children() if part.startswith("activation")][-1]
-        for name, one in blocks.named_children()
-    }
+class Layer(nn.Module):
+    """Modules and what is computed with them, where that is more than calling one after the other."""
+
+    def __init__(self, modules: Iterable[nn.Module], compute: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.modules_used = nn.ModuleList(modules)
+        self.compute = compute
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """A batch, of whatever shape."""
+        if inputs.requires_grad:
+            # torch gives buffers the strides of the first gradient, and a recurrent layer's is transposed.
+            inputs.register_hook(Tensor.contiguous)
+        return self.compute(inputs)
+
+
+def layer_modules(layer: nn.Module) -> list[nn.Module]:
+    """The modules of a layer that have parameters of their own, without those within another one."""
+    if next(layer.parameters(recurse=False), None) is not None:
+        return [layer]
+    return [module for child in layer.children() for module in layer_modules(child)]
+
+
+def output_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """The module whose output is that of a hidden layer, by the layer's name.
+
+    Of a block() it is the last activation, of a recurrent layer each direction.
+    """
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        activations = [child for part, child in module.named_children() if part.startswith("activation")]
+        if isinstance(module, nn.RNNBase):
+            found[name] = module
+        elif activations:
+            found[name] = activations[-1]
+    return found

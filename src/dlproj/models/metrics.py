@@ -31,13 +31,12 @@ class TrainingSums:
         self._pending: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
 
     def reset(self) -> None:
-        """Start an epoch."""
         self.forget()
         self._sums.zero_()
         self._steps[0], self._steps[1] = 0, math.inf
 
     def state(self) -> list[Tensor]:
-        """All there is, on the CPU."""
+        """The sums so far, as CPU tensors for a checkpoint."""
         self.flush()
         return [self._sums.cpu().clone(), self._steps.cpu().clone()]
 
@@ -86,7 +85,7 @@ class TrainingSums:
         return None if math.isinf(first) else int(first) + 1
 
     def forget(self) -> None:
-        """Drop what is pending."""
+        """Drop the batches that were not added up."""
         self._pending.clear()
 
     def totals(self) -> Tensor:

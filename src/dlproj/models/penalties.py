@@ -1,11 +1,10 @@
 """L1 and L2 penalties on chosen parameters, added to the loss as Keras does."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-
-from dlproj.models.sharding import full_tensor
 
 
 class Penalty(NamedTuple):
@@ -16,9 +15,15 @@ class Penalty(NamedTuple):
     l1: float
     l2: float
 
-    def __call__(self) -> Tensor:
-        """A scalar that gradients flow through."""
-        weights = full_tensor(getattr(self.module, self.parameter))
+    @property
+    def weights(self) -> Tensor:
+        """The parameter as the module has it now."""
+        weights: Tensor = getattr(self.module, self.parameter)
+        return weights
+
+    def __call__(self, full_tensor: Callable[[Tensor], Tensor] = lambda weights: weights) -> Tensor:
+        """A scalar that gradients flow through; full_tensor() adds what other processes hold of the weights."""
+        weights = full_tensor(self.weights)
         total = weights.new_zeros(())
         if self.l1:
             total = total + self.l1 * weights.abs().sum()
@@ -36,10 +41,6 @@ class Penalties:
     def __bool__(self) -> bool:
         return bool(self.active)
 
-    def __call__(self) -> Tensor:
+    def __call__(self, *full_tensor: Callable[[Tensor], Tensor]) -> Tensor:
         """The sum, a scalar that gradients flow through."""
-        return torch.stack([penalty() for penalty in self.active]).sum()
-
-    def here(self) -> list[Tensor]:
-        """In a pipeline, each one whose parameter is in this process."""
-        return [one() for one in self.active if not getattr(one.module, one.parameter).is_meta]
+        return torch.stack([penalty(*full_tensor) for penalty in self.active]).sum()

@@ -1,6 +1,5 @@
 """The recurrent classifier: simple, LSTM or GRU layers over word ids, raw numbers or an image's rows."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
@@ -13,10 +12,9 @@ from dlproj.config.rnn import ImageReading, RNNConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.models.classifier import Classifier
 from dlproj.models.initializers import initialize
+from dlproj.models.layers import Layer
 from dlproj.models.penalties import Penalties
-from dlproj.models.placement import Part
 from dlproj.models.recurrent import RecurrentLayer, recurrent_penalties
-from dlproj.models.sharding import Split
 
 
 class RNNClassifier(Classifier):
@@ -53,27 +51,13 @@ class RNNClassifier(Classifier):
             sequence = layer(sequence, lengths)
         return self.output(last.final(sequence, lengths))
 
-    def blocks(self) -> list[nn.Module]:
-        """The embedding, each direction of each layer, the output."""
-        return [*([] if self.embedding is None else [self.embedding]), *self.layers_of_units().values(), self.output]
-
-    def parts(self) -> list[nn.Module]:
-        """The layers, the first of which reads inputs of any kind, and the output."""
+    def sequential_layers(self) -> list[nn.Module]:
+        """The recurrent layers, the first of which reads inputs of any kind, and the output."""
         *earlier, last = cast(list[RecurrentLayer], list(self.layers))
-        layers = [Part([layer], partial(layer, lengths=None)) for layer in earlier]
-        layers.append(Part([last], partial(last.final, lengths=None)))
-        reading = Part([] if self.embedding is None else [self.embedding], self._read)
+        layers = [Layer([layer], partial(layer, lengths=None)) for layer in earlier]
+        layers.append(Layer([last], partial(last.final, lengths=None)))
+        reading = Layer([] if self.embedding is None else [self.embedding], self._read)
         return [nn.Sequential(reading, layers[0]), *layers[1:], self.output]
-
-    def tensor_parallel_plan(self) -> Mapping[str, Split]:
-        """The embedding's numbers and the output's units; each process computes the recurrence itself."""
-        return {"output": Split.gathered_columns} | (
-            {} if self.embedding is None else {"embedding.0": Split.gathered_columns}
-        )
-
-    def layers_of_units(self) -> dict[str, nn.Module]:
-        """Each direction of each layer: its units are watched over all time steps."""
-        return {name: module for name, module in self.named_modules() if isinstance(module, nn.RNNBase)}
 
     def _read(self, inputs: Tensor) -> Tensor:
         """Inputs of any kind as (B, time, features)."""

@@ -41,7 +41,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """What a page says."""
+    """The content of a page: text, figures and tables by section."""
 
     name: str  # of the HTML file, without its ending
     title: str

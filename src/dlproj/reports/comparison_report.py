@@ -41,7 +41,7 @@ def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path, 
 
 
 def run_report(run: Run) -> str:
-    """The page of one run."""
+    """The HTML page of one run."""
     return template("report_run.html").render(title=run.result.name, page=run_page(run))
 
 
@@ -51,7 +51,7 @@ def folder_report(folder: Path) -> str:
 
 
 def comparison_report(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
-    """The page of several runs."""
+    """The HTML page that compares several runs."""
     return template("report_comparison.html").render(comparison_page(runs, damaged))
 
 

@@ -78,7 +78,7 @@ def _outcome(run: Run, metrics: Sequence[str], counts: Sequence[str]) -> Row:
 
 
 def shown(column: str, value: Cell) -> str:
-    """A cell as people read it."""
+    """Format a cell for display, by the column it stands in."""
     if isinstance(value, Spread):
         return formats.mean_and_spread(column.split()[0], value.mean, value.deviation)
     if column == "seconds":
@@ -150,7 +150,7 @@ class Best:
 
     @property
     def words(self) -> str:
-        """All in one line."""
+        """The group's settings and figures in one line."""
         return f"{self.score}; test accuracy {self.tested}, of the {self.weights}"
 
 

@@ -142,7 +142,7 @@ def _distribution(values: Sequence[Scalar]) -> Any:
 
 
 def importance_bars(shares: Mapping[str, float]) -> Figure:
-    """A bar for each setting."""
+    """Draw a bar for the importance of each setting."""
     with styled():
         figure = new_figure(4.7, 3.1)
         axes = figure.add_axes((0.4, 0.16, 0.55, 0.73))

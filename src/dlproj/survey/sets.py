@@ -50,7 +50,7 @@ class OfficialSets:
         return int(getattr(self, place.part).targets[place.number])
 
     def class_name(self, place: Place) -> str:
-        """The truth, in words."""
+        """The name of the sample's true class."""
         return self.module.spec.classes[self.target(place)]
 
     def words(self, part: str) -> np.ndarray:

@@ -129,7 +129,7 @@ def samples(sets: OfficialSets, places: Sequence[Place]) -> Table:
 
 
 def channel_names(count: int) -> tuple[str, ...]:
-    """One for each channel."""
+    """Names for `count` channels: gray, or red, green and blue."""
     return {1: ("grey",), 3: ("red", "green", "blue")}[count]
 
 

@@ -8,15 +8,16 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from dlproj.config.callbacks import CallbacksConfig, EarlyStoppingConfig
 from dlproj.models.classifier import Classifier
+from dlproj.training.ending import Ending
 from dlproj.training.resuming import RankStates, StepCheckpoints
 
 
-def build_callbacks(config: CallbacksConfig, folder: Path) -> list[Callback]:
+def build_callbacks(config: CallbacksConfig, folder: Path, ending: Ending | None = None) -> list[Callback]:
     """Lightning's callbacks; checkpoints go to folder/checkpoints/{best,last}.ckpt."""
     stopping = config.early_stopping
     callbacks: list[Callback] = [_checkpoint(folder, "best", stopping), _checkpoint(folder, "last", None), RankStates()]
     if config.terminate_on_nan:
-        callbacks.append(TerminateOnNaN())
+        callbacks.append(TerminateOnNaN(ending))
     if config.every_n_train_steps is not None:
         callbacks.append(StepCheckpoints(checkpoint_path(folder, "last"), config.every_n_train_steps))
     if stopping.patience is not None:
@@ -35,7 +36,8 @@ class TerminateOnNaN(Callback):
     Keras's callback of this name looks at each batch, for which a GPU would have to wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ending: Ending | None = None) -> None:
+        self.ending = ending or Ending()
         self.where = ""  # in words, once it has happened
 
     def state_dict(self) -> dict[str, Any]:
@@ -44,19 +46,20 @@ class TerminateOnNaN(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Of the checkpoint that a run goes on from."""
-        self.where = state_dict["where"]
+        if where := state_dict["where"]:
+            self._end(where)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Look at the epoch's steps."""
         assert isinstance(model, Classifier)
         if step := model.training_sums.first_not_finite():
-            self.where = f"step {step} of epoch {trainer.current_epoch + 1}"
+            self._end(f"step {step} of epoch {trainer.current_epoch + 1}")
             trainer.should_stop = True
 
-
-def diverged_at(trainer: pl.Trainer) -> str:
-    """Where TerminateOnNaN ended training; "" if it did not."""
-    return next((one.where for one in trainer.callbacks if isinstance(one, TerminateOnNaN)), "")  # type: ignore[attr-defined]
+    def _end(self, where: str) -> None:
+        self.where, self.ending.status = where, "diverged"
+        way_out = "set optim.learning_rate lower, or callbacks.terminate_on_nan=false"
+        self.ending.reason = f"the loss was not finite in {where}: {way_out}"
 
 
 def checkpoint_path(folder: Path, which: str) -> Path:

@@ -28,12 +28,10 @@ class NoteContention(Callback):
     """Says once, after an epoch, that training waits for other programs, and what to set."""
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Begin to count."""
         self._began, self._waited = time.monotonic(), seconds_without_core()
         self._said = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Say it, if it is so."""
         passed, waited = time.monotonic() - self._began, seconds_without_core() - self._waited
         if self._said or passed < _ENOUGH or waited < _MUCH * passed:
             return

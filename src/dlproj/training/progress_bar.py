@@ -80,11 +80,9 @@ class ProgressBar(LightningProgressBar):
         self._enabled = False
 
     def enable(self) -> None:
-        """As it is from the start."""
         self._enabled = True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Open the epoch's bar."""
         self._began = time.monotonic()
         self._open(self._epoch(trainer), self._batches(trainer, int(self.total_train_batches)))
 
@@ -140,11 +138,9 @@ class ProgressBar(LightningProgressBar):
             print(f"{self._epoch(trainer)}: {words}, {seconds}", flush=True)
 
     def on_test_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Open the test's bar."""
         self._open("test", sum(int(one) for one in trainer.num_test_batches))
 
     def on_test_batch_end(self, *arguments: Any, **named: Any) -> None:
-        """Count the batch."""
         if self._bar is not None:
             self._bar.update()
 

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback
 
 from dlproj.config.checks import ConfigurationError, UserError
 from dlproj.config.sweep import TrialConfig
+from dlproj.training.ending import Ending
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -32,8 +33,9 @@ _LOCKED = 60  # seconds for which SQLite waits while another process writes; its
 class Prune(Callback):
     """Reports the monitored metric after each epoch, and ends training where the search's pruner says so."""
 
-    def __init__(self, config: TrialConfig) -> None:
+    def __init__(self, config: TrialConfig, ending: Ending | None = None) -> None:
         self.config = config
+        self.ending = ending or Ending()
         self.pruned_after = 0  # the epoch, from 1; 0: not pruned
         self._trial: Trial | None = None
 
@@ -43,7 +45,8 @@ class Prune(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Of the checkpoint that a run goes on from."""
-        self.pruned_after = state_dict["pruned_after"]
+        if epoch := state_dict["pruned_after"]:
+            self._end(epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Of several processes the first one asks, and all do what it is told."""
@@ -53,7 +56,11 @@ class Prune(Callback):
             all=False,
         ):
             trainer.should_stop = True
-            self.pruned_after = epoch
+            self._end(epoch)
+
+    def _end(self, epoch: int) -> None:
+        self.pruned_after = epoch
+        self.ending.status, self.ending.reason = "pruned", f"pruned after epoch {epoch}"
 
     def _has_no_hope(self, epoch: int, value: float) -> bool:
         self._trial = self._trial or find_trial(self.config)
@@ -64,11 +71,6 @@ class Prune(Callback):
         except Exception as error:  # of the storage: hours of training are worth more than one report
             _log.warning("the search did not see epoch %d (%s): the run goes on", epoch, _reason(error))
             return False
-
-
-def pruned_after(trainer: pl.Trainer) -> int:
-    """The epoch, from 1, after which the search ended the run; 0 if it did not."""
-    return next((one.pruned_after for one in trainer.callbacks if isinstance(one, Prune)), 0)  # type: ignore[attr-defined]
 
 
 def find_trial(config: TrialConfig, study: "Study | None" = None) -> "Trial":

@@ -12,8 +12,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from dlproj.config.checks import require
 from dlproj.data.batches import TrainingBatches
+from dlproj.distributed.layer_split import LayerSplit
 from dlproj.models.classifier import Classifier
-from dlproj.training.layer_split import LayerSplit
 
 
 class RankStates(Callback):
@@ -46,7 +46,6 @@ class RankStates(Callback):
             trainer.should_stop = checkpoint["should_stop"]  # else a run killed in its test would train on
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Go on from there."""
         if self._resumed:
             assert isinstance(model, Classifier)
             _set_random_state(self._resumed["random"], _devices(trainer))

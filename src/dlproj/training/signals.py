@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from dlproj.training.ending import Ending
 from dlproj.training.resuming import accumulates, can_resume_here
 
 
@@ -21,9 +22,9 @@ class StopBySignal(Callback):
     reached; they may then wait for each other until they are killed, and leave no record.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ending: Ending | None = None) -> None:
         self.path = path  # of the checkpoint
-        self.came: signal.Signals | None = None  # the first one
+        self.ending = ending or Ending()
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Take the place of Lightning's handlers, which Lightning itself puts back to the ones before."""
@@ -32,16 +33,16 @@ class StopBySignal(Callback):
 
     def on_test_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """A test is begun anew: nothing is to be kept of it."""
-        if self.came and trainer.world_size == 1:
+        if self.ending.received and trainer.world_size == 1:
             raise self._error()
         self.on_train_start(trainer, model)
 
     def _noting(self, trainer: pl.Trainer) -> Callable[[int, Any], None]:
         def note(number: int, frame: Any) -> None:
-            again = self.came is not None
-            self.came = self.came or signal.Signals(number)
+            again = self.ending.received is not None
+            self.ending.received = self.ending.received or signal.Signals(number)
             alone = trainer.world_size == 1
-            if not alone or self.came is signal.SIGTERM:
+            if not alone or self.ending.received is signal.SIGTERM:
                 trainer._signal_connector.received_sigterm = True
             impatient = again and number == signal.SIGINT
             if alone and (impatient or not (again or trainer.training)):
@@ -50,11 +51,11 @@ class StopBySignal(Callback):
         return note
 
     def _error(self) -> BaseException:
-        return SIGTERMException() if self.came is signal.SIGTERM else KeyboardInterrupt()
+        return SIGTERMException() if self.ending.received is signal.SIGTERM else KeyboardInterrupt()
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
         """End here, if this process is the only one."""
-        if self.came and trainer.world_size == 1 and not accumulates(trainer):
+        if self.ending.received and trainer.world_size == 1 and not accumulates(trainer):
             if can_resume_here(trainer):
                 trainer.save_checkpoint(self.path)
             raise self._error()

@@ -36,11 +36,9 @@ class Stopwatch(Callback):
             model.samples_trained = taken["samples"]
 
     def on_train_start(self, *args: Any) -> None:
-        """Start."""
         self._started = time.monotonic()
 
     def on_validation_start(self, *args: Any) -> None:
-        """Start of a pass."""
         self._validation_started = time.monotonic()
 
     def on_validation_end(self, *args: Any) -> None:

@@ -12,20 +12,19 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.callbacks import Callback, Timer
-from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 from pytorch_lightning.utilities import rank_zero_only
 
 from dlproj.config.trainer import StrategyName, TrainerConfig
+from dlproj.distributed.layer_split import LayerSplit
+from dlproj.distributed.processes import leave_group
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import threads_of
-from dlproj.training.blocks import StepsPerExecution
 from dlproj.training.checkpoints import WholeCheckpoints
 from dlproj.training.contention import NoteContention
 from dlproj.training.evaluate_train import EvaluateTrain
-from dlproj.training.layer_split import LayerSplit
-from dlproj.training.processes import leave_group
 from dlproj.training.progress_bar import ProgressBar, Summary
-from dlproj.training.stopwatch import Stopwatch
+from dlproj.training.stepping import StepsPerExecution
 
 _NOBODYS_FAULT = (
     # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
@@ -68,7 +67,6 @@ def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path
     extra: list[Callback] = [
         StepsPerExecution(config.steps_per_execution, config.cuda_graph, config.strategy is StrategyName.pipeline),
         Timer(config.max_time),
-        Stopwatch(),
         NoteContention(),
     ]
     if config.evaluate_train:
@@ -120,10 +118,12 @@ def _strategy(config: TrainerConfig) -> Strategy | str:
     if config.strategy is StrategyName.ddp:
         return DDPStrategy(process_group_backend=backend)
     if config.strategy is StrategyName.pipeline:
-        from dlproj.training.pipeline import PipelineStrategy  # with torch.distributed.pipelining
+        from dlproj.distributed.pipeline_strategy import PipelineStrategy  # with torch.distributed.pipelining
 
         return PipelineStrategy(config.micro_batches, config.pipeline_schedule, process_group_backend=backend)
-    return ModelParallelStrategy(
+    from dlproj.distributed.sharding import ShardedStrategy  # with torch.distributed.fsdp
+
+    return ShardedStrategy(
         data_parallel_size=config.data_shards(),
         tensor_parallel_size=config.tensor_parallel_size,
         save_distributed_checkpoint=False,  # one file, as every other run writes

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from dlproj.config.checks import require
-from dlproj.models.placement import spread
+from dlproj.distributed.layer_split import spread
 
 NUMBER = 4  # bytes of a float32
 _FIRST_BUCKET, _BUCKET = 2**20, 25 * 2**20  # bytes that DDP waits for before it starts an all-reduce

@@ -18,10 +18,10 @@ from pytorch_lightning.callbacks import Callback
 
 from dlproj.clock import Clock, median_seconds, memory_bytes_per_s, wall_clock
 from dlproj.config.root import Config
+from dlproj.distributed.processes import run_in_processes
 from dlproj.labs.scaling.cost import Job, Rates
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.live_bytes import LiveBytes
-from dlproj.training.processes import run_in_processes
 from dlproj.training.trainer import build_trainer, prepare_process
 
 _WARM_UP = 8  # batches before steps are timed; the first ones are watched for their memory

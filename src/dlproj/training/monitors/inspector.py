@@ -19,7 +19,6 @@ from dlproj.data.batches import generator
 from dlproj.models.classifier import Classifier
 from dlproj.models.losses import class_probabilities
 from dlproj.models.metrics import gathered
-from dlproj.models.sharding import full_tensor
 from dlproj.runs.inspection import Histogram, Inspection, Sample, inspection_of
 from dlproj.training.monitors.loggers import EpochTensorBoard
 
@@ -54,7 +53,6 @@ class KeepInspection(_Inspector):
     """Has each checkpoint hold what was noted so far, for a run that goes on from there."""
 
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep it."""
         checkpoint["inspection"] = asdict(self.inspection)
 
     def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -69,17 +67,15 @@ class WeightHistograms(_Inspector):
     """Histograms of each trained parameter: by epoch in TensorBoard, of the start and the last epoch kept."""
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Before the first step."""
         if not self.inspection.histograms:  # of a run that goes on
             self._note(trainer, model, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """After each epoch."""
         self._note(trainer, model, trainer.current_epoch + 1)
 
     def _note(self, trainer: pl.Trainer, model: pl.LightningModule, epoch: int) -> None:
         assert isinstance(model, Classifier)
-        for name, parameter in model.whole_parameters().items():
+        for name, parameter in model.execution.full_parameters().items():
             values = parameter.cpu().float().flatten()
             histogram = histogram_of(values[values.isfinite()]) if trainer.is_global_zero else None
             if histogram is not None:
@@ -116,7 +112,7 @@ class DeadUnits(_Inspector):
         """Watch what each unit puts out."""
         assert isinstance(model, Classifier)
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
-        layers = model.layers_of_units() if not model.is_sharded else {}
+        layers = model.hidden_outputs() if model.execution.has_all_units() else {}
         self._hooks = [module.register_forward_hook(partial(self._watch, name)) for name, module in layers.items()]
 
     def _watch(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -158,43 +154,41 @@ class Gradients(_Inspector):
     """
 
     def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Start the epoch's lists."""
         self._steps = 0
         self._before: dict[str, Tensor] = {}
         self._norms: dict[str, list[float]] = {}
         self._ratios: dict[str, list[float]] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The epoch so far."""
         return {"steps": self._steps, "norms": self._norms, "ratios": self._ratios}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with it."""
         self._steps, self._norms, self._ratios = state_dict["steps"], state_dict["norms"], state_dict["ratios"]
         self._before = {}
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
         """Note the gradients, and the weights before the step."""
+        assert isinstance(model, Classifier)
         every = max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches // _SAMPLED_STEPS)
         if self._steps % every == 0:
             for name, parameter in trained_parameters(model).items():
                 if parameter.grad is not None:
-                    self._norms.setdefault(name, []).append(float(full_tensor(parameter.grad).norm()))
-                    self._before[name] = full_tensor(parameter.detach()).clone()
+                    gradient = model.execution.full_tensor(parameter.grad)
+                    self._norms.setdefault(name, []).append(float(gradient.norm()))
+                    self._before[name] = model.execution.full_tensor(parameter.detach()).clone()
         self._steps += 1
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
         """Compare the weights after the step with those before."""
+        assert isinstance(model, Classifier)
         parameters = trained_parameters(model)
         for name, before in self._before.items():
             if norm := float(before.norm()):  # biases that start at zero have no ratio yet
-                self._ratios.setdefault(name, []).append(
-                    float((full_tensor(parameters[name].detach()) - before).norm()) / norm
-                )
+                after = model.execution.full_tensor(parameters[name].detach())
+                self._ratios.setdefault(name, []).append(float((after - before).norm()) / norm)
         self._before.clear()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Note the means."""
         epoch = trainer.current_epoch + 1
         for tag, noted, kept in (
             ("gradient_norm", self._norms, self.inspection.gradient_norms),
@@ -213,7 +207,6 @@ class TestSamples(_Inspector):
         self.config = config
 
     def on_test_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Start a pass."""
         self._parts: list[tuple[Tensor, ...]] = []
 
     def on_test_batch_end(
@@ -231,7 +224,9 @@ class TestSamples(_Inspector):
         """Choose among the samples of all processes, which stand in the order of the test set."""
         assert isinstance(model, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        said = [gathered(torch.cat(parts), model.data_group).cpu() for parts in zip(*self._parts, strict=True)]
+        said = [
+            gathered(torch.cat(parts), model.execution.data_group).cpu() for parts in zip(*self._parts, strict=True)
+        ]
         self._parts.clear()
         if data.shard().world_size > 1 and len(said[0]) < len(data.test):
             return  # with a limit each process has seen the beginning of its part: a place tells no sample

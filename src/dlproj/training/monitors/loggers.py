@@ -42,12 +42,10 @@ class EpochTable(Logger):
 
     @property
     def name(self) -> str:
-        """What Lightning calls it."""
         return "epochs"
 
     @property
     def version(self) -> str:
-        """There is one."""
         return ""
 
     @rank_zero_only

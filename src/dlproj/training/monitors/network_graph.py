@@ -28,11 +28,9 @@ class NoteGraph(Callback):
         self.loss = loss
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Trace the network."""
         assert isinstance(model, Classifier)
-        spread = model.pipeline is not None or model.device_mesh is not None
-        if spread or not trainer.is_global_zero:
-            if spread and trainer.is_global_zero:
+        if not model.execution.is_local or not trainer.is_global_zero:
+            if not model.execution.is_local and trainer.is_global_zero:
                 _log.warning("figures.graph=true draws no network that is spread over several processes")
             return
         self.inspection.graph = graph_of(model, trainer.datamodule.spec, self.loss)  # type: ignore[attr-defined]
@@ -72,7 +70,7 @@ def _operations(model: nn.Module) -> dict[str, nn.Module]:
 
 
 class _Trace:
-    """The nodes so far."""
+    """The graph's nodes as forward hooks find them."""
 
     def __init__(self, model: Classifier, shape: list[int]) -> None:
         self.model = model

@@ -1,21 +1,20 @@
-"""Several training batches a call: one training_step does an optimizer step for each of them."""
+"""How many batches a training_step gets, and who steps the optimizer: decided once, before a fit."""
 
 import logging
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
-from torch import nn
 
-from dlproj.config.checks import ConfigurationError, require
+from dlproj.config.checks import require
 from dlproj.config.trainer import needs_single_batches
 from dlproj.data.base import DataModule
-from dlproj.data.batches import EvaluationBatches
-from dlproj.models.captured import CapturedSteps, why_not_capturable
-from dlproj.models.classifier import Classifier
-from dlproj.models.steps import StepsModule
-from dlproj.training.layer_split import LayerSplit
+from dlproj.distributed.layer_split import LayerSplit
+from dlproj.models.optimized import OptimizedModule
+from dlproj.training.batch_checks import check_batch_norm, check_interval
+from dlproj.training.block_steps import BlockSteps
+from dlproj.training.cuda_graph import CapturedSteps, why_not_capturable
 
 _log = logging.getLogger(__name__)
 STEPS = 50  # Lightning takes 0.7 ms for a call: less than a hundredth of 50 steps of 2 ms
@@ -47,53 +46,6 @@ def _validates_between(trainer: Any, batches: int, steps: int) -> bool:
     return interval != 1.0
 
 
-def _check_interval(trainer: Any) -> None:
-    """Raise ConfigurationError where no validation would come within an epoch."""
-    interval, data = trainer.val_check_interval, trainer.datamodule
-    if isinstance(interval, int) and isinstance(data, DataModule):
-        batches, limit = data.train_dataloader().batches, trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else batches
-        message = f"trainer.val_check_interval={interval} is more than the {batches} training batches of an epoch"
-        require(interval <= batches, f"{message}: set it lower or leave it unset")
-
-
-def _check_batch_norm(trainer: Any, model: pl.LightningModule) -> None:
-    """Raise ConfigurationError where batch norm over the samples alone would get a batch of one."""
-    if not _has_batch_norm(model) or not isinstance(trainer.datamodule, DataModule):
-        return
-    data, limit = trainer.datamodule.train_dataloader(), trainer.limit_train_batches
-    samples, size = len(data.samples), data.batch_size
-    if data.smallest(limit if isinstance(limit, int) else None) == 1:
-        _refuse_batch_of_one(samples, size, "data.batch_size", ["data.drop_last=true"] * (1 < size < samples))
-    if isinstance(model, Classifier):
-        val = trainer.datamodule.val_dataloader()
-        for batches in val if isinstance(val, list) else [val]:
-            check_evaluation(model, batches, trainer.limit_val_batches)
-        check_evaluation(model, trainer.datamodule.test_dataloader(), trainer.limit_test_batches)
-
-
-def check_evaluation(model: Classifier, batches: EvaluationBatches, limit: int | float | None) -> None:
-    """Raise ConfigurationError where batch norm that is evaluated in training mode would get a batch of one.
-
-    limit: how many batches are evaluated; all, if it is not a whole number.
-    """
-    samples, size = len(batches.samples), batches.batch_size
-    last = samples % size == 1 and not (isinstance(limit, int) and limit <= samples // size)
-    if not model.eval_mode and _has_batch_norm(model) and (size == 1 or last):
-        _refuse_batch_of_one(samples, size, "data.eval_batch_size", ["model.eval_mode=true"])
-
-
-def _has_batch_norm(model: nn.Module) -> bool:
-    return any(isinstance(one, nn.BatchNorm1d | nn.SyncBatchNorm) for one in model.modules())
-
-
-def _refuse_batch_of_one(samples: int, size: int, setting: str, ways: list[str]) -> NoReturn:
-    other = next((other for other in range(size + 1, samples + 1) if samples % other != 1), None)
-    ways = ways + [f"{setting}={other}"] * (other is not None)
-    message = f"batch norm needs at least 2 samples a batch, and {samples:,} in batches of {size} leave a batch of 1"
-    raise ConfigurationError(f"{message}: set {' or '.join(ways) or 'model.batch_norm=false'}")
-
-
 class StepsPerExecution(Callback):
     """Makes the data module hand out so many batches a call, and the model step by itself, as Keras's setting does.
 
@@ -121,22 +73,23 @@ class StepsPerExecution(Callback):
     def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
         """Before Lightning reads the loader's length and the optimizers. Raises ConfigurationError."""
         if stage == "fit":
-            _check_interval(trainer)
-            _check_batch_norm(trainer, model)
+            check_interval(trainer)
+            check_batch_norm(trainer, model)
             self.steps = self._choose(trainer, model)
             # It stays so after the fit: Lightning's global_step is that of the one or the other way.
-            model.automatic_optimization = self.steps == 1 and not self.pipes
+            if isinstance(model, OptimizedModule):
+                model.step_by(BlockSteps(model) if self.steps > 1 or self.pipes else None)
             _hand_out(trainer, self.steps)
             _scale_limits(trainer, lambda batches: batches // self.steps)
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Let the GPU do the steps of a call at once."""
-        if trainer.strategy.root_device.type != "cuda" or not self.cuda_graph or not isinstance(model, StepsModule):
+        if trainer.strategy.root_device.type != "cuda" or not self.cuda_graph or not isinstance(model, OptimizedModule):
             return
         if reason := self._why_no_graph(trainer):
             _log.info("no CUDA graph: %s", reason)
-        else:
-            model.captured_steps = CapturedSteps(model.bare_steps, trainer.optimizers[0])
+        elif isinstance(model.stepper, BlockSteps):
+            model.stepper.captured = CapturedSteps(model.stepper.bare_steps, trainer.optimizers[0])
 
     def _why_no_graph(self, trainer: pl.Trainer) -> str | None:
         if self.steps == 1:
@@ -157,7 +110,8 @@ class StepsPerExecution(Callback):
     def teardown(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
         """Leave the trainer as it was, and the GPU without the graph."""
         if stage == "fit":
-            model.captured_steps = None  # type: ignore[assignment]
+            if isinstance(model, OptimizedModule) and isinstance(model.stepper, BlockSteps):
+                model.stepper.captured = None
             _hand_out(trainer, 1)
             _scale_limits(trainer, lambda calls: calls * self.steps)
 
@@ -167,7 +121,9 @@ class StepsPerExecution(Callback):
         steps = STEPS if self.setting == "auto" else int(self.setting)
         obstacle = self._obstacle(trainer, model, steps)
         if self.setting == "auto":
-            slow = isinstance(model, StepsModule) and model.slow_steps and trainer.strategy.root_device.type == "cpu"
+            slow = (
+                isinstance(model, OptimizedModule) and model.slow_steps and trainer.strategy.root_device.type == "cpu"
+            )
             return 1 if obstacle or slow else steps
         require(obstacle is None, f"{obstacle} needs each batch by itself: set trainer.steps_per_execution=1")
         return steps
@@ -175,7 +131,7 @@ class StepsPerExecution(Callback):
     @staticmethod
     def _obstacle(trainer: pl.Trainer, model: pl.LightningModule, steps: int) -> str | None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, DataModule) or not isinstance(model, StepsModule):
+        if not isinstance(data, DataModule) or not isinstance(model, OptimizedModule):
             return "a loader that hands out single batches"
         for one in (model, *trainer.callbacks):  # type: ignore[attr-defined]
             if hook := _hook_by_the_batch(one):

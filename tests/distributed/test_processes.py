@@ -16,9 +16,9 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dlproj.config.checks import DataError, UserError
+from dlproj.distributed import processes
+from dlproj.distributed.processes import run_in_processes
 from dlproj.launch import rank, started_by_torchrun
-from dlproj.training import processes
-from dlproj.training.processes import run_in_processes
 from dlproj.training.signals import StopBySignal
 
 

@@ -7,8 +7,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from dlproj.models.captured import CapturedSteps, why_not_capturable
 from dlproj.training.callbacks import build_callbacks
+from dlproj.training.cuda_graph import CapturedSteps, why_not_capturable
 from dlproj.training.run import train
 from dlproj.training.trainer import build_trainer, prepare_process
 
@@ -43,7 +43,7 @@ class Captured(pl.Callback):
 
             return replay
 
-        model.captured_steps = CapturedSteps(model.bare_steps, optimizer, record)
+        model.stepper.captured = CapturedSteps(model.stepper.bare_steps, optimizer, record)
 
 
 def trained(composed, folder, *overrides, callback=None):
@@ -109,7 +109,7 @@ def test_steps_that_cannot_be_captured_are_done_one_by_one_and_the_log_says_why(
                 model.training_sums.add(nothing, torch.zeros(29), torch.tensor(float("nan")), None)
                 raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
-            model.captured_steps = CapturedSteps(model.bare_steps, trainer.optimizers[0], record)
+            model.stepper.captured = CapturedSteps(model.stepper.bare_steps, trainer.optimizers[0], record)
 
     one, expected = trained(composed, tmp_path / "one", "trainer.accelerator=cpu")
     other, found = trained(composed, tmp_path / "other", "trainer.accelerator=cpu", callback=Fails())

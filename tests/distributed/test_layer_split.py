@@ -6,7 +6,7 @@ import torch
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.optim import AdamConfig
 from dlproj.config.scheduler import SchedulerConfig
-from dlproj.models.placement import connect, place
+from dlproj.distributed.layer_split import connect, place
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.run import run
 
@@ -40,10 +40,10 @@ def test_layers_stand_in_order_and_what_they_give_follows_them(composed):
     config = composed("data=digits", *MODELS["mlp"])
     network = config.model.build(config.data.spec(), AdamConfig(), SchedulerConfig())
     devices = [torch.device("cpu"), torch.device("meta")]  # a device without numbers, which every machine has
-    place(network.blocks(), devices)
-    connect(network.blocks(), devices)
-    first, second, last = network.blocks()
-    assert [next(block.parameters()).device.type for block in (first, second, last)] == ["cpu", "cpu", "meta"]
+    first, second, last = layers = network.sequential_layers()
+    place(layers, devices)
+    connect(layers, devices)
+    assert [next(layer.parameters()).device.type for layer in (first, second, last)] == ["cpu", "cpu", "meta"]
     seen = []
     last.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].device.type))
     with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):  # back to the first device

@@ -1,4 +1,4 @@
-"""The strategy of several processes, each with some of the layers."""
+"""Lightning's strategy for a pipeline: several processes, each with some of the layers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +10,8 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dlproj.distributed.pipeline import Pipelined
 from dlproj.models.classifier import Classifier
-from dlproj.models.pipeline import Pipeline
 
 
 class PipelineStrategy(DDPStrategy):
@@ -40,7 +40,7 @@ class PipelineStrategy(DDPStrategy):
     def model_to_device(self) -> None:
         """Put this process's layers on its device, and let go of the others."""
         model = self._classifier()
-        model.pipeline = Pipeline(model.parts(), self.root_device, self.micro_batches, self.schedule)
+        model.execution = Pipelined(model, self.root_device, self.micro_batches, self.schedule)
 
     def backward(self, closure_loss: Tensor, optimizer: Optimizer | None, *args: Any, **kwargs: Any) -> Tensor:
         """The batch's own gradients are there with its loss; what is left to do is the penalties'."""
@@ -93,10 +93,10 @@ class PipelineStrategy(DDPStrategy):
         assert isinstance(self.lightning_module, Classifier)
         return self.lightning_module
 
-    def _pipeline(self) -> Pipeline:
-        pipeline = self._classifier().pipeline
-        assert pipeline is not None
-        return pipeline
+    def _pipeline(self) -> Pipelined:
+        execution = self._classifier().execution
+        assert isinstance(execution, Pipelined)
+        return execution
 
 
 def _own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.trainer import TrainerConfig
-from dlproj.training.blocks import STEPS, StepsPerExecution
 from dlproj.training.callbacks import build_callbacks
 from dlproj.training.run import run, train
+from dlproj.training.stepping import STEPS, StepsPerExecution
 from dlproj.training.trainer import build_trainer
 
 # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.

@@ -1,0 +1,37 @@
+"""How training ended, and why."""
+
+import signal
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+
+@dataclass
+class Ending:
+    """What callbacks that end training before its last epoch say of it, to the run that made them.
+
+    status: "completed", "diverged" or "pruned".
+    """
+
+    status: str = "completed"
+    reason: str = ""
+    received: signal.Signals | None = None  # the first one that asked the process to end
+
+    def reason_of(self, trainer: pl.Trainer, max_time: str | None) -> str:
+        """Why training ended, in words."""
+        if self.reason:
+            return self.reason
+        for callback in trainer.early_stopping_callbacks:
+            assert isinstance(callback, EarlyStopping)
+            if callback.wait_count >= callback.patience:
+                return f"early stopping: {callback.monitor} no better for {callback.patience} epochs"
+        if trainer.current_epoch >= (trainer.max_epochs or 0):
+            return f"reached max_epochs={trainer.max_epochs}"
+        return f"reached max_time={max_time}"
+
+    def signal_of(self, trainer: pl.Trainer, error: BaseException) -> signal.Signals:
+        """Which signal ended the run: Lightning raises its own SystemExit on SIGTERM, and a plain one on SIGINT."""
+        sigterm = trainer.received_sigterm or isinstance(error, SIGTERMException)
+        return self.received or (signal.SIGTERM if sigterm else signal.SIGINT)

@@ -1,0 +1,176 @@
+"""The record of a run: begun once its data is read, completed when it ends, however that comes about."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+
+from dlproj.config.checks import UserError
+from dlproj.config.reference import distance, unmatched
+from dlproj.config.root import Config
+from dlproj.config.whole_files import write_whole
+from dlproj.data.base import DataModule
+from dlproj.machine import git_commit, machine, peak_memory_bytes, versions
+from dlproj.models.classifier import Classifier
+from dlproj.runs.manifest import add, claim, run_files
+from dlproj.runs.summary import RunResult
+from dlproj.training.earlier import check_goes_on
+from dlproj.training.ending import Ending
+from dlproj.training.monitors.loggers import EpochTable, shortest
+from dlproj.training.stopwatch import Stopwatch
+
+_log = logging.getLogger(__name__)
+
+
+def new_record(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
+    """The record of a run that has not ended."""
+    of_others = ("sweep.", "overwrite=")  # what is about the other runs
+    settings = config.settings()
+    return RunResult(
+        folder=str(folder),
+        name=config.name,
+        status="running",
+        stop_reason="",
+        seed=config.seed,
+        overrides=[one for one in overrides if not one.startswith(of_others)],
+        monitor=config.callbacks.early_stopping.monitor,
+        classes=list(model.classes),
+        parameters=model.parameter_count(),
+        reference=config.reference.figures(settings),
+        reference_curves=config.reference.curves_of(settings),
+        versions=versions(),
+        machine=machine(),
+        fallbacks=config.fallbacks(),
+        git_commit=git_commit(),
+    )
+
+
+class Begin(Callback):
+    """Makes the folder the run's once its data is read, and writes the record of a run that has not ended.
+
+    So what is wrong with the data leaves an earlier run as it was, and a run killed from outside leaves a record.
+    """
+
+    def __init__(self, config: Config, result: RunResult, loggers: list[Logger], resumed: bool, replace: bool) -> None:
+        self.config = config
+        self.result = result
+        self.loggers = loggers  # which write into the folder as soon as the trainer has them
+        self.resumed = resumed
+        self.replace = replace
+        self.done = False
+
+    def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
+        """Called after the data's own setup, before training and again before the test."""
+        if self.done:
+            return
+        if trainer.is_global_zero:
+            self._begin(Path(self.result.folder), trainer.datamodule)  # type: ignore[attr-defined]
+        trainer.loggers = self.loggers
+        self.done = True
+
+    def _begin(self, folder: Path, data: DataModule) -> None:
+        self.result.samples = {split: len(getattr(data, split)) for split in ("train", "val", "test")}
+        self.result.input_shape = list(data.spec.shape)
+        self.result.data_fingerprint = data.fingerprint()
+        samples = _draw_samples(self.config) if self.config.figures.samples else {}
+        self._claim(folder)
+        self._record(folder)
+        for fallback in self.result.fallbacks:
+            _log.warning("%s", fallback)
+        for name, content in samples.items():
+            write_whole(folder / "figures" / name, content)
+
+    def takes_free_folder(self) -> bool:
+        """Have a run whose data could not be read leave its record, where no earlier run is in the way."""
+        folder = Path(self.result.folder)
+        try:
+            claim(folder, run_files(self.config.figures), replace=False)
+        except UserError:
+            return False
+        self._record(folder)
+        return True
+
+    def _record(self, folder: Path) -> None:
+        self.result.write()  # before what says that there is a run
+        self.config.save(folder / "config.yaml")
+
+    def _claim(self, folder: Path) -> None:
+        names = run_files(self.config.figures)
+        if not self.resumed:
+            claim(folder, names, self.replace)
+            return
+        check_goes_on(folder, self.config, self.result)
+        add(folder, names)
+
+
+def _draw_samples(config: Config) -> dict[str, str | bytes]:
+    from dlproj.survey.survey import draw_samples  # which draws: runs that do not, do not wait for its imports
+
+    return draw_samples(config.data, config.figures.samples, config.seed)
+
+
+class RecordEarlyEnd(Callback):
+    """Writes the record of a run that fails or is interrupted.
+
+    As a callback, because Lightning calls it before it hands signals back to their default: a second SIGTERM, which a
+    launcher sends when another rank has ended, would then end the process before it has written anything.
+    """
+
+    def __init__(self, config: Config, result: RunResult, table: EpochTable, begin: Begin, ending: Ending) -> None:
+        self.config = config
+        self.result = result
+        self.table = table
+        self.begin = begin
+        self.ending = ending
+
+    def on_exception(self, trainer: pl.Trainer, model: pl.LightningModule, exception: BaseException) -> None:
+        """Say why, in summary.json, unless the folder is another run's."""
+        if not (self.begin.done or (trainer.is_global_zero and self.begin.takes_free_folder())):
+            return
+        from_outside = trainer.received_sigterm or isinstance(exception, KeyboardInterrupt | SystemExit)
+        self.result.status = "interrupted" if from_outside else "failed"
+        reason = f"{type(exception).__name__}: {exception}"
+        self.result.stop_reason = self.ending.signal_of(trainer, exception).name if from_outside else reason
+        _record_epochs(self.config, self.result, self.table)
+        if trainer.is_global_zero:
+            self.result.write()
+
+
+def complete(result: RunResult, config: Config, trainer: pl.Trainer, watch: Stopwatch, table: EpochTable) -> None:
+    """Add what training and test came to."""
+    model = trainer.lightning_module
+    assert isinstance(model, Classifier)
+    _record_epochs(config, result, table)
+    for words in unmatched(result.reference_curves, table.rows) if trainer.is_global_zero else []:
+        _log.warning("%s", words)
+    result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
+    result.steps = trainer.global_step
+    result.confusion_matrix = model.test_confusion_matrix
+    result.seconds = watch.seconds
+    result.samples_per_second = model.samples_trained / (watch.seconds - watch.validation_seconds)
+    result.peak_memory_bytes, result.peak_gpu_memory_bytes = peak_memory_bytes()
+
+
+def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None:
+    ended = {epoch: row for epoch, row in table.rows.items() if "train/loss" in row}  # one may have its validation only
+    result.last_epoch = max(ended, default=0)
+    result.best_epoch = best_epoch_of(config, ended)
+    result.metrics = dict(ended.get(result.last_epoch, {}))
+    result.reference_distance = distance(result.reference_curves, ended)
+
+
+def best_epoch_of(config: Config, rows: dict[int, dict[str, float]]) -> int | None:
+    """The first epoch with the best value of the metric that early stopping monitors."""
+    stopping = config.callbacks.early_stopping
+    return best_epoch(rows, stopping.monitor, stopping.direction())
+
+
+def best_epoch(rows: dict[int, dict[str, float]], metric: str, mode: str) -> int | None:
+    """The first epoch with the best value of a metric; NaN is never best."""
+    values = {epoch: row[metric] for epoch, row in rows.items() if row.get(metric) == row.get(metric, float("nan"))}
+    if not values:
+        return None
+    return min(values, key=lambda epoch: values[epoch] if mode == "min" else -values[epoch])
