@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -71,6 +71,7 @@ def check_root(root: str) -> None:
 class DataConfig(ABC):
     """Settings that every data set has. Those that are read from files have a root, too."""
 
+    own_files: ClassVar[bool] = False  # whether root names files of the user's own, which another machine has not
     not_read: ClassVar[Mapping[str, str]] = {  # settings of other data, and why they have no effect here
         "root": "this data needs no files (where a sweep has other data, too, set DLPROJ_DATA_DIR)"
     }
@@ -91,6 +92,10 @@ class DataConfig(ABC):
         default = type(self).__dataclass_fields__["val_fraction"].default
         message = f"data.val_fraction={self.val_fraction} is not read with data.val=test: set data.val=last or random"
         require(self.val is not ValidationSplit.test or self.val_fraction == default, message)
+
+    def in_image_folder(self, root: str) -> "DataConfig":
+        """The same data read from a tree of images, train/CLASS/* and test/CLASS/*; itself where that is not meant."""
+        return self
 
     @abstractmethod
     def spec(self) -> DataSpec:
@@ -176,6 +181,10 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 class CIFAR10Config(StoredImageConfig):
     """Settings of CIFAR-10, read from `<root>/cifar-10-batches-py`."""
 
+    def in_image_folder(self, root: str) -> "ImageFolderConfig":
+        shared = {field.name: getattr(self, field.name) for field in fields(self)}
+        return ImageFolderConfig(**shared | {"root": root})
+
     def spec(self) -> DataSpec:
         """Colour images (3, 32, 32) in ten classes."""
         return image_spec((3, 32, 32), CIFAR10_CLASSES)
@@ -243,6 +252,7 @@ class DigitsConfig(ImageConfig):
 class ImageFolderConfig(StoredImageConfig):
     """Settings of a tree of images; `root` is the folder that holds train/ and test/."""
 
+    own_files: ClassVar[bool] = True
     channels: int = setting(3, "1 for grey, 3 for colour; images of the other sort are converted")
     image_size: int = setting(32, "height and width in pixels; images of another size are resized", "[1, inf)")
 

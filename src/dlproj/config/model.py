@@ -77,6 +77,7 @@ def check_loss_from(loss: Loss, source: LossFrom) -> None:
 class ModelConfig(LayerSettings, ABC):
     """Settings that every model has. Those that a layer has, too, hold for each layer that does not say otherwise."""
 
+    is_recurrent: ClassVar[bool] = False  # True if it reads one time step after the other
     splits_weights: ClassVar[bool] = False  # True if tensor parallelism can split its linear maps and embeddings
 
     hidden: list[Any] = setting(list, "a layer each: its width, or a mapping of its own settings")

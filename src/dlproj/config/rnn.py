@@ -27,6 +27,7 @@ class ImageReading(Choice):
 class RNNConfig(ModelConfig):
     """Settings of a recurrent classifier."""
 
+    is_recurrent: ClassVar[bool] = True
     splits_weights: ClassVar[bool] = True
 
     cell: Cell = setting(Cell.lstm, "what happens at a time step")

@@ -1,11 +1,9 @@
 """Which runs the experiments need, where they stand, and which of them are done."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dlproj.config.data import CIFAR10Config, ImageFolderConfig, IMDBConfig
-from dlproj.config.rnn import RNNConfig
 from dlproj.config.root import Config
 from dlproj.experiments import Point
 from dlproj.runs.fingerprint import completed, config_fingerprint
@@ -47,25 +45,25 @@ def _planned(point: Point, seed: int, folder: Path) -> PlannedRun:
 
 
 def _as_folder(point: Point) -> str:
-    label = point.label + ("images" if isinstance(point.config.data, ImageFolderConfig) else "")
+    label = point.label + ("images" if point.config.data.own_files else "")
     kept = "".join(character if character.isalnum() or character in "-._," else "_" for character in label)
     return kept.strip("_")
 
 
 def length(config: Config) -> float:
-    """How long a run may take, in no unit: to start the longest ones first."""
-    a_step = 100 if isinstance(config.model, RNNConfig) else 1
-    return a_step * config.trainer.max_epochs / config.data.batch_size
+    """The relative duration of a run, by which the longest ones start first."""
+    cost = 100 if config.model.is_recurrent else 1  # of a step
+    return cost * config.trainer.max_epochs / config.data.batch_size
 
 
 def shortened(point: Point) -> Point:
     """The point with so few epochs and batches that it takes seconds: to see that it trains, not what comes of it."""
     trainer = replace(point.config.trainer, max_epochs=min(point.config.trainer.max_epochs, QUICK_EPOCHS))
-    reviews = isinstance(point.config.data, IMDBConfig)
-    batches = QUICK_REVIEW_BATCHES if reviews else QUICK_BATCHES
+    recurrent = point.config.model.is_recurrent
+    batches = QUICK_REVIEW_BATCHES if recurrent else QUICK_BATCHES
     trainer.limit_train_batches = min(batches, trainer.limit_train_batches or batches)
     changed = [f"trainer.max_epochs={trainer.max_epochs}", f"trainer.limit_train_batches={trainer.limit_train_batches}"]
-    if reviews:
+    if recurrent:
         trainer.limit_val_batches = trainer.limit_test_batches = 1
         changed += ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
     return replace(point, config=replace(point.config, trainer=trainer), overrides=(*point.overrides, *changed))
@@ -73,10 +71,8 @@ def shortened(point: Point) -> Point:
 
 def on_images(point: Point, folder: Path) -> Point:
     """The point with CIFAR-10 read from a tree of images, train/CLASS/* and test/CLASS/*; others as they are."""
-    data = point.config.data
-    if not isinstance(data, CIFAR10Config):
+    images = point.config.data.in_image_folder(str(folder))
+    if images is point.config.data:
         return point
-    shared = {field.name: getattr(data, field.name) for field in fields(data)}
-    images = ImageFolderConfig(**shared | {"root": str(folder)})
     overrides = (*point.overrides, "data=image_folder", f"data.root={folder}")
     return replace(point, config=replace(point.config, data=images), overrides=overrides)

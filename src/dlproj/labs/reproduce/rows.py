@@ -7,7 +7,6 @@ from functools import cached_property
 from statistics import fmean, mode, stdev
 from typing import NamedTuple
 
-from dlproj.config.data import ImageFolderConfig
 from dlproj.config.reference import unmatched
 from dlproj.experiments import Point
 from dlproj.labs.reproduce.claims import CLAIMS
@@ -81,7 +80,7 @@ class Row:
     def remark(self) -> str:
         """What a reader must know of the figure: what it comes from, why it differs, what died."""
         remarks = [f"died: {reason}" for reason in dict.fromkeys(self.died)]
-        if isinstance(self.point.config.data, ImageFolderConfig):
+        if self.point.config.data.own_files:
             remarks.append("on images of CIFAR-10, not the original")
             if len({run.data_fingerprint for run in self.runs}) > 1:
                 remarks.append("its runs read different images")
