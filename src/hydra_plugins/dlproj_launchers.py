@@ -35,14 +35,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class ParallelLauncherConfig:
-    """hydra/launcher=parallel; its settings are the group `sweep`."""
+    """The settings of hydra/launcher=parallel, which are those of the group `sweep`."""
 
     _target_: str = "hydra_plugins.dlproj_launchers.ParallelLauncher"
 
 
 @dataclass
 class RayLauncherConfig:
-    """hydra/launcher=ray."""
+    """The settings of hydra/launcher=ray."""
 
     _target_: str = "hydra_plugins.dlproj_launchers.RayLauncher"
     address: str | None = None  # of a cluster; auto: the one that this machine is in; unset: a new one on this machine

@@ -12,7 +12,7 @@ class OwnFilesFirst(SearchPathPlugin):
     """Has a user's own files win over those of the same name in conf/; Hydra itself would take them last."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Put the folder of --config-dir first."""
+        """Put the folder of --config-dir before conf/."""
         if (folder := config_dir(sys.argv[1:])) and os.path.isdir(folder):  # Hydra says what is wrong with another
             search_path.prepend("own files", f"file://{os.path.abspath(folder)}")
 

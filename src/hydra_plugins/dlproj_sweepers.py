@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class GridSweeperConfig(BasicSweeperConf):
-    """hydra/sweeper=basic, in the place of Hydra's own and with its settings: all combinations."""
+    """The settings of hydra/sweeper=basic, which replaces Hydra's own: all combinations."""
 
     _target_: str = "hydra_plugins.dlproj_sweepers.GridSweeper"
 
 
 @dataclass
 class OptunaSweeperConfig(SearchConfig):
-    """hydra/sweeper=optuna."""
+    """The settings of hydra/sweeper=optuna."""
 
     _target_: str = "hydra_plugins.dlproj_sweepers.OptunaSweeper"
 

@@ -67,11 +67,9 @@ class Forks(Generic[J]):
         self._running: dict[int, _Running[J]] = {}
 
     def has_free_slot(self) -> bool:
-        """True if a slot has no process."""
         return bool(self._free)
 
     def start(self, job: J) -> None:
-        """Fork a process for the job, which takes a free slot."""
         gc.freeze()  # memory stays shared between the processes as long as the garbage collector does not write on it
         slot = self._free.pop()
         interrupt = signal.getsignal(signal.SIGINT)
@@ -83,7 +81,6 @@ class Forks(Generic[J]):
             self._running[process.sentinel] = _Running(job, slot, process)
 
     def ended(self, timeout: float) -> list[tuple[J, int]] | None:
-        """Wait up to `timeout` seconds for processes to end, and free their slots."""
         if not self._running:
             return None
         over = [self._running.pop(sentinel) for sentinel in wait(list(self._running), timeout)]  # type: ignore[arg-type]

@@ -49,15 +49,12 @@ class RayTasks(Generic[J]):
         self._running: dict[Any, J] = {}
 
     def has_free_slot(self) -> bool:
-        """True if fewer tasks run than may run at once."""
         return len(self._running) < self._at_once
 
     def start(self, job: J) -> None:
-        """Submit the job to the cluster as a task."""
         self._running[self._task.remote(os.getcwd(), job.function, job.log, self._slot)] = job
 
     def ended(self, timeout: float) -> list[tuple[J, int]] | None:
-        """Wait up to `timeout` seconds for a task to end."""
         import ray
 
         if not self._running:

@@ -24,7 +24,7 @@ from dlproj.sweeps.workers import Workers, run_jobs
 
 
 class Sweep:
-    """A folder with a run in each folder below it."""
+    """A sweep's folder, which holds a run in each folder below it."""
 
     def __init__(self, folder: Path, resume: bool, prefetch: bool) -> None:
         """Raise ConfigurationError if there is no sweep in the folder to resume.
@@ -51,7 +51,7 @@ class Sweep:
         return left.pop(0) if left else None
 
     def next_number(self) -> int:
-        """A number that no run here has."""
+        """A number that no run of the sweep has, as the name of a new run's folder."""
         self._next += 1
         return self._next - 1
 

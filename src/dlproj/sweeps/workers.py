@@ -20,7 +20,7 @@ Slot = Mapping[str, str]  # a worker's share of the machine: environment variabl
 
 
 class Workers(Protocol[J]):
-    """Where jobs run."""
+    """What runs jobs, one at a time in each slot."""
 
     def has_free_slot(self) -> bool:
         """True if another job can start."""

@@ -49,7 +49,7 @@ class OneSeedError(Exception):
 
 
 class Key(NamedTuple):
-    """Which figure of which point."""
+    """A figure of a point."""
 
     experiment: str
     label: str
@@ -62,7 +62,7 @@ class Key(NamedTuple):
         return f"{point}, {self.detail}" if self.detail else point
 
     def shown(self, value: float) -> str:
-        """A value as people read it."""
+        """The value formatted for display."""
         return f"{value:.1f}" if self.detail == "settled epoch" else formats.quantity(self.name, value)
 
 
@@ -73,7 +73,7 @@ class Mean(NamedTuple):
     is_exact: bool  # the same with every seed
 
     def mean(self) -> float:
-        """Over the seeds."""
+        """The mean over the seeds."""
         return fmean(self.values.values())
 
 
@@ -167,7 +167,7 @@ class Evidence:
         return Mean(values, is_exact=key.name in EXACT)
 
     def noted(self) -> str:
-        """All that was asked for."""
+        """The figures that were asked for, with their means, as text."""
         return "; ".join(f"{key.words()} {key.shown(mean.mean())}" for key, mean in self._means.items())
 
 
@@ -197,7 +197,7 @@ def _parts(found: bool | list[bool]) -> list[bool]:
 
 
 def _decision(draws: Sequence[list[bool]]) -> Decision:
-    """By the parts of each draw."""
+    """The decision, by whether each part of the check holds in each draw."""
     if fmean(map(all, draws)) >= 1 - _DOUBT:
         return Decision.held
     lowest = min(map(fmean, zip(*draws, strict=True)))

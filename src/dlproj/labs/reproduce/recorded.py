@@ -28,7 +28,7 @@ Key = tuple[str, int]  # the settings that decide a run, and its seed
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What one run came to."""
+    """The results of one run."""
 
     settings: dict[str, Any]  # nested as in config.yaml
     seed: int
@@ -41,7 +41,7 @@ class Recorded:
 
     @property
     def seconds(self) -> float:
-        """Of training with its validation."""
+        """The duration of training with its validation."""
         return self.quantities["seconds"]
 
     @property

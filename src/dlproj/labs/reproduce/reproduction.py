@@ -127,7 +127,7 @@ class _PlannedJob(Job):
 
 
 def _run(missing: Sequence[PlannedRun], at_once: int) -> dict[Path, str]:
-    """Run them; by folder, why one died."""
+    """Run them; return why runs died, by folder."""
     died: dict[Path, str] = {}
     ended = 0
 

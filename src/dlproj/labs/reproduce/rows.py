@@ -38,7 +38,7 @@ class Row:
 
     @property
     def mean(self) -> float | None:
-        """Over the seeds; of a label the most frequent one."""
+        """The mean over the seeds; of a label, the most frequent one."""
         if not self.values:
             return None
         return mode(self.values) if self.quantity in LABELS else fmean(self.values)
@@ -51,7 +51,7 @@ class Row:
 
     @property
     def difference(self) -> float | None:
-        """Reproduced less reported."""
+        """Reproduced minus reported; None where either is missing."""
         return None if self.mean is None or self.reported is None else self.mean - self.reported
 
     @property
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def seconds(self) -> float | None:
-        """Of a training with its validation, the mean over the seeds."""
+        """The duration of training with its validation, the mean over the seeds."""
         return fmean(run.seconds for run in self.runs) if self.runs else None
 
     @property
