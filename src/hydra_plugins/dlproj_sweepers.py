@@ -138,12 +138,13 @@ class OptunaSweeper(Sweeper):
     ) -> "Search":
         """Open the search in the folder, which is made if need be. Raises ConfigurationError."""
         from dlproj.config.checks import UserError
-        from dlproj.sweeps.search import Search
         from dlproj.sweeps.space import Space
 
         curves = OmegaConf.to_container(self.config.reference.curves)
         self._check_reference(search_config, curves, set(params))
         space = Space(params, fixed)
+        from dlproj.sweeps.search import Search  # which imports torch: a wrong space is refused before
+
         folder.mkdir(parents=True, exist_ok=True)
         try:
             search = Search(search_config, space, folder)

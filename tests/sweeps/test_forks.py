@@ -95,7 +95,7 @@ def test_what_ends_the_parent_ends_the_jobs(sent, tmp_path):
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, preexec_fn=ctrl_c.heed)
     until(lambda: (tmp_path / "pid").exists() or process.poll() is not None)
     process.send_signal(sent)
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     pid = int((tmp_path / "pid").read_text())
     until(lambda: not runs(pid))
 
