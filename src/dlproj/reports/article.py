@@ -1,13 +1,15 @@
 """A page of text, figures and tables that is about no single run: one HTML file that needs nothing else."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from dlproj import formats
 from dlproj.config.whole_files import check_writable
 from dlproj.reports.comparison_report import template
 from dlproj.reports.comparison_table import as_csv
@@ -16,6 +18,23 @@ from dlproj.runs.manifest import OVERWRITE, foreign, refuse_foreign, write_files
 
 _log = logging.getLogger(__name__)
 Row = Mapping[str, str | float | None]
+
+
+class Column(NamedTuple):
+    """How people read a value of each row of a table; None is shown as a dash."""
+
+    heading: str
+    format: str | Callable[[Any], str] = ""  # a format specification, or a function of the value
+    value: str | Callable[[Any], Any] = ""  # a key of the row, or a function of it; "": the heading as a key
+    factor: float = 1  # by which the value is multiplied first: 1e3 shows seconds in milliseconds
+
+    def cell(self, row: Mapping[str, Any]) -> str:
+        """The row's value as text."""
+        key = self.value or self.heading.replace(" ", "_")
+        value = key(row) if callable(key) else row[key]
+        if value is None:
+            return formats.NONE
+        return self.format(value) if callable(self.format) else format(self.factor * value, self.format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +46,13 @@ class Table:
     name: str = ""  # of the CSV file, without its ending
     rows: Sequence[Row] = ()  # numbers unrounded, units in the keys
     links: Sequence[str] = ()  # where each row's first cell leads to
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], columns: Iterable[Column], name: str = "") -> "Table":
+        """A table of rows for programs, of which people see these columns."""
+        columns = list(columns)
+        cells = [[column.cell(row) for column in columns] for row in rows]
+        return cls([column.heading for column in columns], cells, name, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,15 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=100)
 
 
+@contextmanager
+def drawing(width: float, height: float) -> Iterator[Figure]:
+    """A new figure of this size in inches with a constrained layout, to be drawn within the context in this style."""
+    with styled():
+        figure = new_figure(width, height)
+        figure.set_layout_engine("constrained")
+        yield figure
+
+
 def png(picture: Figure | Image.Image) -> bytes:
     """The picture as a PNG file, a figure with 100 pixels an inch."""
     file = io.BytesIO()
