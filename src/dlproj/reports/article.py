@@ -51,8 +51,8 @@ class Table:
     def of(cls, rows: Sequence[Mapping[str, Any]], columns: Iterable[Column], name: str = "") -> "Table":
         """A table of rows for programs, of which people see these columns."""
         columns = list(columns)
-        cells = [[column.cell(row) for column in columns] for row in rows]
-        return cls([column.heading for column in columns], cells, name, rows)
+        cells = [tuple(column.cell(row) for column in columns) for row in rows]
+        return cls(tuple(column.heading for column in columns), cells, name, rows)
 
 
 @dataclass(frozen=True, slots=True)
