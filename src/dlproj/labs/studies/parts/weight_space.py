@@ -48,16 +48,16 @@ class Landscape:
 
 
 def landscapes_of(trained: Sequence[LoadedRun], samples: int) -> list[Landscape]:
-    """Of each run, in one precision; on so many of its samples, always the same.
+    """The landscape of each run, all in one precision, on the same random `samples` of the test set.
 
     Raises ConfigurationError where they are too few.
     """
-    kept = [next(one.model.parameters()).dtype for one in trained]
+    kept = [next(run.model.parameters()).dtype for run in trained]
     dtype = reduce(torch.promote_types, kept, torch.float32)  # in half precision neighbouring points are the same
-    found = [_landscape_of(one, samples, dtype) for one in trained]
-    too_few = any(len(one.training) < 2 and one.norms() for one in found)
+    landscapes = [_landscape_of(run, samples, dtype) for run in trained]
+    too_few = any(len(landscape.training) < 2 and landscape.norms() for landscape in landscapes)
     require(not too_few, f"--samples={samples} is too few for batch normalisation: set 2 or more")
-    return found
+    return landscapes
 
 
 def _landscape_of(trained: LoadedRun, samples: int, dtype: torch.dtype) -> Landscape:
@@ -70,13 +70,13 @@ def _landscape_of(trained: LoadedRun, samples: int, dtype: torch.dtype) -> Lands
 
 
 def _drawn(samples: Samples, count: int) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of so many at random, as files may come sorted by class."""
+    """Inputs and targets of `count` random samples, as files may come sorted by class."""
     chosen = torch.randperm(len(samples.targets), generator=generator("landscape"))[:count]
     return samples.inputs[chosen], samples.targets[chosen]
 
 
 def weights_of(landscape: Landscape) -> Weights:
-    """What training has found."""
+    """The weights that training has found, by name."""
     return {name: value.detach() for name, value in landscape.model.named_parameters()}
 
 
@@ -121,18 +121,18 @@ def across(direction: Weights, other: Weights) -> Weights:
 
 
 def scaled(direction: Weights, length: float) -> Weights:
-    """With this Euclidean length."""
+    """The direction with this Euclidean length."""
     share = length / norm(direction)
     return {name: share * value for name, value in direction.items()}
 
 
 def dot(one: Weights, other: Weights) -> float:
-    """Of all weights, one after another."""
+    """The inner product over all weights."""
     return sum(float((value.double() * other[name].double()).sum()) for name, value in one.items())
 
 
 def norm(direction: Weights) -> float:
-    """Euclidean, of all weights together."""
+    """The Euclidean norm over all weights."""
     return dot(direction, direction) ** 0.5
 
 
