@@ -23,7 +23,7 @@ GPUS = (1, 8, 64)
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A strategy on so many GPUs."""
+    """A strategy on as many GPUs as its layout has."""
 
     job: Job
     layout: Layout
