@@ -28,10 +28,13 @@ class Column(NamedTuple):
     value: str | Callable[[Any], Any] = ""  # a key of the row, or a function of it; "": the heading as a key
     factor: float = 1  # by which the value is multiplied first: 1e3 shows seconds in milliseconds
 
+    def key(self) -> str:
+        """The row's key; "" where the value is a function of the row."""
+        return "" if callable(self.value) else self.value or self.heading.replace(" ", "_")
+
     def cell(self, row: Mapping[str, Any]) -> str:
         """The row's value as text."""
-        key = self.value or self.heading.replace(" ", "_")
-        value = key(row) if callable(key) else row[key]
+        value = self.value(row) if callable(self.value) else row[self.key()]
         if value is None:
             return formats.NONE
         return self.format(value) if callable(self.format) else format(self.factor * value, self.format)
@@ -53,6 +56,12 @@ class Table:
         columns = list(columns)
         cells = [tuple(column.cell(row) for column in columns) for row in rows]
         return cls(tuple(column.heading for column in columns), cells, name, rows)
+
+    @classmethod
+    def of_values(cls, values: Iterable[Iterable[Any]], columns: Sequence[Column], name: str = "") -> "Table":
+        """A table of rows with a value for each column that has a key, in this order."""
+        keys = [key for column in columns if (key := column.key())]
+        return cls.of([dict(zip(keys, row, strict=True)) for row in values], columns, name)
 
 
 @dataclass(frozen=True, slots=True)

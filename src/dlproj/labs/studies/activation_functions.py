@@ -151,8 +151,8 @@ def agreement(inputs: Tensor, parameters: Mapping[str, Sequence[float]]) -> Tabl
 
 def _differences_table(key: str, sides: Mapping[str, tuple[Tensor, Tensor]], name: str) -> Table:
     """The largest difference of each pair of tensors (N,)."""
-    rows = [{key: label, "largest_difference": float((a - b).abs().max())} for label, (a, b) in sides.items()]
-    return Table.of(rows, [Column(key), Column("largest difference", ".1e")], name)
+    values = [(label, float((left - right).abs().max())) for label, (left, right) in sides.items()]
+    return Table.of_values(values, [Column(key), Column("largest difference", ".1e")], name)
 
 
 def _at(f: Callable[[Tensor, float], Tensor], parameter: float, x: Tensor) -> Tensor:
@@ -189,18 +189,18 @@ def _differences(layers: Sequence[Layer], inputs: Tensor) -> dict[str, float]:
 
 def vanishing(largest: float, vanished: float) -> Table:
     """The intervals, and how much of those from -largest to largest they are."""
-    rows = []
+    values = []
     for activation in DERIVATIVES:
         ranges = intervals(function(activation), vanished)
         inside = sum(max(0.0, min(high, largest) - max(low, -largest)) for low, high in ranges)
         text = ", ".join(_interval(*ends) for ends in ranges) or "nowhere"
-        rows.append({"activation": activation.name, "vanished_share": inside / (2 * largest), "intervals": text})
+        values.append((activation.name, inside / (2 * largest), text))
     columns = [
         Column("activation"),
         Column("share", ".1%", "vanished_share"),
         Column("vanished where", value="intervals"),
     ]
-    return Table.of(rows, columns, "vanishing")
+    return Table.of_values(values, columns, "vanishing")
 
 
 def intervals(f: Function, vanished: float) -> list[tuple[float, float]]:

@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import NullFormatter
 from torch import Tensor, nn
 
 from dlproj.labs.studies.parts.options import count, seed_option
-from dlproj.reports.article import Article, Column, Row, Section, Table
-from dlproj.reports.style import COLORS, GREY, INK, drawing, plain_log
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, GREY, INK, drawing, log_axes
 
 _EPS, _MOMENTUM = 1e-5, 0.1  # torch's
 _SAMPLE = (1.0, 2.0, 3.0)  # mlp document: alone, and in two batches
@@ -121,10 +121,8 @@ def refusal() -> str:
 def small_batches() -> Table:
     """Batches of one and of two through the formula."""
     batches = ((7.0,), (-300.0,), (7.0, 7.5), (7.0, 900.0))
-    rows = [
-        {"batch": _listed(values), "outputs": _listed(normalised(_column(values))[:, 0].tolist())} for values in batches
-    ]
-    return Table.of(rows, [Column("batch"), Column("outputs")], "small")
+    rows = [(_listed(batch), _listed(normalised(_column(batch))[:, 0].tolist())) for batch in batches]
+    return Table.of_values(rows, [Column("batch"), Column("outputs")], "small")
 
 
 def _listed(values: Sequence[float]) -> str:
@@ -137,20 +135,11 @@ def company() -> Table:
     batches = {other: torch.tensor([_SAMPLE, other], dtype=torch.float64) for other in _COMPANIES}
     trained = {other: module(batch)[0].tolist() for other, batch in batches.items()}
     module.eval()
-    rows: list[Row] = []
+    rows: list[tuple[Any, ...]] = []
     for other, batch in batches.items():
         outputs = (normalised(batch)[0].tolist(), trained[other], module(batch)[0].tolist())
-        rows += [
-            {
-                "beside": _listed(other),
-                "feature": feature,
-                "formula": formula,
-                "training": training,
-                "evaluation": evaluation,
-                "reported": float(_COMPANIES[other]) if feature == 1 else None,
-            }
-            for feature, (formula, training, evaluation) in enumerate(zip(*outputs, strict=True), 1)
-        ]
+        reported = (float(_COMPANIES[other]), None, None)
+        rows += zip([_listed(other)] * 3, (1, 2, 3), *outputs, reported, strict=True)
     columns = [
         Column("beside"),
         Column("feature"),
@@ -159,7 +148,7 @@ def company() -> Table:
         Column("in evaluation", ".8f", "evaluation"),
         Column("reported", "{:.8g}…".format),
     ]
-    return Table.of(rows, columns, "company")
+    return Table.of_values(rows, columns, "company")
 
 
 def spread(x: float, size: int, draws: int, generator: torch.Generator) -> float:
@@ -195,16 +184,13 @@ def spread_table(sizes: Sequence[int], spreads: dict[float, list[float]]) -> Tab
 def spread_figure(sizes: Sequence[int], spreads: dict[float, list[float]]) -> Figure:
     """Marks are measured, lines predicted, of each sample x."""
     with drawing(7, 4) as figure:
-        axes = figure.add_subplot(xscale="log", yscale="log", xlabel="batch size B", ylabel="standard deviation")
+        axes = figure.add_subplot(xlabel="batch size B", ylabel="standard deviation")
         looks = zip(spreads.items(), "os^", COLORS, ("--", ":", "-."), strict=False)
         for (x, measured), marker, color, line in looks:
             predicted = [predicted_spread(x, size) for size in sizes]
             axes.plot(sizes, predicted, line, color=color, linewidth=1.5, label=f"{_FIRST_ORDER}, x = {x:g}")
             axes.plot(sizes, measured, marker, color=color, label=f"measured, x = {x:g}")
-        axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.xaxis.set_minor_locator(NullLocator())
-        plain_log(axes.yaxis, (1, 3))
-        axes.grid()
+        log_axes(axes, sizes, steps=(1, 3))
         axes.legend()
         return figure
 
@@ -217,20 +203,19 @@ def running_statistics() -> Table:
     biased, unbiased = squares / count, squares / (count - 1)
     module = _batch_norm()
     output, other = [(_BATCH[0] - mean) / math.sqrt(variance + _EPS) for variance in (biased, unbiased)]
-    rows: list[Row] = [_row("output for 1 in training", output, other, module(batch)[0])]
+    rows: list[tuple[str, float, float | None, float]] = [
+        ("output for 1 in training", output, other, float(module(batch)[0]))
+    ]
     for step in (1, 10):
         while int(module.get_buffer("num_batches_tracked")) < step:
             module(batch)
         old = (1 - _MOMENTUM) ** step
         running, other = [old + (1 - old) * variance for variance in (unbiased, biased)]
-        rows.append(_row(f"running mean, step {step}", (1 - old) * mean, None, module.get_buffer("running_mean")))
-        rows.append(_row(f"running variance, step {step}", running, other, module.get_buffer("running_var")))
+        by_torch = [float(module.get_buffer(f"running_{name}")) for name in ("mean", "var")]
+        rows.append((f"running mean, step {step}", (1 - old) * mean, None, by_torch[0]))
+        rows.append((f"running variance, step {step}", running, other, by_torch[1]))
     values = [Column(heading, ".6f") for heading in ("by hand", "with the other variance", "torch")]
-    return Table.of(rows, [Column("quantity"), *values], "running_statistics")
-
-
-def _row(quantity: str, by_hand: float, other: float | None, by_torch: Tensor) -> Row:
-    return {"quantity": quantity, "by_hand": by_hand, "with_the_other_variance": other, "torch": float(by_torch)}
+    return Table.of_values(rows, [Column("quantity"), *values], "running_statistics")
 
 
 def evaluation_gaps(steps: int, generator: torch.Generator) -> list[float]:
@@ -261,8 +246,8 @@ def floor() -> float:
 def gap_table(gaps: Sequence[float]) -> Table:
     """After 0, 1, 2, 5, 10, 20, … steps."""
     shown = [step for step in (0, 1, 2, 5, *range(10, len(gaps), 10)) if step < len(gaps)]
-    rows = [{"step": step, "predicted": predicted_gap(step), "measured": gaps[step]} for step in shown]
-    return Table.of(rows, [Column("step"), Column("predicted", ".3f"), Column("measured", ".3f")], "evaluation_gap")
+    columns = [Column("step"), Column("predicted", ".3f"), Column("measured", ".3f")]
+    return Table.of_values([(step, predicted_gap(step), gaps[step]) for step in shown], columns, "evaluation_gap")
 
 
 def gap_figure(gaps: Sequence[float]) -> Figure:

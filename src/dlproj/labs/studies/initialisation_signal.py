@@ -152,22 +152,14 @@ def keepers(signals: Signals) -> Table:
     for activation in ACTIVATIONS:
         changes = {name: _changes(signals[name, activation]) for name in CONFIGS}
         best = min(changes, key=lambda name: _farthest(changes[name]))
-        forward, backward = changes[best]
-        rows.append(
-            {
-                "activation": activation.name,
-                "initializer": best.name,
-                "factor_of_sums": forward,
-                "factor_of_gradients": backward,
-            }
-        )
+        rows.append((activation.name, best.name, *changes[best]))
     columns = [
         Column("activation"),
         Column("kept best by", value="initializer"),
         Column("sums", ".2g", "factor_of_sums"),
         Column("gradients", ".2g", "factor_of_gradients"),
     ]
-    return Table.of(rows, columns, "keepers")
+    return Table.of_values(rows, columns, "keepers")
 
 
 def _changes(signal: Signal) -> tuple[float, float]:

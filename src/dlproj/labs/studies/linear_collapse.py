@@ -110,19 +110,12 @@ def comparison(layers: Sequence[Layer], inputs: Tensor) -> Table:
         "stack with ReLU between": (layers, torch.relu),
     }
     expected = outputs_of(single, inputs)
-    rows = []
+    values = []
     for name, (own, between) in networks.items():
         outputs, mirrored = outputs_of(own, inputs, between), outputs_of(own, -inputs, between)
         at_zero = outputs_of(own, torch.zeros_like(inputs[:1]), between)
-        rows.append(
-            {
-                "network": name,
-                "parameters": parameters(own),
-                "largest_difference_to_single": _largest(outputs - expected),
-                "largest_departure_from_affine": _largest(outputs + mirrored - 2 * at_zero),
-                "largest_output": _largest(outputs),
-            }
-        )
+        largest = (float(x.abs().max()) for x in (outputs - expected, outputs + mirrored - 2 * at_zero, outputs))
+        values.append((name, parameters(own), *largest))
     columns = [
         Column("network"),
         Column("parameters", ","),
@@ -130,7 +123,7 @@ def comparison(layers: Sequence[Layer], inputs: Tensor) -> Table:
         Column("largest f(x) + f(-x) - 2 f(0)", ".2g", "largest_departure_from_affine"),
         Column("largest output", ".2g"),
     ]
-    return Table.of(rows, columns, "comparison")
+    return Table.of_values(values, columns, "comparison")
 
 
 def parameters(layers: Sequence[Layer]) -> int:
@@ -138,32 +131,20 @@ def parameters(layers: Sequence[Layer]) -> int:
     return sum(weights.numel() + biases.numel() for weights, biases in layers)
 
 
-def _largest(values: Tensor) -> float:
-    return float(values.abs().max())
-
-
 def ranks(matrices: Mapping[tuple[int, ...], Tensor]) -> Table:
     """By torch.linalg.matrix_rank, for each list of widths, beside the narrowest of them."""
     rows = []
     for widths, matrix in matrices.items():
         values, rank = torch.linalg.svdvals(matrix).tolist(), int(torch.linalg.matrix_rank(matrix))
-        rows.append(
-            {
-                "layers": arrows(widths),
-                "weights": sum(a * b for a, b in pairwise(widths)),
-                "narrowest": min(widths),
-                "reported_rank": _REPORTED_RANKS.get(widths),
-                "measured_rank": rank,
-                "smallest_singular_value_kept": values[rank - 1],
-                "largest_singular_value_dropped": values[rank] if rank < len(values) else None,
-            }
-        )
+        weights, dropped = sum(a * b for a, b in pairwise(widths)), values[rank] if rank < len(values) else None
+        ranks = (_REPORTED_RANKS.get(widths), rank)
+        rows.append((arrows(widths), weights, min(widths), *ranks, values[rank - 1], dropped))
     columns = [
         *map(Column, ("layers", "weights", "narrowest", "reported rank", "measured rank")),
         Column("smallest value kept", ".2g", "smallest_singular_value_kept"),
         Column("largest dropped", ".2g", "largest_singular_value_dropped"),
     ]
-    return Table.of(rows, columns, "ranks")
+    return Table.of_values(rows, columns, "ranks")
 
 
 def along_a_line(layers: Sequence[Layer], generator: torch.Generator) -> Figure:

@@ -26,7 +26,7 @@ from dlproj.labs.studies.parts.options import count
 from dlproj.loop_progress import progress
 from dlproj.machine import require_memory
 from dlproj.reports.article import Article, Column, Section, Table
-from dlproj.reports.style import COLORS, INK, drawing, plain_log
+from dlproj.reports.style import COLORS, INK, drawing, log_axes
 
 _TIMES_THE_BATCH = (1, 4, 16, 64)
 _DOCUMENTS_SHAPE = Shape(100, 50, 10, 1)
@@ -99,14 +99,7 @@ def by_hand(shape: Shape) -> Table:
     training, _ = training_bytes("MLP", shape, SGDConfig())
     peaks = {"inference": inference_bytes("MLP", shape), "training": training, DOCUMENTS_TRAINING: training}
     rows = [
-        {
-            "kept": name,
-            "formula": formula,
-            "values": values,
-            "bytes": FLOAT32 * values,
-            "reported_values": reported.get(name),
-            "torch_bytes": peaks.get(name),
-        }
+        (name, formula, values, FLOAT32 * values, reported.get(name), peaks.get(name))
         for name, (formula, values) in (parts(shape) | sums(shape)).items()
     ]
     columns = [
@@ -117,13 +110,13 @@ def by_hand(shape: Shape) -> Table:
         Column("reported values", ","),
         Column("torch, at its peak (kB)", _kilobytes, "torch_bytes"),
     ]
-    return Table.of(rows, columns, "by_hand")
+    return Table.of_values(rows, columns, "by_hand")
 
 
 def beside_torch(shape: Shape) -> Table:
     """Each network in inference and in training, from the batch on to several times as many samples."""
     rows = [
-        _row(name, replace(shape, batch=times * shape.batch), training)
+        _beside_torch(name, replace(shape, batch=times * shape.batch), training)
         for name, training, times in progress([*product(NETWORKS, (False, True), _TIMES_THE_BATCH)], "networks")
     ]
     columns = [
@@ -134,20 +127,15 @@ def beside_torch(shape: Shape) -> Table:
         Column("at once, by hand (kB)", _kilobytes, "at_once_bytes"),
         Column("torch (kB)", _kilobytes, "torch_bytes"),
     ]
-    return Table.of(rows, columns, "torch")
+    return Table.of_values(rows, columns, "torch")
 
 
-def _row(name: str, shape: Shape, training: bool) -> dict[str, Any]:
+def _beside_torch(name: str, shape: Shape, training: bool) -> tuple[Any, ...]:
     peak = training_bytes(name, shape, SGDConfig())[0] if training else inference_bytes(name, shape)
     at_once = NETWORKS[name].at_once
-    return {
-        "network": name,
-        "use": "training" if training else "inference",
-        "samples": shape.batch,
-        "formula_bytes": FLOAT32 * formula(name, shape, training),
-        "at_once_bytes": FLOAT32 * at_once(shape, training) if at_once else None,
-        "torch_bytes": peak,
-    }
+    by_hand = FLOAT32 * at_once(shape, training) if at_once else None
+    use = "training" if training else "inference"
+    return name, use, shape.batch, FLOAT32 * formula(name, shape, training), by_hand, peak
 
 
 def optimizer_table(shape: Shape) -> Table:
@@ -156,15 +144,8 @@ def optimizer_table(shape: Shape) -> Table:
     rows = []
     for name, (config, states) in OPTIMIZERS.items():
         peak, kept = training_bytes("MLP", shape, config)
-        rows.append(
-            {
-                "optimizer": name,
-                "states_a_weight": states,
-                "measured_states_a_weight": kept / parameter_bytes,
-                "formula_bytes": FLOAT32 * formula("MLP", shape, True, states),
-                "torch_bytes": peak,
-            }
-        )
+        predicted = FLOAT32 * formula("MLP", shape, True, states)
+        rows.append((name, states, kept / parameter_bytes, predicted, peak))
     columns = [
         Column("optimizer"),
         Column("states a weight"),
@@ -172,7 +153,7 @@ def optimizer_table(shape: Shape) -> Table:
         Column("formula (kB)", _kilobytes, "formula_bytes"),
         Column("torch (kB)", _kilobytes, "torch_bytes"),
     ]
-    return Table.of(rows, columns, "optimizers")
+    return Table.of_values(rows, columns, "optimizers")
 
 
 def _kilobytes(count: float) -> str:
@@ -198,13 +179,9 @@ def _batch_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             at_once = [row["at_once_bytes"] / 1e3 for row in mine]
             axes.plot(samples, at_once, ":", color=color, label=f"{use}, at once")
         axes.plot(samples, [row["torch_bytes"] / 1e3 for row in mine], marker, color=color, label=f"{use}, torch")
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(samples, map(str, samples))
-    axes.set_yscale("log")
+    log_axes(axes, samples, base=2)
     axes.margins(y=0.15)
-    plain_log(axes.yaxis)
     axes.set(xlabel="Samples at once", ylabel="Kept (kB)")
-    axes.grid()
 
 
 def optimizer_figure(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> Figure:

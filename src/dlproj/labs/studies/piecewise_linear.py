@@ -1,10 +1,10 @@
 """The linear pieces of a trained ReLU network, along a line and in a plane through test images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -184,15 +184,12 @@ def _plane_section(subject: Subject, plane: Plane, indices: Sequence[int], names
 
 def plane_table(plane: Plane) -> Table:
     """The pieces, and those seen on ever finer grids."""
-    rows: list[dict[str, Any]] = [{"by": "cutting", "pieces": pieces_of(plane)}]
+    rows = [{"by": "cutting", "pieces": pieces_of(plane)}]
     for every in (8, 4, 2, 1):
         points = -(-len(plane.along) // every)
         rows.append({"by": f"a grid of {points} × {points} points", "pieces": plane.count(every)})
-    return Table.of(rows, [Column("by"), Column("pieces", value=_pieces_seen)], "plane")
-
-
-def _pieces_seen(row: Mapping[str, Any]) -> str:
-    return f"more than {MOST:,}" if row["pieces"] is None else _large(row["pieces"])
+    pieces = Column("pieces", value=lambda row: _large(row["pieces"]) if row["pieces"] else f"more than {MOST:,}")
+    return Table.of(rows, [Column("by"), pieces], "plane")
 
 
 def pieces_of(plane: Plane) -> int | None:
@@ -206,12 +203,7 @@ def _bounds_section(units: Sequence[int], on_line: int, in_plane: int) -> Sectio
         "weights."
     )
     rows = [
-        {
-            "where": where,
-            "pieces_seen": seen,
-            "surely_possible": surely_possible(units, dimensions),
-            "at_most": at_most(units, dimensions),
-        }
+        (where, seen, surely_possible(units, dimensions), at_most(units, dimensions))
         for where, seen, dimensions in (("line", on_line, 1), ("plane", in_plane, 2))
     ]
     columns = [
@@ -220,7 +212,7 @@ def _bounds_section(units: Sequence[int], on_line: int, in_plane: int) -> Sectio
         Column("possible for sure", _large, "surely_possible"),
         Column("at most", _large),
     ]
-    return Section("Beside what is possible", text, table=Table.of(rows, columns, "bounds"))
+    return Section("Beside what is possible", text, table=Table.of_values(rows, columns, "bounds"))
 
 
 def _large(count: int) -> str:

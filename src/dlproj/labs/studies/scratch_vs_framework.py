@@ -11,11 +11,9 @@ import torch
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 from numpy.typing import DTypeLike
 from torch import Tensor
 
-from dlproj import formats
 from dlproj.config.checks import one_of, whole_numbers
 from dlproj.config.data import DataSpec, Kind
 from dlproj.labs.studies.parts.networks import prepared, scratch_copy, stepper
@@ -25,7 +23,7 @@ from dlproj.labs.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, time_
 from dlproj.labs.studies.parts.timing_figures import plot_quartiles
 from dlproj.models.mlp import MLPClassifier
 from dlproj.reports.article import Article, Column, Section, Table
-from dlproj.reports.style import COLORS, drawing, plain_log
+from dlproj.reports.style import COLORS, drawing, log_axes
 
 _WIDTH, _DEPTH, _BATCH = 256, 2, 128  # where they are not what varies
 _TIMED_SPEC = DataSpec(Kind.features, (784,), tuple("0123456789"))  # Fashion-MNIST's size
@@ -192,14 +190,9 @@ def _row(varied: str, steps: Steps) -> dict[str, Any]:
 def documented_table(steps: Steps) -> Table:
     """Seconds of the document's ten steps, its own and ours, and how many times as long as torch each takes."""
     measured = {name: _DOCUMENTED_STEPS * timings.median() for name, timings in steps.timings.items()}
+    ratios = {name: seconds / _REPORTED["torch"] for name, seconds in _REPORTED.items()}
     rows = [
-        {
-            "implementation": name,
-            "reported_seconds": _REPORTED.get(name),
-            "measured_seconds": seconds,
-            "reported_over_torch": _REPORTED[name] / _REPORTED["torch"] if name in _REPORTED else None,
-            "measured_over_torch": seconds / measured["torch"],
-        }
+        (name, _REPORTED.get(name), seconds, ratios.get(name), seconds / measured["torch"])
         for name, seconds in measured.items()
     ]
     columns = [
@@ -209,7 +202,7 @@ def documented_table(steps: Steps) -> Table:
         Column("reported / torch's", ".2f", "reported_over_torch"),
         Column("measured / torch's", ".2f", "measured_over_torch"),
     ]
-    return Table.of(rows, columns, "documented")
+    return Table.of_values(rows, columns, "documented")
 
 
 def time_figure(timings: Mapping[str, Sequence[Steps]]) -> Figure:
@@ -236,8 +229,4 @@ def _draw(axes: Axes, values: Sequence[int], several: Sequence[Steps]) -> None:
     for implementation, line, mark, color in (("torch", "-", "o", COLORS[0]), ("NumPy", "--", "s", COLORS[1])):
         quartiles = 1e3 * np.array([steps.timings[implementation].quartiles() for steps in several])
         plot_quartiles(axes, values, quartiles, linestyle=line, marker=mark, color=color, label=implementation)
-    axes.set(xscale="log", yscale="log")
-    axes.set_xticks(values, [formats.count(value) for value in values])
-    axes.xaxis.set_minor_locator(NullLocator())
-    plain_log(axes.yaxis)
-    axes.grid(visible=True)
+    log_axes(axes, values, spec=",")

@@ -10,15 +10,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from dlproj import formats
 from dlproj.labs.studies.parts.timing import QUARTILES
 from dlproj.labs.studies.parts.timing_figures import QUARTILE_COLUMNS, plot_quartiles
 from dlproj.reports.article import Column, Table
-from dlproj.reports.style import COLORS, INK, SCALE, drawing, plain_log
+from dlproj.reports.style import COLORS, INK, SCALE, drawing, log_axes
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -132,7 +131,8 @@ def time_figure(rows: Rows) -> Figure:
         total.set_ylabel("Whole training (s)")
         single.set_ylabel("Time a batch (ms)")
         for axes in (total, single):
-            _log_axes(axes, sizes)
+            log_axes(axes, sizes, base=2)
+            axes.set_xlabel("Batch size")
         drawn.legend(*single.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return drawn
 
@@ -161,13 +161,3 @@ def curves(epochs: Rows) -> Figure:
             axes.grid()
         drawn.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return drawn
-
-
-def _log_axes(axes: Axes, sizes: Sequence[int]) -> None:
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(sizes, map(str, sizes))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_yscale("log")
-    plain_log(axes.yaxis)
-    axes.set_xlabel("Batch size")
-    axes.grid()

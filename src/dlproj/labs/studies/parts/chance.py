@@ -140,27 +140,21 @@ def factors(starts: Mapping[Initializer, Start]) -> Table:
     rows = []
     for name, start in starts.items():
         measured, expected = start.squares[1:] / start.squares[:-1], predicted_factors(name)
-        rows += [
-            {
-                "initializer": name.name,
-                "layer": arrows(NET[i : i + 2]),
-                "factor_predicted": expected[i],
-                "factor_measured": float(measured[i]),
-                "product_predicted": math.prod(expected[: i + 1]),
-                "product_measured": float(measured[: i + 1].prod()),
-            }
-            for i in range(len(expected))
-        ]
-    return _layer_table(("factor, predicted", "measured", "product, predicted", "measured"), "factors", rows)
+        for i, layer in enumerate(pairwise(NET)):
+            products = math.prod(expected[: i + 1]), float(measured[: i + 1].prod())
+            rows.append((name.name, arrows(layer), expected[i], float(measured[i]), *products))
+    columns = [
+        *_LAYER,
+        Column("factor, predicted", ".3g", "factor_predicted"),
+        Column("measured", ".3g", "factor_measured"),
+        Column("product, predicted", ".3g", "product_predicted"),
+        Column("measured", ".3g", "product_measured"),
+    ]
+    return Table.of_values(rows, columns, "factors")
 
 
 _INITIALISER = Column("initialiser", value="initializer")
-
-
-def _layer_table(headings: Sequence[str], name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    keys = [*rows[0]][2:]
-    values = [Column(heading, ".3g", key) for heading, key in zip(headings, keys, strict=True)]
-    return Table.of(rows, [_INITIALISER, Column("layer"), *values], name)
+_LAYER = [_INITIALISER, Column("layer")]
 
 
 def gradient_to_he(name: Initializer, layer: int) -> float:
@@ -174,37 +168,28 @@ def gradients(starts: Mapping[Initializer, Start]) -> Table:
     rows = []
     for name, start in starts.items():
         to_he = start.gradients / starts[Initializer.he_normal].gradients
-        rows += [
-            {
-                "initializer": name.name,
-                "layer": arrows(NET[i : i + 2]),
-                "gradient": float(start.gradients[i]),
-                "to_he_predicted": gradient_to_he(name, i),
-                "to_he_measured": float(to_he[i]),
-            }
-            for i in range(len(to_he))
-        ]
-    return _layer_table(("gradient", "of He's, predicted", "measured"), "gradients", rows)
+        for i, layer in enumerate(pairwise(NET)):
+            gradient = float(start.gradients[i])
+            rows.append((name.name, arrows(layer), gradient, gradient_to_he(name, i), float(to_he[i])))
+    columns = [
+        *_LAYER,
+        Column("gradient", ".3g"),
+        Column("of He's, predicted", ".3g", "to_he_predicted"),
+        Column("measured", ".3g", "to_he_measured"),
+    ]
+    return Table.of_values(rows, columns, "gradients")
 
 
 def answers(starts: Mapping[Initializer, Start]) -> Table:
     """Outputs before any training."""
-    rows = [
-        {
-            "initializer": name.name,
-            "output": float(start.squares[-1].sqrt()),
-            "farthest_from_a_tenth": start.farthest,
-            "loss": start.loss,
-        }
-        for name, start in starts.items()
-    ]
+    rows = [(name.name, float(start.squares[-1].sqrt()), start.farthest, start.loss) for name, start in starts.items()]
     columns = [
         _INITIALISER,
         Column("outputs", ".2g", "output"),
         Column("farthest probability from 1/10", ".2g", "farthest_from_a_tenth"),
         Column("loss", ".6f"),
     ]
-    return Table.of(rows, columns, "answers")
+    return Table.of_values(rows, columns, "answers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,18 +232,10 @@ Courses = Mapping[Net, Course]
 
 def course_table(courses: Courses, reported: Mapping[Net, float | None]) -> Table:
     """When each leaves chance, and how its gradients have grown until then."""
-    rows = [
-        {
-            "net": arrows(widths),
-            "initializer": name.name,
-            "reported_test_accuracy": reported[widths, name],
-            "left_chance_after_steps": course.left_after(),
-            "last_loss": course.losses[-1],
-            "first_gradient": course.gradients[0],
-            "last_gradient": course.gradients[-1],
-        }
-        for (widths, name), course in courses.items()
-    ]
+    rows = []
+    for (widths, name), course in courses.items():
+        ends = course.losses[-1], course.gradients[0], course.gradients[-1]
+        rows.append((arrows(widths), name.name, reported[widths, name], course.left_after(), *ends))
     columns = [
         Column("net"),
         _INITIALISER,
@@ -268,7 +245,7 @@ def course_table(courses: Courses, reported: Mapping[Net, float | None]) -> Tabl
         Column("gradient at first", ".1e", "first_gradient"),
         Column("at last", ".1e", "last_gradient"),
     ]
-    return Table.of(rows, columns, "leaving_chance")
+    return Table.of_values(rows, columns, "leaving_chance")
 
 
 def course_figure(courses: Courses) -> Figure:

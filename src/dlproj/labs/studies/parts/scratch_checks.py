@@ -46,12 +46,9 @@ def gradient_difference(hidden: Sequence[int], spec: DataSpec, batch: Batch, see
 def gradient_table(module: DataModule, seed: int) -> Table:
     """The largest difference for each number of hidden layers."""
     batch = next(batches_of(module, 0))
-    rows = []
-    for depth in _DEPTHS:
-        parameters, difference = gradient_difference([32] * depth, module.spec, batch, seed)
-        rows.append({"hidden_layers": depth, "parameters": parameters, "largest_difference": difference})
+    rows = [(depth, *gradient_difference([32] * depth, module.spec, batch, seed)) for depth in _DEPTHS]
     columns = [Column("hidden layers"), Column("parameters", ","), Column("largest difference", ".1e")]
-    return Table.of(rows, columns, "gradients")
+    return Table.of_values(rows, columns, "gradients")
 
 
 def train_both(module: DataModule, hidden: Sequence[int], dtype: torch.dtype, seed: int) -> dict[str, Any]:
