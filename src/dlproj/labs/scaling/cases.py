@@ -39,7 +39,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """For people: ddp × 2."""
+        """The case as people read it, such as ddp × 2."""
         return self.layout.strategy if self.processes == 1 else f"{self.layout.strategy} × {self.processes}"
 
     def overrides(self, batch_size: int) -> list[str]:

@@ -264,7 +264,7 @@ def identities(inputs: Tensor) -> Table:
 
 
 def curves(inputs: Tensor) -> Figure:
-    """A panel an activation."""
+    """A function and its derivative, a panel for each activation."""
     with drawing(10, 5) as drawn:
         for axes, activation in zip(drawn.subplots(2, 4, sharex=True).flat, DERIVATIVES, strict=True):
             axes.plot(inputs, function(activation)(inputs).detach(), color=COLORS[0], label="f(x)")

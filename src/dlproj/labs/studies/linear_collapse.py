@@ -84,7 +84,7 @@ def collapse(layers: Sequence[Layer]) -> Layer:
 
 
 def scalar_table() -> Table:
-    """3(2x + 1) + 4 = 6x + 7."""
+    """The document's 3(2x + 1) + 4 = 6x + 7, at one x."""
     layers = [_scalar_layer(2, 1), _scalar_layer(3, 4)]
     ((slope, offset),) = [(float(weights), float(biases)) for weights, biases in [collapse(layers)]]
     forms = {"3 (2x + 1) + 4": layers, f"{slope:g}x + {offset:g}": [_scalar_layer(slope, offset)]}
@@ -127,7 +127,7 @@ def comparison(layers: Sequence[Layer], inputs: Tensor) -> Table:
 
 
 def parameters(layers: Sequence[Layer]) -> int:
-    """Weights and biases together."""
+    """The number of weights and biases."""
     return sum(weights.numel() + biases.numel() for weights, biases in layers)
 
 

@@ -99,7 +99,7 @@ def measure(sizes: Sequence[int], repetitions: int, seconds: float, seed: int) -
 
 
 def products_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Each case."""
+    """The time of each case's product."""
     columns = [
         *_KIND,
         Column("N", ",", "size"),
@@ -186,7 +186,7 @@ def _interval(row: Mapping[str, Any]) -> str | None:
 
 
 def rates_table(rates: Sequence[Mapping[str, Any]]) -> Table:
-    """Each device and type."""
+    """What each device can do in each type."""
     columns = [
         Column("device", _cores),
         Column("type"),

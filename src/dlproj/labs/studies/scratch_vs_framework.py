@@ -206,7 +206,7 @@ def documented_table(steps: Steps) -> Table:
 
 
 def time_figure(timings: Mapping[str, Sequence[Steps]]) -> Figure:
-    """A panel a quantity that grows."""
+    """Time of a step, a panel for each quantity that grows."""
     panels = {
         "width": ("Units a hidden layer", f"{_DEPTH} hidden layers, batch {_BATCH}"),
         "depth": ("Hidden layers", f"{_WIDTH} units each, batch {_BATCH}"),

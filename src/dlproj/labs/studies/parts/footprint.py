@@ -123,7 +123,7 @@ def formula(name: str, shape: Shape, training: bool, states: int = 0) -> int:
 
 
 def build(name: str, shape: Shape, optim: OptimConfig) -> Classifier:
-    """The project's own network."""
+    """A classifier of this kind and shape."""
     spec = DataSpec(Kind.features, (shape.inputs,), tuple(map(str, range(shape.outputs))))
     return NETWORKS[name].config(shape.hidden).build(spec, optim, SchedulerConfig())
 

@@ -14,7 +14,7 @@ from dlproj.models.classifier import Classifier
 
 
 def prepared(name: str, seed: int) -> DataModule:
-    """The data set in memory."""
+    """The data set of this name, read into memory."""
     module = data_config(name, ["batch_size=32"]).build(seed)
     module.prepare_data()
     module.setup()

@@ -1,6 +1,7 @@
 """The network in NumPy beside the project's: gradients, and an epoch of training."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,9 @@ def network(hidden: Sequence[int], spec: DataSpec, dtype: torch.dtype, seed: int
     return model.to(dtype)
 
 
-def largest_difference(scratch: list[tuple[np.ndarray, np.ndarray]], theirs: list[Any]) -> float:
+def largest_difference(scratch: list[tuple[np.ndarray, np.ndarray]], tensors: list[Any]) -> float:
     """Over the weights and biases, or their gradients, of all layers."""
-    pairs = zip((array for layer in scratch for array in layer), theirs, strict=True)
+    pairs = zip(chain(*scratch), tensors, strict=True)
     return max(float(np.abs(array - tensor.detach().numpy()).max()) for array, tensor in pairs)
 
 
