@@ -42,6 +42,10 @@ class MLPConfig(FeedForwardConfig):
         """The description of each hidden layer. Raises ConfigurationError."""
         return describe(DenseConfig, self.hidden, self)
 
+    def dense_layers(self) -> list[DenseConfig]:
+        """The hidden layers. Raises ConfigurationError."""
+        return self.hidden_layers()
+
     def check_tensor_parallel(self, size: int) -> None:
         """Raise ConfigurationError, too, where processes cannot share the units of a pair's first layer equally."""
         ModelConfig.check_tensor_parallel(self, size)

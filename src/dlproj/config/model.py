@@ -10,6 +10,7 @@ from dlproj.config.fields import Choice, setting
 from dlproj.config.layers import (
     PARAMETERS,
     Activation,
+    DenseConfig,
     LayerSettings,
     OutputConfig,
     check_read,
@@ -107,6 +108,10 @@ class ModelConfig(LayerSettings, ABC):
     @abstractmethod
     def hidden_layers(self) -> list[Any]:
         """The description of each hidden layer. Raises ConfigurationError."""
+
+    def dense_layers(self) -> list[DenseConfig] | None:
+        """The hidden layers of a multilayer perceptron, linear maps and no others; None of another model."""
+        return None
 
     @abstractmethod
     def inputs_of(self, spec: DataSpec) -> int:

@@ -1,13 +1,15 @@
 """A page of text, figures and tables that is about no single run: one HTML file that needs nothing else."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from dlproj import formats
 from dlproj.config.whole_files import check_writable
 from dlproj.reports.comparison_report import template
 from dlproj.reports.comparison_table import as_csv
@@ -16,6 +18,26 @@ from dlproj.runs.manifest import OVERWRITE, foreign, refuse_foreign, write_files
 
 _log = logging.getLogger(__name__)
 Row = Mapping[str, str | float | None]
+
+
+class Column(NamedTuple):
+    """How people read a value of each row of a table; None is shown as a dash."""
+
+    heading: str
+    format: str | Callable[[Any], str] = ""  # a format specification, or a function of the value
+    value: str | Callable[[Any], Any] = ""  # a key of the row, or a function of it; "": the heading as a key
+    factor: float = 1  # by which the value is multiplied first: 1e3 shows seconds in milliseconds
+
+    def key(self) -> str:
+        """The row's key; "" where the value is a function of the row."""
+        return "" if callable(self.value) else self.value or self.heading.replace(" ", "_")
+
+    def cell(self, row: Mapping[str, Any]) -> str:
+        """The row's value as text."""
+        value = self.value(row) if callable(self.value) else row[self.key()]
+        if value is None:
+            return formats.NONE
+        return self.format(value) if callable(self.format) else format(self.factor * value, self.format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +49,19 @@ class Table:
     name: str = ""  # of the CSV file, without its ending
     rows: Sequence[Row] = ()  # numbers unrounded, units in the keys
     links: Sequence[str] = ()  # where each row's first cell leads to
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], columns: Iterable[Column], name: str = "") -> "Table":
+        """A table of rows for programs, of which people see these columns."""
+        columns = list(columns)
+        cells = [tuple(column.cell(row) for column in columns) for row in rows]
+        return cls(tuple(column.heading for column in columns), cells, name, rows)
+
+    @classmethod
+    def of_values(cls, values: Iterable[Iterable[Any]], columns: Sequence[Column], name: str = "") -> "Table":
+        """A table of rows with a value for each column that has a key, in this order."""
+        keys = [key for column in columns if (key := column.key())]
+        return cls.of([dict(zip(keys, row, strict=True)) for row in values], columns, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,19 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from PIL import Image
 
 from dlproj.reports.fonts import DEFAULT, draw_all_letters, missing_letters
@@ -55,16 +56,40 @@ def styled() -> Iterator[None]:
         yield
 
 
-def plain_log(axis: Axis, steps: tuple[int, ...] = (1, 2, 5)) -> None:
+_STEPS = (1, 2, 5)
+
+
+def plain_log(axis: Axis, steps: tuple[int, ...] = _STEPS) -> None:
     """Label a logarithmic axis at these times the powers of ten, as plain numbers."""
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter("{x:,g}")
     axis.set_minor_formatter(NullFormatter())
 
 
+def log_axes(
+    axes: Axes, values: Sequence[int], base: float = 10, spec: str = "", steps: tuple[int, ...] = _STEPS
+) -> None:
+    """Make both axes logarithmic, with a grid: x has ticks at these values alone, y as plain_log() makes them."""
+    axes.set_xscale("log", base=base)
+    axes.set_xticks(values, [format(value, spec) for value in values])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_yscale("log")
+    plain_log(axes.yaxis, steps)
+    axes.grid(visible=True)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches, outside pyplot, which would keep it."""
     return Figure(figsize=(width, height), dpi=100)
+
+
+@contextmanager
+def drawing(width: float, height: float) -> Iterator[Figure]:
+    """A new figure of this size in inches with a constrained layout, to be drawn within the context in this style."""
+    with styled():
+        figure = new_figure(width, height)
+        figure.set_layout_engine("constrained")
+        yield figure
 
 
 def png(picture: Figure | Image.Image) -> bytes:

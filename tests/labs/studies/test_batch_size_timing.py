@@ -13,19 +13,16 @@ from dlproj.config.checks import ConfigurationError
 from dlproj.experiments import composing, points
 from dlproj.labs.studies import batch_size_timing as module
 from dlproj.labs.studies.batch_size_timing import (
-    _FITTED,
     Training,
     accuracy,
     batch_size_timing,
     build,
-    conclusions,
-    fit,
-    fit_rows,
     one_by_one,
     row_of,
     train,
     with_batch,
 )
+from dlproj.labs.studies.parts.batch_size_results import _FITTED, conclusions, fit, fit_rows
 from dlproj.training.trainer import build_trainer
 
 OVERRIDES = [

@@ -27,16 +27,9 @@ from dlproj.labs.studies.parts.linear_pieces import (
     surely_possible,
 )
 from dlproj.labs.studies.parts.networks import prepared, scratch_copy
+from dlproj.labs.studies.parts.relu_subject import of_run, refuse_all_but_relu, trained
 from dlproj.labs.studies.parts.scratch import ScratchMLP
-from dlproj.labs.studies.piecewise_linear import (
-    Line,
-    curvature,
-    deviations,
-    of_run,
-    piecewise_linear,
-    refuse_all_but_relu,
-    trained,
-)
+from dlproj.labs.studies.piecewise_linear import Line, curvature, deviations, piecewise_linear
 from dlproj.training.run import run
 
 SPEC = DataSpec(Kind.features, (5,), ("a", "b", "c"))

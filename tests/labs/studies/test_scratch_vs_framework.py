@@ -12,17 +12,16 @@ from dlproj.config.data import DataSpec, Kind
 from dlproj.labs.studies import scratch_vs_framework as module
 from dlproj.labs.studies.parts.networks import batches_of, prepared
 from dlproj.labs.studies.parts.scratch import ScratchMLP, softmax_cross_entropy
+from dlproj.labs.studies.parts.scratch_checks import gradient_difference, train_both
 from dlproj.labs.studies.parts.timing import Timings
 from dlproj.labs.studies.scratch_vs_framework import (
     Shape,
     Steps,
     documented_table,
-    gradient_difference,
     scratch_vs_framework,
     steppers,
     time_all,
     time_table,
-    train_both,
 )
 
 SPEC = DataSpec(Kind.features, (6,), ("a", "b", "c"))

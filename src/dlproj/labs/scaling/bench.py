@@ -47,12 +47,12 @@ class Scaling:
         """Seconds a step of the single process."""
         return self._first().seconds
 
-    def difference(self, one: Outcome) -> float | None:
-        """The largest of its weights to those of the single process, after the same steps."""
-        if one.measured is None:
+    def difference(self, outcome: Outcome) -> float | None:
+        """The largest difference of its weights from those of the single process, after the same steps."""
+        if outcome.measured is None:
             return None
         theirs = self._first().weights
-        return max(float(abs(value - theirs[name]).max()) for name, value in one.measured.weights.items())
+        return max(float(abs(value - theirs[name]).max()) for name, value in outcome.measured.weights.items())
 
     def _first(self) -> Measured:
         first = self.outcomes[0].measured
@@ -83,20 +83,22 @@ def _planned(overrides: Sequence[str], case: Case, job: Job, gpu: bool) -> Outco
 
 
 def measured(planned: Scaling, steps: int, progress: bool = False) -> Scaling:
-    """The same with its measurements, all of one number of processes after the other."""
+    """The plan with its measurements, the cases with as many processes together."""
     outcomes: list[Outcome] = []
     with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
         task = bar.add_task("cases", total=len(planned.outcomes))
-        for processes, some in groupby(planned.outcomes, lambda one: one.case.processes):
-            outcomes += _measured(list(some), planned.job, processes, steps)
+        for processes, group in groupby(planned.outcomes, lambda outcome: outcome.case.processes):
+            outcomes += _measured(list(group), planned.job, processes, steps)
             bar.update(task, completed=len(outcomes))
     return replace(planned, outcomes=outcomes)
 
 
 def _measured(planned: Sequence[Outcome], job: Job, processes: int, steps: int) -> list[Outcome]:
-    possible = [one.config for one in planned if one.config]
+    possible = [outcome.config for outcome in planned if outcome.config]
     if not possible:
         return list(planned)
-    rates, found = measure(possible, job, processes, steps)
-    results = iter(found)
-    return [replace(one, rates=rates, measured=next(results)) if one.config else one for one in planned]
+    rates, measurements = measure(possible, job, processes, steps)
+    of_possible = iter(measurements)
+    return [
+        replace(outcome, rates=rates, measured=next(of_possible)) if outcome.config else outcome for outcome in planned
+    ]

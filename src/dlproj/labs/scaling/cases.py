@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from dlproj.config.checks import require
+from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.data import DataSpec
-from dlproj.config.mlp import MLPConfig
 from dlproj.config.optim import OptimConfig
 from dlproj.config.root import Config
 from dlproj.experiments import one_run
@@ -40,11 +39,11 @@ class Case:
 
     @property
     def name(self) -> str:
-        """For people: ddp × 2."""
+        """The case as people read it, such as ddp × 2."""
         return self.layout.strategy if self.processes == 1 else f"{self.layout.strategy} × {self.processes}"
 
     def overrides(self, batch_size: int) -> list[str]:
-        """On top of the job's, whose batch all processes share."""
+        """The overrides on top of the job's, whose batch all processes share."""
         layout = self.layout
         trainer = "auto" if layout.strategy == "single" else layout.strategy
         chosen = [f"trainer={trainer}", f"data.batch_size={batch_size // layout.data_parallel}"]
@@ -58,9 +57,9 @@ class Case:
 
 
 def layouts(processes: int, tensor_parallel: int = 2) -> list[Layout]:
-    """Every strategy that shares a step over so many processes; over one, those that need no other.
+    """Every strategy that shares a step over so many processes; of a single process, the one that needs no other.
 
-    tensor_parallel: the processes that split a layer where the rest shard it.
+    tensor_parallel: the processes that split a layer where the others shard it.
     """
     n, t = processes, tensor_parallel
     if n == 1:
@@ -76,24 +75,24 @@ def layouts(processes: int, tensor_parallel: int = 2) -> list[Layout]:
 
 
 def cases(processes: Sequence[int], strategies: Sequence[str], devices: int) -> list[Case]:
-    """Those of these strategies, or of all without any, on these numbers of processes, of which the first is 1.
+    """The cases of these strategies, or of all if none is named, on these numbers of processes, the first of them 1.
 
-    devices: what one process can split the layers over. Raises ConfigurationError.
+    devices: what a single process can split the layers over. Raises ConfigurationError.
     """
     for name in strategies:
         require(name in STRATEGIES, f"{name} is not a strategy: choose from {', '.join(STRATEGIES)}")
-    found = [Case(layout) for n in processes for layout in layouts(n)]
-    found[1:1] = [Case(Layout("layer_split", stages=devices))]  # it is one process on all there are
+    every = [Case(layout) for n in processes for layout in layouts(n)]
+    every[1:1] = [Case(Layout("layer_split", stages=devices))]  # a single process on all devices
     asked = ("single", *strategies)  # beside which the others are judged
-    return [case for case in found if not strategies or case.layout.strategy in asked]
+    return [case for case in every if not strategies or case.layout.strategy in asked]
 
 
 def settings(overrides: Sequence[str], case: Case | None = None, batch_size: int = 0) -> Config:
-    """Those of the job, or of a case of it. Raises ConfigurationError, and what Hydra raises."""
-    chosen_here = [one for one in overrides if one.startswith("trainer=")]
+    """The settings of the job, or of a case of it. Raises ConfigurationError, and what Hydra raises."""
+    chosen_here = [override for override in overrides if override.startswith("trainer=")]
     require(not chosen_here, f"{' '.join(chosen_here)} is chosen here: set --strategy, or trainer.accelerator=cpu")
     chosen = [*_MEASURED, *case.overrides(batch_size)] if case else []
-    data = () if any(one.startswith("data=") for one in overrides) else _MADE
+    data = () if any(override.startswith("data=") for override in overrides) else _MADE
     return one_run([*data, *_SETTINGS, *overrides, *chosen])
 
 
@@ -103,10 +102,11 @@ def job_of(config: Config) -> Job:
     plain = trainer.precision == "32-true" and trainer.accumulate_grad_batches == 1
     require(plain, "the cost of a step is known for trainer.precision=32-true and no accumulation: leave them out")
     require(trainer.pipeline_schedule == "1f1b", "the cost of a pipeline is known for trainer.pipeline_schedule=1f1b")
-    require(isinstance(model, MLPConfig), "the cost of a step is known for model=mlp: set that")
-    assert isinstance(model, MLPConfig)
+    layers = model.dense_layers()
+    if layers is None:
+        raise ConfigurationError("the cost of a step is known for model=mlp: set that")
     spec: DataSpec = config.data.spec()
-    units = [layer.units for layer in model.hidden_layers()]
+    units = [layer.units for layer in layers]
     widths = (model.inputs_of(spec), *units, model.outputs_for(spec))
     return Job(widths, config.data.batch_size, states_of(config.optim))
 

@@ -28,13 +28,13 @@ class Job:
         return [(inputs + 1) * outputs for inputs, outputs in pairwise(self.widths)]
 
     def parameters(self) -> int:
-        """All of them."""
+        """Parameters of all layers."""
         return sum(self.layers())
 
     def flops(self) -> list[int]:
         """Of each layer: forward, for the weights, and but for the first layer for its inputs, 2 B m n each."""
         products = [2 * self.batch * inputs * outputs for inputs, outputs in pairwise(self.widths)]
-        return [product * (3 if place else 2) for place, product in enumerate(products)]
+        return [product * (3 if layer else 2) for layer, product in enumerate(products)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +154,12 @@ def _tensor_parallel(job: Job, layout: Layout, scatter: int) -> Cost:
     odd = [units for units in job.widths[1:-1:2] if units % n]
     require(not odd, f"{next(iter(odd), 0)} units do not divide by {n} processes: set model.hidden to multiples")
     alone_at_end = len(maps) % 2 == 1
-    reduced = sum(outputs for place, (_, outputs) in enumerate(maps) if place % 2)
-    reduced += sum(inputs for place, (inputs, _) in enumerate(maps) if place and not place % 2)
+    reduced = sum(outputs for _, outputs in maps[1::2]) + sum(inputs for inputs, _ in maps[2::2])
     collectives = len(maps) // 2 + (len(maps) - 1) // 2
     gathered = job.widths[-1] if alone_at_end else 0
     sent = NUMBER * job.batch * _others(n) * (2 * reduced + gathered)
-    whole = {place for place in range(len(job.widths)) if place % 2 == 0} | {len(maps)}
-    activations = sum(units if place in whole else units / n for place, units in enumerate(job.widths))
+    last = len(maps)
+    activations = sum(units if i % 2 == 0 or i == last else units / n for i, units in enumerate(job.widths))
     alone = _alone(job, job.parameters() / n, sum(job.flops()) / n, activations)
     return replace(alone, sent_bytes=sent, messages=(n - 1) * (2 * collectives + alone_at_end))
 
@@ -213,7 +212,7 @@ def _stages(job: Job, count: int) -> _Stages:
     message = f"{len(layers)} layers are too few for {count} stages: set model.hidden to more"
     require(len(layers) >= count, message)
     owners = spread(range(count), len(layers))
-    handed_on = sum(job.widths[place] for place in range(1, len(layers)) if owners[place] != owners[place - 1])
+    handed_on = sum(job.widths[i] for i in range(1, len(layers)) if owners[i] != owners[i - 1])
     # What each layer reads; the last one's outputs are kept, too.
     read = [*job.widths[:-2], job.widths[-2] + job.widths[-1]]
     return _Stages(handed_on, *(_largest(values, owners) for values in (job.flops(), layers, read)))

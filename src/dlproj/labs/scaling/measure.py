@@ -32,7 +32,7 @@ _CALLS = 5  # in a row, a timing; the same in all processes, which wait for each
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Of one case."""
+    """The time, memory and traffic of a case, and the weights that it ends with."""
 
     seconds: float  # a step, the median
     lowest: float
@@ -44,7 +44,7 @@ class Measured:
 
 
 def measure(configs: Sequence[Config], job: Job, processes: int, steps: int) -> tuple[Rates, list[Measured]]:
-    """What so many processes can do at once in products of the job's size, and each of the cases, for so many steps."""
+    """The rates of the processes at products of the job's size, and each case measured over so many steps."""
     if processes == 1:
         return _measure_all(configs, job, steps)
     return run_in_processes(processes, _measure_all, configs, job, steps)
@@ -123,7 +123,7 @@ class _Watch(Callback):
 
     @property
     def sent_bytes(self) -> float | None:
-        """A step and process."""
+        """Bytes that a process sends in a step."""
         through_here = bytes_sent() is not None and not self.gpu
         return sum(self._sent) / len(self._sent) / (started_by_torchrun() or 1) if through_here else None
 

@@ -23,7 +23,7 @@ GPUS = (1, 8, 64)
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A strategy on so many GPUs."""
+    """A strategy on as many GPUs as its layout has."""
 
     job: Job
     layout: Layout
@@ -31,17 +31,18 @@ class Carried:
     why_not: str = ""
 
     def seconds(self) -> float | None:
-        """A step."""
+        """The time of a step; None where the layout cannot share it."""
         return None if self.cost is None else seconds(self.cost, rates(self.layout))
 
     def efficiency(self) -> float | None:
         """The part of the GPUs' time that one GPU with all the work would have needed."""
-        mine, alone = self.seconds(), Carried(self.job, Layout("single"), cost(self.job, Layout("single"))).seconds()
-        return alone / mine / self.layout.ways() if mine and alone else None
+        single = Layout("single")
+        shared, alone = self.seconds(), seconds(cost(self.job, single), rates(single))
+        return alone / shared / self.layout.ways() if shared else None
 
 
 def rates(layout: Layout) -> Rates:
-    """What each of the GPUs can do."""
+    """What each of the layout's GPUs can do."""
     if layout.ways() <= _A_MACHINE:
         link = _NVLINK_BYTES_PER_S
     elif layout.strategy in ("ddp", "fsdp", "tensor_parallel"):  # one ring over all

@@ -1,30 +1,19 @@
 """What scaling came to, as tables, figures and a page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlproj import formats
 from dlproj.labs.scaling.bench import Outcome, Scaling
 from dlproj.labs.scaling.cost import STRATEGIES, Job
 from dlproj.labs.scaling.paper import ASSUMED, GPUS, LARGE, Carried, carried
 from dlproj.machine import machine
-from dlproj.reports.article import Article, Section, Table
-from dlproj.reports.style import COLORS, INK, new_figure, styled
+from dlproj.reports.article import Article, Column, Row, Section, Table
+from dlproj.reports.style import COLORS, INK, drawing
 
-_COLUMNS = (
-    "strategy",
-    "ms a step",
-    "predicted",
-    "efficiency",
-    "MB kept",
-    "predicted",
-    "MB sent",
-    "predicted",
-    "weights differ by",
-)
-_PAPER_COLUMNS = ("strategy", "GPUs", "ms a step", "efficiency", "GB kept", "MB sent")
 EXPLAINED = (
     "One step on the same batch, shared by all processes, each on a thread of its own. Efficiency is the part of the "
     "processes' time that one process alone needs. Kept is the most that torch held at once in the fullest process, "
@@ -40,73 +29,68 @@ EXPLAINED = (
 
 def measured_table(scaling: Scaling) -> Table:
     """Each case as measured beside its formula."""
-    outcomes = scaling.outcomes
-    return Table(
-        _COLUMNS, [_cells(one, scaling) for one in outcomes], "scaling", [_row(one, scaling) for one in outcomes]
-    )
-
-
-def _cells(one: Outcome, scaling: Scaling) -> list[str]:
-    if not one.measured or not one.cost:
-        return [one.case.name, one.why_not, *[formats.NONE] * (len(_COLUMNS) - 2)]
-    sent = formats.NONE if one.measured.sent_bytes is None else _millions(one.measured.sent_bytes)
-    return [
-        one.case.name,
-        _milliseconds(one.measured.seconds),
-        _milliseconds(one.predicted_seconds()),
-        f"{one.efficiency(scaling.alone()):.0%}",
-        _millions(one.measured.kept_bytes),
-        _millions(one.cost.kept_bytes),
-        sent,
-        _millions(one.cost.sent_bytes),
-        f"{scaling.difference(one):.1g}",
+    columns = [
+        Column("strategy", value=_name),
+        Column("ms a step", value=partial(_reason_or_time, "measured_seconds")),
+        Column("predicted", ",.1f", "predicted_seconds", 1e3),
+        Column("efficiency", ".0%"),
+        Column("MB kept", _millions, "measured_kept_bytes"),
+        Column("predicted", _millions, "predicted_kept_bytes"),
+        Column("MB sent", _millions, "measured_sent_bytes"),
+        Column("predicted", _millions, "predicted_sent_bytes"),
+        Column("weights differ by", ".1g", "largest_weight_difference"),
     ]
+    return Table.of([_row(outcome, scaling) for outcome in scaling.outcomes], columns, "scaling")
 
 
-def _row(one: Outcome, scaling: Scaling) -> dict[str, str | float | None]:
-    found, cost, rates = one.measured, one.cost, one.rates
-    row: dict[str, str | float | None] = {"strategy": one.case.layout.strategy, "processes": one.case.processes}
-    for name in ("seconds", "lowest", "highest", "kept_bytes", "sent_bytes"):
-        row[f"measured_{name}"] = getattr(found, name, None)
-    row |= {"predicted_seconds": one.predicted_seconds(), "efficiency": one.efficiency(scaling.alone())}
-    for name in ("flops", "sent_bytes", "messages", "kept_bytes", "updated_bytes", "busy"):
-        row[f"predicted_{name}"] = getattr(cost, name, None)
-    for name in ("flops_per_s", "memory_bytes_per_s", "link_bytes_per_s", "message_s"):
-        row[name] = getattr(rates, name, None)
-    return row | {"largest_weight_difference": scaling.difference(one), "why_not": one.why_not}
+def _name(row: Row) -> str:
+    return f"{row['strategy']}" if row["processes"] == 1 else f"{row['strategy']} × {row['processes']}"
+
+
+def _reason_or_time(key: str, row: Mapping[str, Any]) -> str:
+    """Why the case cannot be, or its time in milliseconds."""
+    return row["why_not"] or f"{1e3 * row[key]:,.1f}"
+
+
+def _row(outcome: Outcome, scaling: Scaling) -> Row:
+    case, measured = outcome.case, ("seconds", "lowest", "highest", "kept_bytes", "sent_bytes")
+    predicted = ("flops", "sent_bytes", "messages", "kept_bytes", "updated_bytes", "busy")
+    rates = ("flops_per_s", "memory_bytes_per_s", "link_bytes_per_s", "message_s")
+    return {
+        "strategy": case.layout.strategy,
+        "processes": case.processes,
+        **{f"measured_{name}": getattr(outcome.measured, name, None) for name in measured},
+        "predicted_seconds": outcome.predicted_seconds(),
+        "efficiency": outcome.efficiency(scaling.alone()),
+        **{f"predicted_{name}": getattr(outcome.cost, name, None) for name in predicted},
+        **{name: getattr(outcome.rates, name, None) for name in rates},
+        "largest_weight_difference": scaling.difference(outcome),
+        "why_not": outcome.why_not,
+    }
 
 
 def paper_table(name: str, job: Job) -> Table:
     """The formulas on more GPUs."""
-    found = carried(job)
-    return Table(_PAPER_COLUMNS, [_paper_cells(one) for one in found], name, [_paper_row(one) for one in found])
-
-
-def _paper_cells(one: Carried) -> list[str]:
-    layout = one.layout
-    if one.cost is None:
-        return [layout.strategy, str(layout.ways()), one.why_not, *[formats.NONE] * 3]
-    kept = f"{one.cost.kept_bytes / 1e9:,.2f}"
-    return [
-        layout.strategy,
-        str(layout.ways()),
-        _milliseconds(one.seconds()),
-        f"{one.efficiency():.1%}",
-        kept,
-        _millions(one.cost.sent_bytes),
+    columns = [
+        Column("strategy"),
+        Column("GPUs", value="gpus"),
+        Column("ms a step", value=partial(_reason_or_time, "seconds")),
+        Column("efficiency", ".1%"),
+        Column("GB kept", lambda count: f"{count / 1e9:,.2f}", "kept_bytes"),
+        Column("MB sent", _millions, "sent_bytes"),
     ]
+    return Table.of([_paper_row(projected) for projected in carried(job)], columns, name)
 
 
-def _paper_row(one: Carried) -> dict[str, str | float | None]:
-    cost = one.cost
+def _paper_row(projected: Carried) -> Row:
     return {
-        "strategy": one.layout.strategy,
-        "gpus": one.layout.ways(),
-        "seconds": one.seconds(),
-        "efficiency": one.efficiency(),
-        "kept_bytes": getattr(cost, "kept_bytes", None),
-        "sent_bytes": getattr(cost, "sent_bytes", None),
-        "why_not": one.why_not,
+        "strategy": projected.layout.strategy,
+        "gpus": projected.layout.ways(),
+        "seconds": projected.seconds(),
+        "efficiency": projected.efficiency(),
+        "kept_bytes": getattr(projected.cost, "kept_bytes", None),
+        "sent_bytes": getattr(projected.cost, "sent_bytes", None),
+        "why_not": projected.why_not,
     }
 
 
@@ -114,8 +98,8 @@ def article(scaling: Scaling, command: str) -> Article:
     """What was measured and predicted, as an article."""
     job = scaling.job
     paper = [
-        Section(f"On paper: {_words(one)}", ASSUMED, {name: paper_figure(one)}, paper_table(name, one))
-        for name, one in (("scaling-gpus", job), ("scaling-gpus-large", LARGE))
+        Section(f"On paper: {_words(shared)}", ASSUMED, {name: paper_figure(shared)}, paper_table(name, shared))
+        for name, shared in (("scaling-gpus", job), ("scaling-gpus-large", LARGE))
     ]
     measured = Section("Measured and predicted", EXPLAINED, {"scaling": figure(scaling)}, measured_table(scaling))
     title = "What training over several processes costs"
@@ -131,23 +115,23 @@ def _words(job: Job) -> str:
 
 def figure(scaling: Scaling) -> Figure:
     """Time, memory and bytes of each case: a bar as measured, a mark as predicted."""
-    found = [one for one in scaling.outcomes if one.measured]
-    with styled():
-        drawn = new_figure(11, 0.34 * len(found) + 1.3)
-        drawn.set_layout_engine("constrained")
+    outcomes = [outcome for outcome in scaling.outcomes if outcome.measured]
+    with drawing(11, 0.34 * len(outcomes) + 1.3) as drawn:
         panels = drawn.subplots(1, 3, sharey=True)
-        for axes, (label, pairs) in zip(panels, _pairs(found).items(), strict=True):
-            _panel(axes, [one.case.name for one in found], pairs, label)
+        for axes, (label, pairs) in zip(panels, _pairs(outcomes).items(), strict=True):
+            _panel(axes, [outcome.case.name for outcome in outcomes], pairs, label)
         panels[0].invert_yaxis()
         panels[0].legend(loc="upper right")
         return drawn
 
 
-def _pairs(found: Sequence[Outcome]) -> dict[str, list[tuple[float | None, float | None]]]:
-    """As measured and as predicted, by what it is."""
-    known = [(one, one.measured, one.cost) for one in found if one.measured and one.cost]
+def _pairs(outcomes: Sequence[Outcome]) -> dict[str, list[tuple[float | None, float | None]]]:
+    """What was measured and what is predicted of each outcome, by the label of the quantity."""
+    known = [(outcome, outcome.measured, outcome.cost) for outcome in outcomes if outcome.measured and outcome.cost]
     return {
-        "Time of a step (ms)": [(1e3 * real.seconds, 1e3 * (one.predicted_seconds() or 0)) for one, real, _ in known],
+        "Time of a step (ms)": [
+            (1e3 * real.seconds, 1e3 * (outcome.predicted_seconds() or 0)) for outcome, real, _ in known
+        ],
         "Kept by a process (MB)": [(real.kept_bytes / 1e6, cost.kept_bytes / 1e6) for _, real, cost in known],
         "Sent by a process a step (MB)": [
             (None if real.sent_bytes is None else real.sent_bytes / 1e6, cost.sent_bytes / 1e6)
@@ -158,8 +142,8 @@ def _pairs(found: Sequence[Outcome]) -> dict[str, list[tuple[float | None, float
 
 def _panel(axes: Axes, names: Sequence[str], pairs: Sequence[tuple[float | None, float | None]], label: str) -> None:
     measured, predicted = zip(*pairs, strict=True)
-    bars = [(place, value) for place, value in enumerate(measured) if value is not None]
-    axes.barh([place for place, _ in bars], [value for _, value in bars], 0.6, color=COLORS[5], label="measured")
+    bars = {i: value for i, value in enumerate(measured) if value is not None}
+    axes.barh(list(bars), list(bars.values()), 0.6, color=COLORS[5], label="measured")
     axes.plot(predicted, range(len(names)), "D", color=INK, markersize=5, label="predicted")
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel(label)
@@ -169,14 +153,12 @@ def _panel(axes: Axes, names: Sequence[str], pairs: Sequence[tuple[float | None,
 
 def paper_figure(job: Job) -> Figure:
     """How many times as fast as one GPU, by their number."""
-    with styled():
-        drawn = new_figure(7, 4)
-        drawn.set_layout_engine("constrained")
+    with drawing(7, 4) as drawn:
         axes = drawn.add_subplot()
         axes.plot(GPUS, GPUS, "--", color=INK, linewidth=1, label="ideal")
         for name, speeds in _speeds(job).items():
-            place = STRATEGIES.index(name) - 1  # its own on every figure; "single" has none
-            axes.plot(*zip(*speeds, strict=True), marker="osD^vP"[place], color=COLORS[place], label=name)
+            i = STRATEGIES.index(name) - 1  # a strategy looks the same on every figure; "single" is not drawn
+            axes.plot(*zip(*speeds, strict=True), marker="osD^vP"[i], color=COLORS[i], label=name)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log", base=2)
         axes.set_xticks(GPUS, map(str, GPUS))
@@ -190,19 +172,11 @@ def paper_figure(job: Job) -> Figure:
 def _speeds(job: Job) -> dict[str, list[tuple[int, float]]]:
     """GPUs and how many times as fast as one they are, by strategy."""
     speeds: dict[str, list[tuple[int, float]]] = {}
-    for one in carried(job):
-        if (efficiency := one.efficiency()) and one.layout.ways() > 1:
-            ways = one.layout.ways()
-            speeds.setdefault(one.layout.strategy, [(1, 1.0)]).append((ways, ways * efficiency))
+    for projected in carried(job):
+        ways, efficiency = projected.layout.ways(), projected.efficiency()
+        if efficiency and ways > 1:
+            speeds.setdefault(projected.layout.strategy, [(1, 1.0)]).append((ways, ways * efficiency))
     return speeds
-
-
-def _ms(seconds: float) -> float:
-    return 1e3 * seconds
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return formats.NONE if seconds is None else f"{_ms(seconds):,.1f}"
 
 
 def _millions(count: float) -> str:

@@ -10,14 +10,14 @@ import typer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlproj import formats
-from dlproj.config.checks import LARGEST_SEED, numbers_within, require, whole_numbers, within
+from dlproj.config.checks import numbers_within, require, whole_numbers, within
 from dlproj.config.layers import Activation
 from dlproj.labs.studies.parts.activation_families import FAMILIES, swish_limits
+from dlproj.labs.studies.parts.options import count, seed_option
 from dlproj.labs.studies.parts.stacks import Layer, as_tanh, normal, outputs_of, random_layers
 from dlproj.models.activations import activation_module
-from dlproj.reports.article import Article, Row, Section, Table
-from dlproj.reports.style import COLORS, INK, new_figure, styled
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, INK, drawing
 
 Function = Callable[[Tensor], Tensor]
 _LEAKY, _PRELU = 0.01, 0.1  # slopes below zero: torch's, the document's
@@ -54,8 +54,8 @@ def activation_functions(
     elu_alphas: Annotated[str, typer.Option(help="α of ELU; 0 to 10")] = "0.1,0.5,1,2",
     swish_betas: Annotated[str, typer.Option(help="β of Swish; 0 to 1e6")] = "0,0.01,0.5,1,2,10",
     layers: Annotated[str, typer.Option(help="hidden layers of sigmoid networks written with tanh")] = "1,2,4,8",
-    units: Annotated[int, typer.Option(min=1, max=10_000, help="in each of them, and inputs and outputs")] = 64,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of their weights and inputs")] = 0,
+    units: Annotated[int, count("in each of them, and inputs and outputs", most=10_000)] = 64,
+    seed: Annotated[int, seed_option("of their weights and inputs")] = 0,
 ) -> Article:
     """Curves f(x) and derivatives f'(x) of all elementwise activations that the models offer, and of their families.
 
@@ -145,12 +145,14 @@ def agreement(inputs: Tensor, parameters: Mapping[str, Sequence[float]]) -> Tabl
         for name, family in FAMILIES.items()
         for value in parameters[name]
     }
-    rows: list[Row] = [
-        {"activation": name, "largest_difference": float((derivative(f, inputs) - closed(inputs)).abs().max())}
-        for name, (f, closed) in pairs.items()
-    ]
-    cells = [(str(row["activation"]), f"{row['largest_difference']:.1e}") for row in rows]
-    return Table(("activation", "largest difference"), cells, "derivatives", rows)
+    sides = {name: (derivative(f, inputs), closed(inputs)) for name, (f, closed) in pairs.items()}
+    return _differences_table("activation", sides, "derivatives")
+
+
+def _differences_table(key: str, sides: Mapping[str, tuple[Tensor, Tensor]], name: str) -> Table:
+    """The largest difference of each pair of tensors (N,)."""
+    values = [(label, float((left - right).abs().max())) for label, (left, right) in sides.items()]
+    return Table.of_values(values, [Column(key), Column("largest difference", ".1e")], name)
 
 
 def _at(f: Callable[[Tensor, float], Tensor], parameter: float, x: Tensor) -> Tensor:
@@ -159,55 +161,54 @@ def _at(f: Callable[[Tensor, float], Tensor], parameter: float, x: Tensor) -> Te
 
 def limits_table(inputs: Tensor, betas: Sequence[float]) -> Table:
     """How far Swish is from its limits, and from the document's, by β."""
-    rows: list[Row] = [{"beta": beta, **swish_limits(inputs, beta)} for beta in sorted(betas)]
-    columns = ("β", "from x/2", "at most", "from x", "from ReLU", "at most")
-    cells = [[formats.NONE if value is None else f"{value:.3g}" for value in row.values()] for row in rows]
-    return Table(columns, cells, "swish_limits", rows)
+    rows = [{"beta": beta, **swish_limits(inputs, beta)} for beta in sorted(betas)]
+    headings = ("β", "from x/2", "at most", "from x", "from ReLU", "at most")
+    columns = [Column(heading, ".3g", key) for heading, key in zip(headings, rows[0], strict=True)]
+    return Table.of(rows, columns, "swish_limits")
 
 
 def tanh_table(depths: Sequence[int], units: int, seed: int) -> Table:
     """The largest difference of a sigmoid network and the tanh network made of it, by hidden layers and precision."""
     generator = torch.Generator().manual_seed(seed)
-    rows: list[Row] = []
+    rows = []
     for depth in depths:
         layers, inputs = random_layers([units] * (depth + 2), generator), normal(_SAMPLES, units, generator=generator)
         rows.append({"hidden_layers": depth, **_differences(layers, inputs)})
-    cells = [(f"{row['hidden_layers']}", *(f"{value:.2g}" for value in list(row.values())[1:])) for row in rows]
-    return Table(("hidden layers", "float64", "float32", "largest output"), cells, "sigmoid_as_tanh", rows)
+    values = [Column(heading, ".2g") for heading in ("float64", "float32", "largest output")]
+    return Table.of(rows, [Column("hidden layers"), *values], "sigmoid_as_tanh")
 
 
 def _differences(layers: Sequence[Layer], inputs: Tensor) -> dict[str, float]:
-    found = {}
+    differences = {}
     for dtype in (torch.float64, torch.float32):
         own, at = [(weights.to(dtype), biases.to(dtype)) for weights, biases in layers], inputs.to(dtype)
         by_sigmoid, by_tanh = outputs_of(own, at, torch.sigmoid), outputs_of(as_tanh(own), at, torch.tanh)
-        found[str(dtype).removeprefix("torch.")] = float((by_sigmoid - by_tanh).abs().max())
-    return found | {"largest_output": float(by_sigmoid.abs().max())}
+        differences[str(dtype).removeprefix("torch.")] = float((by_sigmoid - by_tanh).abs().max())
+    return differences | {"largest_output": float(by_sigmoid.abs().max())}
 
 
 def vanishing(largest: float, vanished: float) -> Table:
     """The intervals, and how much of those from -largest to largest they are."""
-    rows: list[Row] = []
+    values = []
     for activation in DERIVATIVES:
-        found = intervals(function(activation), vanished)
-        inside = sum(max(0.0, min(high, largest) - max(low, -largest)) for low, high in found)
-        rows.append(
-            {
-                "activation": activation.name,
-                "vanished_share": inside / (2 * largest),
-                "intervals": ", ".join(_interval(*ends) for ends in found) or "nowhere",
-            }
-        )
-    cells = [(str(row["activation"]), f"{row['vanished_share']:.1%}", str(row["intervals"])) for row in rows]
-    return Table(("activation", "share", "vanished where"), cells, "vanishing", rows)
+        ranges = intervals(function(activation), vanished)
+        inside = sum(max(0.0, min(high, largest) - max(low, -largest)) for low, high in ranges)
+        text = ", ".join(_interval(*ends) for ends in ranges) or "nowhere"
+        values.append((activation.name, inside / (2 * largest), text))
+    columns = [
+        Column("activation"),
+        Column("share", ".1%", "vanished_share"),
+        Column("vanished where", value="intervals"),
+    ]
+    return Table.of_values(values, columns, "vanishing")
 
 
 def intervals(f: Function, vanished: float) -> list[tuple[float, float]]:
     """Where |f'| is below `vanished`, from the left, with ends that are exact to 1e-9 or infinite."""
     at = torch.linspace(-_SEARCHED, _SEARCHED, 120_002, dtype=torch.float64)  # an even number: not at the kinks
     below = derivative(f, at).abs() < vanished
-    places = (below[1:] != below[:-1]).nonzero()[:, 0]
-    ends = crossings(lambda x: derivative(f, x).abs() < vanished, at[places], at[places + 1])
+    i = (below[1:] != below[:-1]).nonzero()[:, 0]
+    ends = crossings(lambda x: derivative(f, x).abs() < vanished, at[i], at[i + 1])
     if below[0]:
         ends = [-math.inf, *ends]
     if below[-1]:
@@ -232,22 +233,23 @@ def _interval(low: float, high: float) -> str:
 
 
 def sigmoid_table() -> Table:
-    """σ'(x) at the document's places."""
-    places = torch.tensor(list(_REPORTED), dtype=torch.float64)
-    measured = derivative(function(Activation.sigmoid), places).tolist()
-    rows: list[Row] = [
-        {"x": x, "reported": float(value), "measured": found}
-        for (x, value), found in zip(_REPORTED.items(), measured, strict=True)
+    """σ'(x) at the inputs of which the document reports it."""
+    inputs = torch.tensor(list(_REPORTED), dtype=torch.float64)
+    measured = derivative(function(Activation.sigmoid), inputs).tolist()
+    rows = [
+        {"x": x, "reported": float(text), "measured": value}
+        for (x, text), value in zip(_REPORTED.items(), measured, strict=True)
     ]
-    cells = [
-        (f"{x:g}", value, _as_reported(found, value))
-        for (x, value), found in zip(_REPORTED.items(), measured, strict=True)
+    columns = [
+        Column("x", "g"),
+        Column("reported", value=lambda row: _REPORTED[row["x"]]),
+        Column("measured", value=lambda row: _as_reported(row["measured"], _REPORTED[row["x"]])),
     ]
-    return Table(("x", "reported", "measured"), cells, "sigmoid", rows)
+    return Table.of(rows, columns, "sigmoid")
 
 
 def _as_reported(value: float, reported: str) -> str:
-    """With as many digits."""
+    """The value with as many digits as the reported one."""
     digits = len(reported.partition("e")[0].partition(".")[2])
     return f"{value:.{digits}e}".replace("e-0", "e-") if "e" in reported else f"{value:.{digits}f}"
 
@@ -258,19 +260,12 @@ def identities(inputs: Tensor) -> Table:
         "tanh x + 1 = 2 σ(2x)": (inputs.tanh() + 1, 2 * (2 * inputs).sigmoid()),
         "swish x = x σ(x)": (function(Activation.swish)(inputs), inputs * inputs.sigmoid()),
     }
-    rows: list[Row] = [
-        {"identity": name, "largest_difference": float((left - right).abs().max())}
-        for name, (left, right) in sides.items()
-    ]
-    cells = [(str(row["identity"]), f"{row['largest_difference']:.1e}") for row in rows]
-    return Table(("identity", "largest difference"), cells, "identities", rows)
+    return _differences_table("identity", sides, "identities")
 
 
 def curves(inputs: Tensor) -> Figure:
-    """A panel an activation."""
-    with styled():
-        drawn = new_figure(10, 5)
-        drawn.set_layout_engine("constrained")
+    """A function and its derivative, a panel for each activation."""
+    with drawing(10, 5) as drawn:
         for axes, activation in zip(drawn.subplots(2, 4, sharex=True).flat, DERIVATIVES, strict=True):
             axes.plot(inputs, function(activation)(inputs).detach(), color=COLORS[0], label="f(x)")
             axes.plot(inputs, derivative(function(activation), inputs), "--", color=INK, label="f'(x)")
@@ -284,9 +279,7 @@ def curves(inputs: Tensor) -> Figure:
 
 def families(inputs: Tensor, parameters: Mapping[str, Sequence[float]]) -> Figure:
     """A column a family: functions above, derivatives below, a line a parameter."""
-    with styled():
-        drawn = new_figure(10, 6.6)
-        drawn.set_layout_engine("constrained")
+    with drawing(10, 6.6) as drawn:
         panels = drawn.subplots(2, len(FAMILIES), sharex=True)
         for (above, below), (name, family) in zip(panels.T, FAMILIES.items(), strict=True):
             for value in parameters[name]:

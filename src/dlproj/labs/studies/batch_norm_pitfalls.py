@@ -2,24 +2,23 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import torch
-import typer
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import NullFormatter
 from torch import Tensor, nn
 
-from dlproj import formats
-from dlproj.config.checks import LARGEST_SEED
-from dlproj.reports.article import Article, Row, Section, Table
-from dlproj.reports.style import COLORS, GREY, INK, new_figure, plain_log, styled
+from dlproj.labs.studies.parts.options import count, seed_option
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, GREY, INK, drawing, log_axes
 
 _EPS, _MOMENTUM = 1e-5, 0.1  # torch's
 _SAMPLE = (1.0, 2.0, 3.0)  # mlp document: alone, and in two batches
 _COMPANIES = {(10.0, 20.0, 30.0): "-0.99999975", (0.0, -1.0, -2.0): "0.99998"}  # with the digits that it prints
 _BATCH = (1.0, 2.0, 3.0, 6.0)  # mean 3, squared deviations 14
-_PLACES = (0.0, 1.0, 2.0)  # of a sample, in the population's standard deviations
+_SAMPLES_AT = (0.0, 1.0, 2.0)  # x, in the population's standard deviations from its mean
 _FIRST_ORDER = "√((1 + x²/2)/B)"
 _POPULATION = (5.0, 3.0)  # mean and standard deviation where running statistics start at 0 and 1
 _GAP_BATCH, _GAP_FEATURES = 256, 128
@@ -27,14 +26,10 @@ _FLOOR = 1.5  # the mean of 1 + x²/2 over x from N(0, 1)
 
 
 def batch_norm_pitfalls(
-    largest_batch: Annotated[
-        int, typer.Option(min=32, max=65_536, help="batches of 2, 4, 8, … up to LARGEST_BATCH")
-    ] = 512,
-    draws: Annotated[int, typer.Option(min=2, max=100_000, help="random batches of each size")] = 2000,
-    steps: Annotated[
-        int, typer.Option(min=1, max=10_000, help="training steps over which running statistics are followed")
-    ] = 60,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the random batches")] = 0,
+    largest_batch: Annotated[int, count("batches of 2, 4, 8, … up to LARGEST_BATCH", 32, 65_536)] = 512,
+    draws: Annotated[int, count("random batches of each size", 2, 100_000)] = 2000,
+    steps: Annotated[int, count("training steps over which running statistics are followed", most=10_000)] = 60,
+    seed: Annotated[int, seed_option("of the random batches")] = 0,
 ) -> Article:
     """Where batch normalisation does what one may not expect, by torch.nn.BatchNorm1d beside formulas.
 
@@ -47,7 +42,7 @@ def batch_norm_pitfalls(
     """
     generator = torch.Generator().manual_seed(seed)
     sizes = [2**power for power in range(1, largest_batch.bit_length())]
-    spreads = {place: [spread(place, size, draws, generator) for size in sizes] for place in _PLACES}
+    spreads = {x: [spread(x, size, draws, generator) for size in sizes] for x in _SAMPLES_AT}
     gaps = evaluation_gaps(steps, generator)
     return Article(
         "batch_norm_pitfalls",
@@ -72,7 +67,7 @@ def batch_norm_pitfalls(
                 "Larger batches, steadier outputs",
                 f"The standard deviation of a sample's output over random batches N(0, 1), beside {_FIRST_ORDER}. From "
                 f"B = 16 on it falls as B to the power {', '.join(_slopes(sizes, spreads))} for x = "
-                f"{', '.join(f'{place:g}' for place in _PLACES)}; of 1/√B it is -0.5. In small batches the "
+                f"{', '.join(f'{x:g}' for x in _SAMPLES_AT)}; of 1/√B it is -0.5. In small batches the "
                 "formula fails: no output is beyond √(B - 1) (Samuelson 1968), so that far samples vary less, and "
                 "those near the mean more, as the deviation of few others may be small.",
                 {"spread": spread_figure(sizes, spreads)},
@@ -125,11 +120,9 @@ def refusal() -> str:
 
 def small_batches() -> Table:
     """Batches of one and of two through the formula."""
-    rows: list[Row] = []
-    for values in ((7.0,), (-300.0,), (7.0, 7.5), (7.0, 900.0)):
-        outputs = normalised(_column(values))[:, 0].tolist()
-        rows.append({"batch": _listed(values), "outputs": _listed(outputs)})
-    return Table(("batch", "outputs"), [(str(row["batch"]), str(row["outputs"])) for row in rows], "small", rows)
+    batches = ((7.0,), (-300.0,), (7.0, 7.5), (7.0, 900.0))
+    rows = [(_listed(batch), _listed(normalised(_column(batch))[:, 0].tolist())) for batch in batches]
+    return Table.of_values(rows, [Column("batch"), Column("outputs")], "small")
 
 
 def _listed(values: Sequence[float]) -> str:
@@ -142,81 +135,62 @@ def company() -> Table:
     batches = {other: torch.tensor([_SAMPLE, other], dtype=torch.float64) for other in _COMPANIES}
     trained = {other: module(batch)[0].tolist() for other, batch in batches.items()}
     module.eval()
-    rows: list[Row] = []
+    rows: list[tuple[Any, ...]] = []
     for other, batch in batches.items():
         outputs = (normalised(batch)[0].tolist(), trained[other], module(batch)[0].tolist())
-        rows += [
-            {
-                "beside": _listed(other),
-                "feature": place + 1,
-                "formula": formula,
-                "training": training,
-                "evaluation": evaluation,
-                "reported": None if place else float(_COMPANIES[other]),
-            }
-            for place, (formula, training, evaluation) in enumerate(zip(*outputs, strict=True))
-        ]
-    cells = [
-        (
-            str(row["beside"]),
-            str(row["feature"]),
-            *(f"{row[key]:.8f}" for key in ("formula", "training", "evaluation")),
-            formats.NONE if row["reported"] is None else f"{row['reported']:.8g}…",
-        )
-        for row in rows
+        reported = (float(_COMPANIES[other]), None, None)
+        rows += zip([_listed(other)] * 3, (1, 2, 3), *outputs, reported, strict=True)
+    columns = [
+        Column("beside"),
+        Column("feature"),
+        Column("by the formula", ".8f", "formula"),
+        Column("in training", ".8f", "training"),
+        Column("in evaluation", ".8f", "evaluation"),
+        Column("reported", "{:.8g}…".format),
     ]
-    columns = ("beside", "feature", "by the formula", "in training", "in evaluation", "reported")
-    return Table(columns, cells, "company", rows)
+    return Table.of_values(rows, columns, "company")
 
 
-def spread(place: float, size: int, draws: int, generator: torch.Generator) -> float:
-    """The standard deviation of the output for a sample at `place`, the others of its batch drawn from N(0, 1)."""
+def spread(x: float, size: int, draws: int, generator: torch.Generator) -> float:
+    """The standard deviation of the output for the sample x, the others of its batch drawn from N(0, 1)."""
     batches = torch.randn(size, draws, generator=generator, dtype=torch.float64)  # a feature a draw
-    batches[0] = place
+    batches[0] = x
     return float(nn.functional.batch_norm(batches, None, None, training=True, eps=_EPS)[0].std())
 
 
-def predicted_spread(place: float, size: int) -> float:
-    """The same to first order in 1/√B."""
-    return math.sqrt((1 + place**2 / 2) / size)
+def predicted_spread(x: float, size: int) -> float:
+    """The standard deviation of spread() to first order in 1/√B."""
+    return math.sqrt((1 + x**2 / 2) / size)
 
 
 def _slopes(sizes: Sequence[int], spreads: dict[float, list[float]]) -> list[str]:
     """The power of the batch size, from 16 on, that each spread goes by: a least-squares line through logarithms."""
-    places = torch.tensor(sizes[3:], dtype=torch.float64).log()
-    centred = places - places.mean()
-    logarithms = [torch.tensor(found[3:], dtype=torch.float64).log() for found in spreads.values()]
-    return [f"{float(centred @ values / centred.square().sum()):.2f}" for values in logarithms]
+    powers, _ = np.polyfit(np.log(sizes[3:]), np.log([values[3:] for values in spreads.values()]).T, 1)
+    return [f"{power:.2f}" for power in powers]
 
 
 def spread_table(sizes: Sequence[int], spreads: dict[float, list[float]]) -> Table:
     """Measured beside predicted, a batch size a row."""
-    rows: list[Row] = []
-    for number, size in enumerate(sizes):
-        row: dict[str, str | float | None] = {"batch_size": size}
-        for place, found in spreads.items():
-            row |= {f"predicted_at_{place:g}": predicted_spread(place, size), f"measured_at_{place:g}": found[number]}
-        rows.append(row)
-    cells = [(f"{row['batch_size']}", *(f"{value:.4f}" for value in list(row.values())[1:])) for row in rows]
-    columns = [f"{kind}, x = {place:g}" for place in spreads for kind in ("predicted", "measured")]
-    return Table(("batch", *columns), cells, "spread", rows)
+    rows: list[dict[str, float]] = [{"batch_size": size} for size in sizes]
+    for x, measured in spreads.items():
+        for row, size, value in zip(rows, sizes, measured, strict=True):
+            row |= {f"predicted_at_{x:g}": predicted_spread(x, size), f"measured_at_{x:g}": value}
+    values = [
+        Column(f"{kind}, x = {x:g}", ".4f", f"{kind}_at_{x:g}") for x in spreads for kind in ("predicted", "measured")
+    ]
+    return Table.of(rows, [Column("batch", value="batch_size"), *values], "spread")
 
 
 def spread_figure(sizes: Sequence[int], spreads: dict[float, list[float]]) -> Figure:
-    """Marks are measured, lines predicted, of each place x."""
-    with styled():
-        figure = new_figure(7, 4)
-        figure.set_layout_engine("constrained")
-        axes = figure.add_subplot(xscale="log", yscale="log", xlabel="batch size B", ylabel="standard deviation")
+    """Marks are measured, lines predicted, of each sample x."""
+    with drawing(7, 4) as figure:
+        axes = figure.add_subplot(xlabel="batch size B", ylabel="standard deviation")
         looks = zip(spreads.items(), "os^", COLORS, ("--", ":", "-."), strict=False)
-        for (place, found), marker, color, line in looks:
-            predicted = [predicted_spread(place, size) for size in sizes]
-            axes.plot(sizes, predicted, line, color=color, linewidth=1.5, label=f"{_FIRST_ORDER}, x = {place:g}")
-            axes.plot(sizes, found, marker, color=color, label=f"measured, x = {place:g}")
-        axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.xaxis.set_minor_locator(NullLocator())
-        plain_log(axes.yaxis, (1, 3))
-        axes.grid()
+        for (x, measured), marker, color, line in looks:
+            predicted = [predicted_spread(x, size) for size in sizes]
+            axes.plot(sizes, predicted, line, color=color, linewidth=1.5, label=f"{_FIRST_ORDER}, x = {x:g}")
+            axes.plot(sizes, measured, marker, color=color, label=f"measured, x = {x:g}")
+        log_axes(axes, sizes, steps=(1, 3))
         axes.legend()
         return figure
 
@@ -229,26 +203,19 @@ def running_statistics() -> Table:
     biased, unbiased = squares / count, squares / (count - 1)
     module = _batch_norm()
     output, other = [(_BATCH[0] - mean) / math.sqrt(variance + _EPS) for variance in (biased, unbiased)]
-    rows: list[Row] = [_row("output for 1 in training", output, other, module(batch)[0])]
+    rows: list[tuple[str, float, float | None, float]] = [
+        ("output for 1 in training", output, other, float(module(batch)[0]))
+    ]
     for step in (1, 10):
         while int(module.get_buffer("num_batches_tracked")) < step:
             module(batch)
         old = (1 - _MOMENTUM) ** step
         running, other = [old + (1 - old) * variance for variance in (unbiased, biased)]
-        rows.append(_row(f"running mean, step {step}", (1 - old) * mean, None, module.get_buffer("running_mean")))
-        rows.append(_row(f"running variance, step {step}", running, other, module.get_buffer("running_var")))
-    cells = [[_cell(value) for value in row.values()] for row in rows]
-    return Table(("quantity", "by hand", "with the other variance", "torch"), cells, "running_statistics", rows)
-
-
-def _row(quantity: str, by_hand: float, other: float | None, found: Tensor) -> Row:
-    return {"quantity": quantity, "by_hand": by_hand, "with_the_other_variance": other, "torch": float(found)}
-
-
-def _cell(value: str | float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.6f}" if isinstance(value, float) else value
+        by_torch = [float(module.get_buffer(f"running_{name}")) for name in ("mean", "var")]
+        rows.append((f"running mean, step {step}", (1 - old) * mean, None, by_torch[0]))
+        rows.append((f"running variance, step {step}", running, other, by_torch[1]))
+    values = [Column(heading, ".6f") for heading in ("by hand", "with the other variance", "torch")]
+    return Table.of_values(rows, [Column("quantity"), *values], "running_statistics")
 
 
 def evaluation_gaps(steps: int, generator: torch.Generator) -> list[float]:
@@ -264,7 +231,7 @@ def evaluation_gaps(steps: int, generator: torch.Generator) -> list[float]:
 
 
 def predicted_gap(step: int) -> float:
-    """The same in batches so large that their statistics are the population's."""
+    """The difference after `step` steps if batches are so large that their statistics are the population's."""
     mean, deviation = _POPULATION
     old = (1 - _MOMENTUM) ** step
     running = math.sqrt(old + (1 - old) * deviation**2)
@@ -272,23 +239,20 @@ def predicted_gap(step: int) -> float:
 
 
 def floor() -> float:
-    """The same after many steps, which weigh the batches before by m (1 - m)ⁿ: Σ m² (1 - m)²ⁿ = m/(2 - m)."""
+    """The difference after many steps, which weigh the batches before by m (1 - m)ⁿ: Σ m² (1 - m)²ⁿ = m/(2 - m)."""
     return math.sqrt(_FLOOR / _GAP_BATCH * (1 + _MOMENTUM / (2 - _MOMENTUM)))
 
 
 def gap_table(gaps: Sequence[float]) -> Table:
     """After 0, 1, 2, 5, 10, 20, … steps."""
     shown = [step for step in (0, 1, 2, 5, *range(10, len(gaps), 10)) if step < len(gaps)]
-    rows: list[Row] = [{"step": step, "predicted": predicted_gap(step), "measured": gaps[step]} for step in shown]
-    cells = [(f"{row['step']}", f"{row['predicted']:.3f}", f"{row['measured']:.3f}") for row in rows]
-    return Table(("step", "predicted", "measured"), cells, "evaluation_gap", rows)
+    columns = [Column("step"), Column("predicted", ".3f"), Column("measured", ".3f")]
+    return Table.of_values([(step, predicted_gap(step), gaps[step]) for step in shown], columns, "evaluation_gap")
 
 
 def gap_figure(gaps: Sequence[float]) -> Figure:
     """Marks are measured, the dashed line predicted, the dotted one what a single batch's statistics make."""
-    with styled():
-        figure = new_figure(7, 3.8)
-        figure.set_layout_engine("constrained")
+    with drawing(7, 3.8) as figure:
         axes = figure.add_subplot(yscale="log", xlabel="training steps", ylabel="root mean square difference")
         axes.plot(range(len(gaps)), gaps, "o", color=COLORS[0], markersize=4, label="measured")
         predicted = [predicted_gap(step) for step in range(len(gaps))]

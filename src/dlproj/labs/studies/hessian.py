@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from typing import Annotated, Any
@@ -14,19 +15,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlproj import formats
 from dlproj.clock import CPU, processor_clock, seconds_of
-from dlproj.config.checks import LARGEST_SEED, whole_numbers
+from dlproj.config.checks import whole_numbers
+from dlproj.labs.studies.parts.options import count, seed_option
 from dlproj.labs.studies.parts.second_derivatives import Problem, random_layer, random_network
-from dlproj.labs.studies.parts.timing import ON_CLOCK, QUARTILES, error_bars, time_in_turns
+from dlproj.labs.studies.parts.stacks import arrows
+from dlproj.labs.studies.parts.timing import ON_CLOCK, QUARTILES, time_in_turns
+from dlproj.labs.studies.parts.timing_figures import plot_quartiles
 from dlproj.live_bytes import LiveBytes
 from dlproj.machine import require_memory
-from dlproj.reports.article import Article, Section, Table
-from dlproj.reports.style import COLORS, INK, new_figure, styled
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, INK, drawing
 
 _WIDTHS, _UNITS = (10, 10, 5), 10  # of the document's network, and of our layer that stands beside it
 _REPORTED = {"gradient": 0.998e-3, "hessian_by_rows": 27.0e-3}  # seconds, mlp document
-DOCUMENTS = " → ".join(map(str, _WIDTHS))
+DOCUMENTS = arrows(_WIDTHS)
 _FLOAT32 = 4  # bytes
 _AT_ONCE = 4  # Hessians that torch.func holds, measured 3.5 of 64 units
 _IN_A_ROW = 3
@@ -34,12 +37,10 @@ _IN_A_ROW = 3
 
 def hessian(
     sizes: Annotated[str, typer.Option(help="inputs and outputs of our layer")] = "5,10,20,40,64,160,320,640,1280",
-    largest: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="the largest of them whose whole Hessian is computed")
-    ] = 64,
-    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="samples whose mean loss it is, of our layer")] = 16,
-    turns: Annotated[int, typer.Option(min=1, max=1_000_000, help=f"of each, {_IN_A_ROW} timings a turn")] = 5,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of inputs, targets, weights and vector")] = 0,
+    largest: Annotated[int, count("the largest of them whose whole Hessian is computed")] = 64,
+    batch: Annotated[int, count("samples whose mean loss it is, of our layer")] = 16,
+    turns: Annotated[int, count(f"of each, {_IN_A_ROW} timings a turn")] = 5,
+    seed: Annotated[int, seed_option("of inputs, targets, weights and vector")] = 0,
 ) -> Article:
     """Time and memory of a layer's gradient, of its whole Hessian, and of a Hessian-vector product.
 
@@ -54,13 +55,13 @@ def hessian(
     (Pearlmutter 1994).
     """
     units = sorted(set(whole_numbers("--sizes", sizes)))
-    whole = max((count for count in units if count <= largest), default=0)
-    require_memory(_AT_ONCE * _FLOAT32 * whole**4, f"the Hessian of {whole} × {whole} weights", "--largest")
+    n = max((n for n in units if n <= largest), default=0)
+    require_memory(_AT_ONCE * _FLOAT32 * n**4, f"the Hessian of {n} × {n} weights", "--largest")
     generator = torch.Generator().manual_seed(seed)
     with _forward_mode():
         exact = agreement(both(batch, generator, torch.float64))
         compared = [once_in_new_process(seed), *compare(both(batch, generator), turns, seed)]
-        layers = [random_layer(count, batch, generator) for count in units]
+        layers = [random_layer(n, batch, generator) for n in units]
         rows = measure({len(layer.weights): works_of(layer, largest) for layer in layers}, turns, seed)
     return Article(
         "hessian",
@@ -121,7 +122,8 @@ def compare(problems: Mapping[str, Problem], turns: int, seed: int) -> list[dict
     timings = time_in_turns(works, turns, seed, "networks", _IN_A_ROW)
     rows: list[dict[str, Any]] = [{"network": name, "timed": "median"} for name in problems]
     for row in rows:
-        row |= {f"{way}_seconds": one.median() for (name, way), one in timings.items() if name == row["network"]}
+        own = {way: seconds for (name, way), seconds in timings.items() if name == row["network"]}
+        row |= {f"{way}_seconds": seconds.median() for way, seconds in own.items()}
     return rows
 
 
@@ -143,47 +145,37 @@ def compared_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The document's network as reported and measured, and ours."""
     reported = {f"{way}_seconds": seconds for way, seconds in _REPORTED.items()}
     rows = [{"network": DOCUMENTS, "timed": "reported", **reported}, *rows]
-    ways = ("gradient_seconds", "hessian_by_rows_seconds", "hessian_seconds", "product_seconds")
-    cells = [
-        (
-            str(row["network"]),
-            str(row["timed"]),
-            *(_milliseconds(row.get(way)) for way in ways),
-            f"{row[ways[1]] / row[ways[0]]:,.1f}",
-        )
-        for row in rows
+    columns = [
+        Column("network"),
+        Column("timed"),
+        Column("gradient (ms)", ",.3f", "gradient_seconds", 1e3),
+        Column("H by rows (ms)", ",.3f", "hessian_by_rows_seconds", 1e3),
+        Column("H side by side (ms)", ",.3f", "hessian_seconds", 1e3),
+        Column("H v (ms)", ",.3f", "product_seconds", 1e3),
+        Column("H by rows / gradient", ",.1f", lambda row: row["hessian_by_rows_seconds"] / row["gradient_seconds"]),
     ]
-    columns = (
-        "network",
-        "timed",
-        "gradient (ms)",
-        "H by rows (ms)",
-        "H side by side (ms)",
-        "H v (ms)",
-        "H by rows / gradient",
-    )
-    return Table(columns, cells, "reported", [dict.fromkeys(rows[-1]) | dict(row) for row in rows])
+    return Table.of([dict.fromkeys(rows[-1]) | dict(row) for row in rows], columns, "reported")
 
 
 def works_of(problem: Problem, largest: int) -> dict[str, Callable[[], Tensor]]:
-    """What is timed of a layer, by its name; the whole Hessian of so many units at most."""
-    whole = {"hessian": problem.hessian} if len(problem.weights) <= largest else {}
-    return {"gradient": problem.gradient, "product": problem.product, **whole}
+    """What is timed of a layer, by its name; the Hessian only of `largest` units or fewer."""
+    hessian = {"hessian": problem.hessian} if len(problem.weights) <= largest else {}
+    return {"gradient": problem.gradient, "product": problem.product, **hessian}
 
 
 def measure(works: Mapping[int, Mapping[str, Callable[[], Tensor]]], turns: int, seed: int) -> list[dict[str, Any]]:
     """Seconds and bytes of each layer's works, by its units."""
     flat = {(units, name): work for units, mine in works.items() for name, work in mine.items()}
     timings = time_in_turns(flat, turns, seed, "derivatives", _IN_A_ROW)
-    found: dict[int, dict[str, Any]] = {
+    rows: dict[int, dict[str, Any]] = {
         units: {"units": units, "weights": units**2, "hessian_formula_bytes": _FLOAT32 * units**4} for units in works
     }
     for units, name in product(works, _LABELS):
         known = timings.get((units, name))
-        row = known.row() if known else dict.fromkeys(QUARTILES)
-        found[units] |= {f"{name}_{part}": value for part, value in row.items()}
-        found[units][f"{name}_bytes"] = peak_bytes(works[units][name]) if known else None
-    return list(found.values())
+        seconds = known.row() if known else dict.fromkeys(QUARTILES)
+        rows[units] |= {f"{name}_{part}": value for part, value in seconds.items()}
+        rows[units][f"{name}_bytes"] = peak_bytes(works[units][name]) if known else None
+    return list(rows.values())
 
 
 def peak_bytes(work: Callable[[], Tensor]) -> int:
@@ -196,34 +188,29 @@ def peak_bytes(work: Callable[[], Tensor]) -> int:
 
 def cost_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Time and memory as the layer grows."""
-    columns = (
-        "n",
-        "gradient (ms)",
-        "H v (ms)",
-        "H (ms)",
-        "H v / gradient",
-        "H / gradient",
-        "gradient (MB)",
-        "H v (MB)",
-        "H (MB)",
-    )
-    return Table(columns, [_cells(row) for row in rows], "cost", rows)
+    symbols = {"gradient": "gradient", "product": "H v", "hessian": "H"}
+    columns = [
+        Column("n", ",", "units"),
+        *(Column(f"{symbol} (ms)", ",.3f", f"{name}_median_seconds", 1e3) for name, symbol in symbols.items()),
+        *(
+            Column(f"{symbols[name]} / gradient", ",.1f", partial(_to_gradient, name))
+            for name in ("product", "hessian")
+        ),
+        Column("gradient (MB)", _megabytes, "gradient_bytes"),
+        Column("H v (MB)", _megabytes, "product_bytes"),
+        Column("H (MB)", value=_hessian_megabytes),
+    ]
+    return Table.of(rows, columns, "cost")
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    gradient, *others = seconds = [row[f"{name}_median_seconds"] for name in _LABELS]
-    ratios = [formats.NONE if other is None else f"{other / gradient:,.1f}" for other in others]
-    megabytes = [_megabytes(row[f"{name}_bytes"]) for name in ("gradient", "product")]
-    return [f"{row['units']:,}", *map(_milliseconds, seconds), *ratios, *megabytes, _whole_megabytes(row)]
+def _to_gradient(name: str, row: Mapping[str, Any]) -> float | None:
+    seconds = row[f"{name}_median_seconds"]
+    return None if seconds is None else seconds / row["gradient_median_seconds"]
 
 
-def _whole_megabytes(row: Mapping[str, Any]) -> str:
+def _hessian_megabytes(row: Mapping[str, Any]) -> str:
     computed = row["hessian_bytes"]
     return f"{_megabytes(row['hessian_formula_bytes'])} or more" if computed is None else _megabytes(computed)
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return formats.NONE if seconds is None else f"{1e3 * seconds:,.3f}"
 
 
 def _megabytes(count: int) -> str:
@@ -239,30 +226,29 @@ def agreement(problems: Mapping[str, Problem]) -> Table:
 
 
 def _differences(problem: Problem) -> dict[str, float]:
-    found = problem.hessian()
-    matrix = found.reshape(problem.weights.numel(), -1)
+    hessian = problem.hessian()
+    matrix = hessian.reshape(problem.weights.numel(), -1)
     along = (matrix @ problem.vector.flatten()).reshape(problem.vector.shape)
     return {
         "largest |product - H v|": float((problem.product() - along).abs().max()),
         "largest |H - Hᵀ|": float((matrix - matrix.T).abs().max()),
-        "largest |H - row by row|": float((found - problem.hessian_by_rows()).abs().max()),
-        "largest |H - closed form|": float((found - problem.closed_form()).abs().max()),
-        "largest |H|": float(found.abs().max()),
+        "largest |H - row by row|": float((hessian - problem.hessian_by_rows()).abs().max()),
+        "largest |H - closed form|": float((hessian - problem.closed_form()).abs().max()),
+        "largest |H|": float(hessian.abs().max()),
         "smallest eigenvalue of H": float(torch.linalg.eigvalsh(matrix).min()),
     }
 
 
 def figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Time and memory by the layer's size."""
-    with styled():
-        drawn = new_figure(10, 4.2)
-        drawn.set_layout_engine("constrained")
+    with drawing(10, 4.2) as drawn:
         times, memory = drawn.subplots(1, 2)
-        for place, (name, label) in enumerate(_LABELS.items()):
+        for (name, label), color, marker in zip(_LABELS.items(), COLORS, "os^", strict=False):
             known = [row for row in rows if row[f"{name}_bytes"] is not None]
-            style = {"color": COLORS[place], "marker": "os^"[place], "label": label}
-            _times(times, name, known, style)
-            memory.plot([row["units"] for row in known], [row[f"{name}_bytes"] / 1e6 for row in known], **style)
+            units, style = [row["units"] for row in known], {"color": color, "marker": marker, "label": label}
+            quartiles = [[1e3 * row[f"{name}_{part}"] for part in QUARTILES] for row in known]
+            plot_quartiles(times, units, quartiles, **style)
+            memory.plot(units, [row[f"{name}_bytes"] / 1e6 for row in known], **style)
         formula = [row["hessian_formula_bytes"] / 1e6 for row in rows]
         memory.plot([row["units"] for row in rows], formula, "--", color=INK, label="n⁴ numbers of 4 bytes")
         times.set_ylabel("Time (ms)")
@@ -274,11 +260,6 @@ def figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 _LABELS = {"gradient": "gradient", "product": "Hessian-vector product H v", "hessian": "whole Hessian H"}
-
-
-def _times(axes: Axes, name: str, rows: Sequence[Mapping[str, Any]], style: Mapping[str, Any]) -> None:
-    lower, middle, upper = ([1e3 * row[f"{name}_{part}"] for row in rows] for part in QUARTILES)
-    axes.errorbar([row["units"] for row in rows], middle, error_bars(lower, middle, upper), capsize=3, **style)
 
 
 def _log_axes(axes: Axes) -> None:

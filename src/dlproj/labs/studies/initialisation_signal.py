@@ -8,36 +8,35 @@ from math import exp, inf, isfinite, log, nan, sqrt
 from typing import Annotated, Any
 
 import torch
-import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
 from dlproj import formats
-from dlproj.config.checks import LARGEST_SEED
 from dlproj.config.layers import Activation, Initializer
 from dlproj.data.batches import generator
 from dlproj.labs.studies.activation_functions import DERIVATIVES, derivative
 from dlproj.labs.studies.parts import chance
 from dlproj.labs.studies.parts.initial_weights import CONFIGS, CONSTANT, LIMIT, STD, VARIANCES, random_layers
+from dlproj.labs.studies.parts.options import count, seed_option
 from dlproj.loop_progress import progress
 from dlproj.models.activations import activation_module
-from dlproj.reports.article import Article, Row, Section, Table
-from dlproj.reports.style import COLORS, new_figure, styled
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, drawing
 
 ACTIVATIONS = tuple(DERIVATIVES)
 _DRAWN = (Activation.relu, Activation.sigmoid, Activation.tanh)
 _SHOWN = (1e-30, 1e6)  # of the figure; what leaves it is in the tables
-Found = Mapping[tuple[Initializer, Activation], "Signal"]
+Signals = Mapping[tuple[Initializer, Activation], "Signal"]
 
 
 def initialisation_signal(
-    depth: Annotated[int, typer.Option(min=2, max=1000, help="layers")] = 20,
-    width: Annotated[int, typer.Option(min=2, max=1_000_000, help="inputs, and units of each layer")] = 256,
-    samples: Annotated[int, typer.Option(min=2, max=1_000_000, help="inputs sent through")] = 128,
-    nets: Annotated[int, typer.Option(min=1, max=10_000, help="draws of the document's net that are averaged")] = 50,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the weights and inputs")] = 0,
+    depth: Annotated[int, count("layers", 2, 1000)] = 20,
+    width: Annotated[int, count("inputs, and units of each layer", least=2)] = 256,
+    samples: Annotated[int, count("inputs sent through", least=2)] = 128,
+    nets: Annotated[int, count("draws of the document's net that are averaged", most=10_000)] = 50,
+    seed: Annotated[int, seed_option("of the weights and inputs")] = 0,
 ) -> Article:
     """The variance of layers' sums and of their gradients through a deep MLP, before any training.
 
@@ -48,11 +47,11 @@ def initialisation_signal(
     al. 2016, Schoenholz et al. 2017), taken by the midpoint rule. In a ReLU net without biases, weights c times
     as large make outputs c^L times as large over L layers, and the first layer's gradient c^(L - 1) times.
     """
-    found = {
+    signals = {
         (name, activation): measure(name, activation, depth, width, samples, seed)
         for name, activation in progress([*product(CONFIGS, ACTIVATIONS)], "networks")
     }
-    rows = ends(found, depth, width)
+    rows = ends(signals, depth, width)
     strays = exp(sqrt(5 * depth / width))
     return Article(
         "initialisation_signal",
@@ -65,14 +64,14 @@ def initialisation_signal(
                 "where N(0, 1) comes in from behind the last layer. Inputs are N(0, 1), biases zero; normal is "
                 f"N(0, {STD:g}²), uniform ±{LIMIT:g}, constant {CONSTANT:g}. Not drawn: zeros, where nothing passes, "
                 f"what is outside {_SHOWN[0]:g} to {_SHOWN[1]:g}, and the other activations, which the tables have.",
-                {"signal": signal_figure(found)},
+                {"signal": signal_figure(signals)},
             ),
             Section(
                 "Which weights keep the signal",
                 "Of each activation the initialiser whose sums and gradients end nearest to where they began: by which "
                 "factor their variances change through depth, the sums' from the first layer to the last, the "
                 "gradients' from the last to the first.",
-                table=keepers(found),
+                table=keepers(signals),
             ),
             Section(
                 "The sums of the last layer",
@@ -108,7 +107,7 @@ class Signal:
 
 
 def measure(name: Initializer, activation: Activation, depth: int, width: int, samples: int, seed: int) -> Signal:
-    """In float64, which holds what float32 would round to zero or infinity."""
+    """A random network's signal, in float64, which holds what float32 would round to zero or infinity."""
     source = generator("signal", seed)
     signal, behind = torch.randn(2, samples, width, generator=source, dtype=torch.float64)
     between_layers = activation_module(activation).double()
@@ -147,31 +146,20 @@ def _mean_square(f: Callable[[Tensor], Tensor], variance: float) -> float:
     return float((_WEIGHTS * f(sqrt(variance) * _NODES).detach() ** 2).sum() / _WEIGHTS.sum())
 
 
-def keepers(found: Found) -> Table:
-    """An activation a row."""
-    rows: list[Row] = []
+def keepers(signals: Signals) -> Table:
+    """The initialiser that keeps the signal best, an activation a row."""
+    rows = []
     for activation in ACTIVATIONS:
-        changes = {name: _changes(found[name, activation]) for name in CONFIGS}
+        changes = {name: _changes(signals[name, activation]) for name in CONFIGS}
         best = min(changes, key=lambda name: _farthest(changes[name]))
-        forward, backward = changes[best]
-        rows.append(
-            {
-                "activation": activation.name,
-                "initializer": best.name,
-                "factor_of_sums": forward,
-                "factor_of_gradients": backward,
-            }
-        )
-    cells = [
-        (
-            str(row["activation"]),
-            str(row["initializer"]),
-            f"{row['factor_of_sums']:.2g}",
-            f"{row['factor_of_gradients']:.2g}",
-        )
-        for row in rows
+        rows.append((activation.name, best.name, *changes[best]))
+    columns = [
+        Column("activation"),
+        Column("kept best by", value="initializer"),
+        Column("sums", ".2g", "factor_of_sums"),
+        Column("gradients", ".2g", "factor_of_gradients"),
     ]
-    return Table(("activation", "kept best by", "sums", "gradients"), cells, "keepers", rows)
+    return Table.of_values(rows, columns, "keepers")
 
 
 def _changes(signal: Signal) -> tuple[float, float]:
@@ -179,15 +167,15 @@ def _changes(signal: Signal) -> tuple[float, float]:
     return float(signal.forward[-1] / signal.forward[0]), float(signal.backward[0] / signal.backward[-1])
 
 
-def _farthest(changes: Sequence[float]) -> float:
-    """From 1, as a logarithm; infinite for what is zero or not finite."""
-    return max(abs(log(one)) if isfinite(one) and one > 0 else inf for one in changes)
+def _farthest(factors: Sequence[float]) -> float:
+    """The largest distance from 1, as a logarithm; infinite where a factor is zero or not finite."""
+    return max(abs(log(factor)) if isfinite(factor) and factor > 0 else inf for factor in factors)
 
 
-def ends(found: Found, depth: int, width: int) -> list[dict[str, Any]]:
+def ends(signals: Signals, depth: int, width: int) -> list[dict[str, Any]]:
     """Sums at the last layer and gradients at the first, measured and predicted."""
     rows = []
-    for (name, activation), signal in found.items():
+    for (name, activation), signal in signals.items():
         forward, backward = predicted(name, activation, depth, width)
         rows.append(
             {
@@ -236,16 +224,14 @@ def _cell(value: float | None) -> str:
     return f"{value:.2g}" if isfinite(value) else "not finite"
 
 
-def signal_figure(found: Found) -> Figure:
+def signal_figure(signals: Signals) -> Figure:
     """A column an activation, forward above backward."""
-    with styled():
-        figure = new_figure(10, 6.5)
-        figure.set_layout_engine("constrained")
+    with drawing(10, 6.5) as figure:
         panels = figure.subplots(2, len(_DRAWN), sharex=True, sharey=True)
         for column, activation in enumerate(_DRAWN):
-            signals = {name: found[name, activation] for name in CONFIGS if name is not Initializer.zeros}
-            _draw(panels[0, column], {name: signal.forward for name, signal in signals.items()})
-            _draw(panels[1, column], {name: signal.backward for name, signal in signals.items()})
+            own = {name: signals[name, activation] for name in CONFIGS if name is not Initializer.zeros}
+            _draw(panels[0, column], {name: signal.forward for name, signal in own.items()})
+            _draw(panels[1, column], {name: signal.backward for name, signal in own.items()})
             panels[0, column].set_title(activation.name)
         panels[0, 0].set_ylabel("variance of sums")
         panels[1, 0].set_ylabel("variance of gradients")
@@ -260,8 +246,8 @@ def _draw(axes: Axes, variances: Mapping[Initializer, Tensor]) -> None:
     stride = max(5, depth // 4)
     axes.set(yscale="log", ylim=_SHOWN)  # before the lines, whose range may be too wide to be fitted
     looks = zip(variances.items(), "os^vDPX*<>", cycle(COLORS), cycle(["-", "--", ":", "-."]), strict=False)
-    for number, ((name, found), marker, color, line) in enumerate(looks):
-        positive, every = found.where(found > 0, nan), (number % 5 * stride // 5, stride)
+    for i, ((name, variance), marker, color, line) in enumerate(looks):
+        positive, every = variance.where(variance > 0, nan), (i % 5 * stride // 5, stride)
         axes.plot(range(1, depth + 1), positive, line, color=color, marker=marker, markevery=every, label=name.name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(FixedLocator([1e-30, 1e-20, 1e-10, 1]))

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
-from dlproj.config.checks import LARGEST_SEED, require, whole_numbers
-from dlproj.labs.studies.parts.stacks import Layer, normal, outputs_of, random_layers
-from dlproj.reports.article import Article, Row, Section, Table
-from dlproj.reports.style import COLORS, GREY, INK, new_figure, styled
+from dlproj.config.checks import require, whole_numbers
+from dlproj.labs.studies.parts.options import count, seed_option
+from dlproj.labs.studies.parts.stacks import Layer, arrows, normal, outputs_of, random_layers
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, GREY, INK, drawing
 
 _AT, _REPORTED_VALUE = 5.0, 37.0  # mlp document
 _NARROW, _REPORTED_RANKS = (3, 2, 3), {(3, 2, 3): 2, (3, 3): 3}  # mlp document
@@ -21,16 +22,10 @@ _NARROW, _REPORTED_RANKS = (3, 2, 3), {(3, 2, 3): 2, (3, 3): 3}  # mlp document
 
 def linear_collapse(
     widths: Annotated[str, typer.Option(help="inputs, the width of each layer, outputs")] = "64,128,96,32,10",
-    width: Annotated[
-        int, typer.Option(min=2, max=1_000_000, help="inputs and outputs of the stack with a bottleneck")
-    ] = 64,
-    bottleneck: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="width between its two layers, below WIDTH")
-    ] = 8,
-    samples: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="random inputs on which the networks are compared")
-    ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the weights, biases and inputs")] = 0,
+    width: Annotated[int, count("inputs and outputs of the stack with a bottleneck", least=2)] = 64,
+    bottleneck: Annotated[int, count("width between its two layers, below WIDTH")] = 8,
+    samples: Annotated[int, count("random inputs on which the networks are compared")] = 1000,
+    seed: Annotated[int, seed_option("of the weights, biases and inputs")] = 0,
 ) -> Article:
     """Linear layers in a row equal one linear layer; a narrow one among them lowers the rank.
 
@@ -80,11 +75,6 @@ def parse_widths(text: str) -> tuple[int, ...]:
     return widths
 
 
-def arrows(widths: Sequence[int]) -> str:
-    """64 → 128 → 10."""
-    return " → ".join(map(str, widths))
-
-
 def collapse(layers: Sequence[Layer]) -> Layer:
     """The one layer that equals them all."""
     weights, biases = layers[0]
@@ -94,17 +84,17 @@ def collapse(layers: Sequence[Layer]) -> Layer:
 
 
 def scalar_table() -> Table:
-    """3(2x + 1) + 4 = 6x + 7."""
+    """The document's 3(2x + 1) + 4 = 6x + 7, at one x."""
     layers = [_scalar_layer(2, 1), _scalar_layer(3, 4)]
     ((slope, offset),) = [(float(weights), float(biases)) for weights, biases in [collapse(layers)]]
     forms = {"3 (2x + 1) + 4": layers, f"{slope:g}x + {offset:g}": [_scalar_layer(slope, offset)]}
     at = torch.tensor([[_AT]], dtype=torch.float64)
-    rows: list[Row] = [
+    rows = [
         {"form": form, "x": _AT, "reported": _REPORTED_VALUE, "measured": float(outputs_of(same, at))}
         for form, same in forms.items()
     ]
-    cells = [(str(row["form"]), f"{row['reported']:g}", f"{row['measured']:g}") for row in rows]
-    return Table(("form", "reported", "measured"), cells, "by_hand", rows)
+    columns = [Column("form"), Column("reported", "g"), Column("measured", "g")]
+    return Table.of(rows, columns, "by_hand")
 
 
 def _scalar_layer(slope: float, offset: float) -> Layer:
@@ -120,76 +110,54 @@ def comparison(layers: Sequence[Layer], inputs: Tensor) -> Table:
         "stack with ReLU between": (layers, torch.relu),
     }
     expected = outputs_of(single, inputs)
-    rows: list[Row] = []
+    values = []
     for name, (own, between) in networks.items():
-        found, mirrored = outputs_of(own, inputs, between), outputs_of(own, -inputs, between)
+        outputs, mirrored = outputs_of(own, inputs, between), outputs_of(own, -inputs, between)
         at_zero = outputs_of(own, torch.zeros_like(inputs[:1]), between)
-        rows.append(
-            {
-                "network": name,
-                "parameters": parameters(own),
-                "largest_difference_to_single": _largest(found - expected),
-                "largest_departure_from_affine": _largest(found + mirrored - 2 * at_zero),
-                "largest_output": _largest(found),
-            }
-        )
-    cells = [
-        (str(row["network"]), f"{row['parameters']:,}", *(f"{value:.2g}" for value in list(row.values())[2:]))
-        for row in rows
+        largest = (float(x.abs().max()) for x in (outputs - expected, outputs + mirrored - 2 * at_zero, outputs))
+        values.append((name, parameters(own), *largest))
+    columns = [
+        Column("network"),
+        Column("parameters", ","),
+        Column("largest difference to the single layer", ".2g", "largest_difference_to_single"),
+        Column("largest f(x) + f(-x) - 2 f(0)", ".2g", "largest_departure_from_affine"),
+        Column("largest output", ".2g"),
     ]
-    columns = ("network", "parameters", "difference to the single layer", "f(x) + f(-x) - 2 f(0)", "output")
-    return Table((*columns[:2], *(f"largest {name}" for name in columns[2:])), cells, "comparison", rows)
+    return Table.of_values(values, columns, "comparison")
 
 
 def parameters(layers: Sequence[Layer]) -> int:
-    """Weights and biases together."""
+    """The number of weights and biases."""
     return sum(weights.numel() + biases.numel() for weights, biases in layers)
-
-
-def _largest(values: Tensor) -> float:
-    return float(values.abs().max())
 
 
 def ranks(matrices: Mapping[tuple[int, ...], Tensor]) -> Table:
     """By torch.linalg.matrix_rank, for each list of widths, beside the narrowest of them."""
-    rows: list[Row] = []
+    rows = []
     for widths, matrix in matrices.items():
         values, rank = torch.linalg.svdvals(matrix).tolist(), int(torch.linalg.matrix_rank(matrix))
-        rows.append(
-            {
-                "layers": arrows(widths),
-                "weights": sum(a * b for a, b in pairwise(widths)),
-                "narrowest": min(widths),
-                "reported_rank": _REPORTED_RANKS.get(widths),
-                "measured_rank": rank,
-                "smallest_singular_value_kept": values[rank - 1],
-                "largest_singular_value_dropped": values[rank] if rank < len(values) else None,
-            }
-        )
-    cells = [[_cell(value) for value in row.values()] for row in rows]
-    columns = ("layers", "weights", "narrowest", "reported rank", "measured rank", "smallest value kept")
-    return Table((*columns, "largest dropped"), cells, "ranks", rows)
-
-
-def _cell(value: str | float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
+        weights, dropped = sum(a * b for a, b in pairwise(widths)), values[rank] if rank < len(values) else None
+        ranks = (_REPORTED_RANKS.get(widths), rank)
+        rows.append((arrows(widths), weights, min(widths), *ranks, values[rank - 1], dropped))
+    columns = [
+        *map(Column, ("layers", "weights", "narrowest", "reported rank", "measured rank")),
+        Column("smallest value kept", ".2g", "smallest_singular_value_kept"),
+        Column("largest dropped", ".2g", "largest_singular_value_dropped"),
+    ]
+    return Table.of_values(rows, columns, "ranks")
 
 
 def along_a_line(layers: Sequence[Layer], generator: torch.Generator) -> Figure:
     """The first output at t·u, u from N(0, 1)."""
     direction = normal(1, layers[0][0].shape[1], generator=generator)
-    places = torch.linspace(-3, 3, 401, dtype=torch.float64)
-    inputs = places[:, None] * direction
-    with styled():
-        figure = new_figure(7, 3.6)
-        figure.set_layout_engine("constrained")
+    t = torch.linspace(-3, 3, 401, dtype=torch.float64)
+    inputs = t[:, None] * direction
+    with drawing(7, 3.6) as figure:
         axes = figure.add_subplot()
-        axes.plot(places, outputs_of(layers, inputs)[:, 0], color=COLORS[1], linewidth=5, label="stack")
-        axes.plot(places, outputs_of([collapse(layers)], inputs)[:, 0], "--", color=INK, label="single layer")
+        axes.plot(t, outputs_of(layers, inputs)[:, 0], color=COLORS[1], linewidth=5, label="stack")
+        axes.plot(t, outputs_of([collapse(layers)], inputs)[:, 0], "--", color=INK, label="single layer")
         bent = outputs_of(layers, inputs, torch.relu)[:, 0]
-        axes.plot(places, bent, "-.", color=COLORS[0], linewidth=2, label="stack with ReLU between")
+        axes.plot(t, bent, "-.", color=COLORS[0], linewidth=2, label="stack with ReLU between")
         axes.set(xlabel="t", ylabel="first output")
         axes.grid()
         figure.legend(loc="outside upper center", ncols=3)
@@ -200,9 +168,7 @@ def singular_values(narrow: Tensor, full: Tensor) -> Figure:
     """Of a stack with a bottleneck and of a single matrix of the same inputs and outputs."""
     values = torch.linalg.svdvals(narrow)
     tolerance = float(values[0]) * max(narrow.shape) * torch.finfo(narrow.dtype).eps  # torch.linalg.matrix_rank's
-    with styled():
-        figure = new_figure(7, 3.8)
-        figure.set_layout_engine("constrained")
+    with drawing(7, 3.8) as figure:
         axes = figure.add_subplot(yscale="log", xlabel="number, the largest first", ylabel="singular value")
         numbers = range(1, len(values) + 1)
         axes.plot(numbers, torch.linalg.svdvals(full), "o-", color=COLORS[1], markersize=4, label="one full matrix")

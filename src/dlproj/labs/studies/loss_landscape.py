@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +13,10 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlproj.config.checks import LARGEST_SEED, require
+from dlproj.config.checks import require
 from dlproj.experiments import composing, one_run
 from dlproj.inference.trained import open_run
+from dlproj.labs.studies.parts.options import count, seed_option
 from dlproj.labs.studies.parts.weight_space import (
     Landscape,
     Weights,
@@ -27,9 +28,9 @@ from dlproj.labs.studies.parts.weight_space import (
     weights_of,
 )
 from dlproj.loop_progress import progress
-from dlproj.reports.article import Article, Row, Section, Table
-from dlproj.reports.style import COLORS, INK, SCALE, new_figure, styled
-from dlproj.training.run import run
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, INK, SCALE, drawing
+from dlproj.training.run import run as train
 
 _SMALL = (
     "data=digits",
@@ -56,11 +57,9 @@ def loss_landscape(
             show_default=False,
         ),
     ] = None,
-    samples: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="of the test set, on which the loss is taken")
-    ] = 500,
-    resolution: Annotated[int, typer.Option(min=2, max=10_000, help="points along each side of the plane")] = 31,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides the random directions")] = 0,
+    samples: Annotated[int, count("of the test set, on which the loss is taken")] = 500,
+    resolution: Annotated[int, count("points along each side of the plane", 2, 10_000)] = 31,
+    seed: Annotated[int, seed_option("decides the random directions")] = 0,
 ) -> Article:
     """The test loss along a line and in a plane of weight space: L(θ + a u + b v), without penalties.
 
@@ -78,22 +77,22 @@ def loss_landscape(
         trained = [open_run(folder) for folder in runs or _two_small_ones(Path(made))]
         landscapes = landscapes_of(trained, samples)
     check_same_function(landscapes[0], landscapes[-1])
-    for one, landscape in zip(trained, landscapes, strict=True):
+    for run, landscape in zip(trained, landscapes, strict=True):
         loss, _ = landscape.at(weights_of(landscape))
-        require(isfinite(loss), f"the loss of {one.folder} is {loss}: choose a run that has not diverged")
+        require(isfinite(loss), f"the loss of {run.folder} is {loss}: choose a run that has not diverged")
     view = _view(landscapes, seed, resolution)
-    return _article([one.folder.name for one in trained], len(landscapes[0].targets), view)
+    return _article([run.folder.name for run in trained], len(landscapes[0].targets), view)
 
 
 def _two_small_ones(folder: Path) -> list[Path]:
-    """Trained from different seeds."""
+    """The folders of two small networks, trained from different seeds."""
     with composing():
         configs = [one_run([*_SMALL, f"seed={seed}"]) for seed in (0, 1)]
     summary = logging.getLogger("pytorch_lightning.callbacks.model_summary")
     summary.disabled = True  # nobody has chosen these networks
     try:
         for config in progress(configs, "networks trained"):
-            run(config, folder / f"seed-{config.seed}")
+            train(config, folder / f"seed-{config.seed}")
     finally:
         summary.disabled = False
     return [folder / f"seed-{config.seed}" for config in configs]
@@ -111,10 +110,10 @@ class View:
     across: np.ndarray  # (R,), b of the plane
     plane: np.ndarray  # (R, R, 2), rows by b
 
-    def extreme(self, place: int) -> dict[str, float]:
-        """Where in the plane the loss is the lowest (place 0) or the highest (place -1)."""
+    def extreme(self, rank: int) -> dict[str, float]:
+        """The point of the plane at which the loss is the lowest (rank 0) or the highest (rank -1)."""
         losses = self.plane[..., 0]
-        row, column = np.unravel_index(np.argsort(losses, axis=None)[place], losses.shape)
+        row, column = np.unravel_index(np.argsort(losses, axis=None)[rank], losses.shape)
         return {
             "a": self.along[column],
             "b": self.across[row],
@@ -124,7 +123,7 @@ class View:
 
     def runs(self) -> np.ndarray:
         """Loss and accuracy of the run, or of the two (1 or 2, 2)."""
-        return self.line[[np.abs(self.a - place).argmin() for place in range(len(self.names))]]
+        return self.line[[np.abs(self.a - position).argmin() for position in range(len(self.names))]]
 
     def barriers(self) -> tuple[float, float]:
         """By how much the highest loss, and the highest error, between the two runs exceed the mean of theirs."""
@@ -133,14 +132,14 @@ class View:
 
 
 def _view(landscapes: Sequence[Landscape], seed: int, resolution: int) -> View:
-    landscape, weights = landscapes[0], [weights_of(one) for one in landscapes]
+    landscape, weights = landscapes[0], [*map(weights_of, landscapes)]
     start = weights[0]
     u, v = directions(weights, seed)
     names = ("first", "second") if len(weights) == 2 else ("run",)
     low, high = (-0.5, 1.5) if len(weights) == 2 else (-1, 1)
     along, across = np.linspace(low, high, resolution), np.linspace(-1, 1, resolution)
     a = np.linspace(low, high, _ON_LINE)
-    line = np.array([landscape.at(moved(start, (place, u))) for place in a])
+    line = np.array(_row(landscape, start, u, a))
     plane = [_row(landscape, moved(start, (b, v)), u, along) for b in progress(across, "rows of the plane")]
     return View(names, (norm(start), norm(u), norm(v)), a, line, along, across, np.array(plane))
 
@@ -175,40 +174,38 @@ def _article(folders: Sequence[str], samples: int, view: View) -> Article:
 
 
 def line_table(view: View) -> Table:
-    """Every fifth place for people, all of them for programs."""
-    rows: list[Row] = [
+    """Every fifth point for people, all of them for programs."""
+    rows = [
         {"position": float(a), "loss": float(loss), "accuracy": float(accuracy)}
         for a, (loss, accuracy) in zip(view.a, view.line, strict=True)
     ]
-    cells = [(f"{row['position']:.2f}", f"{row['loss']:.4f}", f"{row['accuracy']:.2%}") for row in rows[::5]]
-    return Table(("a", "loss", "accuracy"), cells, "line", rows)
+    return replace(Table.of(rows[::5], [Column("a", ".2f", "position"), *_MEASURED], "line"), rows=rows)
+
+
+_MEASURED = [Column("loss", ".4f"), Column("accuracy", ".2%")]
 
 
 def plane_table(view: View) -> Table:
-    """The ends of what is seen for people, all points for programs."""
-    rows: list[Row] = [
+    """The lowest and the highest loss for people, all points for programs."""
+    rows = [
         {"a": float(a), "b": float(b), "loss": float(loss), "accuracy": float(accuracy)}
         for b, losses in zip(view.across, view.plane, strict=True)
         for a, (loss, accuracy) in zip(view.along, losses, strict=True)
     ]
-    cells = []
-    for name, place in (("lowest", 0), ("highest", -1)):
-        found = view.extreme(place)
-        cells.append((name, *(f"{found[key]:.2f}" for key in "ab"), f"{found['loss']:.4f}", f"{found['accuracy']:.2%}"))
-    return Table(("of the points drawn", "a", "b", "loss", "accuracy"), cells, "plane", rows)
+    extremes = [{"name": name, **view.extreme(rank)} for name, rank in (("lowest", 0), ("highest", -1))]
+    columns = [Column("of the points drawn", value="name"), Column("a", ".2f"), Column("b", ".2f"), *_MEASURED]
+    return replace(Table.of(extremes, columns, "plane"), rows=rows)
 
 
 def line_figure(view: View) -> Figure:
     """Loss and accuracy over the position."""
-    with styled():
-        drawn = new_figure(9, 3.4)
-        drawn.set_layout_engine("constrained")
-        for place, axes in enumerate(drawn.subplots(1, 2)):
-            axes.plot(view.a, view.line[:, place], color=COLORS[place])
-            axes.plot(range(len(view.names)), view.runs()[:, place], "o", color="white", markeredgecolor=INK)
+    with drawing(9, 3.4) as drawn:
+        for i, (axes, quantity) in enumerate(zip(drawn.subplots(1, 2), ("test loss", "test accuracy"), strict=True)):
+            axes.plot(view.a, view.line[:, i], color=COLORS[i])
+            axes.plot(range(len(view.names)), view.runs()[:, i], "o", color="white", markeredgecolor=INK)
             if len(view.names) == 2:
-                axes.hlines(view.runs()[:, place].mean(), 0, 1, colors=INK, linestyles="--", linewidth=1)
-            axes.set(xlabel="position a on the line", ylabel=("test loss", "test accuracy")[place])
+                axes.hlines(view.runs()[:, i].mean(), 0, 1, colors=INK, linestyles="--", linewidth=1)
+            axes.set(xlabel="position a on the line", ylabel=quantity)
             axes.set_xticks(np.linspace(view.a[0], view.a[-1], 5))
             axes.grid()
         drawn.axes[1].yaxis.set_major_formatter("{x:.0%}")
@@ -219,9 +216,7 @@ def plane_figure(view: View) -> Figure:
     """Lines of equal loss, with the runs marked."""
     losses = np.ma.masked_invalid(view.plane[..., 0])
     low = max(losses.min(), 1e-6 * losses.max(), np.finfo(float).tiny)  # a logarithm has no place for a loss of 0
-    with styled():
-        drawn = new_figure(6.8, 5.4)
-        drawn.set_layout_engine("constrained")
+    with drawing(6.8, 5.4) as drawn:
         axes = drawn.add_subplot(aspect="equal")
         if losses.max() > 1.001 * low:
             levels = np.geomspace(low, losses.max(), _LEVELS)
@@ -229,7 +224,7 @@ def plane_figure(view: View) -> Figure:
             lines = axes.contour(view.along, view.across, losses.clip(low), levels, colors=INK, linewidths=0.5)
             for label in axes.clabel(lines, levels[1:-1:2], fmt="%.2g", fontsize=8):
                 x, y = label.get_position()
-                label.set_visible(min(abs(x - place) for place in range(len(view.names))) > 0.3 or abs(y) > 0.25)
+                label.set_visible(min(abs(x - a) for a in range(len(view.names))) > 0.3 or abs(y) > 0.25)
             drawn.colorbar(shades, label="test loss", format="%.2g", shrink=0.85)
         else:
             axes.set_title(f"test loss {low:.4g} everywhere")
@@ -239,11 +234,11 @@ def plane_figure(view: View) -> Figure:
 
 
 def _mark(axes: Axes, names: Sequence[str]) -> None:
-    for place, name in enumerate(names):
-        axes.plot(place, 0, "o", color="white", markeredgecolor=INK)
+    for a, name in enumerate(names):
+        axes.plot(a, 0, "o", color="white", markeredgecolor=INK)
         axes.annotate(
             name,
-            (place, 0),
+            (a, 0),
             (0, 8),
             textcoords="offset points",
             ha="center",

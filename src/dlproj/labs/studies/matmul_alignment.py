@@ -12,25 +12,26 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlproj import formats
-from dlproj.config.checks import LARGEST_SEED, whole_numbers, within
+from dlproj.config.checks import whole_numbers, within
+from dlproj.labs.studies.parts.options import count, seed_option
 from dlproj.labs.studies.parts.products import LAYOUTS, PEAK_SIZES, Case, cases_of, devices, flops, rates_of
-from dlproj.labs.studies.parts.timing import ON_CLOCK, QUARTILES, error_bars, in_turns
+from dlproj.labs.studies.parts.timing import ON_CLOCK, QUARTILES, in_turns
+from dlproj.labs.studies.parts.timing_figures import QUARTILE_COLUMNS, plot_quartiles
 from dlproj.loop_progress import progress
 from dlproj.machine import machine
-from dlproj.reports.article import Article, Section, Table
-from dlproj.reports.style import COLORS, GREY, INK, new_figure, styled
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, GREY, INK, drawing
 
 _MISSED = 0.05  # how often the true difference lies outside of its interval
 
 
 def matmul_alignment(
     sizes: Annotated[str, typer.Option(help="N of the N × N matrices")] = "1024,1025,1026,1028,1032",
-    repetitions: Annotated[int, typer.Option(min=1, max=1_000_000, help="timed of each product, at most")] = 16,
+    repetitions: Annotated[int, count("timed of each product, at most")] = 16,
     seconds: Annotated[
         float, typer.Option(help="for the repetitions of a product; slow ones have as many as a verdict needs")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="of the matrices, and of who is next")] = 0,
+    seed: Annotated[int, seed_option("of the matrices, and of who is next")] = 0,
 ) -> Article:
     """Time of N × N products where N is a multiple of a power of two, and where it is not.
 
@@ -54,14 +55,13 @@ def matmul_alignment(
     within("--seconds", seconds, "[0, 3600]")
     cases = measure(chosen, repetitions, seconds, seed)
     rows = [case.row() for case in cases]
-    rates = [one for device in progress(devices(), "rates") for one in rates_of(device, chosen[0])]
-    found = effects(cases)
+    rates = [rate for device in progress(devices(), "rates") for rate in rates_of(device, chosen[0])]
     return Article(
         "matmul_alignment",
         "Matrix products of even and uneven sizes",
         f"{machine()}, one thread",
         [
-            Section("Is there an effect?", _ON_EFFECT, {"products": figure(rows, rates)}, effect_table(found)),
+            Section("Is there an effect?", _ON_EFFECT, {"products": figure(rows, rates)}, effect_table(effects(cases))),
             Section("Products", _ON_PRODUCTS, table=products_table(rows)),
             Section("What the machine can do", _ON_RATES, table=rates_table(rates)),
         ],
@@ -99,25 +99,19 @@ def measure(sizes: Sequence[int], repetitions: int, seconds: float, seed: int) -
 
 
 def products_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Each case."""
-    columns = ("device", "type", "layout", "N", "times", "median (ms)", "quartiles (ms)", "GFLOP/s", "reported (ms)")
-    return Table(columns, [_cells(row) for row in rows], "products", rows)
-
-
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    lower, middle, upper = (1e3 * row[name] for name in QUARTILES)
-    reported = row["reported_seconds"]
-    return [
-        row["device"],
-        row["type"],
-        row["layout"],
-        f"{row['size']:,}",
-        f"{row['repetitions']}",
-        f"{middle:,.3f}",
-        f"{lower:,.3f} to {upper:,.3f}",
-        f"{row['gflops']:,.1f}",
-        formats.NONE if reported is None else f"{1e3 * reported:.2f}",
+    """The time of each case's product."""
+    columns = [
+        *_KIND,
+        Column("N", ",", "size"),
+        Column("times", value="repetitions"),
+        *QUARTILE_COLUMNS,
+        Column("GFLOP/s", ",.1f", "gflops"),
+        Column("reported (ms)", ".2f", "reported_seconds", 1e3),
     ]
+    return Table.of(rows, columns, "products")
+
+
+_KIND = [Column("device"), Column("type"), Column("layout")]
 
 
 def effects(cases: Sequence[Case]) -> list[dict[str, Any]]:
@@ -163,64 +157,46 @@ def median_interval(values: Sequence[float], missed: float) -> tuple[float, floa
 
 
 def turns_needed(pairs: int) -> int:
-    """So many that an interval can be told of so many comparisons."""
+    """The fewest turns that give an interval for each of so many comparisons."""
     return math.ceil(math.log2(2 * pairs / _MISSED))
 
 
 def verdict(lower: float | None) -> str:
-    """By the interval's lower end."""
+    """What an interval with this lower end says of an effect; None: there is no interval."""
     if lower is None:
         return "too few turns"
     return "an effect" if lower > 0 else "no clear effect"
 
 
-def effect_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """The difference of sizes, and whether it is one."""
-    cells = [
-        (
-            one["device"],
-            one["type"],
-            one["layout"],
-            f"{one['fastest_size']:,}",
-            f"{one['slowest_size']:,}",
-            f"{one['difference_share']:.1%}",
-            _interval(one),
-            one["verdict"],
-        )
-        for one in found
+def effect_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The difference of sizes, and whether there is an effect."""
+    columns = [
+        *_KIND,
+        Column("fastest N", ",", "fastest_size"),
+        Column("slowest N", ",", "slowest_size"),
+        Column("difference", ".1%", "difference_share"),
+        Column("95 % interval", value=_interval),
+        Column("verdict"),
     ]
-    columns = ("device", "type", "layout", "fastest N", "slowest N", "difference", "95 % interval", "verdict")
-    return Table(columns, cells, "effect", found)
+    return Table.of(rows, columns, "effect")
 
 
-def _interval(one: Mapping[str, Any]) -> str:
-    return formats.NONE if one["lower_share"] is None else f"{one['lower_share']:.1%} to {one['upper_share']:.1%}"
+def _interval(row: Mapping[str, Any]) -> str | None:
+    return None if row["lower_share"] is None else f"{row['lower_share']:.1%} to {row['upper_share']:.1%}"
 
 
 def rates_table(rates: Sequence[Mapping[str, Any]]) -> Table:
-    """Each device and type."""
-    columns = (
-        "device",
-        "type",
-        "memory (GB/s)",
-        "peak (GFLOP/s)",
-        "balance (FLOP/byte)",
-        f"N = {rates[0]['product_size']:,} (FLOP/byte)",
-        "waits for",
-    )
-    cells = [
-        (
-            _cores(one["device"]),
-            one["type"],
-            f"{one['memory_gigabytes_a_second']:,.1f}",
-            f"{one['peak_gflops']:,.1f}",
-            f"{one['balance_flop_a_byte']:,.1f}",
-            f"{one['product_flop_a_byte']:,.1f}",
-            one["waits_for"],
-        )
-        for one in rates
+    """What each device can do in each type."""
+    columns = [
+        Column("device", _cores),
+        Column("type"),
+        Column("memory (GB/s)", ",.1f", "memory_gigabytes_a_second"),
+        Column("peak (GFLOP/s)", ",.1f", "peak_gflops"),
+        Column("balance (FLOP/byte)", ",.1f", "balance_flop_a_byte"),
+        Column(f"N = {rates[0]['product_size']:,} (FLOP/byte)", ",.1f", "product_flop_a_byte"),
+        Column("waits for"),
     ]
-    return Table(columns, cells, "rates", rates)
+    return Table.of(rates, columns, "rates")
 
 
 def _cores(device: str) -> str:
@@ -229,9 +205,7 @@ def _cores(device: str) -> str:
 
 def figure(rows: Sequence[Mapping[str, Any]], rates: Sequence[Mapping[str, Any]]) -> Figure:
     """A panel a device and type: GFLOP/s by size, a mark a layout."""
-    with styled():
-        drawn = new_figure(10, 0.6 + 3.2 * math.ceil(len(rates) / 2))
-        drawn.set_layout_engine("constrained")
+    with drawing(10, 0.6 + 3.2 * math.ceil(len(rates) / 2)) as drawn:
         panels = drawn.subplots(math.ceil(len(rates) / 2), 2, squeeze=False)
         for axes, best in zip(panels.flat, rates, strict=True):
             mine = [row for row in rows if (row["device"], row["type"]) == (best["device"], best["type"])]
@@ -245,12 +219,11 @@ def figure(rows: Sequence[Mapping[str, Any]], rates: Sequence[Mapping[str, Any]]
 
 def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     sizes = sorted({row["size"] for row in rows})
-    for place, layout in enumerate(LAYOUTS):
+    for i, layout in enumerate(LAYOUTS):
         mine = [row for row in rows if row["layout"] == layout]
-        at = [sizes.index(row["size"]) + 0.2 * (place - 1) for row in mine]
-        high, middle, low = ([flops(row["size"]) / row[name] / 1e9 for row in mine] for name in QUARTILES)
-        bars = error_bars(low, middle, high)
-        axes.errorbar(at, middle, bars, fmt="os^"[place], color=COLORS[place], capsize=3, label=layout)
+        at = [sizes.index(row["size"]) + 0.2 * (i - 1) for row in mine]
+        quartiles = [[flops(row["size"]) / row[name] / 1e9 for name in reversed(QUARTILES)] for row in mine]
+        plot_quartiles(axes, at, quartiles, fmt="os^"[i], color=COLORS[i], label=layout)
     reported = [row for row in rows if row["reported_seconds"]]
     if reported:
         speeds = [flops(row["size"]) / row["reported_seconds"] / 1e9 for row in reported]

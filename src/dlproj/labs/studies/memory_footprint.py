@@ -5,11 +5,10 @@ from dataclasses import replace
 from itertools import product
 from typing import Annotated, Any
 
-import typer
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlproj import formats
 from dlproj.config.optim import SGDConfig
 from dlproj.labs.studies.parts.footprint import (
     DOCUMENTS_TRAINING,
@@ -23,10 +22,11 @@ from dlproj.labs.studies.parts.footprint import (
     sums,
     training_bytes,
 )
+from dlproj.labs.studies.parts.options import count
 from dlproj.loop_progress import progress
 from dlproj.machine import require_memory
-from dlproj.reports.article import Article, Row, Section, Table
-from dlproj.reports.style import COLORS, INK, new_figure, plain_log, styled
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, INK, drawing, log_axes
 
 _TIMES_THE_BATCH = (1, 4, 16, 64)
 _DOCUMENTS_SHAPE = Shape(100, 50, 10, 1)
@@ -34,10 +34,10 @@ _REPORTED = {"inference": 5770, DOCUMENTS_TRAINING: 11380}  # of this case, mlp 
 
 
 def memory_footprint(
-    inputs: Annotated[int, typer.Option(min=1, max=1_000_000, help="d, features of a sample")] = 100,
-    hidden: Annotated[int, typer.Option(min=1, max=1_000_000, help="h, units of the hidden layer")] = 50,
-    outputs: Annotated[int, typer.Option(min=2, max=1_000_000, help="q, classes")] = 10,
-    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="B, samples at once")] = 1,
+    inputs: Annotated[int, count("d, features of a sample")] = 100,
+    hidden: Annotated[int, count("h, units of the hidden layer")] = 50,
+    outputs: Annotated[int, count("q, classes", least=2)] = 10,
+    batch: Annotated[int, count("B, samples at once")] = 1,
 ) -> Article:
     """Numbers kept for inference and for training of an MLP d → h → q and of an LSTM, by formula and by torch.
 
@@ -98,104 +98,71 @@ def by_hand(shape: Shape) -> Table:
     reported: Mapping[str, int] = _REPORTED if shape == _DOCUMENTS_SHAPE else {}
     training, _ = training_bytes("MLP", shape, SGDConfig())
     peaks = {"inference": inference_bytes("MLP", shape), "training": training, DOCUMENTS_TRAINING: training}
-    rows: list[Row] = [
-        {
-            "kept": name,
-            "formula": formula,
-            "values": count,
-            "bytes": FLOAT32 * count,
-            "reported_values": reported.get(name),
-            "torch_bytes": peaks.get(name),
-        }
-        for name, (formula, count) in (parts(shape) | sums(shape)).items()
+    rows = [
+        (name, formula, values, FLOAT32 * values, reported.get(name), peaks.get(name))
+        for name, (formula, values) in (parts(shape) | sums(shape)).items()
     ]
-    cells = [
-        (
-            str(row["kept"]),
-            str(row["formula"]),
-            f"{row['values']:,}",
-            _kilobytes(row["bytes"]),
-            formats.count(reported.get(str(row["kept"]))),
-            _kilobytes(row["torch_bytes"]),
-        )
-        for row in rows
+    columns = [
+        Column("kept"),
+        Column("formula"),
+        Column("values", ","),
+        Column("kB", _kilobytes, "bytes"),
+        Column("reported values", ","),
+        Column("torch, at its peak (kB)", _kilobytes, "torch_bytes"),
     ]
-    columns = ("kept", "formula", "values", "kB", "reported values", "torch, at its peak (kB)")
-    return Table(columns, cells, "by_hand", rows)
+    return Table.of_values(rows, columns, "by_hand")
 
 
 def beside_torch(shape: Shape) -> Table:
     """Each network in inference and in training, from the batch on to several times as many samples."""
     rows = [
-        _row(name, replace(shape, batch=times * shape.batch), training)
+        _beside_torch(name, replace(shape, batch=times * shape.batch), training)
         for name, training, times in progress([*product(NETWORKS, (False, True), _TIMES_THE_BATCH)], "networks")
     ]
-    cells = [
-        (
-            str(row["network"]),
-            str(row["use"]),
-            formats.count(row["samples"]),
-            _kilobytes(row["formula_bytes"]),
-            _kilobytes(row["at_once_bytes"]),
-            _kilobytes(row["torch_bytes"]),
-        )
-        for row in rows
+    columns = [
+        Column("network"),
+        Column("use"),
+        Column("samples", ","),
+        Column("formula (kB)", _kilobytes, "formula_bytes"),
+        Column("at once, by hand (kB)", _kilobytes, "at_once_bytes"),
+        Column("torch (kB)", _kilobytes, "torch_bytes"),
     ]
-    columns = ("network", "use", "samples", "formula (kB)", "at once, by hand (kB)", "torch (kB)")
-    return Table(columns, cells, "torch", rows)
+    return Table.of_values(rows, columns, "torch")
 
 
-def _row(name: str, shape: Shape, training: bool) -> dict[str, Any]:
-    found = training_bytes(name, shape, SGDConfig())[0] if training else inference_bytes(name, shape)
+def _beside_torch(name: str, shape: Shape, training: bool) -> tuple[Any, ...]:
+    peak = training_bytes(name, shape, SGDConfig())[0] if training else inference_bytes(name, shape)
     at_once = NETWORKS[name].at_once
-    return {
-        "network": name,
-        "use": "training" if training else "inference",
-        "samples": shape.batch,
-        "formula_bytes": FLOAT32 * formula(name, shape, training),
-        "at_once_bytes": FLOAT32 * at_once(shape, training) if at_once else None,
-        "torch_bytes": found,
-    }
+    by_hand = FLOAT32 * at_once(shape, training) if at_once else None
+    use = "training" if training else "inference"
+    return name, use, shape.batch, FLOAT32 * formula(name, shape, training), by_hand, peak
 
 
 def optimizer_table(shape: Shape) -> Table:
     """States a weight and memory of an MLP in training."""
     parameter_bytes = FLOAT32 * NETWORKS["MLP"].parameters(shape)
-    rows: list[Row] = []
+    rows = []
     for name, (config, states) in OPTIMIZERS.items():
-        found, kept = training_bytes("MLP", shape, config)
-        rows.append(
-            {
-                "optimizer": name,
-                "states_a_weight": states,
-                "measured_states_a_weight": kept / parameter_bytes,
-                "formula_bytes": FLOAT32 * formula("MLP", shape, True, states),
-                "torch_bytes": found,
-            }
-        )
-    cells = [
-        (
-            str(row["optimizer"]),
-            f"{row['states_a_weight']}",
-            f"{row['measured_states_a_weight']:g}",
-            _kilobytes(row["formula_bytes"]),
-            _kilobytes(row["torch_bytes"]),
-        )
-        for row in rows
+        peak, kept = training_bytes("MLP", shape, config)
+        predicted = FLOAT32 * formula("MLP", shape, True, states)
+        rows.append((name, states, kept / parameter_bytes, predicted, peak))
+    columns = [
+        Column("optimizer"),
+        Column("states a weight"),
+        Column("measured", "g", "measured_states_a_weight"),
+        Column("formula (kB)", _kilobytes, "formula_bytes"),
+        Column("torch (kB)", _kilobytes, "torch_bytes"),
     ]
-    columns = ("optimizer", "states a weight", "measured", "formula (kB)", "torch (kB)")
-    return Table(columns, cells, "optimizers", rows)
+    return Table.of_values(rows, columns, "optimizers")
 
 
-def _kilobytes(count: Any) -> str:
-    return formats.NONE if count is None else f"{count / 1e3:,.2f}"
+def _kilobytes(count: float) -> str:
+    return f"{count / 1e3:,.2f}"
 
 
 def batch_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Memory by batch size: lines by formula, marks by torch."""
-    with styled():
-        drawn = new_figure(9, 4)
-        drawn.set_layout_engine("constrained")
+    with drawing(9, 4) as drawn:
         for axes, name in zip(drawn.subplots(1, 2), NETWORKS, strict=True):
             _batch_panel(axes, [row for row in rows if row["network"] == name])
             axes.set_title(name)
@@ -212,21 +179,15 @@ def _batch_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             at_once = [row["at_once_bytes"] / 1e3 for row in mine]
             axes.plot(samples, at_once, ":", color=color, label=f"{use}, at once")
         axes.plot(samples, [row["torch_bytes"] / 1e3 for row in mine], marker, color=color, label=f"{use}, torch")
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(samples, map(str, samples))
-    axes.set_yscale("log")
+    log_axes(axes, samples, base=2)
     axes.margins(y=0.15)
-    plain_log(axes.yaxis)
     axes.set(xlabel="Samples at once", ylabel="Kept (kB)")
-    axes.grid()
 
 
 def optimizer_figure(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> Figure:
     """A bar an optimizer, of what an MLP keeps in training; a mark by torch."""
     parameters = NETWORKS["MLP"].parameters(shape)
-    with styled():
-        drawn = new_figure(8, 3.6)
-        drawn.set_layout_engine("constrained")
+    with drawing(8, 3.6) as drawn:
         axes = drawn.add_subplot()
         _stack(
             axes,
@@ -237,8 +198,8 @@ def optimizer_figure(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> Figure:
                 "the optimizer's states": [row["states_a_weight"] * parameters for row in rows],
             },
         )
-        found = [row["torch_bytes"] / 1e3 for row in rows]
-        axes.plot(found, range(len(found)), "D", color=INK, markersize=5, label="torch, at its peak")
+        peaks = [row["torch_bytes"] / 1e3 for row in rows]
+        axes.plot(peaks, range(len(peaks)), "D", color=INK, markersize=5, label="torch, at its peak")
         axes.set_yticks(range(len(rows)), [row["optimizer"] for row in rows])
         axes.invert_yaxis()
         axes.set_xlabel("Kept in training (kB)")
@@ -248,8 +209,8 @@ def optimizer_figure(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _stack(axes: Axes, counts: Mapping[str, Sequence[int]]) -> None:
-    left = [0.0] * len(OPTIMIZERS)
+    left = np.zeros(len(OPTIMIZERS))
     for (label, values), color, hatch in zip(counts.items(), COLORS, ("", "//", "xx", ".."), strict=False):
-        widths = [FLOAT32 * value / 1e3 for value in values]
+        widths = FLOAT32 * np.array(values) / 1e3
         axes.barh(range(len(widths)), widths, 0.6, left, color=color, hatch=hatch, edgecolor="white", label=label)
-        left = [start + width for start, width in zip(left, widths, strict=True)]
+        left += widths

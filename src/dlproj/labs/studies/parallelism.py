@@ -9,6 +9,7 @@ import typer
 from dlproj.config.checks import require, whole_numbers
 from dlproj.labs.scaling.bench import measured, plan
 from dlproj.labs.scaling.scaling_report import EXPLAINED, figure, measured_table
+from dlproj.labs.studies.parts.options import count
 from dlproj.machine import machine
 from dlproj.reports.article import Article, Section
 
@@ -20,10 +21,8 @@ def parallelism(
     hidden: Annotated[str, typer.Option(help="units of each hidden layer, at least one; even for two processes")] = (
         "512,512,512"
     ),
-    batch: Annotated[
-        int, typer.Option(min=8, max=1_000_000, help="samples a step, shared by both processes; a multiple of 8")
-    ] = 256,
-    steps: Annotated[int, typer.Option(min=2, max=1_000_000, help="timed of each strategy")] = 20,
+    batch: Annotated[int, count("samples a step, shared by both processes; a multiple of 8", least=8)] = 256,
+    steps: Annotated[int, count("timed of each strategy", least=2)] = 20,
 ) -> Article:
     """The same steps by one process and by two: data parallel and model parallel.
 
@@ -35,7 +34,7 @@ def parallelism(
     document describes both ways and measures neither.
     """
     units = whole_numbers("--hidden", hidden, such_as="512,512")
-    require(all(count % 2 == 0 for count in units), f"--hidden={hidden} does not split in halves: set even numbers")
+    require(all(width % 2 == 0 for width in units), f"--hidden={hidden} does not split in halves: set even numbers")
     require(batch % _SHARES == 0, f"--batch={batch} is not a multiple of {_SHARES}: set such as 256")
     settings = [
         f"model.hidden={units}",
@@ -44,11 +43,11 @@ def parallelism(
         "optim=sgd",
         "optim.learning_rate=0.1",
     ]
-    found = measured(plan(settings, [2], _SHOWN), steps, progress=sys.stderr.isatty())
-    table = replace(measured_table(found), name="parallelism")
+    scaling = measured(plan(settings, [2], _SHOWN), steps, progress=sys.stderr.isatty())
+    table = replace(measured_table(scaling), name="parallelism")
     return Article(
         "parallelism",
         "Data parallelism and model parallelism over two processes",
         f"{machine()}, MLP of {units}, batches of {batch}, {steps} steps of SGD on made data",
-        [Section("Weights, time, memory, traffic", EXPLAINED, {"parallelism": figure(found)}, table)],
+        [Section("Weights, time, memory, traffic", EXPLAINED, {"parallelism": figure(scaling)}, table)],
     )

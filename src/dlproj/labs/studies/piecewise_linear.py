@@ -10,17 +10,8 @@ import numpy as np
 import torch
 import typer
 
-from dlproj import formats
-from dlproj.config.checks import LARGEST_SEED, ConfigurationError, require, whole_numbers
-from dlproj.config.data import Kind
+from dlproj.config.checks import whole_numbers
 from dlproj.config.layers import Activation
-from dlproj.config.mlp import MLPConfig
-from dlproj.config.model import ModelConfig
-from dlproj.config.optim import AdamConfig
-from dlproj.config.scheduler import SchedulerConfig
-from dlproj.data.base import DataModule
-from dlproj.inference.evaluate import data_of
-from dlproj.inference.trained import LoadedRun, open_run
 from dlproj.labs.studies.parts.linear_pieces import (
     DENSE,
     MOST,
@@ -36,12 +27,12 @@ from dlproj.labs.studies.parts.linear_pieces import (
     restricted,
     surely_possible,
 )
-from dlproj.labs.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
+from dlproj.labs.studies.parts.options import count, seed_option
 from dlproj.labs.studies.parts.pieces_figures import line_figure, plane_figure
+from dlproj.labs.studies.parts.relu_subject import Subject, accuracy, corners_of, of_digits, of_run, trained
 from dlproj.labs.studies.parts.scratch import ScratchMLP
-from dlproj.loop_progress import progress
 from dlproj.models.classifier import Classifier
-from dlproj.reports.article import Article, Row, Section, Table
+from dlproj.reports.article import Article, Column, Section, Table
 
 _INSIDE = np.linspace(0.1, 0.9, 5)  # where a piece is looked at, as shares of its length
 
@@ -59,13 +50,9 @@ def piecewise_linear(
         "0,1,2"
     ),
     hidden: Annotated[str, typer.Option(help="units of each hidden layer; with --run, as the run has them")] = "32,32",
-    epochs: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="of training; with --run, of the sigmoid network's")
-    ] = 20,
-    resolution: Annotated[
-        int, typer.Option(min=8, max=10_000, help="points along each side of the plane's grid")
-    ] = 500,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides weights and batches")] = 0,
+    epochs: Annotated[int, count("of training; with --run, of the sigmoid network's")] = 20,
+    resolution: Annotated[int, count("points along each side of the plane's grid", 8, 10_000)] = 500,
+    seed: Annotated[int, seed_option("decides weights and batches")] = 0,
 ) -> Article:
     """A ReLU network is continuous and linear in pieces: they are counted along a line and in a plane, and drawn.
 
@@ -78,11 +65,11 @@ def piecewise_linear(
     at most C(n,0) + … + C(n,d) pieces (Zaslavsky 1975), each of which the next layer can part again; the 2014
     paper's theorem 4 says how many a network of such widths can have for sure. A sigmoid network bends everywhere.
     """
-    numbers = whole_numbers("--images", images, least=0, such_as="0,1,2")
+    indices = whole_numbers("--images", images, least=0, such_as="0,1,2")
     subject = of_run(run) if run else of_digits(whole_numbers("--hidden", hidden, such_as="32,32"), epochs, seed)
-    corners = corners_of(subject.data, numbers)
+    corners = corners_of(subject.data, indices)
     sigmoid = trained(subject.data, subject.units(), Activation.sigmoid, epochs, seed)
-    names = [f"{subject.class_of(number)} (test:{number})" for number in numbers]
+    names = [f"{subject.class_of(index)} (test:{index})" for index in indices]
     plane = plane_through(subject.network, corners, resolution)
     line = Line(corners[0], corners[1])
     pieces = line.pieces(subject.network)
@@ -93,91 +80,11 @@ def piecewise_linear(
         f"{', '.join(names)}; seed {seed}",
         [
             _line_section(subject, sigmoid, line, pieces, names),
-            _plane_section(subject, plane, numbers, names),
+            _plane_section(subject, plane, indices, names),
             _bounds_section(subject.units(), len(pieces), pieces_of(plane) or plane.count()),
             _sigmoid_section(subject, sigmoid, line, pieces),
         ],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A trained ReLU network, in float64, and its data."""
-
-    name: str
-    data: DataModule
-    model: Classifier
-    network: ScratchMLP  # the same
-
-    def units(self) -> list[int]:
-        """Of each hidden layer."""
-        return [len(biases) for _, biases in self.network.layers[:-1]]
-
-    def class_of(self, number: int) -> str:
-        """What a test image shows, in words."""
-        return self.data.spec.classes[int(self.data.test.targets[number])]
-
-
-def of_run(folder: Path) -> Subject:
-    """What a run has trained. Raises UserError, as a ConfigurationError where it is not an MLP with ReLU on images."""
-    opened = _opened(folder)
-    refuse_all_but_relu(opened.config.model)
-    require(opened.data.spec.kind is Kind.image, f"--run {folder} reads no images: name a run on images")
-    model = opened.model.double()
-    return Subject(str(folder), data_of(opened), model, scratch_copy(model, np.float64))
-
-
-def _opened(folder: Path) -> LoadedRun:
-    """With this process's threads as they were."""
-    threads = torch.get_num_threads()
-    try:
-        return open_run(folder)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def refuse_all_but_relu(config: ModelConfig) -> None:
-    """Raise ConfigurationError unless the model is linear layers with ReLU between them, with an output a class."""
-    wanted = "set --run to an MLP with ReLU in all hidden layers"
-    if not isinstance(config, MLPConfig):
-        raise ConfigurationError(f"--run is not a multilayer perceptron: {wanted}")
-    layers = config.hidden_layers()
-    others = sorted({layer.activation.name for layer in layers} - {Activation.relu.name})
-    require(not others, f"--run has the activation {' and '.join(others)}: {wanted}")
-    require(bool(layers), f"--run has no hidden layer, so that it is linear: {wanted}")
-    require(not any(layer.batch_norm for layer in layers), f"--run has batch norm: {wanted} and batch_norm=false")
-    require(config.outputs is None, f"--run has a single output: {wanted} and an output a class")
-
-
-def of_digits(hidden: Sequence[int], epochs: int, seed: int) -> Subject:
-    """A network trained here."""
-    data = prepared("digits", seed)
-    model = trained(data, hidden, Activation.relu, epochs, seed)
-    return Subject(f"digits, {epochs} epochs", data, model, scratch_copy(model, np.float64))
-
-
-def trained(data: DataModule, hidden: Sequence[int], activation: Activation, epochs: int, seed: int) -> Classifier:
-    """A network trained by Adam, in float64 from then on."""
-    torch.manual_seed(seed)
-    config = MLPConfig(hidden=list(hidden), activation=activation)
-    model = config.build(data.spec, AdamConfig(learning_rate=0.01), SchedulerConfig())
-    step = stepper(model)
-    for epoch in progress(range(epochs), "epochs"):
-        for inputs, targets in batches_of(data, epoch):
-            step(inputs, targets)
-    return model.double().eval()
-
-
-def corners_of(data: DataModule, numbers: Sequence[int]) -> np.ndarray:
-    """The inputs (3, inputs) that the model reads of three test images. Raises ConfigurationError."""
-    require(len(set(numbers)) == len(numbers) == 3, "--images names other than three images: set such as 0,1,2")
-    count = len(data.test)
-    require(max(numbers) < count, f"--images {max(numbers)} is beyond the {count} test images: set less than {count}")
-    inputs = data.transform(data.test.inputs[torch.tensor(numbers)])
-    corners: np.ndarray = inputs.flatten(1).double().numpy()
-    flat = np.linalg.matrix_rank(corners[1:] - corners[0]) < 2
-    require(not flat, "--images names three that lie on one line: set others")
-    return corners
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +95,15 @@ class Line:
     end: np.ndarray
 
     def pieces(self, network: ScratchMLP) -> Pieces:
-        """Those of a ReLU network."""
+        """The pieces of a ReLU network along the line."""
         return pieces_along(restricted(network, self.start, (self.end - self.start)[None]))
 
     def at(self, t: np.ndarray) -> np.ndarray:
-        """Inputs (N, inputs)."""
+        """The inputs (N, inputs) at t (N,)."""
         return self.start + t[:, None] * (self.end - self.start)
 
     def logits(self, model: Classifier) -> Curve:
-        """Of the model itself."""
+        """The logits of the model itself."""
 
         @torch.inference_mode()
         def logits(t: np.ndarray) -> np.ndarray:
@@ -209,7 +116,7 @@ class Line:
 
         def slopes(t: np.ndarray) -> np.ndarray:
             inputs = torch.from_numpy(self.at(t)).requires_grad_()
-            gradients = (torch.autograd.grad(one.sum(), inputs, retain_graph=True)[0] for one in model(inputs).T)
+            gradients = (torch.autograd.grad(logit.sum(), inputs, retain_graph=True)[0] for logit in model(inputs).T)
             return np.stack([gradient.numpy() @ (self.end - self.start) for gradient in gradients], axis=1)
 
         return slopes
@@ -234,14 +141,16 @@ def line_table(subject: Subject, line: Line, pieces: Pieces) -> Table:
         "largest distance of a logit from its piece's line": offset,
         "largest difference of slopes inside a piece": change,
     }
-    rows: list[Row] = [{"quantity": name, "value": value} for name, value in (counts | errors).items()]
-    cells = [(name, formats.count(value)) for name, value in counts.items()]
-    cells += [(name, f"{value:.1e}") for name, value in errors.items()]
-    return Table(("along the line", ""), cells, "line", rows)
+    rows = [{"quantity": name, "value": value} for name, value in (counts | errors).items()]
+    columns = [
+        Column("along the line", value="quantity"),
+        Column("", value=lambda row: format(row["value"], ".1e" if row["quantity"] in errors else ",")),
+    ]
+    return Table.of(rows, columns, "line")
 
 
 def deviations(model: Classifier, line: Line, pieces: Pieces) -> tuple[float, float]:
-    """How far logits, and slopes by autograd, are from those of the pieces at most, at several places of each."""
+    """How far logits, and slopes by autograd, are from those of the pieces at most, at several t of each piece."""
     t = pieces.inside(_INSIDE)
     logits, slopes = (curve(t.ravel()).reshape(*t.shape, -1) for curve in (line.logits(model), line.slopes(model)))
     expected = pieces.offsets[:, None] + t[..., None] * pieces.slopes[:, None]
@@ -260,14 +169,14 @@ def _line_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: Pie
     return Section("Along a line", text, {"line": drawn}, line_table(subject, line, pieces))
 
 
-def _plane_section(subject: Subject, plane: Plane, numbers: Sequence[int], names: Sequence[str]) -> Section:
+def _plane_section(subject: Subject, plane: Plane, indices: Sequence[int], names: Sequence[str]) -> Section:
     text = (
         "Each colour is a piece, in which the network is linear; dark lines part what is predicted, dotted is the line "
         "of the first figure. Distances are Euclidean, of the model's inputs. Cut out exactly, the window is parted by "
         "each unit's line of zeros in each piece of the layers below. Pieces are convex, so that a pattern of active "
         "units is one piece: as many as a grid's points show is a lower bound, which the exact count is never below."
     )
-    images = [subject.data.shown(subject.data.test.inputs[number]) for number in numbers]
+    images = [subject.data.shown(subject.data.test.inputs[index]) for index in indices]
     pictures = [image for image in images if isinstance(image, np.ndarray)]
     drawn = plane_figure(plane, pictures, names, subject.data.spec.classes)
     return Section("In a plane", text, {"plane": drawn}, plane_table(plane))
@@ -275,18 +184,16 @@ def _plane_section(subject: Subject, plane: Plane, numbers: Sequence[int], names
 
 def plane_table(plane: Plane) -> Table:
     """The pieces, and those seen on ever finer grids."""
-    rows: list[Row] = [{"by": "cutting", "pieces": pieces_of(plane)}]
+    rows = [{"by": "cutting", "pieces": pieces_of(plane)}]
     for every in (8, 4, 2, 1):
         points = -(-len(plane.along) // every)
         rows.append({"by": f"a grid of {points} × {points} points", "pieces": plane.count(every)})
-    cells = [(str(row["by"]), _large(row["pieces"])) for row in rows]
-    if plane.polygons is None:
-        cells[0] = ("cutting", f"more than {MOST:,}")
-    return Table(("by", "pieces"), cells, "plane", rows)
+    pieces = Column("pieces", value=lambda row: _large(row["pieces"]) if row["pieces"] else f"more than {MOST:,}")
+    return Table.of(rows, [Column("by"), pieces], "plane")
 
 
 def pieces_of(plane: Plane) -> int | None:
-    """All of the window's; None: too many."""
+    """All pieces in the window; None: too many."""
     return None if plane.polygons is None else len(plane.polygons)
 
 
@@ -295,24 +202,21 @@ def _bounds_section(units: Sequence[int], on_line: int, in_plane: int) -> Sectio
         "Seen between the images and in the window. The bounds are for whole lines and planes, and for the best of all "
         "weights."
     )
-    rows: list[Row] = [
-        {
-            "where": where,
-            "pieces_seen": seen,
-            "surely_possible": surely_possible(units, dimensions),
-            "at_most": at_most(units, dimensions),
-        }
+    rows = [
+        (where, seen, surely_possible(units, dimensions), at_most(units, dimensions))
         for where, seen, dimensions in (("line", on_line, 1), ("plane", in_plane, 2))
     ]
-    columns = ("", "pieces seen", "possible for sure", "at most")
-    cells = [(str(row["where"]), *(_large(row[key]) for key in list(row)[1:])) for row in rows]
-    return Section("Beside what is possible", text, table=Table(columns, cells, "bounds", rows))
+    columns = [
+        Column("", value="where"),
+        Column("pieces seen", _large),
+        Column("possible for sure", _large, "surely_possible"),
+        Column("at most", _large),
+    ]
+    return Section("Beside what is possible", text, table=Table.of_values(rows, columns, "bounds"))
 
 
-def _large(value: str | float | None) -> str:
-    if value is None:
-        return formats.NONE
-    return f"{value:,}" if Decimal(value) < 1e12 else f"{Decimal(value):.1e}"
+def _large(count: int) -> str:
+    return f"{count:,}" if count < 1e12 else f"{Decimal(count):.1e}"
 
 
 def _sigmoid_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: Pieces) -> Section:
@@ -322,28 +226,18 @@ def _sigmoid_section(subject: Subject, sigmoid: Classifier, line: Line, pieces: 
         f"logits of |f(t - h) - 2 f(t) + f(t + h)| with h = 1/{STEPS}."
     )
     models = {"ReLU": subject.model, "sigmoid": sigmoid}
-    rows: list[Row] = [
+    rows = [
         {"network": name, "test_accuracy": accuracy(model, subject.data), **curvature(line.logits(model), pieces)}
         for name, model in models.items()
     ]
-    cells = [
-        (
-            str(row["network"]),
-            f"{row['test_accuracy']:.2%}",
-            f"{row['largest_distance_from_chord']:.1e}",
-            f"{row['smallest_second_difference']:.1e}",
-            f"{row['share_bent']:.1%}",
-        )
-        for row in rows
+    columns = [
+        Column("network"),
+        Column("test accuracy", ".2%"),
+        Column("largest distance from a chord", ".1e", "largest_distance_from_chord"),
+        Column("smallest second difference", ".1e"),
+        Column(f"above {ROUNDING:g} of the largest logit", ".1%", "share_bent"),
     ]
-    columns = (
-        "network",
-        "test accuracy",
-        "largest distance from a chord",
-        "smallest second difference",
-        f"above {ROUNDING:g} of the largest logit",
-    )
-    return Section("A sigmoid network has no pieces", text, table=Table(columns, cells, "sigmoid", rows))
+    return Section("A sigmoid network has no pieces", text, table=Table.of(rows, columns, "sigmoid"))
 
 
 def curvature(logits: Curve, pieces: Pieces) -> dict[str, float]:
@@ -358,10 +252,3 @@ def curvature(logits: Curve, pieces: Pieces) -> dict[str, float]:
         "smallest_second_difference": float(second.min()),
         "share_bent": float((second > ROUNDING * np.abs(values).max()).mean()),
     }
-
-
-@torch.inference_mode()
-def accuracy(model: Classifier, data: DataModule) -> float:
-    """On the test set."""
-    predicted = model(data.transform(data.test.inputs).double()).argmax(1)
-    return float((predicted == data.test.targets).double().mean())

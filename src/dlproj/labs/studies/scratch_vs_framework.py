@@ -11,27 +11,20 @@ import torch
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 from numpy.typing import DTypeLike
 from torch import Tensor
 
-from dlproj import formats
-from dlproj.config.checks import LARGEST_SEED, one_of, whole_numbers
+from dlproj.config.checks import one_of, whole_numbers
 from dlproj.config.data import DataSpec, Kind
-from dlproj.config.mlp import MLPConfig
-from dlproj.config.optim import SGDConfig
-from dlproj.config.scheduler import SchedulerConfig
-from dlproj.data.base import DataModule
-from dlproj.data.batches import Batch
-from dlproj.labs.studies.parts.networks import batches_of, prepared, scratch_copy, stepper
-from dlproj.labs.studies.parts.timing import ON_CLOCK, Timings, error_bars, time_in_turns
-from dlproj.loop_progress import progress
+from dlproj.labs.studies.parts.networks import prepared, scratch_copy, stepper
+from dlproj.labs.studies.parts.options import count, seed_option
+from dlproj.labs.studies.parts.scratch_checks import LEARNING_RATE, epoch_table, gradient_table, network
+from dlproj.labs.studies.parts.timing import ON_CLOCK, QUARTILES, Timings, time_in_turns
+from dlproj.labs.studies.parts.timing_figures import plot_quartiles
 from dlproj.models.mlp import MLPClassifier
-from dlproj.reports.article import Article, Row, Section, Table
-from dlproj.reports.style import COLORS, new_figure, plain_log, styled
+from dlproj.reports.article import Article, Column, Section, Table
+from dlproj.reports.style import COLORS, drawing, log_axes
 
-_CHECKED_DEPTHS = range(4)
-_LEARNING_RATE = 0.1
 _WIDTH, _DEPTH, _BATCH = 256, 2, 128  # where they are not what varies
 _TIMED_SPEC = DataSpec(Kind.features, (784,), tuple("0123456789"))  # Fashion-MNIST's size
 _TURNS = 4  # that each gets
@@ -45,8 +38,8 @@ def scratch_vs_framework(
     widths: Annotated[str, typer.Option(help="units a hidden layer, timed")] = "32,64,128,256,512,1024",
     depths: Annotated[str, typer.Option(help="hidden layers, timed")] = "1,2,4,8,16",
     batches: Annotated[str, typer.Option(help="samples a batch, timed")] = "8,32,128,512,2048",
-    steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="timed in a row, four times over")] = 5,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="decides weights and batches")] = 0,
+    steps: Annotated[int, count("timed in a row, four times over")] = 5,
+    seed: Annotated[int, seed_option("decides weights and batches")] = 0,
 ) -> Article:
     """A multilayer perceptron in NumPy, its gradients and training checked against torch, and the time of both.
 
@@ -85,7 +78,7 @@ def _sections(checks: list[Table], timings: "Mapping[str, list[Steps]]", documen
         Section(
             "An epoch of training",
             "The same weights and batches go into NumPy's network and the project's MLPClassifier; gradient descent "
-            f"with learning rate {_LEARNING_RATE:g}. In float32 both round, each in its own order; where a sum near "
+            f"with learning rate {LEARNING_RATE:g}. In float32 both round, each in its own order; where a sum near "
             "zero then gets another sign in one of them, its unit learns from other samples, and the weights part.",
             table=checks[1],
         ),
@@ -98,80 +91,6 @@ def _sections(checks: list[Table], timings: "Mapping[str, list[Steps]]", documen
             table=documented_table(documented),
         ),
     ]
-
-
-def network(hidden: Sequence[int], spec: DataSpec, dtype: torch.dtype, seed: int) -> MLPClassifier:
-    """The project's network, with ReLU and gradient descent."""
-    torch.manual_seed(seed)
-    model = MLPConfig(hidden=list(hidden)).build(spec, SGDConfig(learning_rate=_LEARNING_RATE), SchedulerConfig())
-    return model.to(dtype)
-
-
-def largest_difference(scratch: list[tuple[np.ndarray, np.ndarray]], theirs: list[Any]) -> float:
-    """Over the weights and biases, or their gradients, of all layers."""
-    pairs = zip((array for layer in scratch for array in layer), theirs, strict=True)
-    return max(float(np.abs(array - tensor.detach().numpy()).max()) for array, tensor in pairs)
-
-
-def gradient_difference(hidden: Sequence[int], spec: DataSpec, batch: Batch, seed: int) -> tuple[int, float]:
-    """Parameters of such a network, and the largest difference of both gradients in float64."""
-    model = network(hidden, spec, torch.float64, seed)
-    inputs, targets = batch[0].double(), batch[1]
-    model.loss(model(inputs), targets).backward()
-    _, gradients = scratch_copy(model, np.float64).gradients(inputs.flatten(1).numpy(), targets.numpy())
-    return model.parameter_count(), largest_difference(gradients, [one.grad for one in model.parameters()])
-
-
-def gradient_table(module: DataModule, seed: int) -> Table:
-    """The largest difference for each number of hidden layers."""
-    batch = next(batches_of(module, 0))
-    rows: list[Row] = []
-    for depth in _CHECKED_DEPTHS:
-        parameters, difference = gradient_difference([32] * depth, module.spec, batch, seed)
-        rows.append({"hidden_layers": depth, "parameters": parameters, "largest_difference": difference})
-    cells = [(f"{row['hidden_layers']}", f"{row['parameters']:,}", f"{row['largest_difference']:.1e}") for row in rows]
-    return Table(("hidden layers", "parameters", "largest difference"), cells, "gradients", rows)
-
-
-def train_both(module: DataModule, hidden: Sequence[int], dtype: torch.dtype, seed: int) -> Row:
-    """An epoch of each from the same weights on the same batches, and what they end with."""
-    model = network(hidden, module.spec, dtype, seed)
-    scratch = scratch_copy(model, torch.empty(0, dtype=dtype).numpy().dtype)
-    step = stepper(model)
-    count = 0
-    for inputs, targets in progress(batches_of(module, 0), "batches"):
-        flat = inputs.flatten(1).to(dtype)
-        step(flat, targets)
-        scratch.step(flat.numpy(), targets.numpy(), _LEARNING_RATE)
-        count += 1
-    tests = module.transform(module.test.inputs).flatten(1).to(dtype)
-    with torch.inference_mode():
-        predicted = {"torch": model(tests).argmax(1).numpy(), "NumPy": scratch.forward(tests.numpy())[-1].argmax(1)}
-    hits = {name: float((classes == module.test.targets.numpy()).mean()) for name, classes in predicted.items()}
-    return {
-        "dtype": str(dtype).removeprefix("torch."),
-        "steps": count,
-        "largest_difference": largest_difference(scratch.layers, list(model.parameters())),
-        "torch_test_accuracy": hits["torch"],
-        "numpy_test_accuracy": hits["NumPy"],
-    }
-
-
-def epoch_table(module: DataModule, hidden: Sequence[int], seed: int) -> Table:
-    """In double and in single precision."""
-    rows = [train_both(module, hidden, dtype, seed) for dtype in (torch.float64, torch.float32)]
-    cells = [
-        (
-            str(row["dtype"]),
-            f"{row['steps']}",
-            f"{row['largest_difference']:.1e}",
-            f"{row['torch_test_accuracy']:.2%}",
-            f"{row['numpy_test_accuracy']:.2%}",
-        )
-        for row in rows
-    ]
-    columns = ("arithmetic", "steps", "largest difference of weights", "test accuracy, torch", "test accuracy, NumPy")
-    return Table(columns, cells, "epoch", rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,34 +150,35 @@ def steppers(shape: Shape, seed: int) -> dict[str, Callable[[], Any]]:
 def scratch_steps(model: MLPClassifier, dtype: DTypeLike, inputs: Tensor, targets: Tensor) -> Callable[[], Any]:
     """A step of NumPy's copy of the network."""
     scratch = scratch_copy(model, dtype)
-    return partial(scratch.step, inputs.numpy().astype(dtype), targets.numpy(), _LEARNING_RATE)
+    return partial(scratch.step, inputs.numpy().astype(dtype), targets.numpy(), LEARNING_RATE)
 
 
 def time_table(timings: Mapping[str, Sequence[Steps]]) -> Table:
     """Medians and quartiles of each case."""
-    several = [(name, steps) for name, mine in timings.items() for steps in mine]
-    cells = [
-        (
-            name,
-            f"{len(steps.shape.hidden)} × {steps.shape.hidden[0]}",
-            f"{steps.shape.batch}",
-            *(_milliseconds(steps.timings[implementation]) for implementation in _REPORTED),
-            f"{steps.ratio():.2f}",
-        )
-        for name, steps in several
+    rows = [_row(varied, steps) for varied, of_shapes in timings.items() for steps in of_shapes]
+    columns = [
+        Column("varied"),
+        Column("hidden layers × units", value=lambda row: f"{row['hidden_layers']} × {row['units_a_layer']}"),
+        Column("batch"),
+        *(Column(f"{implementation} (ms)", value=partial(_median, implementation)) for implementation in _REPORTED),
+        Column("NumPy / torch", ".2f", "numpy_over_torch"),
     ]
-    columns = ("varied", "hidden layers × units", "batch", "torch (ms)", "NumPy (ms)", "NumPy / torch")
-    return Table(columns, cells, "step_time", [_row(name, steps) for name, steps in several])
+    return Table.of(rows, columns, "step_time")
 
 
-def _row(name: str, steps: Steps) -> Row:
+def _median(implementation: str, row: Mapping[str, Any]) -> str:
+    low, median, high = (1e3 * row[f"{implementation.lower()}_{part}"] for part in QUARTILES)
+    return f"{median:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _row(varied: str, steps: Steps) -> dict[str, Any]:
     seconds = {
         f"{implementation.lower()}_{part}": value
         for implementation in _REPORTED
         for part, value in steps.timings[implementation].row().items()
     }
     return {
-        "varied": name,
+        "varied": varied,
         "hidden_layers": len(steps.shape.hidden),
         "units_a_layer": steps.shape.hidden[0],
         "batch": steps.shape.batch,
@@ -267,52 +187,32 @@ def _row(name: str, steps: Steps) -> Row:
     }
 
 
-def _milliseconds(timings: Timings) -> str:
-    low, median, high = (1e3 * value for value in timings.quartiles())
-    return f"{median:.3g} ({low:.3g} to {high:.3g})"
-
-
 def documented_table(steps: Steps) -> Table:
     """Seconds of the document's ten steps, its own and ours, and how many times as long as torch each takes."""
     measured = {name: _DOCUMENTED_STEPS * timings.median() for name, timings in steps.timings.items()}
-    rows: list[Row] = [
-        {
-            "implementation": name,
-            "reported_seconds": _REPORTED.get(name),
-            "measured_seconds": seconds,
-            "reported_over_torch": _REPORTED[name] / _REPORTED["torch"] if name in _REPORTED else None,
-            "measured_over_torch": seconds / measured["torch"],
-        }
+    ratios = {name: seconds / _REPORTED["torch"] for name, seconds in _REPORTED.items()}
+    rows = [
+        (name, _REPORTED.get(name), seconds, ratios.get(name), seconds / measured["torch"])
         for name, seconds in measured.items()
     ]
-    cells = [
-        (
-            str(row["implementation"]),
-            _known(row["reported_seconds"], ".4f"),
-            _known(row["measured_seconds"], ".4f"),
-            _known(row["reported_over_torch"], ".2f"),
-            _known(row["measured_over_torch"], ".2f"),
-        )
-        for row in rows
+    columns = [
+        Column("implementation"),
+        Column("reported (s)", ".4f", "reported_seconds"),
+        Column("measured (s)", ".4f", "measured_seconds"),
+        Column("reported / torch's", ".2f", "reported_over_torch"),
+        Column("measured / torch's", ".2f", "measured_over_torch"),
     ]
-    columns = ("implementation", "reported (s)", "measured (s)", "reported / torch's", "measured / torch's")
-    return Table(columns, cells, "documented", rows)
-
-
-def _known(value: str | float | None, digits: str) -> str:
-    return formats.NONE if value is None else format(value, digits)
+    return Table.of_values(rows, columns, "documented")
 
 
 def time_figure(timings: Mapping[str, Sequence[Steps]]) -> Figure:
-    """A panel a quantity that grows."""
+    """Time of a step, a panel for each quantity that grows."""
     panels = {
         "width": ("Units a hidden layer", f"{_DEPTH} hidden layers, batch {_BATCH}"),
         "depth": ("Hidden layers", f"{_WIDTH} units each, batch {_BATCH}"),
         "batch": ("Samples a batch", f"{_DEPTH} hidden layers of {_WIDTH} units"),
     }
-    with styled():
-        drawn = new_figure(10, 4)
-        drawn.set_layout_engine("constrained")
+    with drawing(10, 4) as drawn:
         for axes, (name, several) in zip(drawn.subplots(1, 3, sharey=True), timings.items(), strict=True):
             _draw(axes, [_value(name, steps.shape) for steps in several], several)
             axes.set(xlabel=panels[name][0], title=panels[name][1])
@@ -327,11 +227,6 @@ def _value(name: str, shape: Shape) -> int:
 
 def _draw(axes: Axes, values: Sequence[int], several: Sequence[Steps]) -> None:
     for implementation, line, mark, color in (("torch", "-", "o", COLORS[0]), ("NumPy", "--", "s", COLORS[1])):
-        low, median, high = 1e3 * np.array([steps.timings[implementation].quartiles() for steps in several]).T
-        bars = error_bars(low, median, high)
-        axes.errorbar(values, median, bars, linestyle=line, marker=mark, color=color, label=implementation, capsize=3)
-    axes.set(xscale="log", yscale="log")
-    axes.set_xticks(values, [formats.count(value) for value in values])
-    axes.xaxis.set_minor_locator(NullLocator())
-    plain_log(axes.yaxis)
-    axes.grid(visible=True)
+        quartiles = 1e3 * np.array([steps.timings[implementation].quartiles() for steps in several])
+        plot_quartiles(axes, values, quartiles, linestyle=line, marker=mark, color=color, label=implementation)
+    log_axes(axes, values, spec=",")

@@ -49,9 +49,9 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def study(name: str) -> Study:
-    """The function of this name."""
-    found: Study = getattr(import_module(f"dlproj.labs.studies.{name}"), name)
-    return found
+    """The function of the study of this name."""
+    function: Study = getattr(import_module(f"dlproj.labs.studies.{name}"), name)
+    return function
 
 
 Output = Annotated[Path, typer.Option(metavar="FOLDER", help="for the pages; each study has a folder of its own in it")]

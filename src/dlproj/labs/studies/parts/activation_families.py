@@ -44,11 +44,11 @@ def swish_limits(inputs: Tensor, beta: float) -> dict[str, float | None]:
     |x σ(βx) - x/2| = |x/2 tanh(βx/2)| ≤ βx²/4, which is 0 for β → 0; |x σ(βx) - max(x, 0)| = |x| σ(-β|x|) is at most
     0.278…/β, which is 0 for β → ∞.
     """
-    found = swish(inputs, beta)
+    values = swish(inputs, beta)
     return {
-        "from_half_x": float((found - inputs / 2).abs().max()),
+        "from_half_x": float((values - inputs / 2).abs().max()),
         "bound_from_half_x": beta * float(inputs.square().max()) / 4,
-        "from_x": float((found - inputs).abs().max()),
-        "from_relu": float((found - inputs.relu()).abs().max()),
+        "from_x": float((values - inputs).abs().max()),
+        "from_relu": float((values - inputs.relu()).abs().max()),
         "bound_from_relu": SWISH_BOUND / beta if beta else None,
     }

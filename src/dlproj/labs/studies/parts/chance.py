@@ -10,14 +10,14 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from dlproj import formats
 from dlproj.config.layers import Initializer
 from dlproj.data.batches import generator
 from dlproj.experiments import composing, points
 from dlproj.labs.studies.parts.initial_weights import STD, VARIANCES, random_layers
+from dlproj.labs.studies.parts.stacks import arrows
 from dlproj.loop_progress import progress
-from dlproj.reports.article import Row, Section, Table
-from dlproj.reports.style import COLORS, GREY, new_figure, styled
+from dlproj.reports.article import Column, Section, Table
+from dlproj.reports.style import COLORS, GREY, drawing
 
 Net = tuple[tuple[int, ...], Initializer]  # widths from the inputs to the outputs, and the weights
 NET = (784, 512, 256, 128, 64, 10)
@@ -83,11 +83,6 @@ def trained() -> dict[Net, float | None]:
     return nets | {(NET, name): None for name in COMPARED if name is not Initializer.normal}
 
 
-def arrows(widths: Sequence[int]) -> str:
-    """784 → 256 → 10."""
-    return " → ".join(map(str, widths))
-
-
 @dataclass(frozen=True, slots=True)
 class Start:
     """The document's net before its first step, means over draws."""
@@ -99,7 +94,7 @@ class Start:
 
 
 def samples_of(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Inputs (N, 784), ten random patterns with noise, and the patterns' numbers (N,)."""
+    """Inputs (N, 784), ten random patterns with noise, and the patterns' indices (N,)."""
     source = generator("patterns", seed)
     labels = torch.arange(count) % NET[-1]
     patterns, noise = (torch.rand(rows, NET[0], generator=source) for rows in (NET[-1], count))
@@ -109,13 +104,13 @@ def samples_of(count: int, seed: int) -> tuple[Tensor, Tensor]:
 def start(name: Initializer, samples: int, nets: int, seed: int) -> Start:
     """Means over so many nets, with cross-entropy."""
     inputs, labels = samples_of(samples, seed)
-    drawn = [_start_of_one(random_layers(name, NET, seed, number), inputs, labels) for number in range(nets)]
+    drawn = [_start_of(random_layers(name, NET, seed, i), inputs, labels) for i in range(nets)]
     squares, gradients, loss, farthest = (torch.stack(parts).mean(0) for parts in zip(*drawn, strict=True))
     return Start(squares, gradients.sqrt(), float(loss), float(farthest))
 
 
-def _start_of_one(layers: Sequence[nn.Linear], inputs: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-    """As Start has them, all as mean squares."""
+def _start_of(layers: Sequence[nn.Linear], inputs: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    """The fields of a net's Start, the gradients as mean squares."""
     sums = sums_of(layers, inputs)
     loss = nn.functional.cross_entropy(sums[-1], labels)
     gradients = torch.autograd.grad(loss, [layer.weight for layer in layers])
@@ -124,7 +119,7 @@ def _start_of_one(layers: Sequence[nn.Linear], inputs: Tensor, labels: Tensor) -
 
 
 def sums_of(layers: Sequence[nn.Linear], inputs: Tensor) -> list[Tensor]:
-    """Of each layer, with ReLU between them."""
+    """Each layer's sums (N, units), with ReLU between the layers."""
     sums: list[Tensor] = []
     for layer in layers:
         sums.append(layer(sums[-1].relu() if sums else inputs))
@@ -137,74 +132,64 @@ def _squares(tensors: Sequence[Tensor]) -> Tensor:
 
 def predicted_factors(name: Initializer) -> list[float]:
     """Of the mean square of the sums from layer to layer: nσ² in the first, nσ²/2 behind a ReLU."""
-    return [n * VARIANCES[name](n, m) / (1 if place == 0 else 2) for place, (n, m) in enumerate(pairwise(NET))]
+    return [n * VARIANCES[name](n, m) / (2 if layer else 1) for layer, (n, m) in enumerate(pairwise(NET))]
 
 
 def factors(starts: Mapping[Initializer, Start]) -> Table:
     """From layer to layer, and their product since the inputs."""
-    rows: list[Row] = []
-    for name, found in starts.items():
-        measured, expected = found.squares[1:] / found.squares[:-1], predicted_factors(name)
-        rows += [
-            {
-                "initializer": name.name,
-                "layer": arrows(NET[place : place + 2]),
-                "factor_predicted": expected[place],
-                "factor_measured": float(measured[place]),
-                "product_predicted": math.prod(expected[: place + 1]),
-                "product_measured": float(measured[: place + 1].prod()),
-            }
-            for place in range(len(expected))
-        ]
-    columns = ("factor, predicted", "measured", "product, predicted", "measured")
-    return _table(("initialiser", "layer", *columns), "factors", rows)
+    rows = []
+    for name, start in starts.items():
+        measured, expected = start.squares[1:] / start.squares[:-1], predicted_factors(name)
+        for i, layer in enumerate(pairwise(NET)):
+            products = math.prod(expected[: i + 1]), float(measured[: i + 1].prod())
+            rows.append((name.name, arrows(layer), expected[i], float(measured[i]), *products))
+    columns = [
+        *_LAYER,
+        Column("factor, predicted", ".3g", "factor_predicted"),
+        Column("measured", ".3g", "factor_measured"),
+        Column("product, predicted", ".3g", "product_predicted"),
+        Column("measured", ".3g", "product_measured"),
+    ]
+    return Table.of_values(rows, columns, "factors")
 
 
-def _table(columns: Sequence[str], name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    cells = [[value if isinstance(value, str) else f"{value:.3g}" for value in row.values()] for row in rows]
-    return Table(columns, cells, name, rows)
+_INITIALISER = Column("initialiser", value="initializer")
+_LAYER = [_INITIALISER, Column("layer")]
 
 
-def gradient_to_he(name: Initializer, place: int) -> float:
+def gradient_to_he(name: Initializer, layer: int) -> float:
     """Predicted root mean square of a layer's gradient over that with He's weights."""
-    others = [sizes for number, sizes in enumerate(pairwise(NET)) if number != place]
+    others = [sizes for i, sizes in enumerate(pairwise(NET)) if i != layer]
     return math.prod(math.sqrt(VARIANCES[name](n, m) / VARIANCES[Initializer.he_normal](n, m)) for n, m in others)
 
 
 def gradients(starts: Mapping[Initializer, Start]) -> Table:
-    """Of each layer's weights."""
-    rows: list[Row] = []
-    for name, found in starts.items():
-        to_he = found.gradients / starts[Initializer.he_normal].gradients
-        rows += [
-            {
-                "initializer": name.name,
-                "layer": arrows(NET[place : place + 2]),
-                "gradient": float(found.gradients[place]),
-                "to_he_predicted": gradient_to_he(name, place),
-                "to_he_measured": float(to_he[place]),
-            }
-            for place in range(len(to_he))
-        ]
-    return _table(("initialiser", "layer", "gradient", "of He's, predicted", "measured"), "gradients", rows)
+    """The gradient of each layer's weights, beside that with He's."""
+    rows = []
+    for name, start in starts.items():
+        to_he = start.gradients / starts[Initializer.he_normal].gradients
+        for i, layer in enumerate(pairwise(NET)):
+            gradient = float(start.gradients[i])
+            rows.append((name.name, arrows(layer), gradient, gradient_to_he(name, i), float(to_he[i])))
+    columns = [
+        *_LAYER,
+        Column("gradient", ".3g"),
+        Column("of He's, predicted", ".3g", "to_he_predicted"),
+        Column("measured", ".3g", "to_he_measured"),
+    ]
+    return Table.of_values(rows, columns, "gradients")
 
 
 def answers(starts: Mapping[Initializer, Start]) -> Table:
     """Outputs before any training."""
-    rows: list[Row] = [
-        {
-            "initializer": name.name,
-            "output": float(found.squares[-1].sqrt()),
-            "farthest_from_a_tenth": found.farthest,
-            "loss": found.loss,
-        }
-        for name, found in starts.items()
+    rows = [(name.name, float(start.squares[-1].sqrt()), start.farthest, start.loss) for name, start in starts.items()]
+    columns = [
+        _INITIALISER,
+        Column("outputs", ".2g", "output"),
+        Column("farthest probability from 1/10", ".2g", "farthest_from_a_tenth"),
+        Column("loss", ".6f"),
     ]
-    cells = [
-        (str(row["initializer"]), f"{row['output']:.2g}", f"{row['farthest_from_a_tenth']:.2g}", f"{row['loss']:.6f}")
-        for row in rows
-    ]
-    return Table(("initialiser", "outputs", "farthest probability from 1/10", "loss"), cells, "answers", rows)
+    return Table.of_values(rows, columns, "answers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,45 +232,32 @@ Courses = Mapping[Net, Course]
 
 def course_table(courses: Courses, reported: Mapping[Net, float | None]) -> Table:
     """When each leaves chance, and how its gradients have grown until then."""
-    rows: list[Row] = [
-        {
-            "net": arrows(widths),
-            "initializer": name.name,
-            "reported_test_accuracy": reported[widths, name],
-            "left_chance_after_steps": found.left_after(),
-            "last_loss": found.losses[-1],
-            "first_gradient": found.gradients[0],
-            "last_gradient": found.gradients[-1],
-        }
-        for (widths, name), found in courses.items()
+    rows = []
+    for (widths, name), course in courses.items():
+        ends = course.losses[-1], course.gradients[0], course.gradients[-1]
+        rows.append((arrows(widths), name.name, reported[widths, name], course.left_after(), *ends))
+    columns = [
+        Column("net"),
+        _INITIALISER,
+        Column("reported test accuracy", ".2%"),
+        Column("leaves chance after steps", ",", "left_chance_after_steps"),
+        Column("last loss", ".6f"),
+        Column("gradient at first", ".1e", "first_gradient"),
+        Column("at last", ".1e", "last_gradient"),
     ]
-    cells = [
-        (
-            str(row["net"]),
-            str(row["initializer"]),
-            formats.metric("accuracy", reported[key]),
-            formats.count(found.left_after()),
-            f"{row['last_loss']:.6f}",
-            f"{row['first_gradient']:.1e}",
-            f"{row['last_gradient']:.1e}",
-        )
-        for row, (key, found) in zip(rows, courses.items(), strict=True)
-    ]
-    columns = ("reported test accuracy", "leaves chance after steps", "last loss", "gradient at first", "at last")
-    return Table(("net", "initialiser", *columns), cells, "leaving_chance", rows)
+    return Table.of_values(rows, columns, "leaving_chance")
 
 
 def course_figure(courses: Courses) -> Figure:
     """Loss and gradient by step."""
-    with styled():
-        drawn = new_figure(10, 4.4)
-        drawn.set_layout_engine("constrained")
+    with drawing(10, 4.4) as drawn:
         left, right = drawn.subplots(1, 2)
-        for (key, found), color, line in zip(courses.items(), COLORS, cycle(["-", "--", "-.", ":"]), strict=False):
-            style: dict[str, Any] = {"color": color, "linestyle": line, "label": f"{arrows(key[0])}, {key[1].name}"}
-            steps = range(1, 1 + len(found.losses))
-            left.plot(steps, found.losses, **style)
-            right.plot(steps, found.gradients, **style)
+        looks = zip(courses.items(), COLORS, cycle(["-", "--", "-.", ":"]), strict=False)
+        for ((widths, name), course), color, line in looks:
+            style: dict[str, Any] = {"color": color, "linestyle": line, "label": f"{arrows(widths)}, {name.name}"}
+            steps = range(1, 1 + len(course.losses))
+            left.plot(steps, course.losses, **style)
+            right.plot(steps, course.gradients, **style)
         left.axhline(math.log(NET[-1]), color=GREY, linewidth=1, label="chance, ln 10")
         left.set(ylabel="loss", ylim=(math.log(NET[-1]) - 1.5 * _LEFT, math.log(NET[-1]) + 3 * _LEFT))
         right.set(ylabel="root mean square gradient, first layer", yscale="log")

@@ -19,7 +19,7 @@ FLOAT32 = 4  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Of a network with one hidden layer, and of its batch."""
+    """The sizes of a network with one hidden layer, and of its batch."""
 
     inputs: int  # d
     hidden: int  # h
@@ -123,11 +123,9 @@ def formula(name: str, shape: Shape, training: bool, states: int = 0) -> int:
 
 
 def build(name: str, shape: Shape, optim: OptimConfig) -> Classifier:
-    """The project's own network."""
+    """A classifier of this kind and shape."""
     spec = DataSpec(Kind.features, (shape.inputs,), tuple(map(str, range(shape.outputs))))
-    model = NETWORKS[name].config(shape.hidden).build(spec, optim, SchedulerConfig())
-    assert isinstance(model, Classifier)
-    return model
+    return NETWORKS[name].config(shape.hidden).build(spec, optim, SchedulerConfig())
 
 
 def inference_bytes(name: str, shape: Shape) -> int:

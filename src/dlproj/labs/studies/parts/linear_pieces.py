@@ -59,11 +59,11 @@ def pieces_along(network: ScratchMLP) -> Pieces:
     ends, layers = np.array([0.0, 1.0]), np.zeros(0, int)
     offsets, slopes = np.zeros((1, 1)), np.ones((1, 1))  # of what the next layer reads: t itself
     patterns = np.zeros((1, 0), bool)
-    for number, (weights, biases) in enumerate(network.layers[:-1], 1):
+    for layer, (weights, biases) in enumerate(network.layers[:-1], 1):
         offsets, slopes = offsets @ weights.T + biases, slopes @ weights.T
-        breaks = np.concatenate([ends[1:-1], found := zeros_inside(offsets, slopes, ends)])
+        breaks = np.concatenate([ends[1:-1], zeros := zeros_inside(offsets, slopes, ends)])
         order = np.argsort(breaks)
-        layers = np.concatenate([layers, np.full(len(found), number)])[order]
+        layers = np.concatenate([layers, np.full(len(zeros), layer)])[order]
         old_ends, ends = ends, np.array([0.0, *breaks[order], 1.0])
         middles = (ends[:-1] + ends[1:]) / 2
         parent = np.searchsorted(old_ends, middles) - 1
@@ -79,8 +79,8 @@ def zeros_inside(offsets: np.ndarray, slopes: np.ndarray, ends: np.ndarray) -> n
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         zeros = -offsets / slopes
     inside = (zeros > ends[:-1, None] + _SAME_T) & (zeros < ends[1:, None] - _SAME_T)
-    found = np.unique(zeros[inside])
-    return found[np.diff(found, prepend=-np.inf) > _SAME_T]
+    zeros = np.unique(zeros[inside])
+    return zeros[np.diff(zeros, prepend=-np.inf) > _SAME_T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Plane:
     along: np.ndarray  # (R,), from the first input towards the second
     across: np.ndarray  # (R,), perpendicular to it
     corners: np.ndarray  # (3, 2), the inputs there
-    regions: np.ndarray  # (R, R), a number for each pattern; rows across
+    regions: np.ndarray  # (R, R), the pattern's index; rows across
     classes: np.ndarray  # (R, R), predicted
     polygons: Sequence[np.ndarray] | None  # (corners, 2) each, of all pieces; None: they are too many
 
@@ -102,22 +102,16 @@ class Plane:
 def plane_through(network: ScratchMLP, corners: np.ndarray, resolution: int) -> Plane:
     """The plane through three inputs (3, inputs), with what a ReLU network does in it."""
     directions = orthonormal(corners[1] - corners[0], corners[2] - corners[0])
-    places = (corners - corners[0]) @ directions.T
-    margin = _MARGIN * np.ptp(places, axis=0).max()
-    along, across = np.linspace(places.min(0) - margin, places.max(0) + margin, resolution).T
+    points = (corners - corners[0]) @ directions.T
+    margin = _MARGIN * np.ptp(points, axis=0).max()
+    along, across = np.linspace(points.min(0) - margin, points.max(0) + margin, resolution).T
     within = restricted(network, corners[0], directions)
     patterns, classes = _on_grid(within, along, across)
     _, regions = np.unique(patterns, axis=0, return_inverse=True)
-    window = np.array(
-        [
-            [x, y]
-            for y, x in ((across[0], along[0]), (across[0], along[-1]), (across[-1], along[-1]), (across[-1], along[0]))
-        ]
-    )
+    window = np.array([[along[i], across[j]] for i, j in ((0, 0), (-1, 0), (-1, -1), (0, -1))])
     polygons = [*islice(progress(polygons_of(within.layers[:-1], window), "pieces"), MOST + 1)]
-    return Plane(
-        along, across, places, regions.reshape(classes.shape), classes, polygons if len(polygons) <= MOST else None
-    )
+    few = polygons if len(polygons) <= MOST else None
+    return Plane(along, across, points, regions.reshape(classes.shape), classes, few)
 
 
 def polygons_of(layers: Sequence[Layer], window: np.ndarray) -> Iterator[np.ndarray]:
@@ -127,19 +121,19 @@ def polygons_of(layers: Sequence[Layer], window: np.ndarray) -> Iterator[np.ndar
     """
     waiting = [(window, 0, np.zeros(2), np.eye(2))]
     while waiting:
-        polygon, number, offsets, slopes = waiting.pop()
-        if number == len(layers):
+        polygon, depth, offsets, slopes = waiting.pop()
+        if depth == len(layers):
             yield polygon
             continue
-        weights, biases = layers[number]
+        weights, biases = layers[depth]
         offsets, slopes = weights @ offsets + biases, weights @ slopes
         for part in parts_of(polygon, offsets, slopes):
             above = slopes @ part.mean(0) + offsets > 0
-            waiting.append((part, number + 1, offsets * above, slopes * above[:, None]))
+            waiting.append((part, depth + 1, offsets * above, slopes * above[:, None]))
 
 
 def parts_of(polygon: np.ndarray, offsets: np.ndarray, slopes: np.ndarray) -> Iterator[np.ndarray]:
-    """A convex polygon, cut along the lines on which sums offsets (units,) + slopes (units, 2) · place are zero."""
+    """A convex polygon, cut along the lines on which sums offsets (units,) + slopes (units, 2) · point are zero."""
     rounding = _SAME_T * np.linalg.norm(slopes, axis=1) * np.ptp(polygon, axis=0).max()
     waiting = [(polygon, np.arange(len(offsets)))]
     while waiting:

@@ -1,19 +1,20 @@
 """The project's data and networks as the studies use them in plain loops."""
 
 from collections.abc import Callable, Iterator
+from typing import cast
 
 from numpy.typing import DTypeLike
 from torch import Tensor, nn
 
 from dlproj.config.root import data_config
 from dlproj.data.base import DataModule
-from dlproj.data.batches import Batch, Block
+from dlproj.data.batches import Batch
 from dlproj.labs.studies.parts.scratch import ScratchMLP
 from dlproj.models.classifier import Classifier
 
 
 def prepared(name: str, seed: int) -> DataModule:
-    """The data set in memory."""
+    """The data set of this name, read into memory."""
     module = data_config(name, ["batch_size=32"]).build(seed)
     module.prepare_data()
     module.setup()
@@ -24,9 +25,7 @@ def batches_of(module: DataModule, epoch: int) -> Iterator[Batch]:
     """The training batches of an epoch, counted from 0."""
     batches = module.train_dataloader()
     batches.batch_sampler.sampler.set_epoch(epoch)
-    for batch in batches:
-        assert not isinstance(batch, Block)
-        yield batch
+    return cast(Iterator[Batch], iter(batches))  # no blocks: steps_per_execution is 1
 
 
 def stepper(model: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
@@ -44,13 +43,13 @@ def stepper(model: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def linear_layers(model: nn.Module) -> list[nn.Linear]:
-    """From the inputs to the logits."""
+    """The linear layers, from the inputs to the logits."""
     return [module for module in model.modules() if isinstance(module, nn.Linear)]
 
 
 def scratch_copy(model: nn.Module, dtype: DTypeLike) -> ScratchMLP:
     """The same network in NumPy, with a copy of the weights."""
-    layers = [(one.weight.detach().double(), _biases(one)) for one in linear_layers(model)]
+    layers = [(layer.weight.detach().double(), _biases(layer)) for layer in linear_layers(model)]
     return ScratchMLP([(weights.numpy(), biases.numpy()) for weights, biases in layers], dtype)
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from dlproj.labs.studies.parts.linear_pieces import DENSE, Curve, Pieces, Plane
-from dlproj.reports.style import COLORS, GREY, GRID, INK, new_figure, short, styled
+from dlproj.reports.style import COLORS, GREY, GRID, INK, drawing, short
 
 _LABELLED = 0.005  # share of the plane from which a class is named in it
 _CLEAR = 0.08  # of the plane's width, around the images, where no class is named
@@ -24,9 +24,7 @@ def line_figure(
     logits: Curve, sigmoid: Curve, pieces: Pieces, layers: int, classes: Sequence[str], names: Sequence[str]
 ) -> Figure:
     """Logits, break points of so many hidden layers and slopes, beside the slopes of a sigmoid network's logits."""
-    with styled():
-        drawn = new_figure(10, 7.5)
-        drawn.set_layout_engine("constrained")
+    with drawing(10, 7.5) as drawn:
         top, middle, bottom = drawn.subplots(3, 1, sharex=True, height_ratios=(4, 0.5 + 0.3 * layers, 3))
         _draw_logits(top, logits, pieces, classes)
         _draw_breaks(middle, pieces, layers)
@@ -40,8 +38,8 @@ def _draw_logits(axes: Axes, curve: Curve, pieces: Pieces, classes: Sequence[str
     logits, winners = curve(pieces.ends), np.unique(curve(DENSE).argmax(1))
     axes.vlines(pieces.ends[1:-1], 0, 1, transform=axes.get_xaxis_transform(), color=GRID, linewidth=0.7)
     axes.plot(pieces.ends, np.delete(logits, winners, axis=1), color=GREY, linewidth=0.8, alpha=0.7)
-    for place, color, line in zip(winners, cycle(COLORS[:-1]), cycle(["-", "--", "-.", ":"]), strict=False):
-        axes.plot(pieces.ends, logits[:, place], line, color=color, linewidth=2, label=classes[place])
+    for winner, color, line in zip(winners, cycle(COLORS[:-1]), cycle(["-", "--", "-.", ":"]), strict=False):
+        axes.plot(pieces.ends, logits[:, winner], line, color=color, linewidth=2, label=classes[winner])
     axes.set_ylabel("logit")
     axes.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5))
 
@@ -54,19 +52,17 @@ def _draw_breaks(axes: Axes, pieces: Pieces, layers: int) -> None:
     axes.set(ylabel="layer", ylim=(layers + 0.5, 0.5))
 
 
-def _draw_slopes(axes: Axes, sigmoid: Curve, pieces: Pieces, place: int, classes: Sequence[str]) -> None:
-    axes.stairs(pieces.slopes[:, place], pieces.ends, baseline=None, color=COLORS[0], linewidth=1.5, label="ReLU")
-    axes.plot(DENSE, sigmoid(DENSE)[:, place], "--", color=COLORS[4], linewidth=1.5, label="sigmoid")
-    axes.set_ylabel(f"slope of {classes[place]}'s logit")
+def _draw_slopes(axes: Axes, sigmoid: Curve, pieces: Pieces, target: int, classes: Sequence[str]) -> None:
+    axes.stairs(pieces.slopes[:, target], pieces.ends, baseline=None, color=COLORS[0], linewidth=1.5, label="ReLU")
+    axes.plot(DENSE, sigmoid(DENSE)[:, target], "--", color=COLORS[4], linewidth=1.5, label="sigmoid")
+    axes.set_ylabel(f"slope of {classes[target]}'s logit")
     axes.grid(visible=True)
     axes.legend(title="network", loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def plane_figure(plane: Plane, images: Sequence[np.ndarray], names: Sequence[str], classes: Sequence[str]) -> Figure:
     """Pieces, predictions and the three images."""
-    with styled():
-        drawn = new_figure(10, 7.5)
-        drawn.set_layout_engine("constrained")
+    with drawing(10, 7.5) as drawn:
         grid = drawn.add_gridspec(3, 2, width_ratios=(5, 1))
         axes = drawn.add_subplot(grid[:, 0])
         _draw_regions(axes, plane)
@@ -92,22 +88,22 @@ def _draw_regions(axes: Axes, plane: Plane) -> None:
 
 def soft_colors(count: int) -> np.ndarray:
     """Pale colours (count, 3) of many hues, which differ in grey, too."""
-    numbers = np.random.default_rng(0).permutation(count)
-    hue, lightness = (numbers * 0.6180) % 1, (numbers * 0.7549) % 1
+    order = np.random.default_rng(0).permutation(count)
+    hue, lightness = (order * 0.6180) % 1, (order * 0.7549) % 1
     return hsv_to_rgb(np.stack([hue, np.full(count, 0.22), 0.78 + 0.22 * lightness], axis=1))
 
 
 def _draw_predictions(axes: Axes, plane: Plane, classes: Sequence[str]) -> None:
-    for place in np.unique(plane.classes):
-        rows, columns = np.nonzero(plane.classes == place)
+    for predicted in np.unique(plane.classes):
+        rows, columns = np.nonzero(plane.classes == predicted)
         if len(rows) < plane.classes.size:
-            axes.contour(plane.along, plane.across, plane.classes == place, [0.5], colors=_DARK, linewidths=1.2)
+            axes.contour(plane.along, plane.across, plane.classes == predicted, [0.5], colors=_DARK, linewidths=1.2)
         if len(rows) >= _LABELLED * plane.classes.size:
-            x, y = _label_place(plane, rows, columns)
-            _write(axes, x, y, classes[place], "normal")
+            x, y = _label_point(plane, rows, columns)
+            _write(axes, x, y, classes[predicted], "normal")
 
 
-def _label_place(plane: Plane, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _label_point(plane: Plane, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """The coordinates (2,) of one of these grid points: near their mean, but not on an image."""
     points = np.stack([plane.along[columns], plane.across[rows]], axis=1)
     from_images = np.linalg.norm(points[:, None] - plane.corners, axis=2).min(1)

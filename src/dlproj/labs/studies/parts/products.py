@@ -57,7 +57,7 @@ class Case:
         return len(self.matrices[0])
 
     def row(self) -> dict[str, Any]:
-        """What was measured."""
+        """What was measured of the case, by the names of the CSV file."""
         device, dtype, layout = self.kind()
         timings = Timings(self.seconds)
         reported = _REPORTED.get(self.size()) if self.kind() == ("cpu", "float32", "NN") else None

@@ -31,11 +31,11 @@ class ScratchMLP:
         *reads, logits = self.forward(inputs)
         loss, by_sums = softmax_cross_entropy(logits, targets)
         gradients: list[Layer] = []
-        for place in reversed(range(len(self.layers))):
-            gradients.append((by_sums.T @ reads[place], by_sums.sum(0)))
-            if place:
-                by_sums = by_sums @ self.layers[place][0]
-                by_sums *= reads[place] > 0
+        for i in reversed(range(len(self.layers))):
+            gradients.append((by_sums.T @ reads[i], by_sums.sum(0)))
+            if i:
+                by_sums = by_sums @ self.layers[i][0]
+                by_sums *= reads[i] > 0
         return loss, gradients[::-1]
 
     def step(self, inputs: np.ndarray, targets: np.ndarray, learning_rate: float) -> float:
@@ -48,7 +48,7 @@ class ScratchMLP:
 
 
 def affine(inputs: np.ndarray, layer: Layer) -> np.ndarray:
-    """Sums (B, outputs)."""
+    """The layer's sums (B, outputs) for inputs (B, inputs)."""
     weights, biases = layer
     sums = inputs @ weights.T
     sums += biases

@@ -31,7 +31,7 @@ class Problem(ABC):
         return torch.func.grad(self.loss)(self.weights)
 
     def product(self) -> Tensor:
-        """H v (n, m)."""
+        """The Hessian-vector product H v (n, m)."""
         return torch.func.jvp(torch.func.grad(self.loss), (self.weights,), (self.vector,))[1]
 
     def hessian(self) -> Tensor:
@@ -59,7 +59,7 @@ class Layer(Problem):
     __slots__ = ()
 
     def loss(self, weights: Tensor) -> Tensor:
-        """The mean cross-entropy."""
+        """The mean cross-entropy of the batch."""
         return functional.cross_entropy(self.inputs @ weights.T, self.targets)
 
     def closed_form(self) -> Tensor:
@@ -78,7 +78,7 @@ class Network(Problem):
     added: Tensor  # c (q,)
 
     def loss(self, weights: Tensor) -> Tensor:
-        """The mean over samples and outputs."""
+        """The mean squared error over samples and outputs."""
         hidden = (self.inputs @ weights.T + self.biases).relu()
         errors = hidden @ self.following.T + self.added - self.targets
         return errors.square().mean()  # torch.func cannot differentiate functional.mse_loss forward, then backward
@@ -87,8 +87,7 @@ class Network(Problem):
         """The mean of 2/q D VᵀV D ⊗ x xᵀ, D the active units: ReLU itself has no second derivative."""
         active = (self.inputs @ self.weights.T + self.biases > 0).to(self.weights.dtype)
         by_sums = torch.einsum("bi,bk,qi,qk->bik", active, active, self.following, self.following)
-        found = torch.einsum("bik,bj,bl->ijkl", by_sums, self.inputs, self.inputs)
-        return 2 * found / self.targets.numel()
+        return 2 * torch.einsum("bik,bj,bl->ijkl", by_sums, self.inputs, self.inputs) / self.targets.numel()
 
 
 def random_layer(units: int, batch: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Layer:

@@ -9,6 +9,11 @@ from torch import Tensor
 Layer = tuple[Tensor, Tensor]  # weights (outputs, inputs) and biases (outputs,)
 
 
+def arrows(widths: Sequence[int]) -> str:
+    """Widths as text: 64 → 128 → 10."""
+    return " → ".join(map(str, widths))
+
+
 def random_layers(widths: Sequence[int], generator: torch.Generator) -> list[Layer]:
     """Weights from N(0, 1/inputs) and biases from N(0, 1), in float64."""
     return [
@@ -25,8 +30,8 @@ def normal(*shape: int, generator: torch.Generator) -> Tensor:
 def outputs_of(layers: Sequence[Layer], inputs: Tensor, between: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Outputs (N, outputs) of layers one after another, with a function between them if there is one."""
     signal = inputs
-    for place, (weights, biases) in enumerate(layers):
-        signal = signal if between is None or not place else between(signal)
+    for i, (weights, biases) in enumerate(layers):
+        signal = signal if between is None or not i else between(signal)
         signal = signal @ weights.T + biases
     return signal
 
@@ -34,10 +39,10 @@ def outputs_of(layers: Sequence[Layer], inputs: Tensor, between: Callable[[Tenso
 def as_tanh(layers: Sequence[Layer]) -> list[Layer]:
     """The layers of a tanh network that equals the sigmoid network of these, as σ(z) = (tanh(z/2) + 1)/2."""
     converted = []
-    for place, (weights, biases) in enumerate(layers):
-        if place:  # it reads (tanh + 1)/2
+    for i, (weights, biases) in enumerate(layers):
+        if i:  # it reads (tanh + 1)/2
             weights, biases = weights / 2, biases + weights.sum(1) / 2
-        if place < len(layers) - 1:  # tanh reads z/2
+        if i < len(layers) - 1:  # tanh reads z/2
             weights, biases = weights / 2, biases / 2
         converted.append((weights, biases))
     return converted

@@ -36,7 +36,7 @@ class Landscape:
     def at(self, weights: Weights) -> tuple[float, float]:
         """The mean loss, without penalties, and the accuracy; batch normalisation has statistics of these weights."""
         for module in (norms := self.norms()):
-            module.momentum = 1.0  # of this one batch alone
+            module.momentum = 1.0  # of this batch alone
             module.train()
         if norms:
             functional_call(self.model, weights, (self.training,))
@@ -48,16 +48,16 @@ class Landscape:
 
 
 def landscapes_of(trained: Sequence[LoadedRun], samples: int) -> list[Landscape]:
-    """Of each run, in one precision; on so many of its samples, always the same.
+    """The landscape of each run, all in one precision, on the same random `samples` of the test set.
 
     Raises ConfigurationError where they are too few.
     """
-    kept = [next(one.model.parameters()).dtype for one in trained]
+    kept = [next(run.model.parameters()).dtype for run in trained]
     dtype = reduce(torch.promote_types, kept, torch.float32)  # in half precision neighbouring points are the same
-    found = [_landscape_of(one, samples, dtype) for one in trained]
-    too_few = any(len(one.training) < 2 and one.norms() for one in found)
+    landscapes = [_landscape_of(run, samples, dtype) for run in trained]
+    too_few = any(len(landscape.training) < 2 and landscape.norms() for landscape in landscapes)
     require(not too_few, f"--samples={samples} is too few for batch normalisation: set 2 or more")
-    return found
+    return landscapes
 
 
 def _landscape_of(trained: LoadedRun, samples: int, dtype: torch.dtype) -> Landscape:
@@ -70,28 +70,28 @@ def _landscape_of(trained: LoadedRun, samples: int, dtype: torch.dtype) -> Lands
 
 
 def _drawn(samples: Samples, count: int) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of so many at random, as files may come sorted by class."""
+    """Inputs and targets of `count` random samples, as files may come sorted by class."""
     chosen = torch.randperm(len(samples.targets), generator=generator("landscape"))[:count]
     return samples.inputs[chosen], samples.targets[chosen]
 
 
 def weights_of(landscape: Landscape) -> Weights:
-    """What training has found."""
+    """The weights that training has found, by name."""
     return {name: value.detach() for name, value in landscape.model.named_parameters()}
 
 
 @torch.inference_mode()
-def check_same_function(one: Landscape, other: Landscape) -> None:
+def check_same_function(first: Landscape, second: Landscape) -> None:
     """Raise ConfigurationError unless both compute the same from the same samples once their weights are the same."""
-    shapes = [{name: value.shape for name, value in each.model.state_dict().items()} for each in (one, other)]
+    shapes = [{name: value.shape for name, value in each.model.state_dict().items()} for each in (first, second)]
     require(shapes[0] == shapes[1], "the two runs have other weights: choose runs of one architecture")
-    same = one.inputs.shape == other.inputs.shape and torch.equal(one.inputs, other.inputs)
-    same = same and torch.equal(one.targets, other.targets)
+    same = first.inputs.shape == second.inputs.shape and torch.equal(first.inputs, second.inputs)
+    same = same and torch.equal(first.targets, second.targets)
     message = "choose runs with the same data settings, and where a random split decides the scaling, with one seed"
     require(same, f"the two runs read other data, or scale it otherwise: {message}")
-    logits = functional_call(one.model, dict(other.model.state_dict()), (one.inputs,))
-    expected = other.model(one.inputs)
-    losses = one.model.loss(logits, one.targets), other.model.loss(expected, one.targets)
+    logits = functional_call(first.model, dict(second.model.state_dict()), (first.inputs,))
+    expected = second.model(first.inputs)
+    losses = first.model.loss(logits, first.targets), second.model.loss(expected, first.targets)
     same = torch.allclose(logits, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
     message = "the two runs compute otherwise from the same weights: choose runs that differ in training only"
     require(same and torch.allclose(*losses, rtol=1e-4, equal_nan=True), message)
@@ -111,7 +111,7 @@ def _like(weight: Tensor, source: torch.Generator) -> Tensor:
 
 
 def moved(start: Weights, *steps: tuple[float, Weights]) -> Weights:
-    """start + Σ length · direction."""
+    """The point start + Σ length · direction."""
     return {name: value + sum(length * direction[name] for length, direction in steps) for name, value in start.items()}
 
 
@@ -121,18 +121,18 @@ def across(direction: Weights, other: Weights) -> Weights:
 
 
 def scaled(direction: Weights, length: float) -> Weights:
-    """With this Euclidean length."""
+    """The direction with this Euclidean length."""
     share = length / norm(direction)
     return {name: share * value for name, value in direction.items()}
 
 
-def dot(one: Weights, other: Weights) -> float:
-    """Of all weights, one after another."""
-    return sum(float((value.double() * other[name].double()).sum()) for name, value in one.items())
+def dot(a: Weights, b: Weights) -> float:
+    """The inner product over all weights."""
+    return sum(float((value.double() * b[name].double()).sum()) for name, value in a.items())
 
 
 def norm(direction: Weights) -> float:
-    """Euclidean, of all weights together."""
+    """The Euclidean norm over all weights."""
     return dot(direction, direction) ** 0.5
 
 
@@ -144,10 +144,10 @@ def directions(runs: Sequence[Weights], seed: int) -> tuple[Weights, Weights]:
     start = runs[0]
     alike = len(runs) == 2 and all(torch.equal(value, start[name]) for name, value in runs[1].items())
     require(not alike, "both runs have the same weights: name two that differ, or one")
-    one, other = (filter_normalised(start, seed, number) for number in range(2))
+    random, other = (filter_normalised(start, seed, i) for i in range(2))
     message = "all weights of the run are zero, which gives a random direction no length: choose another run"
-    require(norm(one) > 0, message)
+    require(norm(random) > 0, message)
     if len(runs) == 1:
-        return one, across(one, other)
+        return random, across(random, other)
     u = {name: value - start[name] for name, value in runs[1].items()}
     return u, scaled(across(u, other), norm(u))
