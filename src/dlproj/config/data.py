@@ -71,6 +71,7 @@ def check_root(root: str) -> None:
 class DataConfig(ABC):
     """Settings that every data set has. Those that are read from files have a root, too."""
 
+    own_files: ClassVar[bool] = False  # whether root names files of the user's own, which another machine has not
     not_read: ClassVar[Mapping[str, str]] = {  # settings of other data, and why they have no effect here
         "root": "this data needs no files (where a sweep has other data, too, set DLPROJ_DATA_DIR)"
     }
@@ -91,6 +92,15 @@ class DataConfig(ABC):
         default = type(self).__dataclass_fields__["val_fraction"].default
         message = f"data.val_fraction={self.val_fraction} is not read with data.val=test: set data.val=last or random"
         require(self.val is not ValidationSplit.test or self.val_fraction == default, message)
+
+    @property
+    def is_bucketed(self) -> bool:
+        """True if batches of about one length save work."""
+        return False
+
+    def fitting(self, spec: DataSpec) -> str:
+        """What to do where other data than this was wanted, in words."""
+        return "choose data like it"
 
     @abstractmethod
     def spec(self) -> DataSpec:
@@ -216,6 +226,11 @@ class IMDBConfig(DataConfig):
         aligned = not self.bucket_by_length or self.padding is Side.post
         require(aligned, "data.bucket_by_length=true saves work where padding stands last: set data.padding=post")
 
+    @property
+    def is_bucketed(self) -> bool:
+        """As set."""
+        return self.bucket_by_length
+
     def spec(self) -> DataSpec:
         """Ids (length,) in two classes."""
         classes = ("negative", "positive")
@@ -247,12 +262,17 @@ class DigitsConfig(ImageConfig):
 class ImageFolderConfig(StoredImageConfig):
     """Settings of a tree of images; `root` is the folder that holds train/ and test/."""
 
+    own_files: ClassVar[bool] = True
     channels: int = setting(3, "1 for grey, 3 for colour; images of the other sort are converted")
     image_size: int = setting(32, "height and width in pixels; images of another size are resized", "[1, inf)")
 
     def __post_init__(self) -> None:
         StoredImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         require(self.channels in (1, 3), f"data.channels={self.channels} must be 1 (grey) or 3 (colour)")
+
+    def fitting(self, spec: DataSpec) -> str:
+        """Read the images in another size."""
+        return f"set --data channels={spec.shape[0]} --data image_size={spec.shape[-1]}"
 
     def spec(self) -> DataSpec:
         """Images (channels, image_size, image_size) in one class for each folder in train/, sorted by name.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from dlproj import formats
 from dlproj.config.checks import COUNTED, DataError, better
+from dlproj.config.schemas import SCHEMAS
 from dlproj.config.whole_files import read_yaml
 from dlproj.runs.record import Run
 from dlproj.runs.summary import RunResult
@@ -170,8 +171,8 @@ def _folder_above(runs: Sequence[Run]) -> Path:
 
 def without_effect(settings: dict[str, Any]) -> set[str]:
     """Names of settings that decide nothing; of files of the user's own, where they lie does."""
-    own_data = settings.get("schema", {}).get("data") == "image_folder"  # the other sets are the same everywhere
-    return WITHOUT_EFFECT - ({"data.root"} if own_data else set())
+    data = SCHEMAS["data"].get(settings.get("schema", {}).get("data", ""))
+    return WITHOUT_EFFECT - ({"data.root"} if data is None or data.own_files else set())
 
 
 def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
