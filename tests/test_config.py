@@ -147,7 +147,7 @@ REFUSED = {
     "figures.most_wrong=-1": "figures.most_wrong=-1 must be in [0, inf)",
     "model.hiden=[3]": "unknown setting model.hiden: did you mean model.hidden?",
     "+model.foo=3": "unknown setting model.foo: the settings there are activation, batch_norm, bias, bias_init",
-    "+typo=1": "unknown setting typo: the settings there are callbacks, data, figures, model, name, optim, overwrite",
+    "+typo=1": "unknown setting typo: the settings there are callbacks, data, figures, logger, metrics, model, name",
     "modl=mlp": "unknown setting modl: did you mean model?",
     "lr=0.1": "unknown setting lr: did you mean optim.learning_rate?",
     "optim.lr=0.1": "unknown setting optim.lr: did you mean optim.learning_rate?",

@@ -35,11 +35,11 @@ class SettingsClasses(ConfigSource):
         return not name and (config_path.rstrip("/") == "schema" or group in SCHEMAS)
 
     def is_config(self, config_path: str) -> bool:
-        """Whether it is a name in such a group; where that leads, load_config() says."""
+        """Whether it is a short name of a group, or a dotted one: where that leads, load_config() says."""
         from dlproj.config.schemas import SCHEMAS
 
         group, name = _parts(config_path)
-        return group in SCHEMAS and bool(name)
+        return group in SCHEMAS and (name in SCHEMAS[group] or "." in name)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """The short names of a group."""

@@ -18,6 +18,7 @@ from dlproj.config.conversion import explain, plain, refuse_unknown, typed
 from dlproj.config.data import DataConfig
 from dlproj.config.fields import check_ranges, either, setting
 from dlproj.config.figures import FiguresConfig
+from dlproj.config.metrics import check_metrics
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import OptimConfig
 from dlproj.config.reference import ReferenceConfig
@@ -25,6 +26,7 @@ from dlproj.config.renamed import with_new_names
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.config.schemas import BASES, SCHEMAS, schema_name, settings_class
 from dlproj.config.sweep import SweepConfig
+from dlproj.config.targets import check_targets
 from dlproj.config.trainer import StrategyName, TrainerConfig
 from dlproj.config.whole_files import YAML_ERRORS, read_yaml_text, write_whole
 
@@ -39,6 +41,8 @@ class Config:
     scheduler: SchedulerConfig = MISSING
     callbacks: CallbacksConfig = MISSING
     trainer: TrainerConfig = MISSING
+    metrics: dict[str, Any] = setting(dict, "further metrics of val and test by name: a _target_, and its direction")
+    logger: dict[str, Any] = setting(dict, "what logs beside metrics.csv, by name: a _target_ each")
     figures: FiguresConfig = setting(FiguresConfig)
     reference: ReferenceConfig = setting(ReferenceConfig)
     sweep: SweepConfig = setting(SweepConfig)
@@ -49,6 +53,9 @@ class Config:
     def __post_init__(self) -> None:
         check_ranges(self, "")
         require(bool(self.name), "name is empty: set a word for the folder's name")
+        check_targets("logger", self.logger)
+        check_metrics(self.metrics)
+        self.callbacks.early_stopping.check_monitor(self.metrics)
         self._check_processes()
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)
         message = "data.bucket_by_length=true saves work where padding is not read: set model.masking=true"
@@ -119,6 +126,9 @@ def load(path: Path) -> Config:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
 
 
+_TENSORBOARD = {"tensorboard": {"_target_": "dlproj.training.monitors.loggers.EpochTensorBoard"}}
+
+
 def from_settings(settings: dict[str, Any]) -> Config:
     """The typed settings of what Config.settings() gave, perhaps in an older version: what it lacks has its default.
 
@@ -127,7 +137,9 @@ def from_settings(settings: dict[str, Any]) -> Config:
     content = OmegaConf.create(with_new_names(settings))
     base = OmegaConf.structured(Config)
     for group, name in content.pop("schema").items():
-        base[group] = OmegaConf.structured(settings_class(group, name) if "." in str(name) else SCHEMAS[group][name])
+        base[group] = OmegaConf.structured(settings_class(group, str(name)))
+    if "logger" not in content:  # older versions always had TensorBoard
+        content.logger = _TENSORBOARD
     if "root" not in base.data:  # which older versions gave all data sets
         content.data.pop("root", None)
     return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))

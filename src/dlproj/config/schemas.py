@@ -64,14 +64,14 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 def settings_class(group: str, name: str) -> type:
     """The settings class that a file of conf/<group> names, by its short name or as `my_package.my_module.MyConfig`.
 
-    Raises ConfigurationError where there is none, it is of another group or a method of it is missing.
+    Raises ConfigurationError where there is none, it is of another group or a method of it is missing, and KeyError for
+    a short name that is not known.
     """
-    require(group in SCHEMAS, f"schema: {group} is no group: name one of {', '.join(SCHEMAS)}")
-    own = SCHEMAS[group]
-    if name in own:
-        return own[name]
-    module, _, last = str(name).rpartition(".")
-    require(bool(module), f"/schema/{group}: {name} is not known: name one of {', '.join(own)}, or my_module.MyConfig")
+    if own := SCHEMAS[group].get(name):
+        return own
+    module, dot, last = name.rpartition(".")
+    if not dot:
+        raise KeyError(name)
     try:
         found: Any = getattr(import_module(module), last)
     except (ImportError, AttributeError, ValueError) as error:

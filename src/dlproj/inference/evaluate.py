@@ -19,7 +19,7 @@ from dlproj.data.batches import EvaluationBatches, Shard
 from dlproj.data.data_files import data_root
 from dlproj.inference.trained import LoadedRun
 from dlproj.machine import machine
-from dlproj.models.metrics import Evaluation
+from dlproj.models.metrics import Evaluation, further_metrics
 from dlproj.reports.classification import entries
 from dlproj.runs.record import read_epochs
 from dlproj.runs.summary import finite
@@ -62,6 +62,7 @@ def evaluate(
     """
     one_of("--split", split, SPLITS)
     data = data_of(trained, settings)
+    trained.model.further_metrics = further_metrics(trained.config.metrics, len(trained.model.classes))
     evaluation = _evaluation(trained, data, split, progress)
     with torch.inference_mode():  # of the penalties
         means = trained.model.compute_metrics(evaluation)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from dlproj.config.data import DataSpec
 from dlproj.config.layers import describe_output
@@ -41,6 +42,7 @@ class Classifier(StepsModule):
         self._is_split = False
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
+        self.further_metrics: dict[str, Metric] = {}  # of validation and test, by name, as further_metrics() makes them
 
     @abstractmethod
     def layers_of_units(self) -> dict[str, nn.Module]:
@@ -187,7 +189,7 @@ class Classifier(StepsModule):
         self.test_confusion_matrix = self.evaluation.confusion_matrix()
 
     def _new_evaluation(self) -> Evaluation:
-        return Evaluation(len(self.classes), self.device, self.data_group)
+        return Evaluation(len(self.classes), self.device, self.data_group, self.further_metrics)
 
     def _evaluate(self, batch: Batch, evaluation: Evaluation) -> Tensor:
         inputs, targets = batch

@@ -24,6 +24,7 @@ from dlproj.data.base import DataModule
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import git_commit, machine, peak_memory_bytes, reset_peak_gpu_memory, versions
 from dlproj.models.classifier import Classifier
+from dlproj.models.metrics import further_metrics
 from dlproj.reports.pictures import Pictures
 from dlproj.runs.inspection import Inspection
 from dlproj.runs.lock import run_lock
@@ -33,6 +34,7 @@ from dlproj.runs.summary import RunResult
 from dlproj.training.callbacks import build_callbacks, checkpoint_path, diverged_at
 from dlproj.training.checkpoints import remove_leftovers
 from dlproj.training.earlier import Earlier, check_goes_on, earlier_run
+from dlproj.training.monitors.epoch_logger import EpochLogger, build_loggers, tensorboard_of
 from dlproj.training.monitors.inspector import inspectors
 from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepTable, shortest
 from dlproj.training.monitors.network_graph import NoteGraph
@@ -114,9 +116,11 @@ def _train(
     model = config.model.build(data.spec, config.optim, config.scheduler)
     torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
     reset_peak_gpu_memory()
-    table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
+    model.further_metrics = further_metrics(config.metrics, len(model.classes))
+    table, loggers = EpochTable(folder), build_loggers(config.logger, folder)
+    tensorboard = tensorboard_of(loggers, folder)
     result = _new_record(config, folder, overrides, model)
-    begin = Begin(config, result, [tensorboard, table], resumed is not None, replace)
+    begin = Begin(config, result, [*loggers, table], resumed is not None, replace)
     inspection = Inspection()
     callbacks = [
         begin,
@@ -145,6 +149,9 @@ def _train(
     _complete(result, config, trainer, model, table)
     if trainer.is_global_zero:
         _leave(result, config, inspection, tensorboard, pictures)
+        for logger in loggers:
+            if isinstance(logger, EpochLogger):
+                logger.complete(result.metrics, result.last_epoch)
     return result
 
 
@@ -207,6 +214,9 @@ class Begin(Callback):
         if trainer.is_global_zero:
             self._begin(Path(self.result.folder), trainer.datamodule)  # type: ignore[attr-defined]
         trainer.loggers = self.loggers
+        for logger in self.loggers:
+            if isinstance(logger, EpochLogger):
+                logger.log_hyperparams(self.config.settings())
         self.done = True
 
     def _begin(self, folder: Path, data: DataModule) -> None:
