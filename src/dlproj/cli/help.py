@@ -118,8 +118,8 @@ def choices(folders: Sequence[Path]) -> dict[str, list[str]]:
     for folder in folders:
         for file in folder.glob("*/**/*.yaml"):
             group, *name = file.relative_to(folder).with_suffix("").parts
-            if [group, name[0]] == ["callbacks", "extra"]:
-                group, name = "callbacks/extra", name[1:]
+            if name[0] == "extra":
+                group, name = f"{group}/extra", name[1:]
             if not name[-1].startswith("_"):
                 found.setdefault(f"+{group}" if group in _ADDED else group, set()).add("/".join(name))
     return {group: sorted(names) for group, names in sorted(found.items())}

@@ -16,7 +16,7 @@ def check_targets(group: str, nodes: Mapping[str, Any]) -> None:
         require(names, f"{group}.{name}={node} names nothing to make: set {group}.{name}._target_=my_module.MyClass")
 
 
-def make(key: str, node: Mapping[str, Any], kind: type, *arguments: Any, **named: Any) -> Any:
+def make(key: str, node: Mapping[str, Any], kind: type | tuple[type, ...], *arguments: Any, **named: Any) -> Any:
     """What the node describes, made with these arguments, too. key: where the node stands, for the message.
 
     Raises ConfigurationError where it cannot be imported or made, or is not of this kind.
@@ -27,5 +27,10 @@ def make(key: str, node: Mapping[str, Any], kind: type, *arguments: Any, **named
     except InstantiationException as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigurationError(f"{key}._target_={target} cannot be used: {reason}") from error
-    require(isinstance(made, kind), f"{key}._target_={target} makes no {kind.__name__} of {kind.__module__}")
+    require(isinstance(made, kind), f"{key}._target_={target} makes no {_name(kind)}")
     return made
+
+
+def _name(kind: type | tuple[type, ...]) -> str:
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return " or ".join(f"{one.__module__}.{one.__name__}" for one in kinds)

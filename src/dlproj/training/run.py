@@ -161,7 +161,7 @@ def _leave(
     """Write what the run came to, then what is drawn from it. With summary.json the run is complete."""
     inspection.write(Path(result.folder))
     result.write()
-    pictures.report()  # takes longest, so it goes first
+    pictures.of_folder()  # takes longest, so it goes first
     if result.confusion_matrix:
         pictures.of_test(result.confusion_matrix, result.classes, inspection)
     for path in pictures.finish():
