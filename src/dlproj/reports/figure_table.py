@@ -23,7 +23,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class RunFigure:
-    """A figure of a run, drawn into figures/<name>.png unless the setting figures.<name>, where there is one, is off."""
+    """A figure of a run, figures/<name>.png; a setting figures.<name>, where there is one, can leave it out."""
 
     name: str
     drawn_by: str  # module.function of dlproj.reports; it returns a matplotlib Figure or an image of Pillow's
