@@ -6,25 +6,27 @@ from typing import Any
 
 import yaml
 
+from dlproj.config import metrics
+
 NONE = "–"  # what a run does not have, such as the test of one that failed
 
 
 def metric(name: str, value: float | None) -> str:
-    """A metric: a percentage, but for a loss, which has four digits after the point."""
+    """A metric: a percentage where the table of metrics says so, else a number with four digits after the point."""
     if value is None:
         return NONE
     if not math.isfinite(value):
         return "not finite"
-    return f"{value:.4f}" if name.endswith("loss") else f"{value:.2%}"
+    return f"{value:.2%}" if name.endswith(metrics.PERCENTAGES) else f"{value:.4f}"
 
 
 def mean_and_spread(name: str, mean: float, spread: float | None) -> str:
     """The mean of a metric over runs, and its standard deviation where there is one."""
     if spread is None or not math.isfinite(mean):
         return metric(name, mean)
-    if name.endswith("loss"):
-        return f"{mean:.4f} ± {spread:.4f}"
-    return f"{100 * mean:.2f} ± {100 * spread:.2f}%"
+    if name.endswith(metrics.PERCENTAGES):
+        return f"{100 * mean:.2f} ± {100 * spread:.2f}%"
+    return f"{mean:.4f} ± {spread:.4f}"
 
 
 def duration(seconds: float | None) -> str:
@@ -72,7 +74,7 @@ def _set(value: Any) -> Any:
     return value
 
 
-PERCENTAGES = ("accuracy", "accuracy_gap", "macro_f1", "small_weights")
+PERCENTAGES = (*metrics.PERCENTAGES, "accuracy_gap", "small_weights")
 
 
 def quantity(name: str, value: float) -> str:

@@ -15,6 +15,7 @@ class OwnFilesFirst(SearchPathPlugin):
         """Put the folder of --config-dir before conf/."""
         if (folder := config_dir(sys.argv[1:])) and os.path.isdir(folder):  # Hydra says what is wrong with another
             search_path.prepend("own files", f"file://{os.path.abspath(folder)}")
+        search_path.append("settings classes", "settings://")  # see dlproj_config_source
 
 
 def config_dir(arguments: Sequence[str]) -> str | None:

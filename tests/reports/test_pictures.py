@@ -67,7 +67,7 @@ with Pictures(FiguresConfig(), Path({str(tmp_path)!r}), wanted=True) as pictures
 
 def test_the_report_is_written_from_the_folder(tmp_path, caplog):
     with Pictures(FiguresConfig(), tmp_path, wanted=True) as pictures, caplog.at_level(logging.WARNING):
-        pictures.report()
+        pictures.of_folder()
         assert pictures.finish() == []
     (record,) = caplog.records
     assert (

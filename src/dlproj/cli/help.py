@@ -66,10 +66,21 @@ def _settings(node: DictConfig, prefix: str, explained: dict[type, str]) -> Iter
         if isinstance(value, DictConfig) and is_dataclass(OmegaConf.get_type(value)):
             groups[f"{prefix}{key!s}"] = value
         elif value is not None or not again:
-            yield f"{prefix}{key!s}={_typed(value)}", "" if again else texts[str(key)]
+            text = "" if again else texts[str(key)]
+            parts = list(_made(value, f"{prefix}{key!s}"))
+            yield from zip(parts, [text, *[""] * (len(parts) - 1)], strict=True)
     for name, group in groups.items():
         yield "", f"{name}: {_what_it_is(cast(type, OmegaConf.get_type(group)), explained)}"
         yield from _settings(group, f"{name}.", explained)
+
+
+def _made(value: Any, name: str) -> Iterator[str]:
+    """A setting as it would be typed; one that names things to make by each `_target_` and argument."""
+    nodes = value.values() if isinstance(value, DictConfig) else []
+    if any(isinstance(node, DictConfig) and "_target_" in node for node in nodes):
+        yield from (f"{name}.{one}.{key}={_typed(part)}" for one, node in value.items() for key, part in node.items())
+    else:
+        yield f"{name}={_typed(value)}"
 
 
 def _what_it_is(cls: type, explained: Mapping[type, str]) -> str:
@@ -107,6 +118,8 @@ def choices(folders: Sequence[Path]) -> dict[str, list[str]]:
     for folder in folders:
         for file in folder.glob("*/**/*.yaml"):
             group, *name = file.relative_to(folder).with_suffix("").parts
+            if name[0] == "extra":
+                group, name = f"{group}/extra", name[1:]
             if not name[-1].startswith("_"):
                 found.setdefault(f"+{group}" if group in _ADDED else group, set()).add("/".join(name))
     return {group: sorted(names) for group, names in sorted(found.items())}

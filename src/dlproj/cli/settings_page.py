@@ -14,7 +14,8 @@ from dlproj.config.callbacks import EarlyStoppingConfig
 from dlproj.config.fields import either, help_of, members
 from dlproj.config.layers import ConvConfig, DenseConfig, InitializerConfig, RecurrentConfig
 from dlproj.config.places import CONF
-from dlproj.config.root import SCHEMAS, Config
+from dlproj.config.root import Config
+from dlproj.config.schemas import SCHEMAS
 from dlproj.config.search import SearchConfig
 
 _HEAD = """# Settings

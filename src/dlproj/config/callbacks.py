@@ -1,9 +1,13 @@
 """The settings of early stopping, checkpoints and resuming."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from dlproj.config.checks import VALIDATION_METRICS, better, require
-from dlproj.config.fields import Choice, check_ranges, setting
+from dlproj.config.checks import one_of, require
+from dlproj.config.fields import Choice, check_ranges, either, setting
+from dlproj.config.metrics import VALIDATION_METRICS, better
+from dlproj.config.targets import check_targets
 
 
 class Mode(Choice):
@@ -25,7 +29,9 @@ class Resume(Choice):
 class EarlyStoppingConfig:
     """What "best" means, and when to stop for want of it. The best checkpoint follows the same metric."""
 
-    monitor: str = setting("val/loss", "the metric that is to improve", choices=VALIDATION_METRICS)
+    monitor: str = setting(
+        "val/loss", f"the metric that is to improve; {either(VALIDATION_METRICS)}, or one of `metrics` as val/NAME"
+    )
     mode: Mode = setting(Mode.auto, "which way the metric gets better")
     patience: int | None = setting(
         None, "epochs without improvement after which training stops; unset: never", "[1, inf)"
@@ -35,6 +41,13 @@ class EarlyStoppingConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "callbacks.early_stopping.")
+
+    def check_monitor(self, further: Mapping[str, Any]) -> None:
+        """Raise ConfigurationError for a monitor that is no metric; of a further one, mode becomes its direction."""
+        own = tuple(f"val/{name}" for name in further)
+        one_of("callbacks.early_stopping.monitor", self.monitor, (*VALIDATION_METRICS, *own))
+        if self.mode is Mode.auto and self.monitor in own:
+            self.mode = Mode[better(self.monitor, further)]
 
     def direction(self) -> str:
         """ "min" or "max"."""
@@ -55,9 +68,11 @@ class CallbacksConfig:
     )
     terminate_on_nan: bool = setting(True, "end the run after an epoch in which a loss was NaN or infinite")
     resume: Resume = setting(Resume.never, "what a run does in a folder that holds one of the same settings")
+    extra: dict[str, Any] = setting(dict, "further callbacks of Lightning, or your own, by name: a _target_ each")
 
     def __post_init__(self) -> None:
         check_ranges(self, "callbacks.")
+        check_targets("callbacks.extra", self.extra)
 
     def check_read(self) -> None:
         """Raise ConfigurationError for a setting that has no effect beside the others."""

@@ -3,12 +3,10 @@
 import math
 import re
 import unicodedata
-from typing import Literal
 
 LARGEST_SEED = 2**32 - 1
 # The confusion matrix of more classes is kept as its entries above 0: those are few, but it has classes² in all.
 MOST_CLASSES_IN_ROWS = 200
-VALIDATION_METRICS = ("val/loss", "val/accuracy", "val/top2_accuracy", "val/macro_f1")
 DISTANCE = "reference_distance"  # from the curves that a document reports
 COUNTED = ("parameters", "seconds", "peak_memory_bytes", DISTANCE)  # what a search may keep small, of summary.json
 
@@ -62,11 +60,6 @@ def within(key: str, value: float | None, interval: str) -> None:
 def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Check that value is one of choices. Raises ConfigurationError, listing them."""
     require(value in choices, f"{key}={value} must be one of {', '.join(choices)}")
-
-
-def better(metric: str) -> Literal["min", "max"]:
-    """Which way a metric gets better: "min" for a loss and what is COUNTED, "max" for anything else."""
-    return "min" if metric.endswith("loss") or metric in COUNTED else "max"
 
 
 def whole_numbers(option: str, text: str, least: int = 1, such_as: str = "16,32,64") -> list[int]:

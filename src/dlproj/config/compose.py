@@ -6,7 +6,7 @@ from datetime import datetime
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from dlproj.config.root import SCHEMAS, Config
+from dlproj.config.root import Config
 from dlproj.launch import started_by_torchrun
 
 
@@ -24,8 +24,4 @@ def register() -> None:
     OmegaConf.register_new_resolver("stamp", lambda: text, replace=True)
     OmegaConf.register_new_resolver("either", lambda set_, otherwise: set_ or otherwise, replace=True)
     OmegaConf.register_new_resolver("dashed", lambda name: name.replace("/", "-"), replace=True)
-    store = ConfigStore.instance()
-    store.store(name="schema_root", node=Config)
-    for group, classes in SCHEMAS.items():
-        for name, cls in classes.items():
-            store.store(group=f"schema/{group}", name=name, node=cls)
+    ConfigStore.instance().store(name="schema_root", node=Config)

@@ -72,6 +72,7 @@ _WHAT_TO_SET = {  # by what OmegaConf's message contains
     "is not a subclass of": "it is a group of settings; set one of them by its name",
     "Invalid type assigned": "it is a group of settings; set one of them by its name",
     "incompatible with type hint": "it is a group of settings; set one of them by its name",
+    "is not in struct": "put + before it to add it",
     "missing mandatory value": "set a value or make a choice",
 }
 

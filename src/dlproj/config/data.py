@@ -97,6 +97,15 @@ class DataConfig(ABC):
         """The same data read from a tree of images, train/CLASS/* and test/CLASS/*; itself where that is not meant."""
         return self
 
+    @property
+    def is_bucketed(self) -> bool:
+        """True if batches of about one length save work."""
+        return False
+
+    def fitting(self, spec: DataSpec) -> str:
+        """What to do where other data than this was wanted, in words."""
+        return "choose data like it"
+
     @abstractmethod
     def spec(self) -> DataSpec:
         """What the samples look like, without loading them."""
@@ -223,6 +232,11 @@ class IMDBConfig(DataConfig):
         aligned = not self.bucket_by_length or self.padding is Side.post
         require(aligned, "data.bucket_by_length=true saves work where padding stands last: set data.padding=post")
 
+    @property
+    def is_bucketed(self) -> bool:
+        """As set."""
+        return self.bucket_by_length
+
     def spec(self) -> DataSpec:
         """Ids (length,) in two classes."""
         classes = ("negative", "positive")
@@ -259,6 +273,10 @@ class ImageFolderConfig(StoredImageConfig):
     def __post_init__(self) -> None:
         StoredImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         require(self.channels in (1, 3), f"data.channels={self.channels} must be 1 (grey) or 3 (colour)")
+
+    def fitting(self, spec: DataSpec) -> str:
+        """Read the images in another size."""
+        return f"set --data channels={spec.shape[0]} --data image_size={spec.shape[-1]}"
 
     def spec(self) -> DataSpec:
         """Images (channels, image_size, image_size) in one class for each folder in train/, sorted by name.

@@ -2,11 +2,20 @@
 
 import re
 from dataclasses import dataclass, fields
+from typing import Any
 
 from dlproj.config.checks import require
 from dlproj.config.fields import check_ranges, setting
+from dlproj.config.targets import check_targets
 
 PLACES = r"(train|test):[0-9]+(,[0-9]+)*"  # samples of the official sets
+
+_FILES: dict[str, tuple[str, ...]] = {  # of the settings that are not the name of one figure
+    "gradients": ("gradient_norms.png", "update_ratios.png"),
+    "samples": ("grid.png", "grid.txt", "samples.png", "samples.txt"),
+    "report": (),
+    "extra": (),
+}
 
 
 @dataclass(slots=True)
@@ -28,9 +37,16 @@ class FiguresConfig:
     )
     report: bool = setting(True, "report.html, all of the above on one page")
     samples: list[str] = setting(list, "of the data, in a picture each: grid (of each class), train:0,50, test:3")
+    extra: dict[str, Any] = setting(dict, "further figures by name: a _target_ each, a function of a Run")
 
     def __post_init__(self) -> None:
         check_ranges(self, "figures.")
+        check_targets("figures.extra", self.extra)
+        own = {one.name for one in fields(self)} | {
+            file.partition(".")[0] for files in _FILES.values() for file in files
+        }
+        for name in self.extra:
+            require(name not in own, f"figures.extra.{name} is dlproj's own: choose another name")
         for one in self.samples:
             known = one == "grid" or re.fullmatch(PLACES, one) is not None
             require(known, f"figures.samples={one} names no samples: set grid, or train: or test: with numbers from 0")
@@ -41,17 +57,7 @@ class FiguresConfig:
 
     def files(self) -> list[str]:
         """What a run may leave of them, relative to its folder."""
-        drawn = [
-            "learning_curves",
-            "confusion_matrix",
-            "per_class",
-            "gallery",
-            "most_wrong",
-            "histograms",
-            "dead_units",
-            "graph",
-        ]
-        names = [f"{name}.png" for name in drawn if getattr(self, name)]
-        names += ["gradient_norms.png", "update_ratios.png"] if self.gradients else []
-        names += ["grid.png", "grid.txt", "samples.png", "samples.txt"] if self.samples else []
+        switched_on = [one.name for one in fields(self) if getattr(self, one.name)]
+        names = [file for name in switched_on for file in _FILES.get(name, (f"{name}.png",))]
+        names += [f"{name}.png" for name in self.extra]
         return [f"figures/{name}" for name in names] + ["report.html"] * self.report

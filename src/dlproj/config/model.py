@@ -105,6 +105,11 @@ class ModelConfig(LayerSettings, ABC):
         check_loss_from(self.loss, self.loss_from)
         describe_output(self.output, self.outputs or 2, self)
 
+    @property
+    def reads_padding(self) -> bool:
+        """True if sequences are read to their padded end."""
+        return False
+
     @abstractmethod
     def hidden_layers(self) -> list[Any]:
         """The description of each hidden layer. Raises ConfigurationError."""

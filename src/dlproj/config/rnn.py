@@ -73,6 +73,11 @@ class RNNConfig(ModelConfig):
         ModelConfig.check_pipeline(self, batch_size, stages, micro_batches)
         require(not self.masking, "model.masking=true does not go with trainer=pipeline, which hands on no lengths")
 
+    @property
+    def reads_padding(self) -> bool:
+        """True without masking."""
+        return not self.masking
+
     def fallbacks(self, precision: str) -> list[str]:
         """LSTM layers, where the CPU has none in bfloat16."""
         if self.cell is not Cell.lstm or precision != "bf16-mixed":

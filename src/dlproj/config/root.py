@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import isabstract
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,57 +14,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import LARGEST_SEED, ConfigurationError, one_of, require
-from dlproj.config.cnn import CNNConfig
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
-from dlproj.config.data import (
-    CIFAR10Config,
-    DataConfig,
-    DigitsConfig,
-    FeatureSumConfig,
-    FMNISTConfig,
-    ImageFolderConfig,
-    IMDBConfig,
-)
+from dlproj.config.data import DataConfig
 from dlproj.config.fields import check_ranges, either, setting
 from dlproj.config.figures import FiguresConfig
-from dlproj.config.mlp import MLPConfig
+from dlproj.config.metrics import check_metrics
 from dlproj.config.model import ModelConfig
-from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
+from dlproj.config.optim import OptimConfig
 from dlproj.config.reference import ReferenceConfig
 from dlproj.config.renamed import with_new_names
-from dlproj.config.rnn import RNNConfig
-from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.config.schemas import BASES, SCHEMAS, schema_name, settings_class
 from dlproj.config.sweep import SweepConfig
+from dlproj.config.targets import check_targets
 from dlproj.config.trainer import StrategyName, TrainerConfig
 from dlproj.config.whole_files import YAML_ERRORS, read_yaml_text, write_whole
-
-SCHEMAS: dict[str, dict[str, type]] = {
-    "data": {
-        "fmnist": FMNISTConfig,
-        "cifar10": CIFAR10Config,
-        "imdb": IMDBConfig,
-        "digits": DigitsConfig,
-        "image_folder": ImageFolderConfig,
-        "feature_sum": FeatureSumConfig,
-    },
-    "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
-    "optim": {
-        "sgd": SGDConfig,
-        "rmsprop": RMSpropConfig,
-        "adam": AdamConfig,
-        "adamw": AdamWConfig,
-        "adagrad": AdagradConfig,
-    },
-    "scheduler": {
-        "constant": SchedulerConfig,
-        "step": StepConfig,
-        "exponential": ExponentialConfig,
-        "cosine": CosineConfig,
-        "plateau": PlateauConfig,
-    },
-    "callbacks": {"callbacks": CallbacksConfig},
-    "trainer": {"trainer": TrainerConfig},
-}
 
 
 @dataclass(slots=True)
@@ -76,6 +41,8 @@ class Config:
     scheduler: SchedulerConfig = MISSING
     callbacks: CallbacksConfig = MISSING
     trainer: TrainerConfig = MISSING
+    metrics: dict[str, Any] = setting(dict, "further metrics of val and test by name: a _target_, and its direction")
+    logger: dict[str, Any] = setting(dict, "what logs beside metrics.csv, by name: a _target_ each")
     figures: FiguresConfig = setting(FiguresConfig)
     reference: ReferenceConfig = setting(ReferenceConfig)
     sweep: SweepConfig = setting(SweepConfig)
@@ -86,12 +53,13 @@ class Config:
     def __post_init__(self) -> None:
         check_ranges(self, "")
         require(bool(self.name), "name is empty: set a word for the folder's name")
+        check_targets("logger", self.logger)
+        check_metrics(self.metrics)
+        self.callbacks.early_stopping.check_monitor(self.metrics)
         self._check_processes()
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)
-        bucketed = isinstance(self.data, IMDBConfig) and self.data.bucket_by_length
-        reads_padding = isinstance(self.model, RNNConfig) and not self.model.masking
         message = "data.bucket_by_length=true saves work where padding is not read: set model.masking=true"
-        require(not (bucketed and reads_padding), message)
+        require(not (self.data.is_bucketed and self.model.reads_padding), message)
         stopping = self.callbacks.early_stopping
         by_epoch = stopping.patience is not None or stopping.restore_best
         message = "trainer.val_check_interval is for runs without early stopping: leave patience and restore_best unset"
@@ -140,7 +108,7 @@ class Config:
         """All settings of the run as plain containers, with the class of each group under `schema`."""
         own = plain(self)
         del own["sweep"], own["overwrite"]  # they are about other runs
-        return {"schema": {group: _schema_name(group, getattr(self, group)) for group in SCHEMAS}} | own
+        return {"schema": {group: schema_name(group, type(getattr(self, group))) for group in BASES}} | own
 
     def save(self, path: Path) -> None:
         """Write all settings as YAML, for load()."""
@@ -158,6 +126,9 @@ def load(path: Path) -> Config:
         raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
 
 
+_TENSORBOARD = {"tensorboard": {"_target_": "dlproj.training.monitors.loggers.EpochTensorBoard"}}
+
+
 def from_settings(settings: dict[str, Any]) -> Config:
     """The typed settings of what Config.settings() gave, perhaps in an older version: what it lacks has its default.
 
@@ -166,7 +137,9 @@ def from_settings(settings: dict[str, Any]) -> Config:
     content = OmegaConf.create(with_new_names(settings))
     base = OmegaConf.structured(Config)
     for group, name in content.pop("schema").items():
-        base[group] = OmegaConf.structured(SCHEMAS[group][name])
+        base[group] = OmegaConf.structured(settings_class(group, str(name)))
+    if "logger" not in content:  # older versions always had TensorBoard
+        content.logger = _TENSORBOARD
     if "root" not in base.data:  # which older versions gave all data sets
         content.data.pop("root", None)
     return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
@@ -177,9 +150,10 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
 
     Raises ConfigurationError, and DataError where the settings need files that are not there.
     """
-    one_of("data", name, tuple(SCHEMAS["data"]))
+    if "." not in name:
+        one_of("data", name, tuple(SCHEMAS["data"]))
     values = dict(map(data_setting, overrides))
-    config: DataConfig = typed(SCHEMAS["data"][name], values, "data")
+    config: DataConfig = typed(settings_class("data", name), values, "data")
     config.check_read()
     return config
 
@@ -193,10 +167,6 @@ def data_setting(text: str) -> tuple[str, Any]:
     single = override.type is OverrideType.CHANGE and not override.is_sweep_override()
     require(single, f"{text} sets no single value: write SETTING=VALUE, such as batch_size=64")
     return override.key_or_group.removeprefix("data."), override.value()
-
-
-def _schema_name(group: str, config: Any) -> str:
-    return next(name for name, cls in SCHEMAS[group].items() if cls is type(config))
 
 
 def checked(composed: DictConfig, alone: bool = True) -> Config:
@@ -229,9 +199,12 @@ def _check_files(composed: DictConfig) -> None:
     """Raise ConfigurationError where a file of one's own is not built on a settings class."""
     message = "config.yaml is not built on the settings: begin it with defaults: [schema_root, …, _self_]"
     require(OmegaConf.get_type(composed) is Config, message)
-    for group, classes in SCHEMAS.items():
-        built = OmegaConf.is_missing(composed, group) or OmegaConf.get_type(composed, group) in classes.values()
-        schema = f"/schema/{group}@_here_: {either(list(classes))}"
+    for group, base in BASES.items():
+        if OmegaConf.is_missing(composed, group):
+            continue
+        kind = OmegaConf.get_type(composed, group) or dict
+        built = issubclass(kind, base) and not isabstract(kind)
+        schema = f"/schema/{group}@_here_: {either(list(SCHEMAS[group]))}"
         message = (
             f"the chosen file of {group}/ is not built on its settings: begin it with defaults: [{schema}, _self_]"
         )

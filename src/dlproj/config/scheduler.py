@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dlproj.config.checks import VALIDATION_METRICS, better, require
+from dlproj.config.checks import require
 from dlproj.config.fields import check_ranges, setting
+from dlproj.config.metrics import VALIDATION_METRICS, better
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

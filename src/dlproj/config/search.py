@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dlproj.config.checks import COUNTED, DISTANCE, VALIDATION_METRICS, require
+from dlproj.config.checks import COUNTED, DISTANCE, require
 from dlproj.config.fields import check_ranges, setting
+from dlproj.config.metrics import VALIDATION_METRICS
 from dlproj.config.sweep import PRUNERS
 
 SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -18,6 +18,9 @@ from dlproj.config.checks import DataError
 from dlproj.config.data import DataConfig, DataSpec, Kind, ValidationSplit
 from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
 from dlproj.data.decoding import Decoded
+
+if TYPE_CHECKING:
+    from dlproj.data.reviews import Reviews
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ class DataModule(pl.LightningDataModule, ABC):
     steps_per_execution = 1  # training batches handed out together
     evaluate_train = False  # whether validation reads the training samples, too
     official_sizes: tuple[int, int] | None = None  # samples in the training and the test set, where they are known
+    largest_pixel = 255  # of images as they are stored
     restored = False  # whether what training has taught came from a checkpoint
 
     def __init__(self, config: DataConfig, seed: int) -> None:
@@ -146,6 +150,10 @@ class DataModule(pl.LightningDataModule, ABC):
     def shown(self, inputs: Tensor) -> np.ndarray | str:
         """One stored sample for people: a uint8 image (H, W) or (H, W, 3), else text."""
         return " ".join(f"{value:.3g}" for value in inputs.flatten().tolist())
+
+    def uncut(self) -> "Reviews | None":
+        """The official sets' texts before they are cut; None of data that is no text."""
+        return None
 
     def bucketing_lengths(self) -> Tensor | None:
         """Lengths (N,) of the training samples, on the CPU, for batches of about one length; None: for any batches."""

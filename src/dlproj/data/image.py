@@ -21,7 +21,6 @@ class ImageDataModule(DataModule):
     """Images stored as uint8 (N, channels, height, width); batches are float32, scaled as the settings say."""
 
     config: ImageConfig
-    largest_pixel = 255
     background = 255  # the grey level that the transparent parts of an image get
 
     def fit(self) -> None:

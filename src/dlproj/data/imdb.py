@@ -71,6 +71,10 @@ class IMDBDataModule(DataModule):
         """The words of one review's ids (length,)."""
         return decode(inputs, self.words)
 
+    def uncut(self) -> Reviews:
+        """All words of each review."""
+        return read_reviews(data_root(self.config.root))
+
     def bucketing_lengths(self) -> Tensor | None:
         """Words a review, where the settings ask for it."""
         if not self.config.bucket_by_length:

@@ -10,15 +10,16 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from dlproj.config.checks import DataError, one_line, one_of, require
 from dlproj.config.conversion import typed
-from dlproj.config.data import DataConfig, DataSpec, ImageFolderConfig, IMDBConfig, StoredImageConfig, default_root
-from dlproj.config.root import SCHEMAS, data_setting
+from dlproj.config.data import DataConfig, DataSpec, default_root
+from dlproj.config.root import data_setting
+from dlproj.config.schemas import SCHEMAS, settings_class
 from dlproj.config.trainer import TrainerConfig
 from dlproj.data.base import DataModule
 from dlproj.data.batches import EvaluationBatches, Shard
 from dlproj.data.data_files import data_root
 from dlproj.inference.trained import LoadedRun
 from dlproj.machine import machine
-from dlproj.models.metrics import Evaluation
+from dlproj.models.metrics import Evaluation, further_metrics
 from dlproj.reports.classification import entries
 from dlproj.runs.record import read_epochs
 from dlproj.runs.summary import finite
@@ -61,6 +62,7 @@ def evaluate(
     """
     one_of("--split", split, SPLITS)
     data = data_of(trained, settings)
+    trained.model.further_metrics = further_metrics(trained.config.metrics, len(trained.model.classes))
     evaluation = _evaluation(trained, data, split, progress)
     with torch.inference_mode():  # of the penalties
         means = trained.model.compute_metrics(evaluation)
@@ -175,9 +177,10 @@ def other_data(config: DataConfig, settings: Sequence[str]) -> DataConfig:
     changed = dict(data_setting(setting) for setting in settings if "=" in setting)
     names = [setting for setting in settings if "=" not in setting]
     for name in names:
-        one_of("--data", name, tuple(SCHEMAS["data"]))
+        if "." not in name:
+            one_of("--data", name, tuple(SCHEMAS["data"]))
     require(len(names) < 2, f"--data names {' and '.join(names)}: name one data set")
-    cls = SCHEMAS["data"][names[0]] if names else type(config)
+    cls = settings_class("data", names[0]) if names else type(config)
     kept = {field.name for field in fields(cls)} - ({"root"} if cls is not type(config) else set())
     shared = {field.name: getattr(config, field.name) for field in fields(config) if field.name in kept}
     return typed(cls, shared | changed, "data")
@@ -188,13 +191,12 @@ def _where_it_is(config: DataConfig) -> DataConfig:
 
     Images in a folder of one's own are looked for there alone, and made data is nowhere.
     """
-    if not isinstance(config, StoredImageConfig | IMDBConfig) or isinstance(config, ImageFolderConfig):
+    root, here = getattr(config, "root", ""), default_root()
+    if config.own_files or not root or data_root(root).exists() or here == root:
         return config
-    here = default_root()
-    if data_root(config.root).exists() or here == config.root:
-        return config
-    _log.warning("data.root=%s is not here: reading %s", config.root, here)
-    return replace(config, root=here)
+    _log.warning("data.root=%s is not here: reading %s", root, here)
+    changed: dict[str, Any] = {"root": here}
+    return replace(config, **changed)
 
 
 def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
@@ -209,15 +211,11 @@ def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
     for name in ("kind", "shape", "vocabulary_size", "padding"):
         theirs, ours = _words(getattr(found, name)), _words(getattr(trained, name))
         if theirs != ours:
-            hint = f": set {_to_fit(trained)}" if isinstance(config, ImageFolderConfig) else ": choose data like it"
-            raise DataError(f"the model was trained on data of {name} {ours}, this has {theirs}{hint}")
+            hint = config.fitting(trained)
+            raise DataError(f"the model was trained on data of {name} {ours}, this has {theirs}: {hint}")
 
 
 def _words(value: Any) -> str:
     if isinstance(value, tuple):
         return " × ".join(map(str, value))
     return str(getattr(value, "name", value))
-
-
-def _to_fit(trained: DataSpec) -> str:
-    return f"--data channels={trained.shape[0]} --data image_size={trained.shape[-1]}"

@@ -21,7 +21,6 @@ from dlproj.config.checks import UserError
 from dlproj.config.data import Kind
 from dlproj.data.base import DataModule
 from dlproj.data.data_files import brief
-from dlproj.data.image import ImageDataModule
 from dlproj.file_systems import why
 from dlproj.inference.trained import LoadedRun
 from dlproj.models.losses import class_probabilities
@@ -187,7 +186,7 @@ def stored_examples(data: DataModule, count: int) -> Tensor:
     """Random inputs (count, …) as they are stored, the same each time; word ids padded as the data is."""
     random = np.random.default_rng(0)
     shape = (count, *data.spec.shape)
-    if isinstance(data, ImageDataModule):
+    if data.spec.kind is Kind.image:
         return torch.from_numpy(random.integers(0, data.largest_pixel, shape, endpoint=True).astype(np.uint8))
     if data.spec.kind is Kind.features:
         return torch.from_numpy(random.random(shape, np.float32))

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Any
 
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from dlproj.config.data import DataSpec
 from dlproj.config.layers import describe_output
@@ -40,6 +41,7 @@ class Classifier(OptimizedModule):
         self.execution = Execution(self)
         self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
         self.test_confusion_matrix: list[list[int]] = []
+        self.further_metrics: dict[str, Metric] = {}  # of validation and test, by name, as further_metrics() makes them
 
     def add_output(self, config: ModelConfig, spec: DataSpec, width: int) -> list[Penalty]:
         """Set self.output, a linear layer that reads (B, width); return its penalties."""
@@ -148,7 +150,7 @@ class Classifier(OptimizedModule):
         self.test_confusion_matrix = self.evaluation.confusion_matrix()
 
     def _new_evaluation(self) -> Evaluation:
-        return Evaluation(len(self.classes), self.device, self.execution.data_group)
+        return Evaluation(len(self.classes), self.device, self.execution.data_group, self.further_metrics)
 
     def _evaluate(self, batch: Batch, evaluation: Evaluation) -> Tensor:
         inputs, targets = batch

@@ -1,7 +1,9 @@
 """What one epoch adds up to: sums in tensors for training, torchmetrics for evaluation."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +11,9 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.utilities import dim_zero_cat
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from dlproj.config.checks import MOST_CLASSES_IN_ROWS
+from dlproj.config.checks import MOST_CLASSES_IN_ROWS, ConfigurationError
+from dlproj.config.metrics import METRICS
+from dlproj.config.targets import make
 from dlproj.models.losses import scores
 
 _TOGETHER = 20  # batches: a sum a batch would take a thirtieth of a small network's step
@@ -143,34 +147,51 @@ class Guesses(Metric):
         return torch.stack([pairs // self.classes, pairs % self.classes]), self.top2_hits.cpu()
 
 
+class Guessed(NamedTuple):
+    """What an evaluation counts, on the CPU; accuracy() and the others below make a number of it."""
+
+    truths: Tensor  # (N,), the class of each sample
+    guesses: Tensor  # (N,), the class that it was taken for
+    top2_hits: Tensor  # how many samples are of one of the two likeliest classes
+    classes: int
+
+
 class Evaluation:
     """Loss and classification metrics over one pass through a split, exact over any number of processes."""
 
-    def __init__(self, classes: int, device: torch.device, group: Any = None) -> None:
-        """group: the processes whose samples are counted; None: all."""
+    def __init__(
+        self, classes: int, device: torch.device, group: Any = None, further: Mapping[str, Metric] | None = None
+    ) -> None:
+        """group: the processes whose samples are counted; None: all. further: metrics beside those of the table."""
         fresh = {"compute_with_cache": False, "process_group": group}  # merge() may follow a first look
         # A batch's NaN stays one: by default it is left out of the mean, and nan_strategy="disable" ignores weights.
         self._loss = MeanMetric(nan_strategy=float("nan"), **fresh).to(device)
         self._guesses = Guesses(classes, **fresh).to(device)
+        self._further = {name: metric.clone().to(device) for name, metric in (further or {}).items()}
+        for metric in self._further.values():
+            metric.process_group, metric.compute_with_cache = group, False
 
     def add(self, logits: Tensor, targets: Tensor, data_loss: Tensor) -> None:
         """Add a batch: logits (B, outputs), targets (B,) and its mean data loss."""
         self._loss.update(data_loss, len(targets))
-        self._guesses.update(scores(logits), targets)
+        values = scores(logits)
+        self._guesses.update(values, targets)
+        for metric in self._further.values():
+            metric.update(values, targets)
 
     def merge(self, other: "Evaluation") -> None:
         """Add the pass of another process, as torchmetrics does between processes."""
         self._loss.merge_state(other._loss)
         self._guesses.merge_state(other._guesses)
+        for name, metric in self._further.items():
+            metric.merge_state(other._further[name])
 
     def compute(self, penalty: float, penalized: bool) -> dict[str, float]:
         """The metrics by name, over all processes."""
         (truths, guesses), top2_hits = self._guesses.compute()
-        values = {
-            "accuracy": (truths == guesses).sum() / len(truths),
-            "top2_accuracy": top2_hits / len(truths),
-            "macro_f1": _macro_f1(truths, guesses, self._guesses.classes),
-        }
+        guessed = Guessed(truths, guesses, top2_hits, self._guesses.classes)
+        values = {name: resolve_name(one.factory)(guessed) for name, one in METRICS.items() if one.factory}
+        values |= {name: metric.compute() for name, metric in self._further.items()}
         values = {name: float(value) for name, value in values.items()}
         return _with_loss(float(self._loss.compute()), penalty, penalized) | values
 
@@ -188,11 +209,42 @@ class Evaluation:
         return torch.stack([found // classes, found % classes, counts], dim=1).tolist()
 
 
-def _macro_f1(truths: Tensor, guesses: Tensor, classes: int) -> Tensor:
-    """The mean F1 of the classes that are true or predicted somewhere, from the classes (N,) of each sample."""
-    hits = truths[truths == guesses].bincount(minlength=classes)
-    total = truths.bincount(minlength=classes) + guesses.bincount(minlength=classes)
+def accuracy(of: Guessed) -> Tensor:
+    """The share of samples whose class was guessed."""
+    return (of.truths == of.guesses).sum() / len(of.truths)
+
+
+def top2_accuracy(of: Guessed) -> Tensor:
+    """The share of samples whose class is one of the two likeliest."""
+    return of.top2_hits / len(of.truths)
+
+
+def macro_f1(of: Guessed) -> Tensor:
+    """The mean F1 of the classes that are true or predicted somewhere."""
+    hits = of.truths[of.truths == of.guesses].bincount(minlength=of.classes)
+    total = of.truths.bincount(minlength=of.classes) + of.guesses.bincount(minlength=of.classes)
     return (2 * hits / total.clamp(min=1) / (total > 0).sum()).sum()
+
+
+def further_metrics(nodes: Mapping[str, Mapping[str, Any]], classes: int) -> dict[str, Metric]:
+    """The torchmetrics of the settings `metrics`, each made for so many classes and tried on a sample of each.
+
+    Raises ConfigurationError where one cannot be made, or makes no single number of scores (N, classes) and classes
+    (N,).
+    """
+    made = {}
+    for name, node in nodes.items():
+        key, target = f"metrics.{name}", node["_target_"]
+        arguments = {key: value for key, value in node.items() if key != "direction"}
+        made[name] = make(key, {"num_classes": classes} | arguments, Metric)
+        try:
+            trial = made[name].clone()
+            trial.update(torch.eye(classes), torch.arange(classes))
+            float(trial.compute())
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise ConfigurationError(f"{key}._target_={target} makes no number of class scores: {reason}") from error
+    return made
 
 
 def gathered(values: Tensor, group: Any = None) -> Tensor:

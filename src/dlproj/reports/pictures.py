@@ -20,7 +20,8 @@ from typing import Any
 from dlproj.config.figures import FiguresConfig
 from dlproj.config.reference import Curves
 from dlproj.config.whole_files import write_whole
-from dlproj.runs.inspection import LAYER_FIGURES, SAMPLE_FIGURES, Inspection
+from dlproj.reports.figure_table import FIGURES, Material
+from dlproj.runs.inspection import Inspection
 
 _log = logging.getLogger(__name__)
 Epochs = dict[int, dict[str, float]]
@@ -54,33 +55,24 @@ class Pictures:
         self, epochs: Epochs, best: int | None, inspection: Inspection, reported: Curves | None = None
     ) -> None:
         """Ask for the figures that need no test."""
-        if self.config.learning_curves:
-            self._draw("learning_curves", "learning_curves", epochs, best, reported)
-        if inspection.graph:
-            self._ask(self._figure("graph"), "network_figure.network", inspection.graph)
-        if inspection.histograms:
-            self._draw("histograms", "weight_histograms", inspection.histograms)
-        for name, title in LAYER_FIGURES.items():
-            if values := getattr(inspection, name):
-                self._draw(name, "by_layer", values, title, name == "dead_units")
+        self._draw(Material(inspection, epochs, best, reported), of_test=False)
 
     def of_test(self, counts: list[list[int]], classes: list[str], inspection: Inspection) -> None:
         """Ask for those of a test: counts[true class][predicted class]."""
-        if self.config.confusion_matrix:
-            self._draw("confusion_matrix", "confusion_matrix", counts, classes)
-        if self.config.per_class:
-            self._draw("per_class", "per_class", counts, classes)
-        for name, title in SAMPLE_FIGURES.items():
-            if samples := getattr(inspection, name):
-                self._ask(self._figure(name), "gallery.gallery", samples, classes, title)
+        self._draw(Material(inspection, counts=counts, classes=classes), of_test=True)
 
-    def report(self) -> None:
-        """Ask for report.html, which reads what is in the folder by now."""
+    def _draw(self, material: Material, of_test: bool) -> None:
+        for figure in FIGURES:
+            wanted = figure.of_test == of_test and getattr(self.config, figure.name, True)
+            if wanted and (arguments := figure.needs(material)):
+                self._ask(self._figure(figure.name), figure.drawn_by, *arguments)
+
+    def of_folder(self) -> None:
+        """Ask for report.html and the extra figures, which read what is in the folder by now."""
         if self.config.report:
             self._ask(self.folder / "report.html", "comparison_report.folder_report", self.folder)
-
-    def _draw(self, name: str, function: str, *arguments: Any) -> None:
-        self._ask(self._figure(name), f"run_figures.{function}", *arguments)
+        for name, node in self.config.extra.items():
+            self._ask(self._figure(name), "extra_figures.extra_figure", self.folder, name, node)
 
     def _figure(self, name: str) -> Path:
         return self.folder / "figures" / f"{name}.png"

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from dlproj import formats
-from dlproj.config.checks import better
+from dlproj.config.metrics import better
 from dlproj.reports.comparison_table import shown
 from dlproj.reports.scales import in_order, scale
 from dlproj.reports.style import COLORS, GREY, INK, SCALE, new_figure, short, styled
@@ -177,7 +177,7 @@ def pareto(comparison: Comparison) -> Figure:
         axes.plot(*best, "o-", color=COLORS[1], drawstyle="steps-post", label="no other run beats these")
         axes.set_xscale("log" if max(sizes) >= 8 * min(sizes) else "linear")
         axes.set(xlabel="parameters", title=comparison.chooses)
-        if not comparison.chooses.endswith("loss"):
+        if comparison.chooses.endswith(formats.PERCENTAGES):
             axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(axis="y")
         axes.legend(fontsize=8, loc="lower right")

@@ -10,7 +10,9 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from dlproj import formats
-from dlproj.config.checks import COUNTED, DataError, better
+from dlproj.config.checks import COUNTED, DataError
+from dlproj.config.metrics import better
+from dlproj.config.schemas import SCHEMAS
 from dlproj.config.whole_files import read_yaml
 from dlproj.runs.record import Run
 from dlproj.runs.summary import RunResult
@@ -24,6 +26,8 @@ WITHOUT_EFFECT = {
     "data.root",
     "trainer.progress_bar",
     "figures",
+    "logger",
+    "metrics",
     "reference",
     "callbacks.resume",
     "callbacks.every_n_train_steps",
@@ -119,7 +123,8 @@ class Comparison:
         return self._ranked([found.mean if found else math.nan for found in scores])
 
     def _ranked(self, scores: Sequence[float]) -> list[int]:
-        sign = 1 if better(self.chooses) == "min" else -1
+        further = self.runs[0].settings.get("metrics") if self.runs else None
+        sign = 1 if better(self.chooses, further) == "min" else -1
         return sorted(range(len(scores)), key=lambda at: sign * scores[at] if math.isfinite(scores[at]) else math.inf)
 
 
@@ -170,8 +175,8 @@ def _folder_above(runs: Sequence[Run]) -> Path:
 
 def without_effect(settings: dict[str, Any]) -> set[str]:
     """Names of settings that decide nothing; of files of the user's own, where they lie does."""
-    own_data = settings.get("schema", {}).get("data") == "image_folder"  # the other sets are the same everywhere
-    return WITHOUT_EFFECT - ({"data.root"} if own_data else set())
+    data = SCHEMAS["data"].get(settings.get("schema", {}).get("data", ""))
+    return WITHOUT_EFFECT - ({"data.root"} if data is None or data.own_files else set())
 
 
 def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
@@ -225,7 +230,7 @@ class BestValue(NamedTuple):
 
 def best_value(run: Run, metric: str) -> BestValue:
     """Of the finite ones, by itself and not at the best epoch of another metric."""
-    sign = 1 if better(metric) == "min" else -1
+    sign = 1 if better(metric, run.settings.get("metrics")) == "min" else -1
     values = {epoch: row[metric] for epoch, row in run.epochs.items() if math.isfinite(row.get(metric, math.nan))}
     epoch = min(values, key=lambda epoch: (sign * values[epoch], epoch), default=None)
     return BestValue(None if epoch is None else values[epoch], epoch)

@@ -17,7 +17,7 @@ def config_fingerprint(settings: dict[str, Any]) -> str:
 
 def deciding(settings: dict[str, Any]) -> dict[str, Any]:
     """Those settings by their dotted names."""
-    ignored = without_effect(settings) - {"figures"}
+    ignored = without_effect(settings) - {"figures", "metrics"}
     return {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
 
 

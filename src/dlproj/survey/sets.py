@@ -9,13 +9,11 @@ import numpy as np
 import torch
 
 from dlproj.config.checks import ConfigurationError, DataError
-from dlproj.config.data import DataConfig
+from dlproj.config.data import DataConfig, Kind
 from dlproj.config.figures import PLACES
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples, generator
-from dlproj.data.data_files import data_root
-from dlproj.data.imdb import IMDBDataModule
-from dlproj.data.reviews import Reviews, read_reviews
+from dlproj.data.reviews import Reviews
 
 SETS = ("train", "test")
 MOST_CLASSES = 20  # shown by default: a folder of images may have a thousand
@@ -41,6 +39,11 @@ class OfficialSets:
     test: Samples
     reviews: Reviews | None = None  # of reviews: the words before they are cut
 
+    @property
+    def has_images(self) -> bool:
+        """True if a sample is an image."""
+        return self.module.spec.kind is Kind.image
+
     def shown(self, place: Place) -> np.ndarray | str:
         """The sample as DataModule.shown() has it."""
         return self.module.shown(getattr(self, place.part).inputs[place.number])
@@ -64,8 +67,7 @@ def read(config: DataConfig, seed: int) -> OfficialSets:
     module = config.build(seed)
     module.prepare_data()
     train, test = module.load()
-    reviews = read_reviews(data_root(module.config.root)) if isinstance(module, IMDBDataModule) else None
-    return OfficialSets(module, train, test, reviews)
+    return OfficialSets(module, train, test, module.uncut())
 
 
 def parse_places(texts: Iterable[str]) -> list[Place]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlproj.config.data import DataConfig, IMDBConfig
+from dlproj.config.data import DataConfig
 from dlproj.config.whole_files import check_writable
-from dlproj.data.image import ImageDataModule, pixel_counts
+from dlproj.data.image import pixel_counts
 from dlproj.reports.fonts import in_words, take_boxed
 from dlproj.reports.style import png
 from dlproj.reports.terminal import print_table
@@ -65,14 +65,14 @@ def draw_samples(config: DataConfig, wanted: Sequence[str], seed: int) -> dict[s
     places = parse_places(text for text in wanted if text != "grid")
     check_places(places, sets)
     files = grid(sets, seed) if "grid" in wanted else {}
-    texts = {} if isinstance(sets.module, ImageDataModule) or not places else {"samples.txt": _as_text(sets, places)}
+    texts = {} if sets.has_images or not places else {"samples.txt": _as_text(sets, places)}
     return _encoded(files | samples(sets, places) | texts)
 
 
 def grid(sets: OfficialSets, seed: int) -> Files:
     """Samples drawn from each class, a row each, as a picture or a text."""
     rows = draw(sets, seed)
-    if not isinstance(sets.module, ImageDataModule):
+    if not sets.has_images:
         return {"grid.txt": _as_text(sets, chain(*rows))}
     names = sets.module.spec.classes
     some = "" if len(rows) == len(names) else f" of the first {len(rows)} of {len(names)} classes"
@@ -82,7 +82,7 @@ def grid(sets: OfficialSets, seed: int) -> Files:
 
 def samples(sets: OfficialSets, places: Sequence[Place]) -> Files:
     """The images at the places, in one picture; nothing of other data, which survey_tables.samples() prints."""
-    if not places or not isinstance(sets.module, ImageDataModule):
+    if not places or not sets.has_images:
         return {}
     images = [_image(sets, place) for place in places]
     return {"samples.png": survey_figures.chosen(images, [_titled(sets, place) for place in places])}
@@ -95,7 +95,7 @@ def _as_text(sets: OfficialSets, places: Iterable[Place]) -> str:
 def histogram(sets: OfficialSets) -> Files:
     """Of pixels, lengths or features, as the kind of data has them."""
     module = sets.module
-    if isinstance(module, ImageDataModule):
+    if sets.has_images:
         counts = pixel_counts(sets.train.inputs).numpy()
         return {
             "pixels.png": survey_figures.pixel_histogram(
@@ -104,9 +104,8 @@ def histogram(sets: OfficialSets) -> Files:
         }
     if sets.reviews is None:
         return {"features.png": survey_figures.value_histogram(sets.train.inputs.numpy())}
-    assert isinstance(module.config, IMDBConfig)
     words = {"training set": sets.words("train"), "test set": sets.words("test")}
-    return {"lengths.png": survey_figures.length_histogram(words, module.config.length)}
+    return {"lengths.png": survey_figures.length_histogram(words, module.spec.shape[0])}
 
 
 def _label_counts(sets: OfficialSets) -> Figure:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlproj.config.data import FIRST_WORD, IMDBConfig, Kind
-from dlproj.data.image import ImageDataModule, pixel_counts
+from dlproj.config.data import FIRST_WORD, Kind
+from dlproj.data.image import pixel_counts
 from dlproj.survey.sets import OfficialSets, Place, class_counts
 
 _AXES = {Kind.image: "channels × height × width", Kind.sequence: "word ids", Kind.features: "numbers"}
@@ -65,7 +65,7 @@ def classes(sets: OfficialSets) -> Table:
 
 def statistics(sets: OfficialSets) -> Table:
     """The table for this kind of data."""
-    if isinstance(sets.module, ImageDataModule):
+    if sets.has_images:
         return pixels(sets, sets.module.largest_pixel)
     return words(sets) if sets.reviews is not None else features(sets)
 
@@ -93,9 +93,9 @@ def features(sets: OfficialSets) -> Table:
 
 def words(sets: OfficialSets) -> Table:
     """Of the reviews before they are cut."""
-    config, reviews = sets.module.config, sets.reviews
-    assert isinstance(config, IMDBConfig)
+    spec, reviews = sets.module.spec, sets.reviews
     assert reviews is not None
+    (length,), vocabulary_size = spec.shape, spec.vocabulary_size or 0
     lengths = [sets.words(part) for part in ("train", "test")]
     ranks = [texts.ranks.numpy() for texts in (reviews.train, reviews.test)]
     shares = {"median": 50, "90 % have at most": 90, "95 % have at most": 95}
@@ -104,10 +104,10 @@ def words(sets: OfficialSets) -> Table:
         *((label, [f"{np.percentile(found, share):g}" for found in lengths]) for label, share in shares.items()),
         ("longest", [f"{found.max()}" for found in lengths]),
         ("mean", [f"{found.mean():.2f}" for found in lengths]),
-        (f"reviews cut at length={config.length}", [f"{share_cut(found, config.length):.2%}" for found in lengths]),
+        (f"reviews cut at length={length}", [f"{share_cut(found, length):.2%}" for found in lengths]),
         (
-            f"words unknown at vocabulary_size={config.vocabulary_size}",
-            [f"{share_unknown(found, config.vocabulary_size):.2%}" for found in ranks],
+            f"words unknown at vocabulary_size={vocabulary_size}",
+            [f"{share_unknown(found, vocabulary_size):.2%}" for found in ranks],
         ),
         ("words in all", [f"{len(found)}" for found in ranks]),
         ("different words of the training set", [f"{np.unique(found[found > 0]).size}" for found in ranks]),
@@ -124,8 +124,8 @@ def samples(sets: OfficialSets, places: Sequence[Place]) -> Table:
         length = [str(counts[place.part][place.number])] if counts else []
         text = [shown] if isinstance(shown, str) else []
         rows.append((str(place), str(sets.target(place)), sets.class_name(place), *length, *text))
-    told = {Kind.image: (), Kind.sequence: ("words", "as the model reads it"), Kind.features: ("features",)}
-    return Table(("sample", "label", "class", *told[sets.module.spec.kind]), rows, "Samples")
+    told = {Kind.image: (), Kind.sequence: ("as the model reads it",), Kind.features: ("features",)}
+    return Table(("sample", "label", "class", *["words"] * bool(counts), *told[sets.module.spec.kind]), rows, "Samples")
 
 
 def channel_names(count: int) -> tuple[str, ...]:

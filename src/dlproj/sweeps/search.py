@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlproj.config.checks import DISTANCE, ConfigurationError, UserError, better, require
+from dlproj.config.checks import DISTANCE, ConfigurationError, UserError, require
+from dlproj.config.metrics import better
 from dlproj.config.search import SearchConfig
 from dlproj.config.sweep import TrialConfig
 from dlproj.reports.comparison_table import command

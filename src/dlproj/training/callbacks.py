@@ -7,13 +7,17 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from dlproj.config.callbacks import CallbacksConfig, EarlyStoppingConfig
+from dlproj.config.targets import make
 from dlproj.models.classifier import Classifier
 from dlproj.training.ending import Ending
 from dlproj.training.resuming import RankStates, StepCheckpoints
 
 
 def build_callbacks(config: CallbacksConfig, folder: Path, ending: Ending | None = None) -> list[Callback]:
-    """Lightning's callbacks; checkpoints go to folder/checkpoints/{best,last}.ckpt."""
+    """Lightning's callbacks; checkpoints go to folder/checkpoints/{best,last}.ckpt.
+
+    Raises ConfigurationError where one of callbacks.extra cannot be made.
+    """
     stopping = config.early_stopping
     callbacks: list[Callback] = [_checkpoint(folder, "best", stopping), _checkpoint(folder, "last", None), RankStates()]
     if config.terminate_on_nan:
@@ -27,7 +31,7 @@ def build_callbacks(config: CallbacksConfig, folder: Path, ending: Ending | None
                 stopping.monitor, stopping.min_delta, stopping.patience, mode=stopping.direction(), check_finite=False
             )
         )
-    return callbacks
+    return callbacks + [make(f"callbacks.extra.{name}", node, Callback) for name, node in config.extra.items()]
 
 
 class TerminateOnNaN(Callback):

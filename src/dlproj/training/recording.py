@@ -19,6 +19,7 @@ from dlproj.runs.manifest import add, claim, run_files
 from dlproj.runs.summary import RunResult
 from dlproj.training.earlier import check_goes_on
 from dlproj.training.ending import Ending
+from dlproj.training.monitors.epoch_logger import EpochLogger
 from dlproj.training.monitors.loggers import EpochTable, shortest
 from dlproj.training.stopwatch import Stopwatch
 
@@ -54,10 +55,19 @@ class Begin(Callback):
     So what is wrong with the data leaves an earlier run as it was, and a run killed from outside leaves a record.
     """
 
-    def __init__(self, config: Config, result: RunResult, loggers: list[Logger], resumed: bool, replace: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        result: RunResult,
+        own: Sequence[Logger],
+        others: Sequence[EpochLogger],
+        resumed: bool,
+        replace: bool,
+    ) -> None:
         self.config = config
         self.result = result
-        self.loggers = loggers  # which write into the folder as soon as the trainer has them
+        self.loggers = [*own, *others]  # which write into the folder as soon as the trainer has them
+        self.others = others
         self.resumed = resumed
         self.replace = replace
         self.done = False
@@ -69,6 +79,8 @@ class Begin(Callback):
         if trainer.is_global_zero:
             self._begin(Path(self.result.folder), trainer.datamodule)  # type: ignore[attr-defined]
         trainer.loggers = self.loggers
+        for logger in self.others:
+            logger.log_hyperparams(self.config.settings())
         self.done = True
 
     def _begin(self, folder: Path, data: DataModule) -> None:

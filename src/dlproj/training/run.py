@@ -16,6 +16,7 @@ from dlproj.config.root import Config, load
 from dlproj.distributed.processes import run_in_processes
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import reset_peak_gpu_memory
+from dlproj.models.metrics import further_metrics
 from dlproj.reports.pictures import Pictures
 from dlproj.runs.inspection import Inspection
 from dlproj.runs.lock import run_lock
@@ -26,6 +27,7 @@ from dlproj.training.callbacks import build_callbacks, checkpoint_path
 from dlproj.training.checkpoints import remove_leftovers
 from dlproj.training.earlier import Earlier, earlier_run
 from dlproj.training.ending import Ending
+from dlproj.training.monitors.epoch_logger import build_loggers
 from dlproj.training.monitors.inspector import inspectors
 from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepTable
 from dlproj.training.monitors.network_graph import NoteGraph
@@ -107,10 +109,12 @@ def _train(
     model = config.model.build(data.spec, config.optim, config.scheduler)
     torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
     reset_peak_gpu_memory()
-    table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
+    model.further_metrics = further_metrics(config.metrics, len(model.classes))
+    table = EpochTable(folder)
+    tensorboard, loggers = build_loggers(config.logger, folder)
     result = new_record(config, folder, overrides, model)
     ending, watch = Ending(), Stopwatch()
-    begin = Begin(config, result, [tensorboard, table], resumed is not None, replace)
+    begin = Begin(config, result, [tensorboard, table], loggers, resumed is not None, replace)
     inspection = Inspection()
     callbacks = [
         begin,
@@ -140,6 +144,8 @@ def _train(
     complete(result, config, trainer, watch, table)
     if trainer.is_global_zero:
         _leave(result, config, inspection, tensorboard, pictures)
+        for logger in loggers:
+            logger.complete(result.metrics, result.last_epoch)
     return result
 
 
@@ -149,7 +155,7 @@ def _leave(
     """Write what the run came to, then what is drawn from it. With summary.json the run is complete."""
     inspection.write(Path(result.folder))
     result.write()
-    pictures.report()  # takes longest, so it goes first
+    pictures.of_folder()  # takes longest, so it goes first
     if result.confusion_matrix:
         pictures.of_test(result.confusion_matrix, result.classes, inspection)
     for path in pictures.finish():

@@ -50,9 +50,9 @@ class EpochTable(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add metrics to their epoch's row; the test belongs to no epoch."""
+        """Add metrics to their epoch's row; the test belongs to none, nor does what a callback logs by the step."""
         values = {key: shortest(value) for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
-        if values:
+        if values and "epoch" in metrics:
             self.rows.setdefault(int(metrics["epoch"]) + 1, {}).update(values)
             self.write()
 
@@ -123,9 +123,9 @@ class _ThreadErrors:
 class EpochTensorBoard(TensorBoardLogger):
     """TensorBoard's events in the run's own folder, with the epoch, counted from 1, on the horizontal axis."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
-        self.failed = False
+    def __init__(self, save_dir: Path | str, writes: bool = True) -> None:
+        super().__init__(save_dir=save_dir, name="", version="", default_hp_metric=False)
+        self.failed = not writes
         if not isinstance(threading.excepthook, _ThreadErrors):
             threading.excepthook = _ThreadErrors(threading.excepthook)
 

@@ -1,0 +1,24 @@
+"""Figures that are no part of every run: `figures.extra` names a function of a Run that returns one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from PIL.Image import Image
+
+from dlproj.config.targets import make
+from dlproj.reports.run_figures import by_layer
+from dlproj.runs.record import Run, read_run
+
+
+def extra_figure(folder: Path, name: str, node: Mapping[str, Any]) -> Figure | Image:
+    """What the function of the node makes of the run in the folder. Raises ConfigurationError where it makes none."""
+    drawn: Figure | Image = make(f"figures.extra.{name}", node, (Figure, Image), read_run(folder))
+    return drawn
+
+
+def learning_rate(run: Run) -> Figure:
+    """The learning rate that each epoch began with."""
+    rates = {epoch: row["learning_rate"] for epoch, row in run.epochs.items() if "learning_rate" in row}
+    return by_layer({"learning rate": rates}, "Learning rate at the start of an epoch")

@@ -1,0 +1,111 @@
+"""Any logger of Lightning's, told of a run once an epoch; metrics.csv and TensorBoard are written by loggers.py."""
+
+import logging
+from collections.abc import Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from dlproj.config.targets import make
+from dlproj.training.monitors.loggers import EpochTensorBoard
+
+_log = logging.getLogger(__name__)
+
+
+def build_loggers(nodes: Mapping[str, Mapping[str, Any]], folder: Path) -> "tuple[EpochTensorBoard, list[EpochLogger]]":
+    """TensorBoard, and the other loggers of the settings `logger`.
+
+    A logger that takes a save_dir, and has none set, writes into the run's folder. Without TensorBoard in the settings
+    it is one that writes nothing. Raises ConfigurationError where one cannot be made.
+    """
+    made = {name: make(f"logger.{name}", _with_folder(node, folder), Logger) for name, node in nodes.items()}
+    boards = [logger for logger in made.values() if isinstance(logger, EpochTensorBoard)]
+    others = [EpochLogger(name, logger) for name, logger in made.items() if logger not in boards]
+    return boards[0] if boards else EpochTensorBoard(folder, writes=False), others
+
+
+def _with_folder(node: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    try:
+        takes_folder = "save_dir" in signature(get_object(node["_target_"])).parameters
+    except Exception:  # make() says what is wrong
+        takes_folder = False
+    return ({"save_dir": str(folder)} if takes_folder else {}) | dict(node)
+
+
+class EpochLogger(Logger):
+    """Hands another logger the settings, the metrics of each epoch at once with the epoch as their step, and the test.
+
+    The first thing that fails there is said in the log, and nothing is logged there after it: the run goes on.
+    """
+
+    def __init__(self, name: str, inner: Logger) -> None:
+        super().__init__()
+        self.inner = inner
+        self._name = name
+        self._row: dict[str, float] = {}
+        self._failed = False
+
+    @property
+    def name(self) -> str:
+        """As in the settings."""
+        return self._name
+
+    @property
+    def version(self) -> str:
+        """There is one."""
+        return ""
+
+    @property
+    def experiment(self) -> Any:
+        """The inner logger's, for callbacks that use it."""
+        return self.inner.experiment  # type: ignore[attr-defined]
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Collect them until the epoch has its training metrics, which come last; the test waits for complete()."""
+        self._row |= {name: value for name, value in metrics.items() if not name.startswith(("test/", "epoch"))}
+        if "train/loss" in metrics:
+            row, self._row = self._row, {}
+            self._attempt("log_metrics", row, int(metrics["epoch"]) + 1)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Log the settings."""
+        self._attempt("log_hyperparams", params, *args, **kwargs)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write what is left."""
+        self._attempt("save")
+
+    @rank_zero_only
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        """For loggers that take checkpoints, too."""
+        self._attempt("after_save_checkpoint", checkpoint_callback)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """End a run that failed; one that trained is not over before its test: complete() ends it."""
+        if status != "success":
+            self._attempt("finalize", status)
+
+    def complete(self, metrics: Mapping[str, float], epoch: int) -> None:
+        """Log what the test came to, at the last epoch, and end the run."""
+        tested = {name: value for name, value in metrics.items() if name.startswith("test/")}
+        if tested:
+            self._attempt("log_metrics", tested, epoch)
+        self._attempt("finalize", "success")
+
+    def _attempt(self, method: str, *args: Any, **kwargs: Any) -> None:
+        if self._failed:
+            return
+        try:
+            getattr(self.inner, method)(*args, **kwargs)
+        except Exception as error:  # of a full disk, or of a server that is away
+            self._failed = True
+            _log.warning("logger.%s logs nothing from here on: %s", self._name, " ".join(str(error).split()))
