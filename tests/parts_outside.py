@@ -103,17 +103,8 @@ SOURCES = {
             def forward(self, inputs):
                 return self.output(self.scale * inputs.flatten(1))
 
-            def blocks(self):
-                return [self.output]
-
-            def parts(self):
+            def sequential_layers(self):
                 return [nn.Sequential(nn.Flatten(), self.output)]
-
-            def tensor_parallel_plan(self):
-                return {}
-
-            def layers_of_units(self):
-                return {"output": self.output}
     """,
     "parts.py": '''
         import json
