@@ -7,7 +7,7 @@ import copy
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -21,6 +21,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from dlproj.library_internals.hydra_internals import failure_of
 from dlproj.start import raise_on_ctrl_c
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class ParallelLauncher(Launcher):
             job_subdir_key="hydra.sweep.subdir",
         )
         if done.status is JobStatus.FAILED:
-            raise done._return_value
+            raise failure_of(done)
 
 
 class RayLauncher(ParallelLauncher):
@@ -200,11 +201,14 @@ class RayLauncher(ParallelLauncher):
         self._train(composed)
 
 
+@dataclass
 class _FailedJob(JobReturn):
+    error: Exception = field(kw_only=True)
+
     @property  # type: ignore[misc]
     def return_value(self) -> Any:
         """Raise, without the line that Hydra would print: it was said when it happened."""
-        raise self._return_value
+        raise self.error
 
 
 def _returned(job: "SweepJob", failure: str, folder: Path) -> JobReturn:
@@ -213,7 +217,7 @@ def _returned(job: "SweepJob", failure: str, folder: Path) -> JobReturn:
     if job.run is not None:
         return JobReturn(overrides=job.run.result.overrides, status=JobStatus.COMPLETED)
     error = UserError(f"{failure}: {quote(f'sweep.resume={os.path.relpath(folder)}')} runs what is missing")
-    return _FailedJob(status=JobStatus.FAILED, _return_value=error)
+    return _FailedJob(status=JobStatus.FAILED, error=error)
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:

@@ -1,7 +1,6 @@
 """A model's weights split over processes: FSDP2's shards, and the columns and rows of tensor parallelism."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
@@ -22,9 +21,6 @@ def split(model: nn.Module, blocks: Iterable[nn.Module], plan: Mapping[str, Spli
     if mesh["data_parallel"].size() > 1:
         for block in blocks:
             fully_shard(block, mesh=mesh["data_parallel"], reshard_after_forward=True)
-    for module in model.modules():
-        if isinstance(module, nn.RNNBase):
-            module.register_forward_pre_hook(_read_weights_anew)
 
 
 def _style(how: Split) -> ParallelStyle:
@@ -35,8 +31,3 @@ def _style(how: Split) -> ParallelStyle:
             return RowwiseParallel()
         case Split.gathered_columns:
             return ColwiseParallel(output_layouts=Replicate())
-
-
-def _read_weights_anew(module: Any, inputs: Any) -> None:
-    """torch's recurrent layers keep a list of their weights, which FSDP2 replaces without telling them."""
-    module._flat_weights = [getattr(module, name, None) for name in module._flat_weights_names]

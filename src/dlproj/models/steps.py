@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from dlproj.config.optim import OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.batches import Batch, Block, TrainingBatches
+from dlproj.library_internals.lightning_internals import count_step
 from dlproj.models.captured import CapturedSteps
 from dlproj.models.sharding import disable_fused
 
@@ -81,7 +82,7 @@ class StepsModule(pl.LightningModule, ABC):
         for batch in islice(batches, left):
             if alone:
                 self._bare_step(batch)
-                self._count_step()
+                count_step(self.trainer)
                 self._step_scheduler("step")
             else:
                 self._step_by_lightning(batch)
@@ -96,7 +97,7 @@ class StepsModule(pl.LightningModule, ABC):
         rates = []
         for _ in batches:
             rates.append(self.optimizer().param_groups[0]["lr"])
-            self._count_step()
+            count_step(self.trainer)
             self._step_scheduler("step")
         return captured.replay(batches, rates)
 
@@ -124,12 +125,6 @@ class StepsModule(pl.LightningModule, ABC):
         optimizer.step()
         torch.clear_autocast_cache()
         self._step_scheduler("step")
-
-    def _count_step(self) -> None:
-        """Have global_step count, as LightningOptimizer.step() does."""
-        optimizer = self.optimizer()
-        optimizer._on_before_step()
-        optimizer._on_after_step()
 
     def optimizer(self) -> LightningOptimizer:
         """The one optimizer, wrapped by Lightning to count its steps."""

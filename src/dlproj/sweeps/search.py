@@ -70,8 +70,9 @@ class Search:
 
         directions = [optuna.study.StudyDirection[f"{better(one)}imize".upper()] for one in self.config.objectives]
         with in_one_line(storage_words(url)):
+            self.storage = open_storage(url)
             study = optuna.create_study(
-                storage=open_storage(url),
+                storage=self.storage,
                 study_name=self.template.study,
                 pruner=make_pruner(self.config.pruner, self.template.pruner_settings),
                 directions=directions,
@@ -128,7 +129,7 @@ class Search:
     def trials(self) -> "Iterator[tuple[list[str], Trial]]":
         """What one trial after the other chooses: first of those that an earlier start here has left unfinished."""
         for number in self._left_behind():
-            yield self._next(find_trial(replace(self.template, number=number), self.study))
+            yield self._next(find_trial(replace(self.template, number=number), (self.study, self.storage)))
         while self._begun() < self.total:
             with self._in_one_line():
                 trial = self.study.ask()

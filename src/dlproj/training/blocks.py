@@ -12,6 +12,7 @@ from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.trainer import needs_single_batches
 from dlproj.data.base import DataModule
 from dlproj.data.batches import EvaluationBatches
+from dlproj.library_internals.lightning_internals import saves_within_epochs
 from dlproj.models.captured import CapturedSteps, why_not_capturable
 from dlproj.models.classifier import Classifier
 from dlproj.models.steps import StepsModule
@@ -199,7 +200,7 @@ def _scale_limits(trainer: Any, scaled: Callable[[int], int]) -> None:
 
 
 def _hook_by_the_batch(one: Callback | pl.LightningModule) -> str | None:
-    if isinstance(one, ModelCheckpoint) and one._every_n_train_steps:
+    if isinstance(one, ModelCheckpoint) and saves_within_epochs(one):
         return "every_n_train_steps"
     for name in _BATCH_HOOKS:
         module = getattr(one, name).__module__  # of the object: a LambdaCallback carries its hooks itself

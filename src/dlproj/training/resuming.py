@@ -12,6 +12,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from dlproj.config.checks import require
 from dlproj.data.batches import TrainingBatches
+from dlproj.library_internals.lightning_internals import accumulates
 from dlproj.models.classifier import Classifier
 from dlproj.training.layer_split import LayerSplit
 
@@ -118,12 +119,7 @@ def can_resume_here(trainer: pl.Trainer) -> bool:
     """Whether a checkpoint written now, after a batch, would lead on: Lightning would skip a validation that is due."""
     epochs: Any = trainer.fit_loop.epoch_progress.current
     inside = epochs.ready > epochs.processed and trainer.fit_loop.epoch_loop.batch_idx >= 0
-    return inside and not _validation_is_due(trainer) and not accumulates(trainer)
-
-
-def accumulates(trainer: pl.Trainer) -> bool:
-    """Whether gradients wait for those of further batches: no checkpoint has them."""
-    return trainer.fit_loop.epoch_loop._should_accumulate()
+    return inside and not _validation_is_due(trainer) and not accumulates(trainer)  # no checkpoint has gradients
 
 
 def _validation_is_due(trainer: pl.Trainer) -> bool:

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from dlproj.config.whole_files import write_whole
+from dlproj.library_internals.torch_internals import file_writer
 from dlproj.runs.inspection import GraphNode, Histogram
 
 _log = logging.getLogger(__name__)
@@ -171,8 +172,7 @@ class EpochTensorBoard(TensorBoardLogger):
 
         width, height = struct.unpack(">II", png[16:24])  # of the first chunk, the header
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
-        writer = self.experiment._get_file_writer()
-        writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
+        file_writer(self.experiment).add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
 
     @rank_zero_only
     @_while_it_can
@@ -181,7 +181,7 @@ class EpochTensorBoard(TensorBoardLogger):
         from tensorboard.compat.proto.event_pb2 import Event
 
         event = Event(graph_def=graph_def(nodes).SerializeToString())
-        self.experiment._get_file_writer().add_event(event)
+        file_writer(self.experiment).add_event(event)
 
     @_while_it_can
     def log_outcome(self, settings: dict[str, Any], metrics: dict[str, float], epoch: int) -> None:
