@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import product
 from multiprocessing import get_context
+from timeit import timeit
 from typing import Annotated, Any
 
 import torch
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlproj import formats
-from dlproj.clock import CPU, processor_clock, seconds_of
+from dlproj.clock import CPU, processor_clock
 from dlproj.config.checks import LARGEST_SEED, whole_numbers
 from dlproj.labs.studies.parts.second_derivatives import Problem, random_layer, random_network
 from dlproj.labs.studies.parts.timing import ON_CLOCK, QUARTILES, error_bars, time_in_turns
@@ -135,7 +136,7 @@ def once(seed: int) -> dict[str, Any]:
     """A single time of the gradient, then of the Hessian, of the document's network."""
     network, clock = random_network(_WIDTHS, 1, torch.Generator().manual_seed(seed)), processor_clock(CPU)
     works = {"gradient": network.backward(), "hessian_by_rows": network.hessian_by_rows}
-    seconds = {f"{way}_seconds": seconds_of(work, clock) for way, work in works.items()}
+    seconds = {f"{way}_seconds": timeit(work, timer=clock, number=1) for way, work in works.items()}
     return {"network": DOCUMENTS, "timed": "once, in a new process", **seconds}
 
 

@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from dlproj.config.whole_files import write_whole
 from dlproj.library_internals.torch_internals import file_writer
 from dlproj.runs.inspection import GraphNode, Histogram
+from dlproj.training.fit_callback import FitCallback
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class EpochTable(Logger):
         write_whole(self.path, text.getvalue())
 
 
-class KeepTable(Callback):
+class KeepTable(FitCallback):
     """Has each checkpoint hold the table: Lightning logs an epoch after its checkpoint, and a kill may come between."""
 
     def __init__(self, table: EpochTable) -> None:
@@ -89,11 +88,10 @@ class KeepTable(Callback):
             rows.setdefault(trainer.current_epoch + 1, {}).update(metrics)
         checkpoint["epochs"] = rows
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with it, where training goes on: a test of the best weights loads a checkpoint, too."""
-        if trainer.state.fn is TrainerFn.FITTING:
-            self.table.rows = checkpoint["epochs"]
-            self.table.write()
+    def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with it."""
+        self.table.rows = checkpoint["epochs"]
+        self.table.write()
 
 
 def _while_it_can(write: Callable[..., None]) -> Callable[..., None]:
