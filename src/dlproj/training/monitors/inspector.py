@@ -4,6 +4,7 @@ import base64
 import io
 from dataclasses import asdict, fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class KeepInspection(_Inspector, FitCallback):
 
     def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Go on with it."""
-        kept = inspection_of(checkpoint["inspection"])
+        kept = inspection_of(checkpoint["inspection"], Path(str(trainer.ckpt_path)))
         for one in fields(kept):
             setattr(self.inspection, one.name, getattr(kept, one.name))
 
