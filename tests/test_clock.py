@@ -6,18 +6,12 @@ import pytest
 import torch
 
 from dlproj import clock as module
-from dlproj.clock import CPU, median_seconds, memory_bytes_per_s, processor_clock, seconds_of, wall_clock
+from dlproj.clock import CPU, median_seconds, memory_bytes_per_s, processor_clock, wall_clock
 
 
 def reading(*seconds):
     """A clock that reads these, one after another."""
     return iter(seconds).__next__
-
-
-def test_seconds_are_those_of_one_of_the_calls():
-    calls = []
-    assert seconds_of(lambda: calls.append(1), reading(10, 12), calls=4) == 0.5
-    assert len(calls) == 4
 
 
 def test_the_median_of_five_timings_after_a_first_call_that_is_not_timed():

@@ -11,6 +11,7 @@ HELPERS = {
     "file_systems",
     "formats",
     "late_imports",
+    "library_internals",
     "launch",
     "live_bytes",
     "machine",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from statistics import median
+from timeit import repeat
 from typing import Any
 
 import torch
@@ -33,18 +34,10 @@ def processor_clock(device: torch.device) -> Clock:
     return time.process_time if device.type == "cpu" else wall_clock(device)
 
 
-def seconds_of(work: Callable[[], Any], clock: Clock, calls: int = 1) -> float:
-    """Seconds of one of so many calls in a row."""
-    began = clock()
-    for _ in range(calls):
-        work()
-    return (clock() - began) / calls
-
-
 def median_seconds(work: Callable[[], Any], clock: Clock, calls: int) -> float:
     """Of a call, over several times so many in a row, after a first one in which torch prepares the others."""
     work()
-    return median(seconds_of(work, clock, calls) for _ in range(_REPETITIONS))
+    return median(repeat(work, timer=clock, repeat=_REPETITIONS, number=calls)) / calls
 
 
 def memory_bytes_per_s(device: torch.device, clock: Clock) -> float:

@@ -138,7 +138,7 @@ def _failed_in_hydra(error: Exception) -> bool:
     """
     places = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
     known = [place for place in places if place.partition(".")[0] not in sys.stdlib_module_names]
-    return bool(known) and known[-1].startswith(("hydra._internal.", "hydra.core.", "omegaconf."))
+    return bool(known) and known[-1].startswith(("hydra.", "omegaconf."))
 
 
 def _show(error: Exception, prefix: str = "") -> None:

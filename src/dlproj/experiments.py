@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -18,6 +17,7 @@ from dlproj.config.checks import require
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
 from dlproj.config.root import Config, typed_config
+from dlproj.library_internals.hydra_internals import BasicSweeper
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ imports torchvision, scipy.signal and matplotlib where they are installed: toget
 `import pytorch_lightning` (https://github.com/Lightning-AI/torchmetrics/issues/3457). After delay() such a module
 stands in sys.modules with the few names that are asked for, and the first use of another name executes it as ever, in
 place. Nothing that is installed changes, and where a library asks for other names, it only starts slower.
-
-Every name of other libraries' insides on which this rests stands in this module.
 """
 
 import logging
@@ -20,7 +18,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-_DYNAMO, _PLOT, _FLOPS = "torch._dynamo", "torchmetrics.utilities.plot", "torch.utils.flop_counter"
+from dlproj.library_internals.torch_internals import COMPILER
+from dlproj.library_internals.torchmetrics_internals import LOGGER, PLOT_TYPES
+
+_PLOT, _FLOPS = "torchmetrics.utilities.plot", "torch.utils.flop_counter"
 # Of torchmetrics' names those that Lightning and we ask for, and the submodules that define them.
 _SUBMODULES = {"Metric": "metric", "MetricCollection": "collections", "MeanMetric": "aggregation"}
 _not_compiled: list[Callable[[ModuleType], None]] = []  # for each function that no compiler may touch: tell it so
@@ -57,7 +58,7 @@ def _execute(module: ModuleType) -> None:
     module.__class__ = ModuleType
     module.__loader__ = spec.loader = spec.loader.loader
     spec.loader.exec_module(module)
-    if module.__name__ == _DYNAMO:
+    if module.__name__ == COMPILER:
         for leave_alone in _not_compiled:
             leave_alone(module)
 
@@ -65,7 +66,7 @@ def _execute(module: ModuleType) -> None:
 def _disable(fn: Any = None, *arguments: Any, **options: Any) -> Any:
     """torch._dynamo.disable: a function that is called as it is, until there is a compiler to leave it alone."""
     if not callable(fn):
-        return _executed(_DYNAMO).disable(fn, *arguments, **options)
+        return _executed(COMPILER).disable(fn, *arguments, **options)
     called = fn
 
     @wraps(fn)
@@ -82,10 +83,10 @@ def _disable(fn: Any = None, *arguments: Any, **options: Any) -> Any:
 
 class _InstancesOfOptimizedModule(type):
     def __instancecheck__(cls, instance: Any) -> bool:
-        return is_executed(_DYNAMO) and isinstance(instance, sys.modules[_DYNAMO].OptimizedModule)
+        return is_executed(COMPILER) and isinstance(instance, sys.modules[COMPILER].OptimizedModule)
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return is_executed(_DYNAMO) and issubclass(subclass, sys.modules[_DYNAMO].OptimizedModule)
+        return is_executed(COMPILER) and issubclass(subclass, sys.modules[COMPILER].OptimizedModule)
 
 
 class _OptimizedModule(metaclass=_InstancesOfOptimizedModule):
@@ -123,10 +124,10 @@ class _Later:
 
 # What stands in a module before it is executed. Types are for annotations alone.
 _STAND_INS: Mapping[str, Mapping[str, Any]] = {
-    _DYNAMO: {"disable": _disable, "graph_break": lambda: None, "OptimizedModule": _OptimizedModule},
-    "torchmetrics": {"_logger": logging.getLogger("torchmetrics")},
+    COMPILER: {"disable": _disable, "graph_break": lambda: None, "OptimizedModule": _OptimizedModule},
+    "torchmetrics": {LOGGER: logging.getLogger("torchmetrics")},
     "torchmetrics.functional": {},
-    _PLOT: {"_AX_TYPE": Any, "_PLOT_OUT_TYPE": Any, "_CMAP_TYPE": Any}
+    _PLOT: dict.fromkeys(PLOT_TYPES, Any)
     | {name: _Later(_PLOT, name) for name in ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve")},
     _FLOPS: {"FlopCounterMode": _Later(_FLOPS, "FlopCounterMode")},
 }
@@ -146,8 +147,8 @@ class _DelayingLoader(Loader):
 
 class _Finder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name.startswith(f"{_DYNAMO}."):  # whose submodules count on it
-            _executed(_DYNAMO)
+        if name.startswith(f"{COMPILER}."):  # whose submodules count on it
+            _executed(COMPILER)
         if name not in _STAND_INS:
             return None
         spec = PathFinder.find_spec(name, path, target)

@@ -10,9 +10,11 @@ from zipfile import ZIP_STORED, ZipFile
 import torch
 from torch import Tensor
 
+from dlproj.library_internals.torch_internals import REBUILDERS
+
 # What plain containers and tensors are made of. weights_only knows more, such as a bytearray of any length.
 _NAMES = re.compile(
-    r"torch \w+|torch\._utils _rebuild_(tensor_v2|parameter)|torch\.(serialization|storage) \w+"
+    rf"torch \w+|{'|'.join(map(re.escape, REBUILDERS))}|torch\.(serialization|storage) \w+"
     r"|collections (OrderedDict|defaultdict|Counter)|_codecs encode|(builtins|__builtin__) (dict|int|set|complex)"
 )
 

@@ -7,7 +7,7 @@ import copy
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -21,6 +21,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from dlproj.library_internals.hydra_internals import failure_of
 from dlproj.start import raise_on_ctrl_c
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class ParallelLauncher(Launcher):
             job_subdir_key="hydra.sweep.subdir",
         )
         if done.status is JobStatus.FAILED:
-            raise done._return_value
+            raise failure_of(done)
 
 
 class RayLauncher(ParallelLauncher):
@@ -197,11 +198,14 @@ class RayLauncher(ParallelLauncher):
         self._train(composed)
 
 
+@dataclass
 class _FailedJob(JobReturn):
+    error: Exception = field(kw_only=True)
+
     @property  # type: ignore[misc]
     def return_value(self) -> Any:
-        """Raise the error without the line that Hydra would print: the sweep has printed it."""
-        raise self._return_value
+        """Raise, without the line that Hydra would print: it was said when it happened."""
+        raise self.error
 
 
 def _returned(job: "SweepJob", failure: str, folder: Path) -> JobReturn:
@@ -210,7 +214,7 @@ def _returned(job: "SweepJob", failure: str, folder: Path) -> JobReturn:
     if job.run is not None:
         return JobReturn(overrides=job.run.result.overrides, status=JobStatus.COMPLETED)
     error = UserError(f"{failure}: {quote(f'sweep.resume={os.path.relpath(folder)}')} runs what is missing")
-    return _FailedJob(status=JobStatus.FAILED, _return_value=error)
+    return _FailedJob(status=JobStatus.FAILED, error=error)
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:

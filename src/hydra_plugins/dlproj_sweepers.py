@@ -13,7 +13,6 @@ from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -25,6 +24,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from dlproj.config.search import SearchConfig
+from dlproj.library_internals.hydra_internals import BasicSweeper, BasicSweeperConf
 from hydra_plugins.dlproj_launchers import ParallelLauncher
 
 if TYPE_CHECKING:

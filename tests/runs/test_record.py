@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from datetime import datetime
 
 import pytest
@@ -72,6 +73,34 @@ def test_a_damaged_file_is_named(tmp_path, name, content):
     (folder / name).write_text(content)
     with pytest.raises(DataError, match=f"run/{name} is .*damaged"):
         read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"seed": "0"}, "seed"),
+        ({"parameters": True}, "parameters"),
+        ({"val/loss": "low"}, "metrics.val/loss"),
+        ({"classes": ["a", None]}, "classes.1"),
+        ({"reference_curves": {"val/loss": {"one": 0.5}}}, "reference_curves.val/loss.one.[key]"),
+        ({"seconds": -1.0}, "seconds"),
+        ({"confusion_matrix": [[1]]}, "confusion_matrix"),
+    ],
+)
+def test_the_entry_that_is_damaged_is_named(tmp_path, changes, key):
+    with pytest.raises(DataError, match=rf"summary.json is damaged at {re.escape(key)}: take it from another copy"):
+        read_run(write_run(tmp_path / "run", **changes))
+
+
+def test_whole_numbers_are_at_home_in_fractions_too(tmp_path):
+    run = read_run(write_run(tmp_path / "run", seconds=2, **{"test/loss": 0}))
+    assert (run.result.seconds, run.result.metrics["test/loss"]) == (2, 0)
+
+
+def test_every_float_is_read_to_the_bit(tmp_path):
+    numbers = {f"val/{place}": value for place, value in enumerate([0.1 + 0.2, 5e-324, 1.7976931348623157e308, -0.0])}
+    metrics = read_run(write_run(tmp_path / "run", **numbers)).result.metrics
+    assert {name: metrics[name].hex() for name in numbers} == {name: one.hex() for name, one in numbers.items()}
 
 
 @pytest.mark.parametrize("matrix", [[[0, 300, 1]], [[-1, 0, 1]], [[0, 1]], [[0, 1, 2.5]]])

@@ -60,12 +60,19 @@ def check_writable(folder: Path) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises DataError, naming the file, where there is none or it is damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_int=_of_64_bits)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is missing or damaged: take it from another copy") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} is damaged: take it from another copy")
     return content
+
+
+def _of_64_bits(digits: str) -> int:
+    number = int(digits)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("a whole number of more than 64 bits")
+    return number
 
 
 def read_yaml_text(path: Path) -> str:

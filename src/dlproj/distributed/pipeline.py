@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from dlproj.distributed.layer_split import spread
+from dlproj.library_internals.torch_internals import keep_generators
 from dlproj.models.classifier import Classifier
 from dlproj.models.execution import Execution
 from dlproj.models.losses import LossFunction
@@ -19,18 +20,6 @@ SCHEDULES = {
     "gpipe": ScheduleGPipe,  # all micro-batches forward, then all backward (Huang et al. 2019)
     "1f1b": Schedule1F1B,  # backward as soon as can be, so that fewer activations wait (Narayanan et al. 2019)
 }
-
-
-class _Stage(PipelineStage):
-    """torch's stage, whose preparation leaves the random generators alone.
-
-    torch 2.11 runs the layers once to learn the shapes that they send, and dropout would draw from the generators: a
-    resumed run, which prepares anew, would not end as one that never stopped. torch 2.14 restores them itself.
-    """
-
-    def _prepare_forward_infra(self, *arguments: Any, **named: Any) -> Any:
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            return super()._prepare_forward_infra(*arguments, **named)
 
 
 class Pipelined(Execution):
@@ -81,7 +70,7 @@ class Pipelined(Execution):
             count = gcd(self.micro_batches, len(inputs))
             # 1F1B has at least a micro-batch for each stage, and without gradients there is no backward to be early.
             schedule = self.schedule if loss is not None and count >= self.size else ScheduleGPipe
-            stage = _Stage(self.stage, self.rank, self.size, self.device)
+            stage = keep_generators(PipelineStage(self.stage, self.rank, self.size, self.device))
             self._runs[key] = schedule(stage, count, loss_fn=loss)
         return self._runs[key]
 

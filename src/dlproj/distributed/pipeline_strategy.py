@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from dlproj.distributed.pipeline import Pipelined
+from dlproj.library_internals.lightning_internals import ModelAsItIs
 from dlproj.models.classifier import Classifier
 
 
-class PipelineStrategy(DDPStrategy):
+class PipelineStrategy(ModelAsItIs, DDPStrategy):
     """Lightning's DDP without what makes it DDP: its processes, but each with a stage of the model and all batches.
 
     Checkpoints are those of one process: the first gathers the weights and the optimizer's state of all stages.
@@ -33,9 +34,6 @@ class PipelineStrategy(DDPStrategy):
     def setup(self, trainer: pl.Trainer) -> None:
         """Prepare as on one device: no DDP around the model."""
         Strategy.setup(self, trainer)
-
-    def _setup_model(self, model: Any) -> Any:
-        return model
 
     def model_to_device(self) -> None:
         """Put this process's layers on its device, and let go of the others."""

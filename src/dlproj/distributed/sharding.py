@@ -1,7 +1,6 @@
 """A model's weights split over processes: FSDP2's shards, and the columns and rows of tensor parallelism."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import ModelParallelStrategy
@@ -56,9 +55,6 @@ class Sharded(Execution):
         if self.data_mesh.size() > 1:
             for layer in self.model.sequential_layers():
                 fully_shard(layer_modules(layer), mesh=self.data_mesh, reshard_after_forward=True)
-        for module in self.model.modules():
-            if isinstance(module, nn.RNNBase):
-                module.register_forward_pre_hook(_read_weights_anew)
 
     def has_all_units(self) -> bool:
         """Not with tensor parallelism."""
@@ -103,8 +99,3 @@ def disable_fused(optimizer: Optimizer) -> None:
     if len(kinds) > 1:
         for group in optimizer.param_groups:
             group.update({name: False for name in ("fused", "foreach") if name in group})
-
-
-def _read_weights_anew(module: Any, inputs: Any) -> None:
-    """torch's recurrent layers keep a list of their weights, which FSDP2 replaces without telling them."""
-    module._flat_weights = [getattr(module, name, None) for name in module._flat_weights_names]

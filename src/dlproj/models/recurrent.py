@@ -97,7 +97,6 @@ def drop_second_bias(module: nn.RNNBase) -> None:
     zeros = torch.zeros_like(module.get_parameter("bias_hh_l0").data)
     del module.bias_hh_l0
     module.register_buffer("bias_hh_l0", zeros, persistent=False)
-    module._init_flat_weights()
 
 
 @cache

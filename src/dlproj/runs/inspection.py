@@ -1,12 +1,12 @@
 """What a run's figures are drawn from beside its metrics: inspection.json, weights by layer and chosen test samples."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dlproj.config.checks import DataError
 from dlproj.config.whole_files import read_json, write_whole
+from dlproj.runs.validation import damaged, validated
 
 NAME = "inspection.json"
 SAMPLE_FIGURES = {  # entries of an Inspection, and their figures' titles
@@ -81,29 +81,12 @@ def read_inspection(folder: Path) -> Inspection:
     """What the run's folder holds; empty where it holds none. Raises DataError if the file is damaged."""
     if not (folder / NAME).exists():
         return Inspection()
-    content = read_json(folder / NAME)
-    try:
-        return inspection_of(content)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder / NAME} is damaged: delete it, or take it from another copy") from error
+    return inspection_of(read_json(folder / NAME), folder / NAME)
 
 
-def inspection_of(content: dict[str, Any]) -> Inspection:
-    """What asdict() made of one, numbers of epochs as text or not. Raises what a damaged one is good for."""
-    histograms = {
-        name: {int(epoch): Histogram(**one) for epoch, one in epochs.items()}
-        for name, epochs in content["histograms"].items()
-    }
-    return Inspection(
-        histograms,
-        _by_epoch(content["dead_units"]),
-        _by_epoch(content["gradient_norms"]),
-        _by_epoch(content["update_ratios"]),
-        gallery=[Sample(**one) for one in content["gallery"]],
-        most_wrong=[Sample(**one) for one in content["most_wrong"]],
-        graph=[GraphNode(**one) for one in content.get("graph", [])],
-    )
-
-
-def _by_epoch(values: dict[str, dict[Any, float]]) -> dict[str, ByEpoch]:
-    return {name: {int(epoch): value for epoch, value in epochs.items()} for name, epochs in values.items()}
+def inspection_of(content: dict[str, Any], path: Path) -> Inspection:
+    """What asdict() made of one. Raises DataError, naming the file at path, if it is damaged."""
+    advice = "delete it, or take it from another copy"
+    if missing := {one.name for one in fields(Inspection)} - content.keys() - {"graph"}:  # which older runs have not
+        raise damaged(path, min(missing), advice)
+    return validated(Inspection, content, path, advice)

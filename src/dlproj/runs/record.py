@@ -6,17 +6,17 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import UnionType
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar
 
 from dlproj.config.checks import MOST_CLASSES_IN_ROWS, DataError
 from dlproj.config.renamed import with_new_names
 from dlproj.config.whole_files import read_json, read_yaml
 from dlproj.runs.inspection import GRAPH_KINDS, Inspection, read_inspection
 from dlproj.runs.summary import RunResult
+from dlproj.runs.validation import damaged, validated
 
 T = TypeVar("T")
 
@@ -63,13 +63,13 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
 
 def read_each(folders: Sequence[Path], read: Callable[[Path], T]) -> tuple[list[T], list[Damaged]]:
     """What read makes of each folder, and the folders where it raised DataError."""
-    whole, damaged = [], []
+    whole, others = [], []
     for folder in folders:
         try:
             whole.append(read(folder))
         except DataError as error:
-            damaged.append(Damaged(folder, str(error)))
-    return whole, damaged
+            others.append(Damaged(folder, str(error)))
+    return whole, others
 
 
 def read_run(folder: Path) -> Run:
@@ -79,12 +79,8 @@ def read_run(folder: Path) -> Run:
     run = Run(folder, settings, result, read_epochs(folder), read_inspection(folder))
     samples = [*run.inspection.gallery, *run.inspection.most_wrong]
     numbers = (number for sample in samples for number in (sample.truth, sample.guess))
-    if (
-        not fits(run.inspection, Inspection)
-        or not _drawable(run.inspection)
-        or not all(0 <= number < len(result.classes) for number in numbers)
-    ):
-        raise _damaged(folder / "inspection.json")
+    if not _drawable(run.inspection) or not all(0 <= number < len(result.classes) for number in numbers):
+        raise damaged(folder / "inspection.json")
     return run
 
 
@@ -106,22 +102,16 @@ def _drawable(inspection: Inspection) -> bool:
 
 def read_result(folder: Path) -> RunResult:
     """What summary.json holds; a metric of null, which was not finite, is NaN. Raises DataError if damaged."""
-    content = read_json(folder / "summary.json")
-    known = {field.name: content.pop(field.name) for field in fields(RunResult) if field.name in content}
+    path = folder / "summary.json"
+    content = read_json(path)
     numbers = {key: math.nan if value is None else value for key, value in content.items() if "/" in key}
-    try:
-        curves = _by_epoch(known.get("reference_curves", {}))
-        result = RunResult(**{"metrics": numbers} | known | {"folder": str(folder), "reference_curves": curves})
-    except (AttributeError, TypeError, ValueError) as error:
-        raise _damaged(folder / "summary.json") from error
-    whole = fits(result, RunResult) and 0 <= result.seconds < math.inf
-    if not whole or not _counts_classes(result.confusion_matrix, len(result.classes)):
-        raise _damaged(folder / "summary.json")
+    result = validated(RunResult, {"metrics": numbers} | content | {"folder": ""}, path)
+    result.folder = str(folder)  # which, unlike JSON, may hold halves of characters
+    if not 0 <= result.seconds < math.inf:
+        raise damaged(path, "seconds")
+    if not _counts_classes(result.confusion_matrix, len(result.classes)):
+        raise damaged(path, "confusion_matrix")
     return result
-
-
-def _by_epoch(curves: dict[str, dict[str, float]]) -> dict[str, dict[int, float]]:
-    return {metric: {int(epoch): value for epoch, value in curve.items()} for metric, curve in curves.items()}
 
 
 def _counts_classes(matrix: list[list[int]], size: int) -> bool:
@@ -148,7 +138,7 @@ def read_epochs(folder: Path) -> dict[int, dict[str, float]]:
             int(row.pop("epoch")): {name: float(value) for name, value in row.items() if value != ""} for row in rows
         }
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
 
 
 def started(folder: Path) -> datetime:
@@ -192,35 +182,5 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """What config.yaml holds, nested. Raises DataError if damaged."""
     content = read_yaml(folder / "config.yaml")
     if not isinstance(content.get("schema"), dict):
-        raise _damaged(folder / "config.yaml")
+        raise damaged(folder / "config.yaml")
     return with_new_names(content)
-
-
-def _damaged(path: Path) -> DataError:
-    return DataError(f"{path} is missing or damaged: take it from another copy")
-
-
-def fits(value: Any, kind: Any) -> bool:
-    """Whether value is of the annotated type, all the way down; whole numbers are floats, too."""
-    if is_dataclass(kind):
-        return isinstance(value, kind) and all(  # type: ignore[arg-type]
-            fits(getattr(value, name), below) for name, below in get_type_hints(kind).items()
-        )
-    origin, below = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        return any(fits(value, one) for one in below)
-    if origin is list:
-        return isinstance(value, list) and all(fits(one, below[0]) for one in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            fits(key, below[0]) and fits(one, below[1]) for key, one in value.items()
-        )
-    if kind is Any:
-        return True
-    if isinstance(value, bool) and kind in (int, float):
-        return False
-    if isinstance(value, int) and abs(value) >= 2**63:
-        return False
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-        return False  # half a character
-    return isinstance(value, int | float if kind is float else kind)

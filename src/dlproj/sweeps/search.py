@@ -68,8 +68,9 @@ class Search:
 
         directions = [optuna.study.StudyDirection[f"{better(one)}imize".upper()] for one in self.config.objectives]
         with in_one_line(storage_words(url)):
+            self.storage = open_storage(url)
             study = optuna.create_study(
-                storage=open_storage(url),
+                storage=self.storage,
                 study_name=self.template.study,
                 pruner=make_pruner(self.config.pruner, self.template.pruner_settings),
                 directions=directions,
@@ -126,7 +127,7 @@ class Search:
     def trials(self) -> "Iterator[tuple[list[str], Trial]]":
         """Each trial with the overrides that it chooses; first those that an earlier start here has left unfinished."""
         for number in self._left_behind():
-            yield self._next(find_trial(replace(self.template, number=number), self.study))
+            yield self._next(find_trial(replace(self.template, number=number), (self.study, self.storage)))
         while self._begun() < self.total:
             with self._in_one_line():
                 trial = self.study.ask()

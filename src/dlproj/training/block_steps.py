@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from dlproj.data.batches import Batch, Block
+from dlproj.library_internals.lightning_internals import count_step
 from dlproj.models.optimized import OptimizedModule
 from dlproj.training.cuda_graph import CapturedSteps
 
@@ -40,7 +41,7 @@ class BlockSteps:
         for batch in islice(batches, left):
             if is_bare:
                 self._bare_step(batch)
-                self._count_step()
+                count_step(self.model.trainer)
                 self.model.step_scheduler("step")
             else:
                 self._step_by_lightning(batch)
@@ -56,7 +57,7 @@ class BlockSteps:
         rates = []
         for _ in batches:
             rates.append(model.optimizer().param_groups[0]["lr"])
-            self._count_step()
+            count_step(self.model.trainer)
             model.step_scheduler("step")
         captured.replay(batches, rates)
 
@@ -85,12 +86,6 @@ class BlockSteps:
         optimizer.step()
         torch.clear_autocast_cache()
         model.step_scheduler("step")
-
-    def _count_step(self) -> None:
-        """Have global_step count, as LightningOptimizer.step() does."""
-        optimizer = self.model.optimizer()
-        optimizer._on_before_step()
-        optimizer._on_after_step()
 
 
 def _is_bare(trainer: pl.Trainer) -> bool:

@@ -73,16 +73,21 @@ class Prune(Callback):
             return False
 
 
-def find_trial(config: TrialConfig, study: "Study | None" = None) -> "Trial":
-    """The trial in its study, which is opened unless it is given."""
-    import optuna
+def find_trial(config: TrialConfig, opened: "tuple[Study, BaseStorage] | None" = None) -> "Trial":
+    """The trial in its study, which is opened unless it is given with its storage."""
+    from optuna.trial import Trial
 
     with in_one_line(storage_words(config.storage)):
-        if study is None:
-            pruner = make_pruner(config.pruner, config.pruner_settings)
-            study = optuna.load_study(study_name=config.study, storage=open_storage(config.storage), pruner=pruner)
-        number = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, config.number)
-        return optuna.trial.Trial(study, number)
+        study, storage = opened or _open_study(config)
+        study_id = storage.get_study_id_from_name(config.study)
+        return Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, config.number))
+
+
+def _open_study(config: TrialConfig) -> "tuple[Study, BaseStorage]":
+    import optuna
+
+    storage, pruner = open_storage(config.storage), make_pruner(config.pruner, config.pruner_settings)
+    return optuna.load_study(study_name=config.study, storage=storage, pruner=pruner), storage
 
 
 def storage_words(url: str) -> str:

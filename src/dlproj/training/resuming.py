@@ -8,15 +8,16 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.trainer.states import TrainerFn
 
 from dlproj.config.checks import require
 from dlproj.data.batches import TrainingBatches
 from dlproj.distributed.layer_split import LayerSplit
+from dlproj.library_internals.lightning_internals import accumulates
 from dlproj.models.classifier import Classifier
+from dlproj.training.fit_callback import FitCallback
 
 
-class RankStates(Callback):
+class RankStates(FitCallback):
     """Keeps, for every process, its random generators, and what its epoch has read and added up so far.
 
     With these, training that goes on from a checkpoint ends with the bits of one that never stopped, dropout included.
@@ -36,14 +37,13 @@ class RankStates(Callback):
         checkpoint["ranks"] = _of_all_ranks(mine, trainer.world_size)
         checkpoint["should_stop"] = trainer.should_stop
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take this rank's, where training goes on: a test of the best weights loads a checkpoint, too."""
-        if trainer.state.fn is TrainerFn.FITTING:
-            ranks = checkpoint["ranks"]
-            message = f"the run was begun by {len(ranks)} processes, not {trainer.world_size}: set as many devices"
-            require(len(ranks) == trainer.world_size, message)
-            self._resumed = ranks[trainer.global_rank]
-            trainer.should_stop = checkpoint["should_stop"]  # else a run killed in its test would train on
+    def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take this rank's."""
+        ranks = checkpoint["ranks"]
+        message = f"the run was begun by {len(ranks)} processes, not {trainer.world_size}: set as many devices"
+        require(len(ranks) == trainer.world_size, message)
+        self._resumed = ranks[trainer.global_rank]
+        trainer.should_stop = checkpoint["should_stop"]  # else a run killed in its test would train on
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         if self._resumed:
@@ -117,12 +117,7 @@ def can_resume_here(trainer: pl.Trainer) -> bool:
     """Whether a checkpoint written now, after a batch, would lead on: Lightning would skip a validation that is due."""
     epochs: Any = trainer.fit_loop.epoch_progress.current
     inside = epochs.ready > epochs.processed and trainer.fit_loop.epoch_loop.batch_idx >= 0
-    return inside and not _validation_is_due(trainer) and not accumulates(trainer)
-
-
-def accumulates(trainer: pl.Trainer) -> bool:
-    """Whether gradients wait for those of further batches: no checkpoint has them."""
-    return trainer.fit_loop.epoch_loop._should_accumulate()
+    return inside and not _validation_is_due(trainer) and not accumulates(trainer)  # no checkpoint has gradients
 
 
 def _validation_is_due(trainer: pl.Trainer) -> bool:

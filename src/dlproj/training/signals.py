@@ -9,8 +9,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from dlproj.library_internals.lightning_internals import accumulates, announce_sigterm
 from dlproj.training.ending import Ending
-from dlproj.training.resuming import accumulates, can_resume_here
+from dlproj.training.resuming import can_resume_here
 
 
 class StopBySignal(Callback):
@@ -43,7 +44,7 @@ class StopBySignal(Callback):
             self.ending.received = self.ending.received or signal.Signals(number)
             alone = trainer.world_size == 1
             if not alone or self.ending.received is signal.SIGTERM:
-                trainer._signal_connector.received_sigterm = True
+                announce_sigterm(trainer)
             impatient = again and number == signal.SIGINT
             if alone and (impatient or not (again or trainer.training)):
                 raise self._error()

@@ -11,6 +11,7 @@ from dlproj.config.checks import require
 from dlproj.config.trainer import needs_single_batches
 from dlproj.data.base import DataModule
 from dlproj.distributed.layer_split import LayerSplit
+from dlproj.library_internals.lightning_internals import saves_within_epochs
 from dlproj.models.optimized import OptimizedModule
 from dlproj.training.batch_checks import check_batch_norm, check_interval
 from dlproj.training.block_steps import BlockSteps
@@ -155,7 +156,7 @@ def _scale_limits(trainer: Any, scaled: Callable[[int], int]) -> None:
 
 
 def _hook_by_the_batch(one: Callback | pl.LightningModule) -> str | None:
-    if isinstance(one, ModelCheckpoint) and one._every_n_train_steps:
+    if isinstance(one, ModelCheckpoint) and saves_within_epochs(one):
         return "every_n_train_steps"
     for name in _BATCH_HOOKS:
         module = getattr(one, name).__module__  # of the object: a LambdaCallback carries its hooks itself

@@ -4,11 +4,11 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.trainer.states import TrainerFn
+
+from dlproj.training.fit_callback import FitCallback
 
 
-class Stopwatch(Callback):
+class Stopwatch(FitCallback):
     """Seconds from the first epoch's start to the last one's end, and those of all validation passes among them.
 
     Lightning's Timer keeps the last pass only. A resumed run counts what its checkpoint had taken, too.
@@ -28,12 +28,11 @@ class Stopwatch(Callback):
             "samples": model.samples_trained,
         }
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on counting, where training goes on: a test of the best weights loads a checkpoint, too."""
-        if trainer.state.fn is TrainerFn.FITTING:
-            taken = checkpoint["taken"]
-            self.seconds, self.validation_seconds = taken["seconds"], taken["validation_seconds"]
-            model.samples_trained = taken["samples"]
+    def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on counting."""
+        taken = checkpoint["taken"]
+        self.seconds, self.validation_seconds = taken["seconds"], taken["validation_seconds"]
+        model.samples_trained = taken["samples"]
 
     def on_train_start(self, *args: Any) -> None:
         self._started = time.monotonic()

@@ -19,6 +19,7 @@ from dlproj.config.trainer import StrategyName, TrainerConfig
 from dlproj.distributed.layer_split import LayerSplit
 from dlproj.distributed.processes import leave_group
 from dlproj.launch import rank, started_by_torchrun
+from dlproj.library_internals.torch_internals import REDISTRIBUTION
 from dlproj.machine import threads_of
 from dlproj.training.checkpoints import WholeCheckpoints
 from dlproj.training.contention import NoteContention
@@ -57,7 +58,7 @@ def prepare_process(config: TrainerConfig) -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Putting a checkpoint together of columns and shards takes two messages where one would do, it says.
-    logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
+    logging.getLogger(REDISTRIBUTION).setLevel(logging.ERROR)
     for message in _NOBODYS_FAULT:
         warnings.filterwarnings("ignore", message=message)
 

@@ -1,11 +1,12 @@
 """Products of each layout, how often they are repeated, and what is made of their timings."""
 
 import math
+from timeit import timeit
 
 import pytest
 import torch
 
-from dlproj.clock import CPU, processor_clock, seconds_of
+from dlproj.clock import CPU, processor_clock
 from dlproj.config.checks import ConfigurationError
 from dlproj.labs.studies.matmul_alignment import (
     effect_table,
@@ -64,11 +65,10 @@ def test_products_take_turns_and_those_of_one_kind_equally_often(monkeypatch):
     assert timed[:12] != timed[12:24]
 
 
-def test_a_fast_product_is_timed_several_at_once(monkeypatch):
-    monkeypatch.setattr(module, "seconds_of", lambda work, clock, calls: 2**-12)
-    assert enough_calls(int, processor_clock(CPU)) == (32, 2**-7)  # the first power of two that takes 5 ms
-    monkeypatch.setattr(module, "seconds_of", lambda work, clock, calls: 2.0)
-    assert enough_calls(int, processor_clock(CPU)) == (1, 2.0)
+@pytest.mark.parametrize(("seconds", "expected"), [(2**-12, (32, 2**-7)), (2.0, (1, 2.0))])
+def test_so_many_products_are_timed_at_once_as_take_5_ms(seconds, expected):
+    done = []
+    assert enough_calls(lambda: done.append(seconds), lambda: sum(done)) == expected  # the first power of two that does
 
 
 def test_a_timing_of_several_products_is_shared_out_among_them(monkeypatch):
@@ -76,7 +76,7 @@ def test_a_timing_of_several_products_is_shared_out_among_them(monkeypatch):
     monkeypatch.setattr(module, "enough_calls", lambda *_: (4, 2.0))
     assert case.prepare() == 2
     done = []
-    monkeypatch.setattr(module, "seconds_of", lambda work, clock: done.append(work) or 2.0)
+    monkeypatch.setattr(module, "timeit", lambda work, timer, number: done.append(work) or 2.0)
     case.time()
     assert case.seconds == [0.5]
     assert done == [case.run]
@@ -114,7 +114,7 @@ def test_a_gpu_replays_products_without_launching_them_one_by_one(size, layout):
     run = in_a_row(work, 100, device)
     launched.clear()
     out.zero_()
-    seconds = seconds_of(run, processor_clock(device))
+    seconds = timeit(run, timer=processor_clock(device), number=1)
     assert not launched
     assert seconds > 0
     torch.testing.assert_close(out, LAYOUTS[layout](a, b, torch.empty_like(a)))
@@ -199,10 +199,9 @@ def test_as_many_turns_as_a_verdict_needs():
 
 
 def test_the_peak_is_that_of_the_fastest_product(monkeypatch):
-    seconds = iter([3.0, 1.0, 2.0])
-    monkeypatch.setattr(module, "enough_calls", lambda *_: (1, 0.0))
-    monkeypatch.setattr(module, "seconds_of", lambda *_: next(seconds))
-    assert peak_flops_per_s(CPU, torch.float32, 8, processor_clock(CPU)) == 2 * 8**3
+    monkeypatch.setattr(module, "enough_calls", lambda *_: (4, 0.0))
+    clock = iter([0, 12, 20, 24, 30, 38]).__next__  # 3, 1 and 2 seconds a product
+    assert peak_flops_per_s(CPU, torch.float32, 8, clock) == 2 * 8**3
 
 
 def test_what_a_product_waits_for():

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlproj.config.checks import DataError, UserError
+from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.config.root import from_settings
 from dlproj.config.whole_files import read_json
 from dlproj.labs.reproduce.quantities import quantities
 from dlproj.runs.fingerprint import deciding
-from dlproj.runs.record import Run, fits
+from dlproj.runs.record import Run
 from dlproj.runs.summary import finite
+from dlproj.runs.validation import validated
 
 NAME = "results.json"
 _FORMAT = 1
@@ -118,27 +119,26 @@ def read(path: Path) -> dict[Key, Recorded]:
     if content.get("format") is not _FORMAT:
         raise DataError(f"{path} is not a results.json of this version: name one that `dlproj reproduce` has written")
     try:
-        runs = [run for point in content["points"] for run in _runs(point)]
-    except (LookupError, TypeError, ValueError, AttributeError, UserError) as error:
+        runs = [run for point in content["points"] for run in _runs(point, path)]
+    except (LookupError, TypeError, ValueError, AttributeError, ConfigurationError) as error:
         raise DataError(f"{path} is damaged: take it from another copy") from error
     return {run.key: run for run in runs}
 
 
-def _runs(point: dict[str, Any]) -> list[Recorded]:
+def _runs(point: dict[str, Any], path: Path) -> list[Recorded]:
     """A point's; settings that were added since have the value that they had before they were there."""
     settings = from_settings(point["settings"] | {"name": "recorded", "seed": 0}).settings()
-    return [_run(one, settings | {"seed": one["seed"]}) for one in point["runs"]]
+    return [_run(one, settings | {"seed": one["seed"]}, path) for one in point["runs"]]
 
 
-def _run(content: dict[str, Any], settings: dict[str, Any]) -> Recorded:
+def _run(content: dict[str, Any], settings: dict[str, Any], path: Path) -> Recorded:
     last = max(map(len, content["epochs"].values()), default=0)
     epochs = {
         epoch: {name: values[epoch - 1] for name, values in content["epochs"].items() if values[epoch - 1] is not None}
         for epoch in range(1, last + 1)
     }
     found = {name: math.nan if value is None else value for name, value in content["quantities"].items()}
-    others = (content[name] for name in ("machine", "versions", "git_commit", "data_fingerprint"))
-    run = Recorded(settings, content["seed"], found, epochs, *others)
-    if not (fits(run, Recorded) and 0 <= run.seed < _SEEDS and math.isfinite(run.seconds)):
-        raise ValueError("a value of another type")
+    run = validated(Recorded, content | {"settings": settings, "quantities": found, "epochs": epochs}, path)
+    if not (0 <= run.seed < _SEEDS and math.isfinite(run.seconds)):
+        raise ValueError("a value that cannot be")
     return run

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import product
 from multiprocessing import get_context
+from timeit import timeit
 from typing import Annotated, Any
 
 import torch
@@ -15,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlproj.clock import CPU, processor_clock, seconds_of
+from dlproj.clock import CPU, processor_clock
 from dlproj.config.checks import whole_numbers
 from dlproj.labs.studies.parts.options import count, seed_option
 from dlproj.labs.studies.parts.second_derivatives import Problem, random_layer, random_network
@@ -137,7 +138,7 @@ def once(seed: int) -> dict[str, Any]:
     """A single time of the gradient, then of the Hessian, of the document's network."""
     network, clock = random_network(_WIDTHS, 1, torch.Generator().manual_seed(seed)), processor_clock(CPU)
     works = {"gradient": network.backward(), "hessian_by_rows": network.hessian_by_rows}
-    seconds = {f"{way}_seconds": seconds_of(work, clock) for way, work in works.items()}
+    seconds = {f"{way}_seconds": timeit(work, timer=clock, number=1) for way, work in works.items()}
     return {"network": DOCUMENTS, "timed": "once, in a new process", **seconds}
 
 

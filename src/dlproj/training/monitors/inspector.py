@@ -4,13 +4,13 @@ import base64
 import io
 from dataclasses import asdict, fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from dlproj.config.figures import FiguresConfig
@@ -20,6 +20,7 @@ from dlproj.models.classifier import Classifier
 from dlproj.models.losses import class_probabilities
 from dlproj.models.metrics import gathered
 from dlproj.runs.inspection import Histogram, Inspection, Sample, inspection_of
+from dlproj.training.fit_callback import FitCallback
 from dlproj.training.monitors.loggers import EpochTensorBoard
 
 _MOST_BINS = 512  # a few values far out leave the others few of them
@@ -49,18 +50,17 @@ class _Inspector(Callback):
         self.tensorboard = tensorboard
 
 
-class KeepInspection(_Inspector):
+class KeepInspection(_Inspector, FitCallback):
     """Has each checkpoint hold what was noted so far, for a run that goes on from there."""
 
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["inspection"] = asdict(self.inspection)
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with it, where training goes on: a test of the best weights loads a checkpoint, too."""
-        if trainer.state.fn is TrainerFn.FITTING:
-            kept = inspection_of(checkpoint["inspection"])
-            for one in fields(kept):
-                setattr(self.inspection, one.name, getattr(kept, one.name))
+    def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with it."""
+        kept = inspection_of(checkpoint["inspection"], Path(str(trainer.ckpt_path)))
+        for one in fields(kept):
+            setattr(self.inspection, one.name, getattr(kept, one.name))
 
 
 class WeightHistograms(_Inspector):

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from dlproj.config.whole_files import write_whole
+from dlproj.library_internals.torch_internals import file_writer
 from dlproj.runs.inspection import GraphNode, Histogram
+from dlproj.training.fit_callback import FitCallback
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class EpochTable(Logger):
         write_whole(self.path, text.getvalue())
 
 
-class KeepTable(Callback):
+class KeepTable(FitCallback):
     """Has each checkpoint hold the table: Lightning logs an epoch after its checkpoint, and a kill may come between."""
 
     def __init__(self, table: EpochTable) -> None:
@@ -86,11 +86,10 @@ class KeepTable(Callback):
             rows.setdefault(trainer.current_epoch + 1, {}).update(metrics)
         checkpoint["epochs"] = rows
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with it, where training goes on: a test of the best weights loads a checkpoint, too."""
-        if trainer.state.fn is TrainerFn.FITTING:
-            self.table.rows = checkpoint["epochs"]
-            self.table.write()
+    def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with it."""
+        self.table.rows = checkpoint["epochs"]
+        self.table.write()
 
 
 def _while_it_can(write: Callable[..., None]) -> Callable[..., None]:
@@ -169,8 +168,7 @@ class EpochTensorBoard(TensorBoardLogger):
 
         width, height = struct.unpack(">II", png[16:24])  # of the first chunk, the header
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
-        writer = self.experiment._get_file_writer()
-        writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
+        file_writer(self.experiment).add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
 
     @rank_zero_only
     @_while_it_can
@@ -179,7 +177,7 @@ class EpochTensorBoard(TensorBoardLogger):
         from tensorboard.compat.proto.event_pb2 import Event
 
         event = Event(graph_def=graph_def(nodes).SerializeToString())
-        self.experiment._get_file_writer().add_event(event)
+        file_writer(self.experiment).add_event(event)
 
     @_while_it_can
     def log_outcome(self, settings: dict[str, Any], metrics: dict[str, float], epoch: int) -> None:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
+from timeit import repeat, timeit
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dlproj.clock import CPU, Clock, memory_bytes_per_s, processor_clock, seconds_of
+from dlproj.clock import CPU, Clock, memory_bytes_per_s, processor_clock
 from dlproj.labs.studies.parts.timing import Timings
 
 _REPORTED = {1024: 35.40e-3, 1025: 36.42e-3, 1026: 34.62e-3, 1028: 36.99e-3, 1032: 33.55e-3}  # seconds, on a CPU
@@ -46,7 +47,7 @@ class Case:
 
     def time(self) -> None:
         """Note the seconds of a product."""
-        self.seconds.append(seconds_of(self.run, processor_clock(self.device)) / self.calls)
+        self.seconds.append(timeit(self.run, timer=processor_clock(self.device), number=1) / self.calls)
 
     def kind(self) -> tuple[str, str, str]:
         """Device, type and layout, by their names."""
@@ -77,7 +78,7 @@ def enough_calls(work: Callable[[], Any], clock: Clock) -> tuple[int, float]:
     """How many in a row fill a timing, and its seconds; after a first one, in which torch prepares the others."""
     work()
     calls = 1
-    while (seconds := calls * seconds_of(work, clock, calls)) < _LEAST_SECONDS:
+    while (seconds := timeit(work, timer=clock, number=calls)) < _LEAST_SECONDS:
         calls *= 2
     return calls, seconds
 
@@ -135,7 +136,7 @@ def peak_flops_per_s(device: torch.device, dtype: torch.dtype, size: int, clock:
     a, b, out = (torch.rand(size, size, dtype=dtype, device=device) for _ in range(3))
     work = partial(LAYOUTS["NN"], a, b, out)
     calls, _ = enough_calls(work, clock)
-    return flops(size) / min(seconds_of(work, clock, calls) for _ in range(_PEAK_TIMINGS))
+    return flops(size) * calls / min(repeat(work, timer=clock, repeat=_PEAK_TIMINGS, number=calls))
 
 
 def rates_of(device: torch.device, smallest: int) -> list[dict[str, Any]]:

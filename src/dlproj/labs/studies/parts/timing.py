@@ -4,13 +4,14 @@ import random
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from timeit import repeat
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from dlproj.clock import CPU, processor_clock, seconds_of
+from dlproj.clock import CPU, processor_clock
 from dlproj.loop_progress import progress
 
 QUARTILES = ("lower_quartile_seconds", "median_seconds", "upper_quartile_seconds")
@@ -58,12 +59,13 @@ def time_in_turns(
 ) -> dict[Name, Timings]:
     """Work on the CPU, timed so many times in a row at each of its turns; of: what a progress bar calls the turns.
 
-    Before them comes one that is not timed: the others have filled the caches with their own numbers.
+    Before them comes one that is not timed: the others have filled the caches with their own numbers. It is timeit that
+    times, as within torch.utils.benchmark.Timer, which would do the work two more times before each timing.
     """
     clock, seconds = processor_clock(CPU), {name: list[float]() for name in works}
     for name in progress(in_turns(list(works), [turns] * len(works), seed), of):
         works[name]()
-        seconds[name] += [seconds_of(works[name], clock) for _ in range(in_a_row)]
+        seconds[name] += repeat(works[name], timer=clock, repeat=in_a_row, number=1)
     return {name: Timings(found) for name, found in seconds.items()}
 
 

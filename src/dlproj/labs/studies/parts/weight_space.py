@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from functools import reduce
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlproj.config.checks import require
 from dlproj.data.batches import Samples, generator
@@ -28,9 +27,9 @@ class Landscape:
     targets: Tensor  # (N,)
     training: Tensor  # (M, …), what batch normalisation takes its statistics from
 
-    def norms(self) -> list[_BatchNorm]:
+    def norms(self) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
         """The layers of batch normalisation."""
-        return [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+        return [module for module in self.model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
 
     @torch.inference_mode()
     def at(self, weights: Weights) -> tuple[float, float]:

@@ -1,0 +1,1 @@
+"""What we use of libraries beyond their public API: a module a library, one function or name each."""
