@@ -28,19 +28,20 @@ _FAMILIES_TO = 4.0  # where the families are drawn
 _SAMPLES = 1000  # that a sigmoid network and its tanh network are compared on
 
 
-def _below(slope: float) -> Function:
-    return lambda x: torch.where(x > 0, torch.ones_like(x), torch.full_like(x, slope))
+def _at(f: Callable[[Tensor, float], Tensor], parameter: float, x: Tensor) -> Tensor:
+    return f(x, parameter)
 
 
+_LEAKY_RELU, _ELU, _SWISH = (family.derivative for family in FAMILIES.values())
 # Derivatives in closed form. At a kink, where there is none, torch takes the one from the left.
 DERIVATIVES: Mapping[Activation, Function] = {
-    Activation.relu: _below(0.0),
-    Activation.leaky_relu: _below(_LEAKY),
-    Activation.prelu: _below(_PRELU),
-    Activation.elu: lambda x: torch.where(x > 0, torch.ones_like(x), x.exp()),
+    Activation.relu: partial(_at, _LEAKY_RELU, 0.0),
+    Activation.leaky_relu: partial(_at, _LEAKY_RELU, _LEAKY),
+    Activation.prelu: partial(_at, _LEAKY_RELU, _PRELU),
+    Activation.elu: partial(_at, _ELU, 1.0),
     Activation.sigmoid: lambda x: (2 * (x / 2).cosh()) ** -2,  # = σ(x) (1 - σ(x)), which autograd takes
     Activation.tanh: lambda x: 1 - x.tanh() ** 2,
-    Activation.swish: lambda x: x.sigmoid() * (1 + x * (1 - x.sigmoid())),
+    Activation.swish: partial(_at, _SWISH, 1.0),
     Activation.identity: torch.ones_like,
 }
 
@@ -153,10 +154,6 @@ def _differences_table(key: str, sides: Mapping[str, tuple[Tensor, Tensor]], nam
     """The largest difference of each pair of tensors (N,)."""
     values = [(label, float((left - right).abs().max())) for label, (left, right) in sides.items()]
     return Table.of_values(values, [Column(key), Column("largest difference", ".1e")], name)
-
-
-def _at(f: Callable[[Tensor, float], Tensor], parameter: float, x: Tensor) -> Tensor:
-    return f(x, parameter)
 
 
 def limits_table(inputs: Tensor, betas: Sequence[float]) -> Table:

@@ -185,7 +185,7 @@ def ends(signals: Signals, depth: int, width: int) -> list[dict[str, Any]]:
                 "forward_measured": float(signal.forward[-1]),
                 "backward_predicted": backward,
                 "backward_measured": float(signal.backward[0]),
-                "share_between_inputs": _finite(signal.share[-1]),
+                "share_between_inputs": float(signal.share[-1]) if signal.share[-1].isfinite() else None,
             }
         )
     return rows
@@ -195,9 +195,10 @@ def across(rows: Sequence[Mapping[str, Any]], key: str, expected: str = "", name
     """A row an initialiser, a column an activation; where something is expected, last the range of their ratios."""
     cells = []
     for initializer, group in groupby(rows, lambda row: row["initializer"]):
-        mine = list(group)
-        ratios = [row[key] / row[expected] for row in mine if expected and row[expected]]
-        cells.append([initializer, *(_cell(row[key]) for row in mine), *([_range(ratios)] if expected else [])])
+        by_activation = list(group)
+        ratios = [row[key] / row[expected] for row in by_activation if expected and row[expected]]
+        values = [_cell(row[key]) for row in by_activation]
+        cells.append([initializer, *values, *([_range(ratios)] if expected else [])])
     columns = ("initialiser", *(activation.name for activation in ACTIVATIONS))
     return Table((*columns, "÷ predicted") if expected else columns, cells, name, rows if name else ())
 
@@ -212,10 +213,6 @@ def predicted(name: Initializer, activation: Activation, depth: int, width: int)
         return None, None
     forward, backward = predict(width * VARIANCES[name](width, width), activation, depth)
     return forward[-1], backward[0]
-
-
-def _finite(value: Tensor) -> float | None:
-    return float(value) if value.isfinite() else None
 
 
 def _cell(value: float | None) -> str:

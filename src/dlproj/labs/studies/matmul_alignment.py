@@ -208,10 +208,10 @@ def figure(rows: Sequence[Mapping[str, Any]], rates: Sequence[Mapping[str, Any]]
     with drawing(10, 0.6 + 3.2 * math.ceil(len(rates) / 2)) as drawn:
         panels = drawn.subplots(math.ceil(len(rates) / 2), 2, squeeze=False)
         for axes, best in zip(panels.flat, rates, strict=True):
-            mine = [row for row in rows if (row["device"], row["type"]) == (best["device"], best["type"])]
-            _panel(axes, mine)
+            own = [row for row in rows if (row["device"], row["type"]) == (best["device"], best["type"])]
+            _panel(axes, own)
             axes.axhline(best["peak_gflops"], color=INK, linestyle=":", label=f"N = {best['peak_size']:,}")
-            axes.set_ylim(0, 1.08 * max(best["peak_gflops"], *(row["gflops"] for row in mine)))
+            axes.set_ylim(0, 1.08 * max(best["peak_gflops"], *(row["gflops"] for row in own)))
             axes.set_title(f"{_cores(best['device'])}, {best['type']}")
         drawn.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
         return drawn
@@ -220,9 +220,9 @@ def figure(rows: Sequence[Mapping[str, Any]], rates: Sequence[Mapping[str, Any]]
 def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     sizes = sorted({row["size"] for row in rows})
     for i, layout in enumerate(LAYOUTS):
-        mine = [row for row in rows if row["layout"] == layout]
-        at = [sizes.index(row["size"]) + 0.2 * (i - 1) for row in mine]
-        quartiles = [[flops(row["size"]) / row[name] / 1e9 for name in reversed(QUARTILES)] for row in mine]
+        own = [row for row in rows if row["layout"] == layout]
+        at = [sizes.index(row["size"]) + 0.2 * (i - 1) for row in own]
+        quartiles = [[flops(row["size"]) / row[name] / 1e9 for name in reversed(QUARTILES)] for row in own]
         plot_quartiles(axes, at, quartiles, fmt="os^"[i], color=COLORS[i], label=layout)
     reported = [row for row in rows if row["reported_seconds"]]
     if reported:

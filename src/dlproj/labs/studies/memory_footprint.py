@@ -172,13 +172,13 @@ def batch_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 def _batch_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     for use, color, line, marker in zip(("training", "inference"), COLORS, ("-", "--"), "so", strict=False):
-        mine = [row for row in rows if row["use"] == use]
-        samples = [row["samples"] for row in mine]
-        axes.plot(samples, [row["formula_bytes"] / 1e3 for row in mine], line, color=color, label=f"{use}, formula")
-        if all(row["at_once_bytes"] for row in mine):
-            at_once = [row["at_once_bytes"] / 1e3 for row in mine]
+        own = [row for row in rows if row["use"] == use]
+        samples = [row["samples"] for row in own]
+        axes.plot(samples, [row["formula_bytes"] / 1e3 for row in own], line, color=color, label=f"{use}, formula")
+        if all(row["at_once_bytes"] for row in own):
+            at_once = [row["at_once_bytes"] / 1e3 for row in own]
             axes.plot(samples, at_once, ":", color=color, label=f"{use}, at once")
-        axes.plot(samples, [row["torch_bytes"] / 1e3 for row in mine], marker, color=color, label=f"{use}, torch")
+        axes.plot(samples, [row["torch_bytes"] / 1e3 for row in own], marker, color=color, label=f"{use}, torch")
     log_axes(axes, samples, base=2)
     axes.margins(y=0.15)
     axes.set(xlabel="Samples at once", ylabel="Kept (kB)")

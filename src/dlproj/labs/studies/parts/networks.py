@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dlproj.config.root import data_config
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch
-from dlproj.labs.studies.parts.scratch import ScratchMLP
+from dlproj.labs.studies.parts.scratch import Layer, ScratchMLP
 from dlproj.models.classifier import Classifier
 
 
@@ -42,17 +42,13 @@ def stepper(model: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
     return step
 
 
-def linear_layers(model: nn.Module) -> list[nn.Linear]:
-    """The linear layers, from the inputs to the logits."""
-    return [module for module in model.modules() if isinstance(module, nn.Linear)]
-
-
 def scratch_copy(model: nn.Module, dtype: DTypeLike) -> ScratchMLP:
     """The same network in NumPy, with a copy of the weights."""
-    layers = [(layer.weight.detach().double(), _biases(layer)) for layer in linear_layers(model)]
-    return ScratchMLP([(weights.numpy(), biases.numpy()) for weights, biases in layers], dtype)
+    return ScratchMLP([_layer(module) for module in model.modules() if isinstance(module, nn.Linear)], dtype)
 
 
-def _biases(layer: nn.Linear) -> Tensor:
-    """Zeros where it has none."""
-    return layer.weight.new_zeros(layer.out_features).double() if layer.bias is None else layer.bias.detach().double()
+def _layer(linear: nn.Linear) -> Layer:
+    """Weights and biases in float64; zeros where it has no biases."""
+    weights = linear.weight.detach().double()
+    biases = weights.new_zeros(len(weights)) if linear.bias is None else linear.bias.detach().double()
+    return weights.numpy(), biases.numpy()
