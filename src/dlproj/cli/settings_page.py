@@ -15,7 +15,7 @@ from dlproj.config.fields import either, help_of, members
 from dlproj.config.layers import ConvConfig, DenseConfig, InitializerConfig, RecurrentConfig
 from dlproj.config.places import CONF
 from dlproj.config.root import Config
-from dlproj.config.schemas import SCHEMAS
+from dlproj.config.schemas import SCHEMAS, settings_class
 from dlproj.config.search import SearchConfig
 
 _HEAD = """# Settings
@@ -34,7 +34,7 @@ def page() -> str:
 def _group(group: str) -> Iterator[str]:
     """What all choices of a group share, then what each one has beside it."""
     base = get_type_hints(Config)[group]
-    classes = SCHEMAS[group]
+    classes = _classes(group)
     yield from (
         [f"## {group}", ""]
         if base in classes.values() and len(classes) > 1
@@ -42,6 +42,13 @@ def _group(group: str) -> Iterator[str]:
     )
     for name, cls in classes.items() if len(classes) > 1 else ():
         yield from _section(f"### {group}={_files(group, name)}", cls, f"{group}.", base)
+
+
+def _classes(group: str) -> dict[str, type]:
+    """The settings classes that the files of a group are built on, by the names that they have there."""
+    texts = "".join(file.read_text(encoding="utf-8") for file in sorted((CONF / group).glob("*.yaml")))
+    named = re.findall(rf"^ *- /schema/{group}@_here_: (\S+)$", texts, re.MULTILINE)
+    return {name: settings_class(group, name) for name in dict.fromkeys([*SCHEMAS[group], *named])}
 
 
 def _files(group: str, name: str) -> str:
@@ -96,7 +103,7 @@ def _default(one: Field[Any]) -> str:
 def _choices() -> Iterator[str]:
     """What each value of a choice stands for."""
     yield from ("## What the choices stand for", "")
-    of_groups = [cls for group in SCHEMAS.values() for cls in group.values()]
+    of_groups = [cls for group in SCHEMAS for cls in _classes(group).values()]
     classes = [*of_groups, DenseConfig, InitializerConfig, EarlyStoppingConfig]
     shown = dict.fromkeys(options for cls in classes for options in members(cls).values())
     for options in shown:
