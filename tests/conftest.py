@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,19 @@ def composed():
             return checked(compose("config", ["name=test", *overrides]))
 
     return config
+
+
+@pytest.fixture
+def forked_processes(monkeypatch):
+    """Have run_in_processes() fork from a server that has imported dlproj, which spares each process its imports.
+
+    tests/training/test_processes.py has them spawned, as users do.
+    """
+    from torch.distributed.launcher import api
+
+    set_forkserver_preload(["dlproj.training.run", "torch.distributed.fsdp", "torch.distributed.pipelining"])
+    launched = api.LaunchConfig
+    monkeypatch.setattr(api, "LaunchConfig", lambda **settings: launched(**settings | {"start_method": "forkserver"}))
 
 
 @pytest.fixture(scope="session")

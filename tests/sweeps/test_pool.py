@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from multiprocessing.context import ForkProcess
 
 import ctrl_c
@@ -80,21 +79,20 @@ def test_a_job_has_this_process_memory_and_changes_only_its_own(tmp_path):
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_what_ends_the_parent_ends_the_jobs(sent, tmp_path):
     script = textwrap.dedent(f"""
-        import os, time
+        import os, signal
         from pathlib import Path
-        from dlproj.sweeps.forks import Forks
         from dlproj.sweeps.forks import Forks
         from dlproj.sweeps.pool import Job, run_jobs
         def work():
             Path({str(tmp_path)!r}, "pid.tmp").write_text(str(os.getpid()))
             os.rename({str(tmp_path / "pid.tmp")!r}, {str(tmp_path / "pid")!r})
-            while True: time.sleep(60)
+            signal.pause()
         run_jobs([Job(work, (), Path({str(tmp_path)!r}, "log.txt"))], Forks([{{}}]), print)
     """)
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, preexec_fn=ctrl_c.heed)
     until(lambda: (tmp_path / "pid").exists() or process.poll() is not None)
     process.send_signal(sent)
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     pid = int((tmp_path / "pid").read_text())
     until(lambda: not runs(pid))
 
@@ -138,7 +136,7 @@ def test_a_signal_between_a_start_and_its_note_leaves_no_job_behind(sent, raised
 
     monkeypatch.setattr(ForkProcess, "start", start_and_interrupt)
     with ctrl_c.heeded(), pytest.raises(raised):
-        run_jobs([Job(time.sleep, (600,), tmp_path / "log.txt")], Forks([{}]), print)
+        run_jobs([Job(signal.pause, (), tmp_path / "log.txt")], Forks([{}]), print)
     alive = [process.is_alive() for process in started]
     for process in started:
         process.kill()
