@@ -4,8 +4,8 @@ VENV := .venv
 # What training needs, and all that the tests do. LOCKED=1 installs the versions of locked.txt.
 INSTALLED := $(VENV)/.installed
 FOR_TESTS := $(VENV)/.installed-for-tests
-# Half of the tests in each of two processes: neighbours share what they have trained, and who is done first helps out.
-IN_TWO = $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
+# Two files of tests at a time, those with most tests first: those of one file share what they have trained.
+IN_TWO = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet $(if $(LOCKED),--constraint locked.txt) --editable
 
 .PHONY: help train test test-all coverage test-gpu bench lint format

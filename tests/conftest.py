@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked_commands import Commands
 from hydra import compose, initialize_config_dir
 
 from dlproj.config.compose import register
@@ -47,6 +48,14 @@ def composed():
             return checked(compose("config", ["name=test", *overrides]))
 
     return config
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    """Begins command lines of train.py in forks of one process."""
+    forking = Commands(tmp_path_factory.mktemp("commands"))
+    yield forking
+    forking.close()
 
 
 @pytest.fixture

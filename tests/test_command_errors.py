@@ -29,12 +29,13 @@ def command(*overrides):
 
 
 @pytest.fixture
-def type_in(tmp_path):
+def type_in(commands, tmp_path):
     """Call with overrides: the finished command, run in an empty folder."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA", "PL_"))}
 
     def run(*overrides):
-        return subprocess.run(command(*overrides), cwd=tmp_path, env=environment, capture_output=True, text=True)
+        process = commands.start(overrides, tmp_path, environment)
+        return subprocess.CompletedProcess(overrides, process.wait(), *process.communicate())
 
     return run
 
