@@ -4,16 +4,17 @@ VENV := .venv
 # What training needs, and all that the tests do. LOCKED=1 installs the versions of locked.txt.
 INSTALLED := $(VENV)/.installed
 FOR_TESTS := $(VENV)/.installed-for-tests
-# Two files of tests at a time: those of one file share what they have trained.
+# Two files of tests at a time, those with most tests first: those of one file share what they have trained.
 IN_TWO = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet $(if $(LOCKED),--constraint locked.txt) --editable
 
-.PHONY: help train test test-all test-gpu bench lint format
+.PHONY: help train test test-all coverage test-gpu bench lint format
 
 help:
 	@echo "make train     set up, then train the default MLP on scikit-learn's digits: no download"
 	@echo "make test      set up, then the fast tests"
 	@echo "make test-all  set up, then all tests"
+	@echo "make coverage  the fast tests, and how much of src they reach: twice as long as make test"
 	@echo "make test-gpu  set up, then the tests and the benchmark that need an NVIDIA GPU"
 	@echo "make bench     compare speed and memory with other loops, on real data: over an hour on 2 quiet cores"
 	@echo "make lint      style, format and types"
@@ -28,6 +29,10 @@ test: $(FOR_TESTS)
 
 test-all: $(FOR_TESTS)
 	$(IN_TWO) $(TESTS)
+
+# By lines and branches of src, in every process that the tests start; fails below what pyproject.toml asks for.
+coverage: $(FOR_TESTS)
+	$(IN_TWO) -m "not slow" --cov --cov-report=term $(TESTS)
 
 # In at most 8 minutes on one NVIDIA GPU; what it prints is in logs/test-gpu.log as it comes, should it be cut off.
 # The benchmark needs Fashion-MNIST; without a GPU its rows are left out.

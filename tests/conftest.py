@@ -1,10 +1,12 @@
 """What all tests share."""
 
 import os
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
 
 import pytest
 import torch
+from forked_commands import Commands
 from hydra import compose, initialize_config_dir
 
 from dlproj.config.compose import register
@@ -46,6 +48,27 @@ def composed():
             return checked(compose("config", ["name=test", *overrides]))
 
     return config
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    """Begins command lines of train.py in forks of one process."""
+    forking = Commands(tmp_path_factory.mktemp("commands"))
+    yield forking
+    forking.close()
+
+
+@pytest.fixture
+def forked_processes(monkeypatch):
+    """Have run_in_processes() fork from a server that has imported dlproj, which spares each process its imports.
+
+    tests/training/test_processes.py has them spawned, as users do.
+    """
+    from torch.distributed.launcher import api
+
+    set_forkserver_preload(["dlproj.training.run", "torch.distributed.fsdp", "torch.distributed.pipelining"])
+    launched = api.LaunchConfig
+    monkeypatch.setattr(api, "LaunchConfig", lambda **settings: launched(**settings | {"start_method": "forkserver"}))
 
 
 @pytest.fixture(scope="session")

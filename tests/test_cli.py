@@ -71,7 +71,7 @@ def test_ctrl_c_is_exit_code_130(tmp_path):
     )
     with (tmp_path / "config.yaml").open("w"):  # opens when it reads, so that nothing is timed
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert b"Traceback" not in errors
 

@@ -29,12 +29,13 @@ def command(*overrides):
 
 
 @pytest.fixture
-def type_in(tmp_path):
+def type_in(commands, tmp_path):
     """Call with overrides: the finished command, run in an empty folder."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA", "PL_"))}
 
     def run(*overrides):
-        return subprocess.run(command(*overrides), cwd=tmp_path, env=environment, capture_output=True, text=True)
+        process = commands.start(overrides, tmp_path, environment)
+        return subprocess.CompletedProcess(overrides, process.wait(), *process.communicate())
 
     return run
 
@@ -247,8 +248,16 @@ def test_a_folder_of_files_that_is_not_there_is_named(type_in, tmp_path):
     assert re.fullmatch(r"error: .*/nowhere' not found.*\n", done.stderr)
 
 
-@pytest.mark.parametrize("processes", [[], ["trainer=ddp"]])
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code", "processes"),
+    [
+        (signal.SIGINT, 130, []),
+        (signal.SIGTERM, 143, []),
+        (signal.SIGINT, 130, ["trainer=ddp"]),
+        # in test_processes.py of processes that are forked, within a second
+        pytest.param(signal.SIGTERM, 143, ["trainer=ddp"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_ended_by_a_signal_leaves_a_summary_and_its_exit_code(sent, code, processes, tmp_path):
     process = subprocess.Popen(
         command(*DIGITS, *processes, "trainer.threads=1", "trainer.max_epochs=100000"),
@@ -265,7 +274,7 @@ def test_a_run_ended_by_a_signal_leaves_a_summary_and_its_exit_code(sent, code, 
         assert chunk, "the run ended by itself"
         seen += chunk
     process.send_signal(sent)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == code
     found = json.loads((folders(tmp_path)[0] / "summary.json").read_text())
     assert found["status"] == "interrupted"

@@ -83,5 +83,7 @@ def test_lightning_looks_for_no_cluster(environment, tmp_path):
 
 def test_ranks_that_are_no_numbers_harm_no_command(tmp_path):
     """Lightning would turn each of them into a number when it is imported."""
-    code = "from dlproj.launch import forget_ranks; forget_ranks(); import pytorch_lightning"
-    subprocess.run([sys.executable, "-c", code], env=os.environ | {"RANK": "gold", "LOCAL_RANK": ""}, check=True)
+    code = "from dlproj.launch import *; forget_ranks(); import pytorch_lightning; print(rank())"
+    environment = os.environ | {"RANK": "gold", "LOCAL_RANK": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr

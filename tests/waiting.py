@@ -4,7 +4,8 @@ import time
 
 
 def until(condition):
-    """Return when condition() is true; fail after two minutes."""
+    """Return when condition() is true; fail after two minutes. The pauses leave the processor to the other process."""
     deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -173,9 +173,12 @@ def test_a_first_frame_is_read_where_the_second_is_cut_off(root):
     frames[0].save(film, "GIF", save_all=True, append_images=frames[1:])
     alone = io.BytesIO()
     frames[0].save(alone, "GIF")
-    for length in range(len(alone.getvalue()) - 1, len(film.getvalue())):
+    lengths = range(len(alone.getvalue()) - 1, len(film.getvalue()))
+    samples = lambda module: len(module.train) + len(module.val)
+    before = samples(data(root))
+    for length in lengths:
         (root / "train" / "cat" / f"{length}.gif").write_bytes(film.getvalue()[:length])
-    data(root)  # raises nothing
+    assert samples(data(root)) == before + len(lengths)
 
 
 def test_a_folder_for_validation_is_said_not_to_be_read(root, caplog):

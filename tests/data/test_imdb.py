@@ -157,9 +157,11 @@ def test_setup_alone_reads_the_data_too(root):
 
 def test_one_run_reads_the_data_once_though_the_test_prepares_them_again(root, monkeypatch):
     module = data(root)
-    monkeypatch.setattr(imdb, "read_reviews", None)
+    first = module.test
+    monkeypatch.setattr(imdb, "read_reviews", pytest.fail)
     module.prepare_data()
     module.setup("test")
+    assert module.test is first
 
 
 def test_changed_reviews_are_read_anew(root):

@@ -11,6 +11,7 @@ from dlproj.inference.trained import open_run
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.run import run
 
+pytestmark = pytest.mark.usefixtures("forked_processes")
 SHARED = [
     "trainer.accelerator=cpu",
     "trainer.threads=1",

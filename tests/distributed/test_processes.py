@@ -11,6 +11,7 @@ import warnings
 
 import pytest
 import pytorch_lightning as pl
+import spawned as spawned_processes
 import torch.distributed
 from pytorch_lightning.demos.boring_classes import BoringModel
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -22,12 +23,18 @@ from dlproj.launch import rank, started_by_torchrun
 from dlproj.training.signals import StopBySignal
 
 
-def all_ranks(offset):
-    torch.distributed.init_process_group("gloo")
-    ranks = [None, None]
-    torch.distributed.all_gather_object(ranks, (rank() + offset, started_by_torchrun()))
-    torch.distributed.destroy_process_group()
-    return ranks
+@pytest.fixture(scope="module")
+def spawned(tmp_path_factory):
+    """A folder with files of a user's, and what two processes find there: theirs are spawned as users have them."""
+    folder = tmp_path_factory.mktemp("working")
+    for name in ("random", "types", "signal", "tempfile", "socket", "struct", "queue", "logging"):
+        (folder / f"{name}.py").write_text("raise ImportError('a file of the user')")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("PYTHONSAFEPATH", raising=False)
+        found = run_in_processes(2, spawned_processes.found, 10)
+        assert "PYTHONSAFEPATH" not in os.environ
+    return folder, found
 
 
 def fail_in_one(how):
@@ -42,12 +49,13 @@ def fail_in_one(how):
     torch.distributed.init_process_group("gloo")  # waits for the other for ever
 
 
-def test_the_result_of_rank_0_comes_back_and_each_process_knows_its_rank():
-    assert not started_by_torchrun()
-    assert run_in_processes(2, all_ranks, 10) == [(10, 2), (11, 2)]
+def test_the_result_of_rank_0_comes_back_and_each_process_knows_its_rank(spawned):
+    _, (ranks, *_) = spawned
+    assert ranks == [(10, 2), (11, 2)]
     assert not started_by_torchrun()
 
 
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize(
     ("how", "error", "message"),
     [
@@ -115,10 +123,12 @@ def test_a_process_has_left_its_group_when_python_ends(tmp_path):
     assert (done.returncode, done.stdout) == (0, "True\nFalse\n"), done.stderr
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_sigterm_ends_all_processes_after_their_batch_wherever_it_meets_them(tmp_path):
     assert run_in_processes(2, fit_until_terminated, tmp_path) == [("SIGTERMException", 3)] * 2
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_handlers_of_signals_are_as_they_were_after_processes_of_our_own():
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
     before = [signal.getsignal(one) for one in signals]
@@ -133,6 +143,7 @@ def where_they_met():
     return os.environ["MASTER_ADDR"]
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_processes_of_one_machine_meet_though_its_name_is_unknown(monkeypatch):
     """No name is looked up, by them or by torch's launcher."""
 
@@ -157,23 +168,11 @@ def test_a_machine_that_does_not_reach_itself_is_told_so(monkeypatch):
         run_in_processes(2, os.getpid)
 
 
-def imported_from():
-    import random
-    import types
-
-    return [one.__file__ for one in (random, types)], os.environ.get("PYTHONSAFEPATH"), sys.path
-
-
-def test_modules_of_the_working_folder_do_not_take_the_place_of_pythons_own(monkeypatch, tmp_path):
-    for name in ("random", "types", "signal", "tempfile", "socket", "struct", "queue", "logging"):
-        (tmp_path / f"{name}.py").write_text("raise ImportError('a file of the user')")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
-    files, safe, path = run_in_processes(2, imported_from)
-    assert not [file for file in files if file.startswith(str(tmp_path))]
+def test_modules_of_the_working_folder_do_not_take_the_place_of_pythons_own(spawned):
+    folder, (_, files, safe, path) = spawned
+    assert not [file for file in files if file.startswith(str(folder))]
     assert safe == "1"
-    assert str(tmp_path) not in path
-    assert "PYTHONSAFEPATH" not in os.environ
+    assert str(folder) not in path
 
 
 @pytest.mark.parametrize("theirs", ["eth7", None])

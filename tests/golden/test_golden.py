@@ -97,6 +97,7 @@ def _split(command):
     return parts
 
 
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_run_is_as_it_was_recorded(command, tmp_path):
     golden = json.loads(FILE.read_text())

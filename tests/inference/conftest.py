@@ -5,7 +5,7 @@ import pytest
 from dlproj.data.imdb import IMDBDataModule
 from dlproj.training.run import run
 
-QUIET = ("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false")
+QUIET = ("trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false", "figures=none")
 
 
 @pytest.fixture(scope="session")

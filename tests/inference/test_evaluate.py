@@ -123,7 +123,7 @@ def test_ctrl_c_stays_what_it_is(digits, monkeypatch):
         evaluate(trained)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
 def test_a_run_of_two_processes(trained_run):
     """Each of them has added up its own batches, so the order of the sums is another than in one process."""
     folder = trained_run(

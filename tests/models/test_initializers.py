@@ -19,6 +19,7 @@ from dlproj.models.initializers import initialize
 from dlproj.models.recurrent import direction
 
 FAN_OUT, FAN_IN = 200, 100
+SPEC = DataSpec(Kind.features, (49,), ("a", "b"))
 
 
 def drawn(config, *shape):
@@ -125,24 +126,32 @@ def test_what_cannot_be_drawn_is_refused(config, vector, message):
         config.check("key", vector)
 
 
-@pytest.mark.parametrize("vector", [False, True])
-def test_what_can_be_drawn_is_accepted(vector):
-    InitializerConfig().check("key", vector)
-    InitializerConfig(Initializer.normal, std=1.0).check("key", vector)
-    InitializerConfig(Initializer.normal, mean=1.0, std=1.0).check("key", vector)
-    InitializerConfig(Initializer.uniform, low=-1.0, high=1.0).check("key", vector)
-    InitializerConfig(Initializer.constant, value=0.0).check("key", vector)
+@pytest.mark.parametrize("shape", [(FAN_OUT, FAN_IN), (FAN_OUT,)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        InitializerConfig(Initializer.normal, std=1.0),
+        InitializerConfig(Initializer.normal, mean=1.0, std=1.0),
+        InitializerConfig(Initializer.uniform, low=-1.0, high=1.0),
+        InitializerConfig(Initializer.constant, value=0.0),
+    ],
+)
+def test_what_is_accepted_can_be_drawn(config, shape):
+    config.check("key", vector=len(shape) == 1)
+    assert drawn(config, *shape).isfinite().all()
 
 
 def test_only_the_output_layer_may_leave_the_name_unset():
     with pytest.raises(ConfigurationError, match=re.escape("model.weight_initializer.name")):
         MLPConfig(weight_initializer=unset())
-    MLPConfig(output=OutputConfig(weight_initializer=unset()))
+    config = MLPConfig(weight_initializer=InitializerConfig(Initializer.ones), output=OutputConfig())
+    assert config.output.weight_initializer == unset()
+    assert (config.build(SPEC, SGDConfig(), SchedulerConfig()).output.weight == 1).all()
 
 
 def test_torchs_biases_stay_uniform_in_one_over_root_inputs_where_weights_are_drawn_anew():
     config = MLPConfig(hidden=[2000, 500], weight_initializer=InitializerConfig(Initializer.glorot_uniform))
-    model = config.build(DataSpec(Kind.features, (49,), ("a", "b")), SGDConfig(), SchedulerConfig())
+    model = config.build(SPEC, SGDConfig(), SchedulerConfig())
     for block, inputs, units in zip(model.hidden, (49, 2000), (2000, 500), strict=True):
         weights, biases = (values.detach().numpy().ravel().astype(float) for values in block.linear.parameters())
         bounds = {inputs**-0.5: biases, math.sqrt(6 / (inputs + units)): weights}

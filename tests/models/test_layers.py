@@ -315,17 +315,33 @@ def test_what_no_layer_reads_is_refused(overrides, message, composed):
 
 
 @pytest.mark.parametrize(
+    ("overrides", "layer", "name", "value"),
+    [
+        ("model.elu_alpha=2 model.hidden=[3,{units:3,activation:elu}]", 1, "elu_alpha", 2),
+        ("model.elu_alpha=2 model.activation=elu model.hidden=[3,{units:3,activation:relu}]", 0, "elu_alpha", 2),
+        ("model.bias=false model.bias_l1=0.1 model.output.bias=true", -1, "bias_l1", 0.1),
+        ("model.bias=false model.hidden=[3,{units:3,bias:true,bias_l1:0.1}]", 1, "bias_l1", 0.1),
+        ("model.hidden=[] model.output.bias=false", -1, "bias", False),
+        (
+            "model=simple_rnn model.image_reading=rows model.activation=swish model.swish_beta=2 model.hidden=[3]",
+            0,
+            "swish_beta",
+            2,
+        ),
+    ],
+)
+def test_what_some_layer_reads_is_accepted_and_reaches_it(overrides, layer, name, value, composed):
+    model = composed("data=digits", *overrides.split()).model
+    layers = [*model.hidden_layers(), describe_output(model.output, 10, model)]
+    assert getattr(layers[layer], name) == value
+
+
+@pytest.mark.parametrize(
     "overrides",
     [
-        "model.elu_alpha=2 model.hidden=[3,{units:3,activation:elu}]",
-        "model.elu_alpha=2 model.activation=elu model.hidden=[3,{units:3,activation:relu}]",
-        "model.bias=false model.bias_l1=0.1 model.output.bias=true",
-        "model.bias=false model.hidden=[3,{units:3,bias:true,bias_l1:0.1}]",
-        "model.hidden=[] model.output.bias=false",
-        "model=simple_rnn model.image_reading=rows model.activation=swish model.swish_beta=2",
         "model.eval_mode=false model.hidden=[3,{units:3,batch_norm:true}]",
         "model=gru model.image_reading=rows model.eval_mode=false model.input_dropout=0.1",
     ],
 )
-def test_what_some_layer_reads_is_accepted(overrides, composed):
-    composed("data=digits", *overrides.split())
+def test_training_mode_is_kept_where_something_acts_in_it(overrides, composed):
+    assert composed("data=digits", *overrides.split()).model.eval_mode is False

@@ -399,9 +399,19 @@ def test_a_way_of_reading_images_is_refused_for_features():
         RNNConfig(image_reading=ImageReading.rows).check_data(FEATURES)
 
 
-@pytest.mark.parametrize("reading", list(ImageReading))
-def test_the_numbers_of_a_time_step_fit_what_is_read(reading):
-    built(RNNConfig(hidden=[4], image_reading=reading), IMAGE)(torch.zeros(1, 2, 2, 3))
+@pytest.mark.parametrize(
+    ("reading", "steps"),
+    [
+        (ImageReading.rows, [[1, 2, 3, 11, 12, 13], [4, 5, 6, 14, 15, 16]]),
+        (ImageReading.columns, [[1, 4, 11, 14], [2, 5, 12, 15], [3, 6, 13, 16]]),
+        (ImageReading.pixels, [[1, 11], [2, 12], [3, 13], [4, 14], [5, 15], [6, 16]]),
+    ],
+)
+def test_a_time_step_is_a_row_a_column_or_a_pixel_of_all_channels(reading, steps):
+    model = built(RNNConfig(hidden=[4], image_reading=reading), IMAGE)
+    sequences = read_by(model.layers[0].directions[0])
+    model(torch.tensor([[[[1.0, 2, 3], [4, 5, 6]], [[11, 12, 13], [14, 15, 16]]]]))
+    assert [sequence.tolist() for sequence in sequences] == [[steps]]
 
 
 # Rows of the embedding that no word reads: ids lie below 10, the table has 16 rows.

@@ -61,7 +61,7 @@ with Pictures(FiguresConfig(), Path({str(tmp_path)!r}), wanted=True) as pictures
     {end}
 """
     # They inherit standard error, whose end is that of them all.
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (code, "")
 
 

@@ -91,8 +91,15 @@ def test_features_are_shares_of_all_values():
 
 
 def test_long_names_leave_room_for_what_they_name():
-    """Warnings are errors: the layout would say that it has given up."""
+    """Warnings are errors: the layout would say that it has given up, and leave the axes without room."""
     names = ["n" * 250, "two words " * 20, "day"]
-    png(survey_figures.grid([[DARK] * 2] * 3, names, "Three classes"))
-    png(survey_figures.chosen([DARK] * 3, [f"train:{number}\n{name}" for number, name in enumerate(names)]))
-    png(survey_figures.label_counts({"training set": np.array([1, 2, 3])}, names))
+    figures = [
+        survey_figures.grid([[DARK] * 2] * 3, names, "Three classes"),
+        survey_figures.chosen([DARK] * 3, [f"train:{number}\n{name}" for number, name in enumerate(names)]),
+        survey_figures.label_counts({"training set": np.array([1, 2, 3])}, names),
+    ]
+    for figure in figures:
+        png(figure)
+        for axes in figure.axes:
+            assert all(label.get_window_extent().x0 > -1 for label in axes.get_yticklabels())  # no name is cut off
+            assert axes.bbox.width > 0.15 * figure.bbox.width

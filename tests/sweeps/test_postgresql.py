@@ -59,7 +59,7 @@ def server():
             yield f"postgresql+psycopg://dlproj@/postgres?host={folder}"
         finally:
             process.send_signal(signal.SIGINT)  # SIGTERM would wait for its clients
-            process.wait(timeout=60)
+            process.wait(timeout=120)
 
 
 def test_two_processes_share_the_trials_of_one_search(server, tmp_path):

@@ -4,11 +4,8 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import ctrl_c
 import pytest
 from waiting import until
 
@@ -16,37 +13,23 @@ from dlproj.config.checks import ConfigurationError
 from dlproj.config.figures import FiguresConfig
 from dlproj.runs.manifest import add, claim, run_files
 
-ROOT = Path(__file__).parents[2]
 DIGITS = ["data=digits", "model.hidden=[16]", "trainer.accelerator=cpu", "figures=none"]
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(commands, tmp_path):
     """Call with overrides: the command begun in an empty folder, its end killed with the test."""
     begun = []
 
-    def popen(*overrides):
+    def command(*overrides):
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA", "PL_"))}
-        command = [sys.executable, "-W", "error", str(ROOT / "train.py"), "-m", *overrides]
-        begun.append(
-            subprocess.Popen(
-                command,
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-                preexec_fn=ctrl_c.heed,
-            )
-        )
+        begun.append(commands.start(["-m", *overrides], tmp_path, environment))
         return begun[-1]
 
-    yield popen
+    yield command
     for process in begun:
         process.kill()
-        if not process.stdout.closed:
-            process.communicate()
+        process.wait()
 
 
 @pytest.fixture

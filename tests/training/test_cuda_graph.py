@@ -170,4 +170,5 @@ def test_a_gpu_trains_without_making_the_host_wait(composed, tmp_path):
         def on_validation_start(self, *args):
             torch.cuda.set_sync_debug_mode("default")
 
-    trained(composed, tmp_path, "trainer=gpu", "trainer.progress_bar=true", callback=NoWaiting())
+    trained(composed, tmp_path, "trainer=gpu", "trainer.progress_bar=true", callback=NoWaiting())  # torch raises
+    assert torch.cuda.get_sync_debug_mode() == 0

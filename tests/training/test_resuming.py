@@ -15,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
-from waiting import until
 
 from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.models.classifier import Classifier
@@ -36,6 +35,21 @@ DIGITS = [
     "trainer.threads=1",
     "data.batch_size=32",
 ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Call with settings: the folder of a run of them that was never stopped, trained once for all who ask."""
+    folders = {}
+
+    def trained(config, overrides=()):
+        key = str(config)
+        if key not in folders:
+            folders[key] = tmp_path_factory.mktemp("whole")
+            run(config, folders[key], overrides)
+        return folders[key]
+
+    return trained
 
 
 class Killed(BaseException):
@@ -90,7 +104,7 @@ def assert_same(folder, other):
 @pytest.mark.parametrize("steps", [1, 7])
 @pytest.mark.parametrize("scheduler", ["cosine", "plateau"])
 @pytest.mark.parametrize("share", [0.2, 0.45, 0.6, 0.99])
-def test_a_killed_run_ends_as_one_that_never_was(steps, scheduler, share, composed, tmp_path, monkeypatch):
+def test_a_killed_run_ends_as_one_that_never_was(steps, scheduler, share, whole, composed, tmp_path, monkeypatch):
     more = [
         f"trainer.steps_per_execution={steps}",
         f"scheduler={scheduler}",
@@ -101,18 +115,18 @@ def test_a_killed_run_ends_as_one_that_never_was(steps, scheduler, share, compos
         "trainer.evaluate_train=true",
     ]
     config = composed(*DIGITS, *more)
-    run(config, tmp_path / "whole")
     killed_after(int(share * 4 * -(-41 // steps)), monkeypatch, config, tmp_path / "killed")
     before = torch.load(checkpoint_path(tmp_path / "killed", "last"), weights_only=True)
     assert run(config, tmp_path / "killed", resume=True).status == "completed"
     assert before["global_step"] > 0
-    assert_same(tmp_path / "killed", tmp_path / "whole")
+    assert_same(tmp_path / "killed", whole(config))
 
 
 @pytest.mark.parametrize("epoch", [2, 4])
-def test_a_kill_between_an_epochs_checkpoint_and_its_record_loses_neither(epoch, composed, tmp_path, monkeypatch):
+def test_a_kill_between_an_epochs_checkpoint_and_its_record_loses_neither(
+    epoch, whole, composed, tmp_path, monkeypatch
+):
     config = composed(*DIGITS, "figures=none", "trainer.evaluate_train=true")
-    run(config, tmp_path / "whole")
     log = EpochTable.log_metrics
 
     def die(self, metrics, step=None):
@@ -127,7 +141,7 @@ def test_a_kill_between_an_epochs_checkpoint_and_its_record_loses_neither(epoch,
             run(config, tmp_path / "killed")
     assert "train/loss" not in read_epochs(tmp_path / "killed")[epoch]
     run(config, tmp_path / "killed", resume=True)
-    assert_same(tmp_path / "killed", tmp_path / "whole")
+    assert_same(tmp_path / "killed", whole(config))
 
 
 class SignalAfter(Callback):
@@ -145,7 +159,7 @@ class SignalAfter(Callback):
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_training_after_its_batch_and_nothing_is_trained_again(
-    sent, code, composed, tmp_path, monkeypatch, capsys
+    sent, code, whole, composed, tmp_path, monkeypatch, capsys
 ):
     config = composed(
         *DIGITS,
@@ -154,7 +168,6 @@ def test_a_signal_ends_training_after_its_batch_and_nothing_is_trained_again(
         "callbacks.early_stopping.restore_best=true",
         "trainer.evaluate_train=true",
     )
-    run(config, tmp_path / "whole")
     with monkeypatch.context() as patch, ctrl_c.heeded():
         add_callback(patch, SignalAfter(60, sent))
         with pytest.raises(SystemExit) as ended:
@@ -165,7 +178,7 @@ def test_a_signal_ends_training_after_its_batch_and_nothing_is_trained_again(
     assert (result.status, result.stop_reason) == ("interrupted", sent.name)
     assert torch.load(checkpoint_path(tmp_path / "stopped", "last"), weights_only=True)["global_step"] == 61
     run(config, tmp_path / "stopped", resume=True)
-    assert_same(tmp_path / "stopped", tmp_path / "whole")
+    assert_same(tmp_path / "stopped", whole(config))
 
 
 def stopped_by_signal(calls, monkeypatch, config, folder):
@@ -400,34 +413,46 @@ def test_other_versions_than_a_run_was_begun_with_are_named(interrupted_on_image
 COMMAND = Path(sys.executable).with_name("dlproj")
 
 
+# Python imports it first: at the fifth writing of metrics.csv, that of the second epoch, a run kills itself, with all
+# its processes, or tells itself to end. Nothing has to be waited for by the clock.
+KILL = """
+import os, signal, sys
+left, sent = 5, int(os.environ["SIGNAL"])
+def hook(name, values):
+    global left
+    if name == "os.rename" and str(values[1]).endswith("metrics.csv"):
+        left -= 1
+        if left == 0:
+            os.killpg(os.getpgrp(), sent) if sent == signal.SIGKILL else os.kill(os.getpgrp(), sent)
+sys.addaudithook(hook)
+"""
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1"]
 
 
 @pytest.mark.parametrize("processes", [[], pytest.param(TWO, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_dlproj_resume_goes_on_after_a_kill(processes, sent, tmp_path):
-    train = [
-        sys.executable,
-        str(Path(__file__).parents[2] / "train.py"),
+@pytest.mark.usefixtures("forked_processes")
+def test_dlproj_resume_goes_on_after_a_kill(processes, sent, whole, composed, tmp_path):
+    overrides = [
         *DIGITS,
         *processes,
         "figures=none",
-        "trainer.max_epochs=60",
+        "trainer.max_epochs=10",
         "callbacks.every_n_train_steps=10",
         "trainer.steps_per_execution=5",
+        "name=test",
     ]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*train, f"hydra.run.dir={whole}"], check=True, capture_output=True)
-    process = subprocess.Popen(
-        [*train, f"hydra.run.dir={killed}"],
+    killed = tmp_path / "killed"
+    (tmp_path / "sitecustomize.py").write_text(KILL)
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).parents[2] / "train.py"), *overrides, f"hydra.run.dir={killed}"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "SIGNAL": str(int(sent))},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=ctrl_c.heed,
     )
-    until(lambda: len(read_epochs(killed)) >= 5)
-    os.killpg(process.pid, sent) if sent == signal.SIGKILL else process.send_signal(sent)
-    process.wait(timeout=60)
+    assert done.returncode == (-sent if sent == signal.SIGKILL else 128 + sent)
+    assert 2 <= len(read_epochs(killed)) < 10
     assert read_result(killed).status == ("running" if sent == signal.SIGKILL else "interrupted")
     subprocess.run([COMMAND, "resume", str(killed)], check=True, capture_output=True)
-    assert_same(killed, whole)
+    assert_same(killed, whole(composed(*overrides), overrides))

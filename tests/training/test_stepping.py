@@ -130,6 +130,7 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(steps, sche
     assert equal(whole, resumed)
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_processes_that_train_in_blocks_stay_in_step(composed, tmp_path):
     for steps in (1, 7):
         ddp = ["trainer=ddp", "trainer.threads=1", f"trainer.steps_per_execution={steps}"]

@@ -162,7 +162,7 @@ def test_what_ends_the_command_ends_its_runs(sent, code, toys, tmp_path):
     children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
     assert len(children) >= 2
     process.send_signal(sent)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == code
     until(lambda: not any(alive(child) for child in children))
     if sent != signal.SIGKILL:

@@ -225,10 +225,13 @@ def test_a_table_of_somebody_else_is_not_overwritten(name, content, tmp_path):
 
 
 def test_a_table_of_ours_may_be_written_anew(planned, tmp_path):
-    written(rows(planned({}, {"test/accuracy": 0.1})), "dlproj reproduce", False, tmp_path)
+    found = rows(planned({}, {"test/accuracy": 0.1}))
+    write = lambda command: written(found, command, False, tmp_path)[0].read_text()
+    first = write("dlproj reproduce")
     check_folder(tmp_path, quick=False)
     (tmp_path / NAME).unlink()  # as in a checkout, or as a version without a list of its files left it
     check_folder(tmp_path, quick=False)
+    assert write("dlproj reproduce toy/a") != first
 
 
 def test_notes_in_a_table_of_ours_are_somebodys(planned, tmp_path):

@@ -173,15 +173,33 @@ def test_the_barrier_is_the_highest_loss_between_the_runs_less_the_mean_of_their
     assert view.barriers() == (2.5, pytest.approx(0.3))  # of 0.5 and 0.3, and of 0.1, 0.6 and 0.5
 
 
-@pytest.mark.parametrize(
-    "losses", [np.full((3, 3), 0.7), np.zeros((3, 3)), np.array([[1, np.nan, 2], [0, 1, np.inf], [1] * 3])]
-)
-def test_flat_and_broken_planes_are_drawn(losses):
+def _drawn(losses):
+    """The axes of a plane of 3 × 3 losses, drawn without a warning."""
     at = np.linspace(-1, 1, 3)
     plane = np.stack([losses, losses], axis=2)
     view = study.View(("run",), (1, 1, 1), at, plane[0], at, at, plane)
     with np.errstate(all="raise"):
-        study.plane_figure(view).savefig(Path("/dev/null"), format="png")
+        figure = study.plane_figure(view)
+        figure.savefig(Path("/dev/null"), format="png")
+    return figure.axes
+
+
+@pytest.mark.parametrize("loss", [0.7, 0.0])
+def test_a_flat_plane_says_its_loss_in_place_of_lines(loss):
+    (axes,) = _drawn(np.full((3, 3), loss))
+    assert axes.get_title("left") == f"test loss {loss:g} everywhere"
+    assert not axes.collections
+    assert [text.get_text() for text in axes.texts] == ["run"]
+
+
+def test_a_plane_is_left_empty_where_its_loss_is_not_finite():
+    axes, scale = _drawn(np.array([[1, np.nan, 2], [0, 1, np.inf], [1] * 3]))
+    shades, lines = axes.collections[:2]
+    assert scale.get_ylabel() == "test loss"
+    assert lines.levels[[0, -1]] == pytest.approx([2e-6, 2])  # of 0, which a logarithm has no place for, to 2
+    shaded = lambda x, y: any(path.contains_point((x, y)) for path in shades.get_paths())
+    assert shaded(-0.5, 0.5)
+    assert not shaded(0.5, -0.5)  # between NaN and infinity
 
 
 @pytest.mark.parametrize("name", ["output.bias", "output.weight"])

@@ -227,7 +227,7 @@ def plane_figure(view: View) -> Figure:
                 label.set_visible(min(abs(x - a) for a in range(len(view.names))) > 0.3 or abs(y) > 0.25)
             drawn.colorbar(shades, label="test loss", format="%.2g", shrink=0.85)
         else:
-            axes.set_title(f"test loss {low:.4g} everywhere")
+            axes.set_title(f"test loss {losses.max():.4g} everywhere")
         _mark(axes, view.names)
         axes.set(xlabel="position a, along u", ylabel="position b, along v")
         return drawn
