@@ -46,12 +46,12 @@ _log = logging.getLogger(__name__)
 
 
 def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: bool = False) -> RunResult:
-    """Train in as many processes as the settings say, and leave everything in `folder`.
+    """Train in as many processes as the settings say, and write all results to `folder`.
 
-    overrides are for the record: what was typed. With resume, sweep.resume or callbacks.resume=auto, a completed run is
-    left as it is, and an interrupted one goes on from its last checkpoint. Raises ConfigurationError or DataError,
-    whatever the process in which it happens; so it does where the folder holds another run or files that are not of
-    dlproj, unless overwrite=true lets the run go.
+    overrides: what the user typed, for the record. With resume, sweep.resume or callbacks.resume=auto, a completed run
+    is left as it is and an interrupted one is resumed from its last checkpoint. Raises ConfigurationError or DataError,
+    from whatever process; also if the folder holds another run, unless overwrite=true, or files that dlproj did not
+    write.
     """
     config.trainer.check_launch(started_by_torchrun())
     config.trainer.check_machine()
@@ -69,7 +69,7 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
 
 
 def _last_checkpoint(folder: Path, earlier: Earlier) -> Path | None:
-    """What the run goes on from; in a sweep, one that failed begins anew."""
+    """Return the checkpoint to resume from, or None: in a sweep, a failed run starts over."""
     path = checkpoint_path(folder, "last")
     if not earlier.goes_on or not path.exists():
         return None
@@ -78,7 +78,7 @@ def _last_checkpoint(folder: Path, earlier: Earlier) -> Path | None:
 
 
 def resume_run(folder: Path) -> RunResult:
-    """Go on with the run that the folder holds, with its settings. Raises UserError where they are damaged."""
+    """Resume the run in the folder with its own settings. Raises UserError if they are damaged."""
     return run(load(folder / "config.yaml"), folder, read_result(folder).overrides, resume=True)
 
 
@@ -97,9 +97,9 @@ def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path |
 def train(
     config: Config, folder: Path, overrides: Sequence[str] = (), resumed: Path | None = None, replace: bool = False
 ) -> RunResult:
-    """Train, test and record in this process, which may be one of several; go on from the checkpoint `resumed`.
+    """Train, test and record in this process, which may be one of several; resume from the checkpoint `resumed`.
 
-    replace: whether an earlier run in the folder may go. Nothing there changes before the data is read.
+    replace: True if an earlier run in the folder may be replaced. The folder is unchanged until the data is read.
     """
     prepare_process(config.trainer)
     with Pictures(config.figures, folder, wanted=rank() == 0) as pictures:
@@ -112,7 +112,7 @@ def _train(
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
+    torch.manual_seed(config.seed + rank())  # weights are equal on all ranks, dropout differs
     reset_peak_gpu_memory()
     table, tensorboard = EpochTable(folder), EpochTensorBoard(folder)
     result = _new_record(config, folder, overrides, model)
@@ -131,7 +131,7 @@ def _train(
     trainer = build_trainer(config.trainer, callbacks, folder)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=resumed)
-        # Before the test, for which the callbacks go back to the checkpoint, too.
+        # Read before the test, which restores the callbacks' state from the checkpoint, too.
         end = outcome(trainer), stop_reason(trainer, config.trainer.max_time)
         best = _best_epoch(config, table.rows)
         pictures.of_training(table.rows, best, inspection, result.reference_curves)
@@ -140,7 +140,7 @@ def _train(
             result.tested_weights = "best" if restored else "last"
             trainer.test(model, datamodule=data, ckpt_path=restored, verbose=False)
     except (KeyboardInterrupt, SystemExit) as error:
-        sys.exit(128 + _signal(trainer, error))  # what a shell expects of a process that a signal ended
+        sys.exit(128 + _signal(trainer, error))  # as shells expect of a process ended by a signal
     result.status, result.stop_reason = end
     _complete(result, config, trainer, model, table)
     if trainer.is_global_zero:
@@ -151,21 +151,21 @@ def _train(
 def _leave(
     result: RunResult, config: Config, inspection: Inspection, tensorboard: EpochTensorBoard, pictures: Pictures
 ) -> None:
-    """Write what the run came to, then what is drawn from it. With summary.json the run is complete."""
+    """Write the results, then the figures drawn from them. Once summary.json is written, the run is complete."""
     inspection.write(Path(result.folder))
     result.write()
-    pictures.report()  # takes longest, so it goes first
+    pictures.report()  # first, since it takes longest
     if result.confusion_matrix:
         pictures.of_test(result.confusion_matrix, result.classes, inspection)
     for path in pictures.finish():
         if path.suffix == ".png":
             tensorboard.log_png(f"figures/{path.stem}", path.read_bytes(), result.last_epoch)
-    tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)  # which writes all to disk
+    tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)  # flushes all events to disk
 
 
 def _new_record(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
-    """The record of a run that has not ended."""
-    of_others = ("sweep.", "overwrite=")  # what is about the other runs
+    """Return the record of a run that has just started."""
+    of_others = ("sweep.", "overwrite=")  # overrides that concern other runs
     settings = config.settings()
     return RunResult(
         folder=str(folder),
@@ -187,21 +187,21 @@ def _new_record(config: Config, folder: Path, overrides: Sequence[str], model: C
 
 
 class Begin(Callback):
-    """Makes the folder the run's once its data is read, and writes the record of a run that has not ended.
+    """Claims the folder for the run once the data is read, and writes the record of a started run.
 
-    So what is wrong with the data leaves an earlier run as it was, and a run killed from outside leaves a record.
+    So invalid data leaves an earlier run as it was, and a run that is killed leaves a record.
     """
 
     def __init__(self, config: Config, result: RunResult, loggers: list[Logger], resumed: bool, replace: bool) -> None:
         self.config = config
         self.result = result
-        self.loggers = loggers  # which write into the folder as soon as the trainer has them
+        self.loggers = loggers  # they write to the folder as soon as the trainer has them
         self.resumed = resumed
         self.replace = replace
         self.done = False
 
     def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
-        """Called after the data's own setup, before training and again before the test."""
+        """Begin the run. Lightning calls this after the data's setup, before training and again before the test."""
         if self.done:
             return
         if trainer.is_global_zero:
@@ -222,7 +222,7 @@ class Begin(Callback):
             write_whole(folder / "figures" / name, content)
 
     def takes_free_folder(self) -> bool:
-        """Have a run whose data could not be read leave its record, where no earlier run is in the way."""
+        """Write the record of a run whose data could not be read; return False if the folder holds another run."""
         folder = Path(self.result.folder)
         try:
             claim(folder, run_files(self.config.figures), replace=False)
@@ -232,7 +232,7 @@ class Begin(Callback):
         return True
 
     def _record(self, folder: Path) -> None:
-        self.result.write()  # before what says that there is a run
+        self.result.write()  # first, since config.yaml marks the folder as a run's
         self.config.save(folder / "config.yaml")
 
     def _claim(self, folder: Path) -> None:
@@ -245,7 +245,7 @@ class Begin(Callback):
 
 
 def _draw_samples(config: Config) -> dict[str, str | bytes]:
-    from dlproj.survey.survey import draw_samples  # which draws: runs that do not, do not wait for its imports
+    from dlproj.survey.survey import draw_samples  # imported here: slow, and needed only if samples are drawn
 
     return draw_samples(config.data, config.figures.samples, config.seed)
 
@@ -253,8 +253,8 @@ def _draw_samples(config: Config) -> dict[str, str | bytes]:
 class RecordEarlyEnd(Callback):
     """Writes the record of a run that fails or is interrupted.
 
-    As a callback, because Lightning calls it before it hands signals back to their default: a second SIGTERM, which a
-    launcher sends when another rank has ended, would then end the process before it has written anything.
+    A callback, because Lightning calls it before restoring the default signal handlers: a second SIGTERM, which a
+    launcher sends when another rank has ended, would then kill the process before it has written anything.
     """
 
     def __init__(self, config: Config, result: RunResult, table: EpochTable, begin: Begin) -> None:
@@ -264,7 +264,7 @@ class RecordEarlyEnd(Callback):
         self.begin = begin
 
     def on_exception(self, trainer: pl.Trainer, model: pl.LightningModule, exception: BaseException) -> None:
-        """Say why, in summary.json, unless the folder is another run's."""
+        """Write the reason to summary.json, unless the folder belongs to another run."""
         if not (self.begin.done or (trainer.is_global_zero and self.begin.takes_free_folder())):
             return
         from_outside = trainer.received_sigterm or isinstance(exception, KeyboardInterrupt | SystemExit)
@@ -277,7 +277,7 @@ class RecordEarlyEnd(Callback):
 
 
 def _signal(trainer: pl.Trainer, error: BaseException) -> signal.Signals:
-    """Which one ended the run: Lightning raises its own SystemExit on SIGTERM, and a plain one on SIGINT."""
+    """Return the signal that ended the run; Lightning raises its own SystemExit on SIGTERM, a plain one on SIGINT."""
     if came := next((one.came for one in trainer.callbacks if isinstance(one, StopBySignal)), None):  # type: ignore[attr-defined]
         return came
     sigterm = trainer.received_sigterm or isinstance(error, SIGTERMException)
@@ -298,7 +298,7 @@ def _complete(result: RunResult, config: Config, trainer: pl.Trainer, model: Cla
 
 
 def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None:
-    ended = {epoch: row for epoch, row in table.rows.items() if "train/loss" in row}  # one may have its validation only
+    ended = {epoch: row for epoch, row in table.rows.items() if "train/loss" in row}  # the last one may be incomplete
     result.last_epoch = max(ended, default=0)
     result.best_epoch = _best_epoch(config, ended)
     result.metrics = dict(ended.get(result.last_epoch, {}))
@@ -311,12 +311,12 @@ def _best_epoch(config: Config, rows: dict[int, dict[str, float]]) -> int | None
 
 
 def outcome(trainer: pl.Trainer) -> str:
-    """The status of a run whose training has ended."""
+    """Return the status of a run whose training has ended: completed, pruned or diverged."""
     return "pruned" if pruned_after(trainer) else "diverged" if diverged_at(trainer) else "completed"
 
 
 def stop_reason(trainer: pl.Trainer, max_time: str | None) -> str:
-    """Why training ended, in words."""
+    """Return why training ended, in words."""
     if epoch := pruned_after(trainer):
         return f"pruned after epoch {epoch}"
     if place := diverged_at(trainer):
@@ -331,7 +331,7 @@ def stop_reason(trainer: pl.Trainer, max_time: str | None) -> str:
 
 
 def best_epoch(rows: dict[int, dict[str, float]], metric: str, mode: str) -> int | None:
-    """The first epoch with the best value of a metric; NaN is never best."""
+    """Return the first epoch with the best value of a metric, ignoring NaN; None if there is none."""
     values = {epoch: row[metric] for epoch, row in rows.items() if row.get(metric) == row.get(metric, float("nan"))}
     if not values:
         return None
