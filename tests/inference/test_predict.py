@@ -175,7 +175,7 @@ def test_texts_that_are_none(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="line 2 of standard input is not UTF-8 text"):
         list(read_inputs(Kind.sequence, ["-"]))
     standard_input(monkeypatch, b"")
-    with pytest.raises(DataError, match="standard input is empty: write a text a line"):
+    with pytest.raises(DataError, match="standard input is empty: write one text per line"):
         list(read_inputs(Kind.sequence, []))
 
 
@@ -203,7 +203,7 @@ def test_no_standard_input_at_all(kind, monkeypatch):
 def test_a_misspelt_file_is_no_text(argument, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews").mkdir()
-    with pytest.raises(UserError, match=f"^no file '{argument}': name one that is there; a text that looks like"):
+    with pytest.raises(UserError, match=f"^no file '{argument}': name an existing file; pass a text that looks"):
         read_inputs(Kind.sequence, ["a good film", argument])
 
 
