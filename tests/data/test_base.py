@@ -167,5 +167,5 @@ def test_a_copy_that_is_not_whole_is_said_to_be(official, lines, monkeypatch, ca
     monkeypatch.setattr(Numbers, "official_sizes", official)
     module()
     assert [record.getMessage() for record in caplog.records] == [
-        f"the data has {line}: is its copy whole?" for line in lines
+        f"the data has {line}: is it complete?" for line in lines
     ]

@@ -116,9 +116,9 @@ def test_of_many_images_those_that_cannot_be_read_are_named_and_the_others_read(
     pixels, _, problems = decode(paths, (1, 2, 2))
     assert [number for number, problem in enumerate(problems) if problem] == [3, 300, 599]
     assert pixels[[2, 301], 0, 0, 0].tolist() == [2, 301 % 256]
-    with pytest.raises(DataError, match=rf"^3 images cannot be used: {paths[3]} is damaged or no .*599.png is damaged"):
+    with pytest.raises(DataError, match=rf"^3 images cannot be used: {paths[3]} is damaged .*599.png is damaged"):
         refuse_problems(problems, "images")
-    with pytest.raises(DataError, match=r"^7 images cannot be used, as named above$"):
+    with pytest.raises(DataError, match=r"^7 images cannot be used, as listed above$"):
         refuse_problems(["", *"abcdefg"], "images")
     assert caplog.messages == [*"abcdefg"]
 
@@ -175,7 +175,7 @@ def test_a_long_note_beside_a_sound_image_does_no_harm(tmp_path):
 def test_what_git_put_in_place_of_an_image_is_told(tmp_path):
     """https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
     (tmp_path / "a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
-    with pytest.raises(DataError, match=r"a\.png is a Git LFS pointer, no image: run git lfs pull$"):
+    with pytest.raises(DataError, match=r"a\.png is a Git LFS pointer, not an image: run git lfs pull$"):
         one(tmp_path / "a.png")
 
 
@@ -183,7 +183,7 @@ def test_what_git_put_in_place_of_an_image_is_told(tmp_path):
 def test_what_is_no_image_is_named(content, tmp_path):
     path = tmp_path / "image.png"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=f"^{path} is damaged or no image: replace or delete it$"):
+    with pytest.raises(DataError, match=f"^{path} is damaged or not an image: replace or delete it$"):
         one(path)
 
 
@@ -205,5 +205,5 @@ def test_digits_get_seventeen_levels_and_dark_sets_a_dark_background(tmp_path):
 def test_texts_are_no_images_and_images_no_texts():
     with pytest.raises(DataError, match="the model reads an image, no text: name image files or folders"):
         DigitsConfig().build(0).encode(["a good film"])
-    with pytest.raises(DataError, match="the model reads sequence, no image files: hand in texts"):
+    with pytest.raises(DataError, match="the model reads sequence, no image files: pass texts"):
         IMDBConfig().build(0).decode([])

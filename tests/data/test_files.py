@@ -22,5 +22,5 @@ def test_a_user_without_a_home_folder_is_told_to_write_the_whole_path(monkeypatc
     for name in ("getpwuid", "getpwnam"):
         monkeypatch.setattr(pwd, name, unknown)
     for root in ("~", "~/data", "~nobody_of_that_name/data"):
-        with pytest.raises(DataError, match=rf"^data\.root={root} cannot be found \(.*\): write the whole path$"):
+        with pytest.raises(DataError, match=rf"^data\.root={root} cannot be found \(.*\): write the full path$"):
             data_root(root)

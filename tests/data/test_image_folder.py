@@ -258,7 +258,7 @@ def test_an_unreadable_image_is_named(root, content):
     path = root / "train" / "dog" / "4.png"
     whole = path.read_bytes()
     path.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"hello", "empty": b""}[content])
-    with pytest.raises(DataError, match=f"{path} is damaged or no image: replace or delete it$") as caught:
+    with pytest.raises(DataError, match=f"{path} is damaged or not an image: replace or delete it$") as caught:
         data(root)
     assert "\n" not in str(caught.value)
 
@@ -267,7 +267,7 @@ def test_a_truncated_jpeg_is_named(root):
     path = root / "test" / "dog" / "9.jpg"
     write(path, (64, 64))
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataError, match=f"{path} is damaged or no image"):
+    with pytest.raises(DataError, match=f"{path} is damaged or not an image"):
         data(root)
 
 

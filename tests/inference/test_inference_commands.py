@@ -144,9 +144,9 @@ def test_predict_names_all_that_it_leaves_out_after_the_others_are_predicted(
     assert (code, err.splitlines()[1:]) == (
         1,
         [
-            f"left out: {folder}/1.png is damaged or no image: replace or delete it",
+            f"left out: {folder}/1.png is damaged or not an image: replace or delete it",
             f"left out: {folder}/5.png is AVIF, which is not read: convert it to PNG or JPEG",
-            "error: 2 of 6 inputs were left out, as named above",
+            "error: 2 of 6 inputs were left out, as listed above",
         ],
     )
 
@@ -155,7 +155,7 @@ def test_predict_of_nothing_that_can_be_read_is_one_line(dlproj, digits, reviews
     (tmp_path / "a.png").write_text("no image")
     (tmp_path / "a.txt").write_text("\ufeff \n")
     for run, name, message in (
-        (digits, "a.png", "is damaged or no image"),
+        (digits, "a.png", "is damaged or not an image"),
         (reviews, "a.txt", "is empty: write a text"),
     ):
         code, out, err = dlproj("predict", run, tmp_path / name, "--format", "csv")
@@ -167,7 +167,7 @@ def test_predict_of_nothing_that_can_be_read_is_one_line(dlproj, digits, reviews
 def test_predict_of_a_misspelt_file_is_one_line(dlproj, reviews):
     code, out, err = dlproj("predict", reviews, "good film", "typo.txt", "--format", "csv")
     assert (code, out) == (1, "")
-    assert err.startswith("error: no file 'typo.txt': name one that is there")
+    assert err.startswith("error: no file 'typo.txt': name an existing file")
 
 
 def test_a_byte_order_mark_changes_no_prediction(dlproj, reviews, tmp_path):

@@ -116,8 +116,8 @@ def test_rows_of_numbers(trained_run):
     assert high.classes == ["more than half", "at most half"]
     assert sum(high.probabilities) == pytest.approx(1)
     for text, message in (
-        ("1 2", r"'1 2' has 2 numbers, the model reads 3: write as many"),
-        ("1 2 x", r"'1 2 x' is not a row of numbers \(could not convert string to float: 'x'\): write 3, parted by"),
+        ("1 2", r"'1 2' has 2 numbers, the model reads 3: write 3"),
+        ("1 2 x", r"'1 2 x' is not a row of numbers \(could not convert string to float: 'x'\): write 3, separated by"),
     ):
         with pytest.raises(DataError, match=message):
             list(predict(trained, [Item(text, text)]))
@@ -149,7 +149,7 @@ def test_images_that_are_none(digits, tmp_path):
     for argument, error, message in (
         ("a good film", UserError, "no file 'a good film': the model reads images, so name image files or folders"),
         ("-", UserError, "the model reads images, not standard input: name image files or folders"),
-        (str(tmp_path / "text.png"), DataError, r"text.png is damaged or no image: replace or delete it"),
+        (str(tmp_path / "text.png"), DataError, r"text.png is damaged or not an image: replace or delete it"),
         (str(tmp_path / "empty"), DataError, r"empty holds no files with the extensions .jpg .*: name another"),
     ):
         with pytest.raises(error, match=message):
@@ -175,7 +175,7 @@ def test_texts_that_are_none(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="line 2 of standard input is not UTF-8 text"):
         list(read_inputs(Kind.sequence, ["-"]))
     standard_input(monkeypatch, b"")
-    with pytest.raises(DataError, match="standard input is empty: write a text a line"):
+    with pytest.raises(DataError, match="standard input is empty: write one text per line"):
         list(read_inputs(Kind.sequence, []))
 
 
@@ -203,7 +203,7 @@ def test_no_standard_input_at_all(kind, monkeypatch):
 def test_a_misspelt_file_is_no_text(argument, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews").mkdir()
-    with pytest.raises(UserError, match=f"^no file '{argument}': name one that is there; a text that looks like"):
+    with pytest.raises(UserError, match=f"^no file '{argument}': name an existing file; pass a text that looks"):
         read_inputs(Kind.sequence, ["a good film", argument])
 
 

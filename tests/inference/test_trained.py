@@ -100,7 +100,7 @@ def test_a_damaged_checkpoint_is_named(content, copied):
         torch.save({"weights": torch.zeros(3)}, path)
     else:
         path.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "text": b"hello"}[content])
-    with pytest.raises(DataError, match=f"{path} is damaged or no checkpoint") as caught:
+    with pytest.raises(DataError, match=f"{path} is damaged or not a checkpoint") as caught:
         open_run(copied)
     assert "\n" not in str(caught.value)
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_of_another_run_is_refused(copied, reviews, trained_run):
     with pytest.raises(DataError, match=r"last.ckpt does not fit .*config.yaml: it is of another run") as caught:
         open_run(copied, str(narrow / "checkpoints" / "last.ckpt"))
     assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match=r"last.ckpt lacks what the run's data has taught"):
+    with pytest.raises(DataError, match=r"last.ckpt is of an older version and lacks"):
         open_run(copied, str(reviews / "checkpoints" / "last.ckpt"))
 
 

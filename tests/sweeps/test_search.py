@@ -393,7 +393,7 @@ def test_a_run_that_cannot_report_goes_on_and_says_so(database, search, monkeypa
     assert not epoch_end(prune, 1, 0.5)
     with held_by_another(database):
         assert not epoch_end(prune, 2, 0.5)
-    assert "the search did not see epoch 2 (database is locked): the run goes on" in caplog.text
+    assert "the search did not see epoch 2 (database is locked): the run continues" in caplog.text
     assert not epoch_end(prune, 3, 0.5)
     assert ours.study.trials[0].intermediate_values == {1: 0.5, 3: 0.5}
 
@@ -406,13 +406,13 @@ def test_half_a_line_that_a_kill_has_left_in_the_journal_is_cut_off(search, tmp_
         journal.write(b'{"op_code":4,"wor')
     second = search(trials=2)
     assert [second.tell(trial, None) for _, trial in second.trials()] == [None]
-    assert "study.journal ended within a line" in caplog.text
+    assert "study.journal ended with a partial line" in caplog.text
     assert [trial.state.name for trial in search(trials=2).study.trials] == ["COMPLETE", "FAIL"]
 
 
 def test_a_file_that_is_no_journal_is_left_as_it_is(search, tmp_path):
     (tmp_path / "thesis.txt").write_text("a line\nand half of")
-    with pytest.raises(ConfigurationError, match=r"thesis\.txt is not a journal of Optuna's: name another"):
+    with pytest.raises(ConfigurationError, match=r"thesis\.txt is not an Optuna journal: name another"):
         search(storage=str(tmp_path / "thesis.txt"))
     assert (tmp_path / "thesis.txt").read_text() == "a line\nand half of"
 
@@ -432,7 +432,7 @@ def test_a_database_that_is_damaged_and_a_missing_driver_are_named(search, tmp_p
     with pytest.raises(ConfigurationError, match=r"storage cannot be used: file is not a database$"):
         search(storage=f"sqlite:///{tmp_path}/study.db")
     (tmp_path / "study.journal").write_text("no journal\n")
-    with pytest.raises(ConfigurationError, match=r"/study\.journal is not a journal of Optuna's: name another"):
+    with pytest.raises(ConfigurationError, match=r"/study\.journal is not an Optuna journal: name another"):
         search()
     monkeypatch.setitem(sys.modules, "pymysql", None)  # as if it were not installed
     with pytest.raises(ConfigurationError, match="storage cannot be used: it needs the package pymysql, which is not"):

@@ -67,7 +67,7 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "checkpoints").write_text("a file")
-    message = r"last\.ckpt cannot be written \(.*\); the earlier checkpoints are whole: make room or change"
+    message = r"last\.ckpt cannot be written \(.*\); earlier checkpoints are intact: free disk space or make"
     with pytest.raises(UserError, match=message):
         WholeCheckpoints().save_checkpoint(content(1), tmp_path / "checkpoints/last.ckpt")
 
@@ -93,7 +93,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line_and_runs_nothing(damage, t
         )
     with pytest.raises(DataError) as refused:
         read_checkpoint(path, "take another one")
-    assert str(refused.value).startswith(f"{path} is damaged or no checkpoint (")
+    assert str(refused.value).startswith(f"{path} is damaged or not a checkpoint (")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "evil").exists()
 

@@ -284,7 +284,7 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(composed, tmp_path, monke
     last = checkpoint_path(tmp_path, "last")
     last.parent.mkdir(exist_ok=True)
     last.write_bytes(b"half")
-    with pytest.raises(DataError, match=r"last\.ckpt is damaged or no checkpoint .*: delete it to begin anew"):
+    with pytest.raises(DataError, match=r"last\.ckpt is damaged or not a checkpoint .*: delete it to start over"):
         run(config, tmp_path, resume=True)
 
 
@@ -294,7 +294,7 @@ def test_a_run_that_is_made_longer_ends_as_one_that_was_meant_to_be(scheduler, c
     longer = composed(*short, "trainer.max_epochs=4")
     run(composed(*short, "trainer.max_epochs=2"), tmp_path / "run")
     result = run(longer, tmp_path / "run")
-    assert "goes on, to epoch 4 instead of 2" in caplog.text
+    assert "continues to epoch 4 instead of 2" in caplog.text
     assert (result.status, result.last_epoch, result.stop_reason) == ("completed", 4, "reached max_epochs=4")
     run(longer, tmp_path / "whole")
     assert_same(tmp_path / "run", tmp_path / "whole")
@@ -393,7 +393,7 @@ def remove_a_class(images):
 def test_a_run_goes_on_with_the_data_that_it_was_begun_on_alone(change, difference, images, interrupted_on_images):
     before = read_result(interrupted_on_images)
     change(images)
-    with pytest.raises(DataError, match="was begun on other data .*" + re.escape(difference)):
+    with pytest.raises(DataError, match="was started on other data .*" + re.escape(difference)):
         resume_run(interrupted_on_images)
     assert read_result(interrupted_on_images) == before
 
@@ -407,7 +407,7 @@ def test_other_versions_than_a_run_was_begun_with_are_named(interrupted_on_image
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"versions": content["versions"] | {"torch": "1.0"}}))
     assert resume_run(interrupted_on_images).status == "completed"
-    assert f"was begun with torch 1.0 (now {torch.__version__.split('+')[0]}" in caplog.text
+    assert f"was started with torch 1.0 (now {torch.__version__.split('+')[0]}" in caplog.text
 
 
 COMMAND = Path(sys.executable).with_name("dlproj")

@@ -337,7 +337,7 @@ def test_a_completed_run_is_left_as_it_is_and_another_one_is_not_written_over(fi
     resuming = SweepConfig(resume="here")
     assert run(replace(config, sweep=resuming), folder).git_commit == result.git_commit
     assert (folder / "metrics.csv").exists()
-    with pytest.raises(ConfigurationError, match=r"holds a run with seed=0 \(now 1\): set them so"):
+    with pytest.raises(ConfigurationError, match=r"holds a run with seed=0 \(now 1\): use its settings"):
         run(replace(config, seed=1, sweep=resuming), folder)
 
 

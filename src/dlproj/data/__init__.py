@@ -1,1 +1,1 @@
-"""The data sets: one LightningDataModule each, on one base that hands out whole batches from memory."""
+"""The data sets: one LightningDataModule each; their common base serves whole batches from memory."""

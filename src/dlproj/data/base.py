@@ -1,4 +1,4 @@
-"""What all data sets share: settings, the split into train, val and test, scaling, and the batches of each."""
+"""The base of all data modules: the train/val/test split, fitted preprocessing and batches."""
 
 import hashlib
 import logging
@@ -26,23 +26,23 @@ _log = logging.getLogger(__name__)
 
 
 class DataModule(pl.LightningDataModule, ABC):
-    """A data set in memory, split and handed out as whole batches.
+    """A data set held in memory, split into train, val and test and served as whole batches.
 
-    A subclass says how to bring the data into its folder (prepare_data, on one process a machine) and how to read it
-    (load). After setup(), train, val and test are Samples.
+    A subclass downloads the data in prepare_data(), which runs on one process per machine, and reads it in load().
+    After setup(), train, val and test are Samples.
 
-    What it has learnt of the training data goes into every checkpoint (state_dict). Restored from there before setup(),
-    it turns other data, and what a user hands in, into a model's inputs just as in training.
+    State fitted to the training data is saved in every checkpoint (state_dict). If it is restored before setup(), other
+    data and user inputs are transformed exactly as in training.
     """
 
     train: Samples
     val: Samples
     test: Samples
-    steps_per_execution = 1  # training batches handed out together
-    evaluate_train = False  # whether validation reads the training samples, too
-    official_sizes: tuple[int, int] | None = None  # samples in the training and the test set, where they are known
+    steps_per_execution = 1  # training batches yielded together
+    evaluate_train = False  # True if validation also reads the training samples
+    official_sizes: tuple[int, int] | None = None  # samples in the official training and test sets, if known
     largest_pixel = 255  # of images as they are stored
-    restored = False  # whether what training has taught came from a checkpoint
+    restored = False  # True if the fitted state came from a checkpoint
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         super().__init__()
@@ -51,26 +51,26 @@ class DataModule(pl.LightningDataModule, ABC):
 
     @cached_property
     def spec(self) -> DataSpec:
-        """What the samples look like: as in training where that was restored, else as the settings say."""
+        """The samples' kind, shape and classes: restored from a checkpoint, else taken from the settings."""
         return self.config.spec()
 
     @abstractmethod
     def load(self) -> tuple[Samples, Samples]:
-        """The official training set and the official test set; targets are places in spec.classes."""
+        """Return the official training and test sets; targets are indices into spec.classes."""
 
     def prefetch(self) -> None:
-        """Do what load() does that other runs on the same files can use."""
+        """Do the part of load() whose result other runs on the same files can reuse."""
         self.prepare_data()
         self.load()
 
     def setup(self, stage: str | None = None) -> None:
-        """Read and split once, whatever the stage."""
+        """Load and split the data on the first call; later calls, for any stage, do nothing."""
         if hasattr(self, "train"):
             return
         train, self.test = self.load()
         sizes = (len(train), len(self.test))
         if self.official_sizes and sizes != self.official_sizes:
-            _log.warning("the data has %d + %d samples, not %d + %d: is its copy whole?", *sizes, *self.official_sizes)
+            _log.warning("the data has %d + %d samples, not %d + %d: is it complete?", *sizes, *self.official_sizes)
         self.train, self.val = self.split(train, self.test)
         self._check_sizes()
         if not self.restored:
@@ -79,7 +79,7 @@ class DataModule(pl.LightningDataModule, ABC):
             self.place(self.trainer.strategy.root_device)
 
     def split(self, train: Samples, test: Samples) -> tuple[Samples, Samples]:
-        """What is trained on and what validates, made from the official sets as the settings say."""
+        """Make the training and validation sets from the official sets, as data.val says."""
         if self.config.val is ValidationSplit.test:
             return train, test
         kept = int(len(train) * (1 - self.config.val_fraction))  # rounded as Keras does
@@ -104,51 +104,51 @@ class DataModule(pl.LightningDataModule, ABC):
             )
 
     def place(self, device: torch.device) -> None:
-        """Keep all samples on the device, where a batch is one index operation, if they leave half of it free."""
+        """Move all samples to the device, where a batch is one index operation, if they fit in half its free memory."""
         splits = (self.train, self.val, self.test)
         size = sum(samples.nbytes() for samples in splits)
         if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] / 2:
-            _log.warning("%.1f GB of data stay in main memory: the GPU has too little room", size / 1e9)
+            _log.warning("%.1f GB of data stay in main memory: the GPU has too little free memory", size / 1e9)
             return
         self.train, self.val, self.test = (samples.to(device) for samples in splits)
 
     def fit(self) -> None:
-        """Learn from the training samples what transform() needs."""
+        """Compute from the training samples what transform() needs."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the data, in plain containers and tensors: enough to predict without it."""
+        """The state that a checkpoint needs to predict without the data set, as plain containers and tensors."""
         return {"spec": asdict(self.spec) | {"kind": self.spec.kind.name}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore it. After setup(), which has learnt the same from the same data, there is nothing to do."""
+        """Restore the state. After setup() this does nothing: the same data has given the same state."""
         if not hasattr(self, "train"):
             if not isinstance(state["spec"], dict):
-                raise DataError("what the data was like is not in the checkpoint: choose another")
+                raise DataError("the checkpoint does not describe its data: choose another")
             self.spec = DataSpec(**state["spec"] | {"kind": Kind[state["spec"]["kind"]]})
             self.restored = True
             self.restore(state)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take from a checkpoint what fit() and load() learn. Raises DataError if it is of other data."""
+        """Restore what fit() and load() compute. Raises DataError if the state belongs to other data."""
 
     def decode(self, paths: Sequence[Path]) -> Decoded:
-        """Image files as stored inputs (N, …), and what is wrong with each. Raises DataError where none are read."""
-        raise DataError(f"the model reads {self.spec.kind.name}, no image files: hand in texts")
+        """Decode image files to stored inputs (N, …). Raises DataError if the model reads no images."""
+        raise DataError(f"the model reads {self.spec.kind.name}, no image files: pass texts")
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Texts as stored inputs (N, …). Raises DataError, quoting the text, or where none are read."""
+        """Encode texts as stored inputs (N, …). Raises DataError for an invalid text or if the model reads no texts."""
         raise DataError(f"the model reads an {self.spec.kind.name}, no text: name image files or folders")
 
     def transform(self, inputs: Tensor) -> Tensor:
-        """What the model reads, made from stored inputs (B, …) of any split."""
+        """Turn stored inputs (B, …) of any split into the model's inputs."""
         return inputs
 
     def transform_training(self, inputs: Tensor, epoch: int, step: int, shard: Shard) -> Tensor:
-        """The same for one training batch: the place for augmentation."""
+        """Transform one training batch; override this for augmentation."""
         return self.transform(inputs)
 
     def shown(self, inputs: Tensor) -> np.ndarray | str:
-        """One stored sample for people: a uint8 image (H, W) or (H, W, 3), else text."""
+        """Convert one stored sample for display: to a uint8 image (H, W) or (H, W, 3), or to text."""
         return " ".join(f"{value:.3g}" for value in inputs.flatten().tolist())
 
     def uncut(self) -> "Reviews | None":
@@ -156,15 +156,15 @@ class DataModule(pl.LightningDataModule, ABC):
         return None
 
     def bucketing_lengths(self) -> Tensor | None:
-        """Lengths (N,) of the training samples, on the CPU, for batches of about one length; None: for any batches."""
+        """Lengths (N,) of the training samples on the CPU, to batch similar lengths; None batches at random."""
         return None
 
     def shard(self) -> Shard:
-        """This process's part of every batch, as the trainer's strategy has it."""
+        """This process's share of every batch under the trainer's strategy."""
         if self.trainer is None:
             return Shard()
-        numbers: dict[str, Any] = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
-        return Shard(numbers["rank"], numbers["num_replicas"])
+        kwargs: dict[str, Any] = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
+        return Shard(kwargs["rank"], kwargs["num_replicas"])
 
     def train_dataloader(self) -> TrainingBatches:
         """Shuffled batches of the training samples."""
@@ -180,16 +180,16 @@ class DataModule(pl.LightningDataModule, ABC):
         )
 
     def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:
-        """Every validation sample once; with evaluate_train in a second loader every training sample, not augmented."""
+        """Batches of all validation samples; with evaluate_train, also a loader of all unaugmented training samples."""
         val = self._evaluation(self.val)
         return [val, self._evaluation(self.train)] if self.evaluate_train else val
 
     def test_dataloader(self) -> EvaluationBatches:
-        """Batches with every test sample once, in order."""
+        """Batches of all test samples, in order."""
         return self._evaluation(self.test)
 
     def fingerprint(self) -> str:
-        """A hash of the samples of train, val and test, as they are stored: 16 hexadecimal digits."""
+        """A hash of the stored train, val and test samples: 16 hexadecimal digits."""
         digest = hashlib.sha256()
         for samples in (self.train, self.val, self.test):
             for tensor in (samples.inputs, samples.targets):

@@ -1,4 +1,4 @@
-"""Whole batches from tensors in memory: shuffled, sharded by rank, resumable, without a DataLoader's cost a sample."""
+"""Whole batches from tensors in memory: shuffled, sharded, resumable, without a DataLoader's per-sample cost."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Which part of every global batch this process takes: number `rank` of `world_size`."""
+    """This process's share of every global batch: part `rank` (from 0) of `world_size`."""
 
     rank: int = 0
     world_size: int = 1
@@ -38,17 +38,17 @@ class Samples:
         return Samples(self.inputs[index], self.targets[index])
 
     def to(self, device: torch.device) -> "Samples":
-        """The same samples on a device."""
+        """Return the samples on `device`."""
         return Samples(self.inputs.to(device), self.targets.to(device))
 
     def nbytes(self) -> int:
-        """The memory they take, in bytes."""
+        """Return the memory of the samples in bytes."""
         return self.inputs.nbytes + self.targets.nbytes
 
 
 def generator(purpose: str, *entropy: int) -> torch.Generator:
-    """A random generator that depends on nothing but its purpose and these non-negative integers, well mixed."""
-    # The length tells (seed,) from (seed, 0), which SeedSequence fills up with zeros alike.
+    """Return a random generator seeded by `purpose` and these non-negative integers alone, well mixed."""
+    # The length distinguishes (seed,) from (seed, 0), both of which SeedSequence pads with zeros.
     words = (zlib.crc32(purpose.encode()), len(entropy), *entropy)
     state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state))
@@ -56,12 +56,12 @@ def generator(purpose: str, *entropy: int) -> torch.Generator:
 
 @dataclass(slots=True)
 class Epoch:
-    """The number of the epoch, kept where Lightning sets it: at `loader.batch_sampler.sampler`."""
+    """The current epoch, stored where Lightning sets it: in `loader.batch_sampler.sampler`."""
 
     number: int = 0
 
     def set_epoch(self, number: int) -> None:
-        """Called by Lightning before each epoch."""
+        """Set the epoch. Lightning calls this before each one."""
         self.number = number
 
 
@@ -71,7 +71,7 @@ class _BatchSampler:
 
 
 class Block:
-    """Consecutive batches, each made when it is its turn: all at once they would not fit a processor's cache."""
+    """Consecutive batches, each made when it is iterated: all at once would not fit in a processor's cache."""
 
     def __init__(self, batch: Callable[[int], Batch], steps: Sequence[int]) -> None:
         self._batch = batch
@@ -84,7 +84,7 @@ class Block:
         return map(self._batch, self._steps)
 
     def to(self, device: torch.device, **options: Any) -> "Block":
-        """The same batches on a device: called by Lightning, which knows nothing of blocks."""
+        """Return a block whose batches lie on `device`. Lightning calls this as it does for a tensor."""
 
         def moved(step: int) -> Batch:
             inputs, targets = self._batch(step)
@@ -94,18 +94,18 @@ class Block:
 
 
 class TrainingBatches:
-    """One epoch after another of shuffled batches, the same for the same seed.
+    """Shuffled training batches, determined by the seed; each iteration is one epoch.
 
-    The order of epoch e depends on (seed, e) alone and a global batch is `batch_size × world_size` samples of it, of
-    which each rank takes an equal, consecutive part. So W ranks with batch B see the samples that one process sees with
-    batch W·B. Where the last batch does not divide by W, at most W − 1 samples are left out of that epoch: ranks with
-    unequal parts would average their gradients wrongly.
+    The order of epoch e depends on (seed, e) alone. Each global batch is the next `batch_size × world_size` samples of
+    it, of which each rank takes an equal, consecutive part. So W ranks with batch size B see the same samples as one
+    process with batch size W·B. If W does not divide the last global batch, at most W − 1 samples are left out of that
+    epoch: with unequal parts, averaging gradients over ranks would be wrong.
 
-    Given the lengths (N,) of the samples, on the CPU, a global batch holds samples of about one length.
+    With `lengths` (N,) on the CPU, each global batch holds samples of similar length.
 
-    transform(inputs, epoch, step, shard) makes the batch's inputs from the stored ones. Where steps_per_execution is
-    above 1, that many batches are handed out together, as a Block; the last one of an epoch holds the rest. The state
-    holds the epoch and the number of batches handed out, the same on every rank.
+    transform(inputs, epoch, step, shard) makes the batch's inputs from the stored ones. If steps_per_execution is above
+    1, that many batches are yielded together as a Block; the last Block of an epoch holds the remainder. The state
+    holds the epoch and the number of batches yielded, the same on every rank.
     """
 
     def __init__(
@@ -133,18 +133,18 @@ class TrainingBatches:
 
     @property
     def batches(self) -> int:
-        """The number of batches in an epoch."""
+        """Number of batches in an epoch."""
         full, rest = divmod(len(self.samples), self.batch_size * self.shard.world_size)
         return full + (not self.drop_last and rest >= self.shard.world_size)
 
     def smallest(self, limit: int | None = None) -> int:
-        """Samples of all processes in the smallest batch of an epoch, or of its first `limit` batches."""
-        whole = self.batch_size * self.shard.world_size
+        """Return the size of the smallest global batch in an epoch, or in its first `limit` batches."""
+        full = self.batch_size * self.shard.world_size
         last = min(self.batches, limit or self.batches) - 1
-        return min(whole, len(self.samples) - last * whole)
+        return min(full, len(self.samples) - last * full)
 
     def batches_in(self, executions: int) -> int:
-        """Batches in an epoch's first so many executions."""
+        """Return the number of batches in an epoch's first `executions` executions."""
         return min(executions * self.steps_per_execution, self.batches)
 
     def __len__(self) -> int:
@@ -163,33 +163,33 @@ class TrainingBatches:
             yield batch(step) if self.steps_per_execution == 1 else Block(batch, range(step, self._handed_out))
 
     def _first_step(self, epoch: int) -> int:
-        """Where the epoch starts: inside it only if a checkpoint was taken inside this very epoch."""
+        """The epoch's first step: above 0 only if resumed from a checkpoint taken during this epoch."""
         resume, self._resume = self._resume, {}
         inside = resume.get("epoch") == epoch and resume["handed_out"] < self.batches
         return resume["handed_out"] if inside else 0
 
     def _batch(self, order: Tensor, epoch: int, step: int) -> Batch:
-        whole = order[step * self.batch_size * self.shard.world_size :][: self.batch_size * self.shard.world_size]
-        part = len(whole) // self.shard.world_size
-        mine = whole[self.shard.rank * part :][:part]
+        batch = order[step * self.batch_size * self.shard.world_size :][: self.batch_size * self.shard.world_size]
+        part = len(batch) // self.shard.world_size
+        mine = batch[self.shard.rank * part :][:part]
         inputs = self.samples.inputs.index_select(0, mine)
         return self.transform(inputs, epoch, step, self.shard), self.samples.targets.index_select(0, mine)
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and how many of its batches were handed out."""
+        """Return the epoch and the number of its batches yielded so far."""
         return {"epoch": self.batch_sampler.sampler.number, "handed_out": self._handed_out}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where state was taken."""
+        """Resume where `state` was taken."""
         self.batch_sampler.sampler.number = state["epoch"]
         self._handed_out = state["handed_out"]
         self._resume = dict(state)
 
 
 class EvaluationBatches:
-    """Every sample exactly once over all ranks, in order, in the same number of batches on each rank, none empty.
+    """Batches of all samples in order, each sample on exactly one rank; every rank has equally many, none empty.
 
-    The number is the same because Lightning and DDP count on it; a padded sampler would count some samples twice.
+    Lightning and DDP need equal batch counts; a padded sampler would count some samples twice.
     """
 
     def __init__(
@@ -202,13 +202,13 @@ class EvaluationBatches:
 
     def __len__(self) -> int:
         largest_part = -(-len(self.samples) // self.shard.world_size)
-        # No more than the smallest part has: batches of one sample would leave a rank with an empty one.
+        # At most one batch per sample of the smallest part: its rank would otherwise get an empty batch.
         return min(-(-largest_part // self.batch_size), len(self.samples) // self.shard.world_size)
 
     def __iter__(self) -> Iterator[Batch]:
         first = self.shard.rank * len(self.samples) // self.shard.world_size
         last = (self.shard.rank + 1) * len(self.samples) // self.shard.world_size
-        # A part may be a sample short of another rank's: each batch leaves at least one sample to each that follows.
+        # A part may be one sample shorter than another rank's: each batch leaves a sample for each later batch.
         starts = [min(first + step * self.batch_size, last - len(self) + step) for step in range(len(self))]
         for start, end in pairwise([*starts, last]):
             yield self.transform(self.samples.inputs[start:end]), self.samples.targets[start:end]

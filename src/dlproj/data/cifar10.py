@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 + 10,000 colour images, 32×32, in ten classes (Krizhevsky 2009), in its pickled format."""
+"""CIFAR-10 in its pickled format: 50,000 + 10,000 colour images, 32×32, in ten classes (Krizhevsky 2009)."""
 
 import warnings
 from pathlib import Path
@@ -22,16 +22,16 @@ class CIFAR10DataModule(ImageDataModule):
     config: CIFAR10Config
 
     def prepare_data(self) -> None:
-        """Download what is missing of the seven files."""
+        """Download those of the seven files that are missing."""
         ensure(data_root(self.config.root), NAME, list(_checksums()), _download, OTHERWISE)
 
     def load(self) -> tuple[Samples, Samples]:
-        """50,000 training and 10,000 test images. Raises DataError, naming the file."""
+        """Return 50,000 training and 10,000 test images. Raises DataError, naming the damaged file."""
         return read(data_root(self.config.root), train=True), read(data_root(self.config.root), train=False)
 
 
 def _checksums() -> dict[str, str]:
-    """The MD5 sum of each file of the archive, by its name."""
+    """MD5 sums of the archive's files, by file name."""
     from torchvision.datasets import CIFAR10
 
     return dict([*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]])
@@ -46,12 +46,12 @@ def _download(folder: Path) -> None:
 
 @shared
 def read(root: Path, train: bool) -> Samples:
-    """uint8 images (N, 3, 32, 32) and their classes (N,). Raises DataError, naming the file."""
+    """Return uint8 images (N, 3, 32, 32) and their classes (N,). Raises DataError, naming the damaged file."""
     from torchvision.datasets import CIFAR10
 
     try:
         with warnings.catch_warnings():
-            # The files were pickled by an old NumPy, in a form of dtype that NumPy 2.4 deprecates.
+            # The files were pickled by an old NumPy, with a dtype format that NumPy 2.4 deprecates.
             warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
             dataset = CIFAR10(root, train=train)
     except (RuntimeError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The classes of a tree of images: the folders that train/ and test/ both hold."""
+"""The classes of an image tree: the folders in both train/ and test/."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dlproj.data.data_files import brief, data_root
 
 
 def class_names(root: str) -> tuple[str, ...]:
-    """The folders in root/train, sorted by name. Raises DataError unless root/test has the same ones, two or more."""
+    """Return the folder names in root/train, sorted. Raises DataError unless root/test has the same, at least two."""
     classes, test = _folders(data_root(root), "train"), _folders(data_root(root), "test")
     _check_equal(classes, test, root)
     if len(classes) < 2:
@@ -19,7 +19,7 @@ def class_names(root: str) -> tuple[str, ...]:
 
 def _folders(root: Path, split: str) -> tuple[str, ...]:
     try:
-        names = sorted(place.name for place in (root / split).iterdir() if place.is_dir() and place.name[0] != ".")
+        names = sorted(path.name for path in (root / split).iterdir() if path.is_dir() and path.name[0] != ".")
     except OSError as error:
         raise DataError(
             f"{root / split} cannot be read ({brief(error)}): set data.root to a folder that holds "
@@ -35,7 +35,7 @@ def _folders(root: Path, split: str) -> tuple[str, ...]:
 
 
 def _check_names(folder: Path, names: Sequence[str]) -> None:
-    """Raise DataError for names that no file or page can show, or that nobody could tell apart."""
+    """Raise DataError for names that cannot be written to a file or page, or that look the same."""
     odd = [name for name in names if one_line(name) != name]
     if odd:
         raise DataError(
@@ -57,13 +57,13 @@ def _as_seen(name: str) -> str:
 
 
 def _check_equal(train: Sequence[str], test: Sequence[str], root: str) -> None:
-    """Raise DataError, naming the folders, unless train/ and test/ have the same ones."""
+    """Raise DataError, naming the differences, unless train/ and test/ have the same folders."""
     odd = sorted(set(train) ^ set(test))
     if not odd:
         return
     alike = len({_as_seen(name) for name in odd}) < len(odd)
     named = ", ".join((ascii if alike else str)(name) for name in odd[:5])
-    advice = "the names look alike: rename them to the same" if alike else "add or remove it"
+    advice = "the names look alike: make them the same" if alike else "add or remove it"
     raise DataError(
         f"data.root={root}: train/ and test/ must have the same class folders, but {named} is in one only: {advice}"
     )

@@ -1,4 +1,4 @@
-"""Image files of any size and mode as 8-bit pixels of one shape."""
+"""Decoding of image files of any size and mode to 8-bit pixels of one shape."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from dlproj.loop_progress import progress
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Those of torchvision's ImageFolder, and the other names of the same formats.
+# The extensions that torchvision's ImageFolder reads, and others of the same formats.
 EXTENSIONS = (
     ".jpg",
     ".jpeg",
@@ -41,9 +41,9 @@ EXTENSIONS = (
     ".pbm",
     ".pnm",
 )
-# What is read whatever a file's name: Pillow would hand PostScript to another program, and reads forty more.
+# Formats that are read, whatever a file's extension: Pillow reads forty more and hands PostScript to another program.
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
-# How files of other formats begin, which often have the name of a format that is read.
+# First bytes of other formats, whose files often have the extension of a format that is read.
 _NOT_READ = {
     "AVIF": rb"....ftypavi[fs]",
     "HEIC": rb"....ftyp(hei|hev|mif1|msf1)",
@@ -53,31 +53,30 @@ _NOT_READ = {
     "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
     "a Photoshop file": rb"8BPS",
     "an icon": rb"\0\0\x01\0",
-    "SVG": rb"\s*<(svg|\?xml|!)[^\0]*",  # XML, of which no other is an image
+    "SVG": rb"\s*<(svg|\?xml|!)[^\0]*",  # any XML: no other image format is XML
 }
-MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels of 8 bits
-FIRST_FRAME = "first frame"  # in the conversion of an image of several
-_FILES_A_TASK = 256  # one task a file would cost more than the decoding of a small image
-_ORIENTATION = 0x0112  # the EXIF entry that says how a camera was held; 1 is upright
+MODES = {1: "L", 3: "RGB"}  # number of 8-bit channels → Pillow's mode
+FIRST_FRAME = "first frame"  # part of the conversion text of a file with several frames
+_FILES_A_TASK = 256  # a task per file would cost more than decoding a small image
+_ORIENTATION = 0x0112  # the EXIF tag of the camera's orientation; 1 is upright
 _NAMES = {"L": "grey", "P": "palette", "F": "float grey", "1": "black and white", "I": "32-bit grey"}
-_DEEP = {"I": (65535,), "F": (1, 255, 65535)}  # what the largest value of a mode's first letter may stand for
+_DEEP = {"I": (65535,), "F": (1, 255, 65535)}  # first letter of the mode → possible values of white
 
 
 class Decoded(NamedTuple):
     """The pixels of N decoded image files."""
 
     pixels: Tensor  # uint8 (N, channels, height, width)
-    conversions: list[str]  # of each file, what it holds where it had to be converted, else ""
-    problems: list[str]  # of each file, why it could not be read, else ""
+    conversions: list[str]  # per file: its original form if it had to be converted, else ""
+    problems: list[str]  # per file: why it could not be read, else ""
 
 
 @shared
 def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255) -> Decoded:
-    """The images in this shape (channels, height, width), by several threads.
+    """Decode images to `shape` (channels, height, width) in several threads.
 
-    Each is turned upright as its EXIF entry says, laid on a background of this grey level where it is transparent,
-    brought from more than 8 bits a channel to 8, and resized, not keeping its proportions. Of several frames the first
-    counts.
+    Each image is turned upright as its EXIF orientation says, laid on a grey `background` (0–255) where transparent,
+    reduced to 8 bits per channel and resized without keeping its proportions. Of several frames, the first is read.
     """
     channels, height, width = shape
     pixels = np.empty((len(paths), height, width, channels), np.uint8)
@@ -92,9 +91,9 @@ def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255)
 
 @contextmanager
 def _only_errors() -> Iterator[None]:
-    """Silence Pillow's warnings about what it reads all the same, but for images too large to be meant.
+    """Silence Pillow's warnings about files that it can read; its warning about far too large images is raised.
 
-    A sound PNG may have a longer note than Pillow's 1 MB; more than 64 MB of them it refuses in any case.
+    A valid PNG may have a text chunk above Pillow's 1 MB; more than 64 MB of text are refused in any case.
     """
     from PIL import Image, PngImagePlugin
 
@@ -110,7 +109,7 @@ def _only_errors() -> Iterator[None]:
 
 
 def form(size: tuple[int, int], mode: str) -> str:
-    """Words for an image of this width and height: `640×480 RGB`."""
+    """Describe an image by its (width, height) and mode: `640×480 RGB`."""
     name = "16-bit grey" if mode.startswith("I;16") else _NAMES.get(mode, mode)
     return f"{size[0]}×{size[1]} {name}"
 
@@ -118,36 +117,36 @@ def form(size: tuple[int, int], mode: str) -> str:
 def _decode_some(
     paths: Sequence[Path], background: int, pixels: np.ndarray, conversions: list[str], problems: list[str], start: int
 ) -> None:
-    for place, path in enumerate(paths[start : start + _FILES_A_TASK], start):
+    for i, path in enumerate(paths[start : start + _FILES_A_TASK], start):
         try:
-            conversions[place] = _decode_one(path, background, pixels[place])
+            conversions[i] = _decode_one(path, background, pixels[i])
         except DataError as error:
-            problems[place] = str(error)
+            problems[i] = str(error)
 
 
 def _decode_one(path: Path, background: int, pixels: np.ndarray) -> str:
-    """Write one image to pixels (height, width, channels); return what was converted."""
+    """Write one image to pixels (height, width, channels); return its original form if converted, else ""."""
     from PIL import Image
 
     height, width, channels = pixels.shape
     try:
-        content = path.read_bytes()  # quicker than Pillow's own reading, piece by piece
+        content = path.read_bytes()  # faster than Pillow's reading in pieces
     except OSError as error:
         raise DataError(f"{path} cannot be read ({brief(error)}): replace or delete it") from error
     try:
         with Image.open(BytesIO(content), formats=_FORMATS) as image:
-            found = form(image.size, image.mode) + _peculiarities(image)
-            # Pillow's bilinear filter is antialiased where it shrinks.
+            original = form(image.size, image.mode) + _peculiarities(image)
+            # Pillow's bilinear filter is antialiased when it shrinks an image.
             fitted = _converted(image, MODES[channels], background).resize((width, height), Image.Resampling.BILINEAR)
     except DataError as error:
         raise DataError(f"{path} {error}") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         most = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise DataError(f"{path} has more than {most} pixels: make it smaller or delete it") from error
-    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
+    except Exception as error:  # Pillow's decoders raise almost any exception on a damaged file
         raise DataError(f"{path} {_what_is_wrong(content)}") from error
     pixels[:] = np.asarray(fitted).reshape(pixels.shape)
-    return "" if found == form((width, height), MODES[channels]) else found
+    return "" if original == form((width, height), MODES[channels]) else original
 
 
 def _what_is_wrong(content: bytes) -> str:
@@ -155,31 +154,31 @@ def _what_is_wrong(content: bytes) -> str:
         if re.match(beginning, content[:4096], re.DOTALL):
             return f"is {name}, which is not read: convert it to PNG or JPEG"
     if content.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, no image: run git lfs pull"
-    return "is damaged or no image: replace or delete it"
+        return "is a Git LFS pointer, not an image: run git lfs pull"
+    return "is damaged or not an image: replace or delete it"
 
 
 def _peculiarities(image: "Image") -> str:
-    found = {
+    traits = {
         "turned": _orientation(image) != 1,
         "transparent": _has_transparency(image),
         FIRST_FRAME: _has_more_frames(image),
     }
-    return "".join(f" {name}" for name, present in found.items() if present)
+    return "".join(f" {name}" for name, present in traits.items() if present)
 
 
 def _has_more_frames(image: "Image") -> bool:
-    """Whether it is an animation or has pages; the second picture of an MPO file is for 3-D screens."""
+    """True for an animation or a file with pages; the second picture of an MPO file is for 3-D screens."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    except Exception:  # nearly anything, where the first frame is sound and the second is cut off
+    except Exception:  # almost any, if the first frame is intact and the second truncated
         return True
 
 
 def _orientation(image: "Image") -> int:
     try:
         return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # nearly anything, on damaged notes beside a sound picture
+    except Exception:  # almost any, if an intact picture has damaged metadata
         return 1
 
 
@@ -188,12 +187,12 @@ def _has_transparency(image: "Image") -> bool:
 
 
 def _converted(image: "Image", mode: str, background: int) -> "Image":
-    """The image upright, opaque and in this mode of 8 bits a channel."""
+    """Return the image upright, opaque and in this mode of 8 bits per channel."""
     from PIL import Image, ImageOps
 
     if _orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
-    if image.mode[0] in _DEEP:  # Pillow's own conversion would clip all values above 255
+    if image.mode[0] in _DEEP:  # Pillow's own conversion would clip values above 255
         image = _in_eight_bits(image)
     if _has_transparency(image):
         ground = Image.new("RGBA", image.size, (background, background, background, 255))

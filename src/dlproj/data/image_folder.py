@@ -1,4 +1,4 @@
-"""A tree of image files of one's own: train/CLASS/* and test/CLASS/*."""
+"""A user's own tree of image files: train/CLASS/* and test/CLASS/*."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from dlproj.data.image import ImageDataModule
 _log = logging.getLogger(__name__)
 
 
-_VALIDATION = ("val", "valid", "validation", "dev")  # what others call a folder beside train/ and test/
+_VALIDATION = ("val", "valid", "validation", "dev")  # common names of a third folder beside train/ and test/
 
 
 class ImageFolderDataModule(ImageDataModule):
@@ -26,10 +26,10 @@ class ImageFolderDataModule(ImageDataModule):
     _listed: "list[_Split] | None" = None
 
     def prepare_data(self) -> None:
-        """List the files, and say what is left out, on one process of a machine."""
-        if hasattr(self, "train"):  # the trainer's test() asks again
+        """List the files and warn about those left out, on one process per machine."""
+        if hasattr(self, "train"):  # the trainer's test() calls this again
             return
-        self._listed = self._list()  # spares this process a second listing, no more
+        self._listed = self._list()  # only saves this process a second listing
         left_out = [path for split in self._listed for path in split.left_out]
         warn_left_out(left_out, sum(len(split.images) for split in self._listed) + len(left_out))
         folders = (path.name for path in data_root(self.config.root).iterdir() if path.is_dir())
@@ -37,16 +37,16 @@ class ImageFolderDataModule(ImageDataModule):
             _log.warning("%s/ is not read: validation samples are taken from train/", unread[0])
 
     def load(self) -> tuple[Samples, Samples]:
-        """Training images in one fixed order (files.fixed_order), as they come sorted by class, and test images.
+        """Return training images in a fixed order (data_files.fixed_order), not sorted by class, and test images.
 
         Raises DataError, naming the files that cannot be read.
         """
-        first = self._listed is not None  # of several processes, the one that says what there is to say
+        first = self._listed is not None  # of several processes, the one that logs warnings
         splits, self._listed = self._listed or self._list(), None
         train, test = fixed_order(splits[0].images), splits[1].images
         decoded = [self.decode([path for path, _ in images]) for images in (train, test)]
-        refuse_problems((problem for one in decoded for problem in one.problems), "images")
-        several = sum(FIRST_FRAME in conversion for one in decoded for conversion in one.conversions)
+        refuse_problems((problem for split in decoded for problem in split.problems), "images")
+        several = sum(FIRST_FRAME in conversion for split in decoded for conversion in split.conversions)
         if first and several:
             have = "image has" if several == 1 else "images have"
             _log.warning("%d %s several frames or pages: the first of each is read", several, have)
@@ -58,14 +58,14 @@ class ImageFolderDataModule(ImageDataModule):
 
 
 class _Split(NamedTuple):
-    """What train/ or test/ holds."""
+    """The contents of train/ or test/."""
 
-    images: list[tuple[Path, int]]  # with the number of their class
+    images: list[tuple[Path, int]]  # path and class index
     left_out: list[Path]
 
 
 def _split(folder: Path, classes: Sequence[str]) -> _Split:
-    """Raises DataError for a class without images."""
+    """List the images by class. Raises DataError for a class without images."""
     split = _Split([], sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != "."))
     for target, name in enumerate(classes):
         listing = files_below(folder / name, EXTENSIONS)

@@ -19,45 +19,45 @@ SPLITS = ("train", "test")
 class IMDBDataModule(DataModule):
     """Reviews as int32 ids (N, length), targets 0 for negative and 1 for positive.
 
-    The files come sorted by class; both sets are put in one fixed order (files.fixed_order), so that the last part of
-    the training set is a fair validation set.
+    The files come sorted by class; both sets are put in a fixed order (data_files.fixed_order), so that the last part
+    of the training set is a fair validation set.
     """
 
     config: IMDBConfig
     official_sizes = (25_000, 25_000)
-    words: list[str]  # after setup() or restored: the word of id i is words[i - 4]
+    words: list[str]  # set by setup() or restore(): the word of id i is words[i - 4]
 
     _reviews: Reviews | None = None
 
     def prepare_data(self) -> None:
-        """Download what is missing, tokenise once for all processes."""
-        if hasattr(self, "train"):  # the trainer's test() asks again
+        """Download missing reviews and tokenise them once for all processes."""
+        if hasattr(self, "train"):  # the trainer's test() calls this again
             return
         root = data_root(self.config.root)
         ensure(root, NAME, [f"{split}/{folder}" for split in SPLITS for folder in FOLDERS], download)
-        self._reviews = read_reviews(root)  # spares this process a second reading, no more
+        self._reviews = read_reviews(root)  # only saves this process a second reading
 
     def prefetch(self) -> None:
-        """Read the reviews; how many words of them a model sees is a setting of each run."""
+        """Read the reviews, but do not encode them: length and vocabulary size may differ between runs."""
         self.prepare_data()
 
     def load(self) -> tuple[Samples, Samples]:
-        """25,000 training and 25,000 test reviews. Raises DataError, naming the file or folder."""
+        """Return 25,000 training and 25,000 test reviews. Raises DataError, naming the damaged file or folder."""
         reviews, self._reviews = self._reviews or read_reviews(data_root(self.config.root)), None
         train, test = reviews.train, reviews.test
         if not self.restored:
             self.words = reviews.words
-        elif self.words != self._with_ids(reviews.words):  # the model knows the words of other reviews
+        elif self.words != self._with_ids(reviews.words):  # the model was trained on other reviews
             train, test = (look_up(texts(data_root(self.config.root), split), self._ranks) for split in SPLITS)
         return Samples(self._encode(train), reviews.train_targets), Samples(self._encode(test), reviews.test_targets)
 
     def state_dict(self) -> dict[str, Any]:
-        """The spec, the side that is cut, and the words that have ids, by falling frequency."""
+        """The spec, the truncated side, and the words that have ids by descending frequency."""
         words = "\n".join(self._with_ids(self.words))
         return super().state_dict() | {"truncating": self.config.truncating.value, "words": words}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take the vocabulary of the training from a checkpoint."""
+        """Restore the vocabulary of the training reviews."""
         self.words = state["words"].split("\n")
 
     def _with_ids(self, words: list[str]) -> list[str]:
@@ -68,7 +68,7 @@ class IMDBDataModule(DataModule):
         return {word: rank for rank, word in enumerate(self.words, 1)}
 
     def shown(self, inputs: Tensor) -> str:
-        """The words of one review's ids (length,)."""
+        """Return the words of one review's ids (length,)."""
         return decode(inputs, self.words)
 
     def uncut(self) -> Reviews:
@@ -76,13 +76,13 @@ class IMDBDataModule(DataModule):
         return read_reviews(data_root(self.config.root))
 
     def bucketing_lengths(self) -> Tensor | None:
-        """Words a review, where the settings ask for it."""
+        """Lengths (N,) of the training reviews without padding, if data.bucket_by_length is set, else None."""
         if not self.config.bucket_by_length:
             return None
         return (self.train.inputs != PADDING).sum(1).cpu()
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Texts as the ids that they would have as reviews, int32 (N, length)."""
+        """Encode texts like reviews: int32 ids (N, length)."""
         return self._encode(look_up(texts, self._ranks))
 
     def _encode(self, reviews: Texts) -> Tensor:

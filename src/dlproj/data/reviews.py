@@ -1,4 +1,4 @@
-"""The IMDB reviews as files: the archive, the tree it holds, and the tokenised reviews kept beside it."""
+"""The files of the IMDB reviews: the archive, its unpacked tree, and the cache of tokenised reviews beside that."""
 
 import hashlib
 import logging
@@ -22,14 +22,14 @@ from dlproj.torch_files import is_whole, load_plain
 NAME = "aclImdb"
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
-FOLDERS = ("neg", "pos")  # a review's target is its folder's place here
+FOLDERS = ("neg", "pos")  # a review's target is the index of its folder
 
-_VERSION = "1"  # to be raised where a change to tokenize(), rank() or the order makes old caches wrong
+_VERSION = "1"  # increase it if a change to tokenize(), rank() or the order makes old caches wrong
 _log = logging.getLogger(__name__)
 
 
 class ReviewFile(NamedTuple):
-    """One review: its path, its target and what the cache's name depends on."""
+    """A review's path, its target, and the stamp (file, size, time) on which the cache's name depends."""
 
     path: str
     target: int
@@ -38,16 +38,16 @@ class ReviewFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reviews:
-    """All labelled reviews, tokenised, each split in its fixed order."""
+    """All labelled reviews, tokenised, with each split in its fixed order."""
 
-    words: list[str]  # the training reviews' words by falling frequency
+    words: list[str]  # of the training reviews, by descending frequency
     train: Texts
     train_targets: Tensor  # int64 (N,)
     test: Texts
     test_targets: Tensor
 
     def tensors(self) -> list[Tensor]:
-        """Everything but the words, as a file keeps it."""
+        """All fields but the words, in the order in which the cache stores them."""
         return [
             self.train.ranks,
             self.train.offsets,
@@ -58,15 +58,15 @@ class Reviews:
         ]
 
     def fits(self) -> bool:
-        """Whether the parts go together, whatever file they come from."""
-        whole = all(map(is_whole, self.tensors())) and all(one.ndim == 1 for one in self.tensors())
-        return whole and all(
+        """True if types, shapes and ranges are consistent; a cache may hold anything."""
+        valid = all(map(is_whole, self.tensors())) and all(tensor.ndim == 1 for tensor in self.tensors())
+        return valid and all(
             texts.fit(len(self.words)) and _targets_fit(targets, len(texts.offsets) - 1)
             for texts, targets in ((self.train, self.train_targets), (self.test, self.test_targets))
         )
 
     def checksum(self) -> int:
-        """CRC-32 of everything: torch.load does not notice a flipped byte."""
+        """CRC-32 of words and tensors: torch.load does not notice a flipped byte."""
         total = zlib.crc32("\n".join(self.words).encode())
         for tensor in self.tensors():
             total = zlib.crc32(tensor.numpy().data, total)
@@ -79,7 +79,7 @@ def _targets_fit(targets: Tensor, count: int) -> bool:
 
 
 def download(folder: Path) -> None:
-    """Unpack the reviews of the Stanford archive into folder/aclImdb; fetch it unless it lies beside the folder."""
+    """Unpack the reviews of the Stanford archive into folder/aclImdb; download it unless it lies beside the folder."""
     import pooch
 
     reviews = rf"{NAME}/(train|test)/({'|'.join(FOLDERS)})/[^/\\]+\.txt"
@@ -90,10 +90,10 @@ def download(folder: Path) -> None:
 
 @shared
 def read_reviews(root: Path) -> Reviews:
-    """The tokenised reviews of root/aclImdb, from the cache where there is one.
+    """Return the tokenised reviews of root/aclImdb, from the cache if there is one.
 
-    The cache's name depends on the files' names, sizes and times of change, so changed reviews are read anew. Raises
-    DataError, naming the folder or file, for what is missing or not UTF-8.
+    The cache's name depends on the files' names, sizes and modification times, so changed reviews are read again.
+    Raises DataError, naming the folder or file that is missing or not UTF-8.
     """
     train, test = scan(root / NAME, "train"), scan(root / NAME, "test")
     stamps = sorted(file.stamp for file in train + test)
@@ -107,8 +107,8 @@ def read_reviews(root: Path) -> Reviews:
 
 
 def scan(folder: Path, split: str) -> list[ReviewFile]:
-    """The split's review files in their fixed order."""
-    found = []
+    """List the split's review files in their fixed order. Raises DataError, naming a missing or empty folder."""
+    reviews = []
     for target, name in enumerate(FOLDERS):
         try:
             with os.scandir(folder / split / name) as entries:
@@ -117,17 +117,17 @@ def scan(folder: Path, split: str) -> list[ReviewFile]:
             raise damaged(folder / split / name, NAME) from error
         if not files:
             raise damaged(folder / split / name, NAME)
-        found += sorted(files)
-    return fixed_order(found)
+        reviews += sorted(files)
+    return fixed_order(reviews)
 
 
 def _is_review(name: str) -> bool:
     return name.lower().endswith(".txt") and not name.startswith(".")
 
 
-def _review_file(entry: os.DirEntry[str], target: int, place: str) -> ReviewFile:
+def _review_file(entry: os.DirEntry[str], target: int, parent: str) -> ReviewFile:
     status = entry.stat()
-    return ReviewFile(entry.path, target, f"{place}/{entry.name} {status.st_size} {status.st_mtime_ns}")
+    return ReviewFile(entry.path, target, f"{parent}/{entry.name} {status.st_size} {status.st_mtime_ns}")
 
 
 def _tokenized(train: list[ReviewFile], test: list[ReviewFile]) -> Reviews:
@@ -138,7 +138,7 @@ def _tokenized(train: list[ReviewFile], test: list[ReviewFile]) -> Reviews:
 
 
 def texts(root: Path, split: str) -> Iterator[str]:
-    """The split's reviews as they are written, in their fixed order. Raises DataError, naming the folder or file."""
+    """Yield the split's raw reviews in their fixed order. Raises DataError, naming the damaged folder or file."""
     return _texts(scan(root / NAME, split))
 
 
@@ -164,7 +164,7 @@ def _problem(file: ReviewFile) -> str:
 
 
 def _load(cache: Path) -> Reviews | None:
-    """The reviews in the cache, or None where there is none that can be used."""
+    """Return the cached reviews, or None if there is no usable cache."""
     if not cache.exists():
         return None
     try:
@@ -173,20 +173,20 @@ def _load(cache: Path) -> Reviews | None:
         reviews = Reviews(state["words"].split("\n"), Texts(*tensors[:2]), tensors[2], Texts(*tensors[3:5]), tensors[5])
         if reviews.fits() and reviews.checksum() == state["checksum"]:
             return reviews
-    except Exception as error:  # nearly anything, on a damaged file
+    except Exception as error:  # almost any, on a damaged file
         _log.info("%s", brief(error))
     _log.warning("%s is damaged: the reviews are tokenised again", cache)
     return None
 
 
 def _save(reviews: Reviews, cache: Path) -> None:
-    """Write the cache whole or not at all; without it training works, only the next start is slow."""
+    """Write the cache atomically. On failure training still works, but the next start is slow."""
     state = {"words": "\n".join(reviews.words), "tensors": reviews.tensors(), "checksum": reviews.checksum()}
     temporary = cache.with_name(f".{cache.name}-{uuid.uuid4().hex}")
     try:
         torch.save(state, temporary)
         os.replace(temporary, cache)
-    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError where it cannot open the file
+    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError if it cannot open the file
         temporary.unlink(missing_ok=True)
         _log.warning(
             "the tokenised reviews could not be kept in %s, so each start takes longer: %s", cache, brief(error)

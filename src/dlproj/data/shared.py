@@ -1,4 +1,4 @@
-"""Files that are read once for several runs: what this process has read, the ones forked from it have, too."""
+"""Files read once for several runs: processes forked from this one reuse what it has read."""
 
 from collections.abc import Callable, Hashable
 from functools import wraps
@@ -7,11 +7,11 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_kept: dict[Hashable, Any] | None = None  # by function and arguments
+_kept: dict[Hashable, Any] | None = None  # results by function and arguments; None before keep()
 
 
 def shared(read: Callable[P, T]) -> Callable[P, T]:
-    """Have what `read` returns kept after keep(), and taken from there the next time."""
+    """Decorate `read` so that, after keep(), each result is cached and returned for the same arguments."""
 
     @wraps(read)
     def reading(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -27,7 +27,7 @@ def shared(read: Callable[P, T]) -> Callable[P, T]:
 
 
 def keep() -> None:
-    """Keep what is read from now on, in this process and in those forked from it."""
+    """Cache what is read from now on, in this process and in those forked from it."""
     global _kept
     _kept = {} if _kept is None else _kept
 

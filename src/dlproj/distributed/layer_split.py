@@ -1,4 +1,4 @@
-"""Lightning's strategy for one process whose model spreads over several devices."""
+"""A Lightning strategy that spreads one process's model over several devices."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class LayerSplit(SingleDeviceStrategy):
-    """Puts a model's layers on devices, one after another; batches, loss and metrics are on the first."""
+    """Places a model's layers on several devices in order; batches, loss and metrics are on the first."""
 
     def __init__(self, devices: list[str], **options: Any) -> None:
         self.devices = [torch.device(name) for name in devices]
@@ -23,12 +23,12 @@ class LayerSplit(SingleDeviceStrategy):
         self._is_connected = False
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Leave each parameter's state where the parameter is: Lightning brings all of it to the first device."""
+        """Keep each parameter's state on its device: Lightning would move all of it to the first."""
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             optimizer.load_state_dict(state)
 
     def model_to_device(self) -> None:
-        """Place the layers: for the test once more, as Lightning brings a model back to the CPU after training."""
+        """Place the layers; again before testing, since Lightning moves a model to the CPU after training."""
         assert isinstance(self.lightning_module, Classifier)
         super().model_to_device()
         layers = self.lightning_module.sequential_layers()
@@ -39,13 +39,13 @@ class LayerSplit(SingleDeviceStrategy):
 
 
 def place(layers: Sequence[nn.Module], devices: Sequence[torch.device]) -> None:
-    """Put the layers on the devices, in order, about as many on each."""
+    """Move the layers to the devices in order, about equally many to each."""
     for layer, device in zip(layers, spread(devices, len(layers)), strict=True):
         layer.to(device)
 
 
 def connect(layers: Sequence[nn.Module], devices: Sequence[torch.device]) -> None:
-    """Have each layer's inputs come to its device, and the last one's outputs to the first, where the targets are."""
+    """Make each layer move its inputs to its device, and the last its outputs to the first, where the targets are."""
     for layer, device in zip(layers, spread(devices, len(layers)), strict=True):
         for module in layer_modules(layer):
             module.register_forward_pre_hook(partial(_bring, device))
@@ -53,7 +53,7 @@ def connect(layers: Sequence[nn.Module], devices: Sequence[torch.device]) -> Non
 
 
 def spread(devices: Sequence[T], count: int) -> list[T]:
-    """For each of `count` layers one of the devices, in order, about as often each."""
+    """Return a device for each of `count` layers: in order, each device about equally often."""
     return [devices[i * len(devices) // count] for i in range(count)]
 
 

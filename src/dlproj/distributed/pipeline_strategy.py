@@ -1,4 +1,4 @@
-"""Lightning's strategy for a pipeline: several processes, each with some of the layers."""
+"""A Lightning strategy for pipelines: several processes, each with some of the layers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +16,9 @@ from dlproj.models.classifier import Classifier
 
 
 class PipelineStrategy(ModelAsItIs, DDPStrategy):
-    """Lightning's DDP without what makes it DDP: its processes, but each with a stage of the model and all batches.
+    """Uses the processes of Lightning's DDP without DDP itself: each has a stage of the model and gets all batches.
 
-    Checkpoints are those of one process: the first gathers the weights and the optimizer's state of all stages.
+    Checkpoints are like those of a single process: rank 0 gathers the weights and optimizer state of all stages.
     """
 
     def __init__(self, micro_batches: int, schedule: str, **options: Any) -> None:
@@ -32,55 +32,55 @@ class PipelineStrategy(ModelAsItIs, DDPStrategy):
         return {"num_replicas": 1, "rank": 0}
 
     def setup(self, trainer: pl.Trainer) -> None:
-        """Prepare as on one device: no DDP around the model."""
+        """Set up as on one device, without wrapping the model in DDP."""
         Strategy.setup(self, trainer)
 
     def model_to_device(self) -> None:
-        """Put this process's layers on its device, and let go of the others."""
+        """Move this process's layers to its device and drop the others."""
         model = self._classifier()
         model.execution = Pipelined(model, self.root_device, self.micro_batches, self.schedule)
 
     def backward(self, closure_loss: Tensor, optimizer: Optimizer | None, *args: Any, **kwargs: Any) -> Tensor:
-        """The batch's own gradients are there with its loss; what is left to do is the penalties'."""
+        """Add the penalties' gradients; those of the batch have been computed along with its loss."""
         return (
             super().backward(closure_loss, optimizer, *args, **kwargs) if closure_loss.requires_grad else closure_loss
         )
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """The weights of all stages, in the first process, by the names and in the order of the whole model."""
-        names = self._classifier().state_dict()
-        whole = self._pipeline().gathered(_on_cpu(_own(names)))
-        return {name: whole[name] for name in names if name in whole}
+        """Return the weights of all stages, on rank 0 only, in the order of the whole model."""
+        weights = self._classifier().state_dict()
+        gathered = self._pipeline().gathered(_on_cpu(_own(weights)))
+        return {name: gathered[name] for name in weights if name in gathered}
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Load what is of this process's stage: all, before there are stages."""
+        """Load the weights of this process's stage, or all before the model is split."""
         model = self._classifier()
         own = {name: checkpoint["state_dict"][name] for name in _own(model.state_dict())}
         model.load_state_dict(own, strict=False)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """The state of all stages, in the first process, numbered as one process numbers the parameters."""
+        """Return the state of all stages, on rank 0 only, indexed by the whole model's trained parameters."""
         state = (optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer).state_dict()
-        numbers = self._numbers()
-        whole = self._pipeline().gathered({numbers[place]: _on_cpu(values) for place, values in state["state"].items()})
+        indices = self._indices()
+        gathered = self._pipeline().gathered({indices[i]: _on_cpu(values) for i, values in state["state"].items()})
         (group,) = state["param_groups"]
-        count = sum(one.requires_grad for one in self._classifier().parameters())
-        return {"state": dict(sorted(whole.items())), "param_groups": [group | {"params": list(range(count))}]}
+        count = sum(parameter.requires_grad for parameter in self._classifier().parameters())
+        return {"state": dict(sorted(gathered.items())), "param_groups": [group | {"params": list(range(count))}]}
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take what is of this process's stage."""
-        (whole,), (optimizer,), numbers = checkpoint["optimizer_states"], self.optimizers, self._numbers()
-        own = {place: whole["state"][number] for place, number in enumerate(numbers) if number in whole["state"]}
-        (group,) = whole["param_groups"]
-        optimizer.load_state_dict({"state": own, "param_groups": [group | {"params": list(range(len(numbers)))}]})
+        """Load the state of this process's stage."""
+        (state,), (optimizer,), indices = checkpoint["optimizer_states"], self.optimizers, self._indices()
+        own = {i: state["state"][index] for i, index in enumerate(indices) if index in state["state"]}
+        (group,) = state["param_groups"]
+        optimizer.load_state_dict({"state": own, "param_groups": [group | {"params": list(range(len(indices)))}]})
 
-    def _numbers(self) -> list[int]:
-        """Which of the whole model's trained parameters are in this process."""
-        trained = [one for one in self._classifier().parameters() if one.requires_grad]
-        return [number for number, one in enumerate(trained) if not one.is_meta]
+    def _indices(self) -> list[int]:
+        """The indices, among the whole model's trained parameters, of those that this process holds."""
+        trained = [parameter for parameter in self._classifier().parameters() if parameter.requires_grad]
+        return [i for i, parameter in enumerate(trained) if not parameter.is_meta]
 
     def teardown(self) -> None:
-        """Leave the layers where they are: most are in other processes."""
+        """Tear down without moving the model to the CPU: most of its layers are in other processes."""
         assert self.cluster_environment is not None
         assert self.accelerator is not None
         self.cluster_environment.teardown()

@@ -1,4 +1,4 @@
-"""Several processes on one machine, each running the same function: what torchrun does, from within Python."""
+"""Running a function in several processes on one machine, as torchrun does, but from within Python."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 def agree_on(text: str, key: str) -> str:
-    """The text that the first of torchrun's processes to come here has brought, also after a restart."""
+    """Return the text passed by the first of torchrun's processes to call this, also after a restart."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = torch.distributed.TCPStore(address, port, is_master=False)  # type: ignore[attr-defined]
     agreed: bytes = store.compare_set(f"dlproj/{key}", "", text)
@@ -32,9 +32,9 @@ def agree_on(text: str, key: str) -> str:
 def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) -> T:
     """Call function(*arguments) in `count` spawned processes with torchrun's environment; return rank 0's result.
 
-    Ctrl-C and SIGTERM end them all, and this process with exit code 130 or 143. The first process that fails takes the
-    others down; a UserError in it is raised here as one, any other error as a RuntimeError with its traceback.
-    Lightning's own launcher would run the whole command line again in each process, and so a whole sweep.
+    Ctrl-C and SIGTERM end them all, and this process with exit code 130 or 143. If a process fails, the others are
+    terminated and its error is raised here: a UserError as such, any other as a RuntimeError with its traceback.
+    Lightning's own launcher would run the whole command line, and so a whole sweep, again in each process.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -49,10 +49,10 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
             nproc_per_node=count,
             run_id=OURS + uuid.uuid4().hex,
             rdzv_backend="c10d",
-            # Processes of one machine meet at an address that needs no name: its own may be unknown to it.
+            # An address that needs no lookup: a machine may be unable to resolve its own name.
             rdzv_endpoint=f"{_LOOPBACK}:0",
             local_addr=_LOOPBACK,
-            rdzv_configs={"join_timeout": 60},  # seconds, of which it takes less than one
+            rdzv_configs={"join_timeout": 60},  # seconds; joining takes less than one
             max_restarts=0,
             monitor_interval=0.1,
             start_method="spawn",
@@ -68,13 +68,13 @@ def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) ->
 
 
 def leave_group() -> None:
-    """Leave the process group, if this process is in one, as torch asks for before a process ends."""
+    """Destroy the process group, if there is one, as torch requires before a process ends."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def _check_loopback(processes: int) -> None:
-    """Raise UserError where no connection comes about: torch would try for minutes, and write pages of it."""
+    """Raise UserError if the loopback address is unreachable: torch would retry for minutes and print pages."""
     try:
         with socket.create_server((_LOOPBACK, 0)) as server:
             socket.create_connection(server.getsockname(), timeout=10).close()
@@ -85,11 +85,11 @@ def _check_loopback(processes: int) -> None:
 
 @contextmanager
 def _on_this_machine_alone() -> Iterator[None]:
-    """Have the processes inherit what keeps them from looking elsewhere, and torch name this machine without asking.
+    """Make processes started here use the loopback interface, and torch look up no host names.
 
-    Where no name server answers, each of its several lookups of the machine's full name takes half a minute.
+    If no name server answers, each of torch's several lookups of the machine's full name takes half a minute.
     """
-    inherited = {"PYTHONSAFEPATH": "1"}  # no module of the working folder, such as a random.py, in place of Python's
+    inherited = {"PYTHONSAFEPATH": "1"}  # else a random.py in the working folder would replace Python's module
     if loopback := [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]:
         inherited["GLOO_SOCKET_IFNAME"] = loopback[0]
     before, full_name = {name: os.environ.get(name) for name in inherited}, socket.getfqdn
@@ -105,15 +105,15 @@ def _on_this_machine_alone() -> Iterator[None]:
 
 
 def _call(function: Callable[..., T], *arguments: Any) -> T:
-    """In a process of its own, which a signal ends at once when its record is written.
+    """Call the function in a spawned process; after a signal, exit at once when the run's record is written.
 
-    Python would free what is imported piece by piece first, for two seconds.
+    A normal exit would spend two seconds freeing imported modules.
     """
     raise_on_ctrl_c()
     try:
         return function(*arguments)
     except OSError as error:
-        from dlproj.command_errors import in_one_line, is_user_error  # which imports this module
+        from dlproj.command_errors import in_one_line, is_user_error  # imported here: it imports this module
 
         if is_user_error(error):
             raise UserError(in_one_line(error)) from error
@@ -126,19 +126,20 @@ def _call(function: Callable[..., T], *arguments: Any) -> T:
 
 @contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Undo what torch's launcher does to this process's signals, which would then raise its exceptions for ever."""
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
+    """Restore this process's signal handlers, which torch's launcher replaces for good by its own exceptions."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
         yield
     finally:
-        for one, handler in before.items():
-            if signal.getsignal(one) is not handler:  # never off the main thread, where signal.signal is refused
-                signal.signal(one, handler)
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:  # never outside the main thread, where signal.signal fails
+                signal.signal(number, handler)
 
 
 @contextmanager
 def _only_our_words() -> Iterator[None]:
-    """Keep torch's launcher from printing a failing process's traceback two times before it is raised, and Ctrl-C."""
+    """Silence torch's launcher, which prints Ctrl-C, and a failed process's traceback twice before raising it."""
     names = ("torch.distributed.elastic", "torch.distributed.elastic.agent.server.api", "torch.multiprocessing")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -153,7 +154,7 @@ def _only_our_words() -> Iterator[None]:
 
 def _cause(error: Any) -> Exception:
     failed_rank, failure = error.get_first_failure()
-    message: Any = failure.message  # a dict from a Python exception, else a string: the process was killed
+    message: Any = failure.message  # a dict after a Python exception, a string if the process was killed
     summary = message["message"] if isinstance(message, dict) else str(message)
     name, _, text = summary.partition(": ")
     if name in ("UserError", "ConfigurationError", "DataError"):

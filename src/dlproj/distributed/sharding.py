@@ -1,4 +1,4 @@
-"""A model's weights split over processes: FSDP2's shards, and the columns and rows of tensor parallelism."""
+"""FSDP2 and tensor parallelism: a model's weights split over processes into shards, columns and rows."""
 
 from collections.abc import Iterable
 
@@ -17,27 +17,27 @@ from dlproj.models.layers import layer_modules
 
 
 class ShardedStrategy(ModelParallelStrategy):
-    """Lightning's strategy for FSDP2 and tensor parallelism, with the model's weights split as Sharded does.
+    """Lightning's strategy for FSDP2 and tensor parallelism, with weights split by Sharded.
 
-    Its mesh of processes has the dimensions data_parallel and tensor_parallel.
+    Its device mesh has the dimensions data_parallel and tensor_parallel.
     """
 
     def setup_environment(self) -> None:
-        """Start the processes and have the model computed over their mesh."""
+        """Start the processes and compute the model on their mesh."""
         super().setup_environment()
         assert isinstance(self.lightning_module, Classifier)
         assert self.device_mesh is not None
         self.lightning_module.execution = Sharded(self.lightning_module, self.device_mesh)
 
     def setup_optimizers(self, trainer: pl.Trainer) -> None:
-        """Make the optimizers, which step parameters one by one where some are split and others are not."""
+        """Create the optimizers, which update parameters singly if only some of them are split."""
         super().setup_optimizers(trainer)
         for optimizer in self.optimizers:
             disable_fused(optimizer)
 
 
 class Sharded(Execution):
-    """Each process has some of the weights; for FSDP2 it has samples of its own, too."""
+    """Computes a model whose weights are split over processes; with FSDP2 each also has its own samples."""
 
     is_local = False
 
@@ -47,7 +47,7 @@ class Sharded(Execution):
         self.data_group = self.data_mesh.get_group()
 
     def configure(self) -> None:
-        """Split the weights, unless it is done; a dimension of one process does nothing."""
+        """Split the weights unless they are split; a mesh dimension of size 1 has no effect."""
         if any(isinstance(parameter, DTensor) for parameter in self.model.parameters()):
             return
         if not self.has_all_units():
@@ -57,22 +57,22 @@ class Sharded(Execution):
                 fully_shard(layer_modules(layer), mesh=self.data_mesh, reshard_after_forward=True)
 
     def has_all_units(self) -> bool:
-        """Not with tensor parallelism."""
+        """False with tensor parallelism."""
         return self.tensor_mesh.size() == 1
 
     def penalty(self) -> Tensor:
-        """The penalties of the weights of all processes."""
+        """Compute the sum of the penalties on the full weights."""
         return self.model.penalties(self.full_tensor)
 
     def full_tensor(self, tensor: Tensor) -> Tensor:
-        """Gather what the others have."""
+        """Gather the parts of the other processes."""
         return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def tensor_parallel_plan(model: nn.Module) -> dict[str, ParallelStyle]:
-    """How tensor parallelism splits a model: linear maps in pairs, and embeddings by their numbers.
+    """Plan tensor parallelism: linear maps are split in pairs, embeddings by columns.
 
-    Every other layer is computed by each process as a whole.
+    All other layers are computed by every process in full.
     """
     linear_maps = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     embeddings = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
@@ -80,9 +80,9 @@ def tensor_parallel_plan(model: nn.Module) -> dict[str, ParallelStyle]:
 
 
 def in_pairs(linear_maps: Iterable[str]) -> dict[str, ParallelStyle]:
-    """Each second map takes by rows what the one before gives by columns: one exchange a pair (Shoeybi et al. 2019).
+    """Split linear maps alternately by columns and rows: one exchange per pair (Shoeybi et al. 2019).
 
-    What stands between them must work on each unit by itself. The columns of a last one without a pair are gathered.
+    Modules between the two of a pair must be elementwise. A last map without a partner gathers its columns.
     """
     names = list(linear_maps)
     plan = {name: RowwiseParallel() if i % 2 else ColwiseParallel() for i, name in enumerate(names)}
@@ -94,7 +94,7 @@ def _gathered_columns() -> ParallelStyle:
 
 
 def disable_fused(optimizer: Optimizer) -> None:
-    """Have an optimizer go through its parameters one by one where some are split and others are not."""
+    """Make an optimizer update its parameters singly if only some of them are split."""
     kinds = {isinstance(parameter, DTensor) for group in optimizer.param_groups for parameter in group["params"]}
     if len(kinds) > 1:
         for group in optimizer.param_groups:

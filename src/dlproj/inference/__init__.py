@@ -1,1 +1,1 @@
-"""What a finished run is good for: evaluating it again, predicting with it, exporting it."""
+"""Using a trained run: evaluation, prediction and export."""

@@ -1,4 +1,4 @@
-"""A run evaluated again, on the data it was trained on or on other, as the test at the end of training does."""
+"""Evaluation of a trained run, on its own or other data, like the test at the end of training."""
 
 import logging
 from collections.abc import Sequence
@@ -33,38 +33,38 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The outcome of one pass through a split."""
+    """The result of evaluating a split."""
 
     split: str
     weights: str  # "best", "last" or the checkpoint's file
     epoch: int
     samples: int
-    metrics: dict[str, float]  # by the names that training gives them, such as test/accuracy
+    metrics: dict[str, float]  # by the same names as in training, such as test/accuracy
     confusion_matrix: list[list[int]]  # as in summary.json
     classes: list[str]
-    recorded: dict[str, float | None]  # the same as training left them, None: not finite; empty where it left none
-    evaluated_on: str  # the machine, and what it computed in another precision than set
-    recorded_on: str  # the same of training; empty where it left none
+    recorded: dict[str, float | None]  # the same metrics as recorded in training, None if not finite; may be empty
+    evaluated_on: str  # the machine, and what it computed in another precision than the setting's
+    recorded_on: str  # the same for training; "" if not recorded
 
     def equals_training(self) -> bool | None:
-        """Whether all figures are the recorded ones to the digit; None where there are none."""
+        """True if all metrics equal the recorded ones to the last digit; None if none are recorded."""
         pairs = [(finite(self.metrics[name]), finite(value)) for name, value in self.recorded.items()]
-        return all(now == then for now, then in pairs) if pairs else None
+        return all(value == recorded for value, recorded in pairs) if pairs else None
 
 
 def evaluate(
     trained: LoadedRun, split: str = "test", settings: Sequence[str] = (), progress: bool = False
 ) -> Evaluated:
-    """Evaluate on one device with the run's own precision, batch size and limits.
+    """Evaluate a split on one device with the run's own precision, batch size and limits.
 
-    settings choose other data: `root=…` and the like below `data.`, a bare name another data set. What training has
-    learnt of its data stays. Raises UserError where the model cannot classify that data.
+    settings: choose other data; `root=…` and the like set data.root etc., a bare name chooses another data set. State
+    fitted to the training data is kept. Raises UserError if the data is missing or the model cannot classify it.
     """
     one_of("--split", split, SPLITS)
     data = data_of(trained, settings)
     trained.model.further_metrics = further_metrics(trained.config.metrics, len(trained.model.classes))
     evaluation = _evaluation(trained, data, split, progress)
-    with torch.inference_mode():  # of the penalties
+    with torch.inference_mode():  # for the penalties
         means = trained.model.compute_metrics(evaluation)
     metrics = {f"{split}/{name}": shortest(value) for name, value in means.items()}
     recorded = _recorded(trained, split) if data.fingerprint() == trained.summary.get("data_fingerprint") else {}
@@ -84,15 +84,15 @@ def evaluate(
 
 
 def _where(machine: Any, fallbacks: Any) -> str:
-    """Both in one line, whatever a damaged record holds."""
+    """Join both in one line, whatever a damaged record holds."""
     return one_line("; ".join(map(str, [machine, *(fallbacks if isinstance(fallbacks, list) else [])])))
 
 
 def _evaluation(trained: LoadedRun, data: DataModule, split: str, progress: bool) -> Evaluation:
-    """One pass; of a run of several processes, the parts that each of them had, one after the other.
+    """Evaluate the split; for a run of several processes, each process's part in turn.
 
-    In other batches and added up in another order, the loss would differ in its last digit. What a pass in training
-    mode changes is put back.
+    With other batches or another order of addition, the loss would differ in its last digit. Buffers that a pass in
+    training mode changes are restored.
     """
     for fallback in trained.config.fallbacks():
         _log.warning("%s", fallback)
@@ -103,7 +103,7 @@ def _evaluation(trained: LoadedRun, data: DataModule, split: str, progress: bool
     statistics = {name: value.clone() for name, value in trained.model.named_buffers()}
     try:
         with isolate_rng():
-            torch.manual_seed(trained.config.seed)  # the same units at each call
+            torch.manual_seed(trained.config.seed)  # dropout drops the same units at each call
             return _pass(trained, data, split, progress)
     finally:
         for name, value in trained.model.named_buffers():
@@ -121,7 +121,7 @@ def _pass(trained: LoadedRun, data: DataModule, split: str, progress: bool) -> E
         check_evaluation(trained.model, batches, trainer.limit_test_batches)
         try:
             trainer.test(trained.model, dataloaders=batches, verbose=False)
-        except SystemExit as error:  # what Lightning makes of Ctrl-C
+        except SystemExit as error:  # raised by Lightning on Ctrl-C
             raise KeyboardInterrupt from error
         parts.append(trained.model.evaluation)
     for part in parts[1:]:
@@ -130,7 +130,7 @@ def _pass(trained: LoadedRun, data: DataModule, split: str, progress: bool) -> E
 
 
 def _trainer(config: TrainerConfig, split: str, progress: bool) -> TrainerConfig:
-    """The run's settings on this machine and one device."""
+    """Adapt the run's settings to this machine and one device."""
     precision = config.precision
     if precision == "16-mixed" and not config.uses_gpu():
         precision = "32-true"
@@ -143,7 +143,7 @@ def _trainer(config: TrainerConfig, split: str, progress: bool) -> TrainerConfig
 
 
 def _recorded(trained: LoadedRun, split: str) -> dict[str, float | None]:
-    """What training has written of this split with these weights."""
+    """Return the metrics that training recorded for this split and these weights; may be empty."""
     if split == "test" and trained.weights == trained.summary.get("tested_weights"):
         return trained.summary
     if split in ("train", "val") and trained.weights in ("best", "last"):
@@ -154,9 +154,9 @@ def _recorded(trained: LoadedRun, split: str) -> dict[str, float | None]:
 
 
 def data_of(trained: LoadedRun, settings: Sequence[str] = ()) -> DataModule:
-    """The data that the settings name, the run's own without any, as the run's training has learnt to read it.
+    """Set up the data that the settings choose (by default the run's own), with the state fitted in training.
 
-    Raises UserError where it is not there or the model cannot classify it.
+    Raises UserError if the data is missing or the model cannot classify it.
     """
     config = other_data(trained.config.data, settings)
     if not settings:
@@ -170,9 +170,9 @@ def data_of(trained: LoadedRun, settings: Sequence[str] = ()) -> DataModule:
 
 
 def other_data(config: DataConfig, settings: Sequence[str]) -> DataConfig:
-    """The run's data with other settings, such as `root=/x`; a bare name such as `image_folder` is another data set.
+    """Change the run's data settings, as by `root=/x`; a bare name such as `image_folder` chooses another data set.
 
-    That one takes over from the run what both have, but for the root. Raises ConfigurationError.
+    A different data set takes over the settings that both have, except for the root. Raises ConfigurationError.
     """
     changed = dict(data_setting(setting) for setting in settings if "=" in setting)
     names = [setting for setting in settings if "=" not in setting]
@@ -187,9 +187,9 @@ def other_data(config: DataConfig, settings: Sequence[str]) -> DataConfig:
 
 
 def _where_it_is(config: DataConfig) -> DataConfig:
-    """The same data where this machine keeps data sets, if the folder of the training machine is not here.
+    """Replace data.root by this machine's default if the training machine's folder does not exist here.
 
-    Images in a folder of one's own are looked for there alone, and made data is nowhere.
+    A user's own image folder is not replaced, and synthetic data has none.
     """
     root, here = getattr(config, "root", ""), default_root()
     if config.own_files or not root or data_root(root).exists() or here == root:
@@ -200,16 +200,16 @@ def _where_it_is(config: DataConfig) -> DataConfig:
 
 
 def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
-    """Raise DataError unless such data looks like the data that the model was trained on."""
-    found = config.spec()
-    if set(found.classes) != set(trained.classes):
-        odd = sorted(set(found.classes) ^ set(trained.classes))
+    """Raise DataError unless the data has the classes, kind and shape of the training data."""
+    spec = config.spec()
+    if set(spec.classes) != set(trained.classes):
+        odd = sorted(set(spec.classes) ^ set(trained.classes))
         raise DataError(
-            f"the model tells {len(trained.classes)} classes apart, this data has {len(found.classes)}, "
-            f"and {', '.join(odd[:5])} is on one side only: choose data with the same classes"
+            f"the model has {len(trained.classes)} classes, this data has {len(spec.classes)}, "
+            f"and {', '.join(odd[:5])} is in one of them only: choose data with the same classes"
         )
     for name in ("kind", "shape", "vocabulary_size", "padding"):
-        theirs, ours = _words(getattr(found, name)), _words(getattr(trained, name))
+        theirs, ours = _words(getattr(spec, name)), _words(getattr(trained, name))
         if theirs != ours:
             hint = config.fitting(trained)
             raise DataError(f"the model was trained on data of {name} {ours}, this has {theirs}: {hint}")

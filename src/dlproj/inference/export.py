@@ -1,4 +1,4 @@
-"""A run's model as one file for other programs, which needs no dlproj: from stored inputs to class probabilities."""
+"""Export of a run's model to a file that needs no dlproj: stored inputs to class probabilities."""
 
 import importlib
 import json
@@ -28,7 +28,7 @@ from dlproj.runs.manifest import OVERWRITE, add, content_hash, refuse_foreign
 
 INPUT, OUTPUT, DETAILS = "input", "probabilities", "dlproj.json"
 _CHECKED = (1, 2, 7, 64)  # batch sizes at which the file is compared with the model
-_TOLERANCE = 1e-4  # of a probability: float32 rounds the sums below it to about 1e-6, of unscaled pixels to 1e-5
+_TOLERANCE = 1e-4  # for a probability: its float32 sums have errors of about 1e-6, with unscaled pixels 1e-5
 
 
 class Format(Enum):
@@ -43,16 +43,16 @@ _EXTENSIONS = {Format.onnx: "onnx", Format.exported_program: "pt2"}
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The file that was written and checked."""
+    """An exported and checked file."""
 
     path: Path
-    inputs: str
+    inputs: str  # name, dtype and shape
     outputs: str
     largest_difference: float  # between its outputs and the model's own
 
 
-class _Whole(nn.Module):
-    """Stored inputs (B, …) to class probabilities (B, classes), in 32-bit arithmetic."""
+class _Deployable(nn.Module):
+    """Maps stored inputs (B, …) to class probabilities (B, classes), in 32-bit arithmetic."""
 
     def __init__(self, trained: LoadedRun) -> None:
         super().__init__()
@@ -60,17 +60,17 @@ class _Whole(nn.Module):
         self.transform = trained.data.transform
 
     def forward(self, stored: Tensor) -> Tensor:
-        """Scaled as in training, and read."""
+        """Scale stored inputs as in training, and classify them."""
         return class_probabilities(self.network(self.transform(stored)), self.network.activation)
 
 
 def export(trained: LoadedRun, format: Format, output: Path | None = None, overwrite: bool = False) -> Exported:
-    """Write the model to a file, by default export/model.onnx or .pt2 in the run's folder, once it is checked.
+    """Write the model to a file, by default export/model.onnx or .pt2 in the run's folder, and check it.
 
-    The file holds one function, `probabilities` (B, classes) of `input` (B, …) for any B, which includes the scaling of
-    stored pixels, and as JSON what a program must know beside it: classes, and for texts the vocabulary. Raises
-    UserError where packages are missing, the model cannot be exported or comes out different, or the file is there, not
-    written by dlproj, and overwrite is not set.
+    The file holds one function, `probabilities` (B, classes) of `input` (B, …) for any B, including the scaling of
+    stored pixels, and metadata as JSON: classes, and for texts the vocabulary. Raises UserError if packages are
+    missing, if the model cannot be exported or its outputs differ, or if a file that dlproj did not write exists and
+    overwrite is false.
     """
     own = f"export/model.{_EXTENSIONS[format]}"
     path = output or trained.folder / own
@@ -81,12 +81,12 @@ def export(trained: LoadedRun, format: Format, output: Path | None = None, overw
         refuse_foreign(folder, [name], OVERWRITE)
     if format is Format.onnx:
         _require_packages()
-    whole = _Whole(trained).eval()
+    module = _Deployable(trained).eval()
     beside = path.with_name(f".{uuid.uuid4().hex}.{_EXTENSIONS[format]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(whole, trained, format, beside)
-        difference = _compare(whole, _run_of(format, beside), trained.data)
+        _write(module, trained, format, beside)
+        difference = _compare(module, _run_of(format, beside), trained.data)
         add(folder, {name: ""})
         os.replace(beside, path)
         add(folder, {name: content_hash(path.read_bytes())})
@@ -113,26 +113,26 @@ def _require_packages() -> None:
             raise UserError(f"--format onnx needs the package {name}: pip install 'dlproj[onnx]'") from error
 
 
-def _write(whole: _Whole, trained: LoadedRun, format: Format, path: Path) -> None:
+def _write(module: _Deployable, trained: LoadedRun, format: Format, path: Path) -> None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, on what its own parts will lose in its next versions
-            program = _program(whole, stored_examples(trained.data, 3))
+            warnings.simplefilter("ignore")  # torch's own deprecations
+            program = _program(module, stored_examples(trained.data, 3))
             if format is Format.onnx:
                 _save_onnx(program, path, details(trained))
             else:
                 torch.export.save(program, path, extra_files={DETAILS: json.dumps(details(trained))})
     except OSError:
         raise
-    except Exception as error:  # the exporters raise nearly anything on what they do not know
+    except Exception as error:  # the exporters raise almost any exception on unsupported models
         raise UserError(
             f"this model cannot be exported as {format.value} ({brief(error)}): try the other --format, or "
             "use dlproj predict"
         ) from error
 
 
-def _program(whole: _Whole, example: Tensor) -> ExportedProgram:
-    return torch.export.export(whole, (example,), dynamic_shapes=({0: Dim("batch")},))
+def _program(module: _Deployable, example: Tensor) -> ExportedProgram:
+    return torch.export.export(module, (example,), dynamic_shapes=({0: Dim("batch")},))
 
 
 def _save_onnx(program: ExportedProgram, path: Path, about: dict[str, Any]) -> None:
@@ -148,17 +148,17 @@ def _save_onnx(program: ExportedProgram, path: Path, about: dict[str, Any]) -> N
 
 
 def details(trained: LoadedRun) -> dict[str, Any]:
-    """What a program must know beside the function, as plain containers."""
+    """Return the metadata that a program needs to use the function, as plain containers."""
     state = trained.data.state_dict()
     plain = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
     return {"name": trained.config.name, "weights": trained.weights} | plain.pop("spec") | plain
 
 
 def _run_of(format: Format, path: Path) -> Callable[[Tensor], np.ndarray]:
-    """The function that the file holds."""
+    """Load the function that the file holds."""
     if format is Format.exported_program:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch 2.11 warns of how it reads its own files
+            warnings.simplefilter("ignore")  # torch 2.11 warns about reading its own files
             module = torch.export.load(path).module()
         return lambda inputs: module(inputs).numpy(force=True)
     import onnxruntime
@@ -168,12 +168,12 @@ def _run_of(format: Format, path: Path) -> Callable[[Tensor], np.ndarray]:
 
 
 @torch.no_grad()
-def _compare(whole: _Whole, run: Callable[[Tensor], np.ndarray], data: DataModule) -> float:
-    """The largest difference over several batch sizes. Raises UserError if it is too large."""
+def _compare(module: _Deployable, run: Callable[[Tensor], np.ndarray], data: DataModule) -> float:
+    """Return the largest difference of outputs over several batch sizes. Raises UserError if it is too large."""
     differences = []
     for size in _CHECKED:
         inputs = stored_examples(data, size)
-        differences.append(float(np.abs(run(inputs) - whole(inputs).numpy()).max()))
+        differences.append(float(np.abs(run(inputs) - module(inputs).numpy()).max()))
     if not np.max(differences) <= _TOLERANCE:
         raise UserError(
             f"the exported model differs from the run's by {max(differences):.1g} and was not kept: try "
@@ -183,7 +183,7 @@ def _compare(whole: _Whole, run: Callable[[Tensor], np.ndarray], data: DataModul
 
 
 def stored_examples(data: DataModule, count: int) -> Tensor:
-    """Random inputs (count, …) as they are stored, the same each time; word ids padded as the data is."""
+    """Return random stored inputs (count, …), the same each time; word ids are padded like the data's."""
     random = np.random.default_rng(0)
     shape = (count, *data.spec.shape)
     if data.spec.kind is Kind.image:
@@ -192,5 +192,5 @@ def stored_examples(data: DataModule, count: int) -> Tensor:
         return torch.from_numpy(random.random(shape, np.float32))
     ids = random.integers(1, data.spec.vocabulary_size or 2, shape).astype(np.int32)
     lengths = random.integers(1, shape[1], (count, 1), endpoint=True)
-    places = np.arange(shape[1])[:: 1 if data.spec.padding == "post" else -1]
-    return torch.from_numpy(np.where(places < lengths, ids, 0))
+    positions = np.arange(shape[1])[:: 1 if data.spec.padding == "post" else -1]
+    return torch.from_numpy(np.where(positions < lengths, ids, 0))

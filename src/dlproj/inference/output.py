@@ -1,4 +1,4 @@
-"""How evaluations, predictions and exports are shown: tables for people, CSV and JSON for scripts."""
+"""Output of evaluations and predictions: tables for people, CSV and JSON for scripts."""
 
 import csv
 import json
@@ -19,17 +19,17 @@ from dlproj.reports.terminal import print_table
 from dlproj.runs.summary import finite
 from dlproj.training.monitors.loggers import shortest
 
-_NAME_WIDTH = 36  # characters of a text that a table shows
-_FORMS = 3  # sizes and modes named in a note
+_NAME_WIDTH = 36  # characters of a name that a table shows
+_FORMS = 3  # sizes and modes that a note names
 
 
 def say(note: str) -> None:
-    """A note beside the results, on standard error."""
+    """Print a note to standard error, apart from the results."""
     print(note, file=sys.stderr)
 
 
 def show_evaluation(outcome: Evaluated, name: str) -> None:
-    """A line a metric, with what training recorded, and on standard error whether both are equal."""
+    """Print a line per metric with the value recorded in training, and to standard error whether all are equal."""
     equal = outcome.equals_training()
     rows = [
         [metric, *(str(figures.get(metric, "")) for figures in (outcome.metrics, outcome.recorded) if figures)]
@@ -48,21 +48,22 @@ def show_evaluation(outcome: Evaluated, name: str) -> None:
 
 
 def evaluation_as_json(outcome: Evaluated) -> str:
-    """Everything, the metrics beside the other entries under their own names; NaN, which is not JSON, as null."""
+    """Return all fields as JSON, with each metric as an entry of its own and NaN as null."""
     content = asdict(outcome) | {"equals_training": outcome.equals_training()}
     return json.dumps(finite(content | content.pop("metrics")), indent=2, allow_nan=False)
 
 
 def write_table(predictions: Iterable[Prediction], trained: LoadedRun, top: int) -> None:
-    """A table with a line a prediction, probabilities to four digits.
+    """Print a table with a line per prediction, probabilities to four digits.
 
-    At a terminal, class and probability share a cell and long names are cut in the middle.
+    On a terminal, class and probability share a cell and long names are cut in the middle.
     """
     if sys.stdout.isatty():
-        rows = [[_cut(one.name), *_together(one)] for one in predictions]
-        print_table(["input", "class", *(f"class {place}" for place in range(2, top + 1))], rows)
+        rows = [[_cut(prediction.name), *_cells(prediction)] for prediction in predictions]
+        print_table(["input", "class", *(f"class {rank}" for rank in range(2, top + 1))], rows)
     else:
-        print_table(_columns(trained, top), [[one.name, *_pairs(one, _four_digits)] for one in predictions])
+        rows = [[prediction.name, *_pairs(prediction, _four_digits)] for prediction in predictions]
+        print_table(_columns(trained, top), rows)
 
 
 def _cut(name: str) -> str:
@@ -70,8 +71,8 @@ def _cut(name: str) -> str:
     return name if len(name) <= _NAME_WIDTH else f"{name[:half]}…{name[-half:]}"
 
 
-def _together(one: Prediction) -> list[str]:
-    pairs = zip(one.classes, map(_four_digits, one.probabilities), strict=True)
+def _cells(prediction: Prediction) -> list[str]:
+    pairs = zip(prediction.classes, map(_four_digits, prediction.probabilities), strict=True)
     return [" ".join(pair) for pair in pairs]
 
 
@@ -80,25 +81,25 @@ def _four_digits(value: float) -> str:
 
 
 def write_csv(predictions: Iterable[Prediction], trained: LoadedRun, top: int) -> None:
-    """The same as CSV with all digits, each line as it comes."""
+    """Print the predictions as CSV with all digits, each as soon as it is computed."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(_columns(trained, top))
-    writer.writerows([one.name, *_pairs(one, _digits)] for one in predictions)
+    writer.writerows([prediction.name, *_pairs(prediction, _digits)] for prediction in predictions)
 
 
 def write_jsonl(predictions: Iterable[Prediction], trained: LoadedRun, top: int) -> None:
-    """A JSON object a line, each as it comes."""
+    """Print a JSON object per line and prediction, each as soon as it is computed."""
     output = _output_name(trained)
-    for one in predictions:
+    for prediction in predictions:
         pairs = [
             {"class": name, output: finite(shortest(value))}
-            for name, value in zip(one.classes, one.probabilities, strict=True)
+            for name, value in zip(prediction.classes, prediction.probabilities, strict=True)
         ]
-        print(json.dumps({"input": one.name} | pairs[0] | {"top": pairs}, ensure_ascii=False))
+        print(json.dumps({"input": prediction.name} | pairs[0] | {"top": pairs}, ensure_ascii=False))
 
 
 def write(predictions: Iterator[Prediction], format: str, trained: LoadedRun, top: int) -> None:
-    """Write them in this format; nothing, not even the names of the columns, where there are none."""
+    """Print predictions in a format of WRITERS; without predictions, nothing, not even column names."""
     if (first := next(predictions, None)) is not None:
         WRITERS[format](chain([first], predictions), trained, top)
 
@@ -111,17 +112,17 @@ WRITERS: dict[str, Callable[[Iterable[Prediction], LoadedRun, int], None]] = {
 
 
 def _columns(trained: LoadedRun, top: int) -> list[str]:
-    """`input, class, probability, class_2, probability_2, …`."""
-    numbers = ["", *(f"_{place}" for place in range(2, top + 1))]
-    return ["input", *(f"{word}{number}" for number in numbers for word in ("class", _output_name(trained)))]
+    """Return the columns `input, class, probability, class_2, probability_2, …`."""
+    suffixes = ["", *(f"_{rank}" for rank in range(2, top + 1))]
+    return ["input", *(f"{word}{suffix}" for suffix in suffixes for word in ("class", _output_name(trained)))]
 
 
 def _output_name(trained: LoadedRun) -> str:
     return "output" if trained.model.activation is Activation.identity else "probability"
 
 
-def _pairs(one: Prediction, written: Callable[[float], str]) -> list[str]:
-    pairs = zip(one.classes, map(written, one.probabilities), strict=True)
+def _pairs(prediction: Prediction, format: Callable[[float], str]) -> list[str]:
+    pairs = zip(prediction.classes, map(format, prediction.probabilities), strict=True)
     return [cell for pair in pairs for cell in pair]
 
 
@@ -130,43 +131,43 @@ def _digits(value: float) -> str:
 
 
 def name_left_out(problems: Sequence[str], predicted: int) -> None:
-    """Name on standard error what could not be predicted. Raises DataError if there is anything."""
+    """List the problems on standard error. Raises DataError if there are any."""
     if not problems:
         return
     if not predicted and len(problems) == 1:
         raise DataError(problems[0])
     for problem in problems:
         say(f"left out: {one_line(problem)}")
-    raise DataError(f"{len(problems)} of {predicted + len(problems)} inputs were left out, as named above")
+    raise DataError(f"{len(problems)} of {predicted + len(problems)} inputs were left out, as listed above")
 
 
 class Conversions:
-    """Counts the predictions that pass through, and what was converted among them."""
+    """Counts predictions and converted images as they pass through."""
 
     def __init__(self, trained: LoadedRun) -> None:
         self._trained = trained
-        self._found: Counter[str] = Counter()
+        self._forms: Counter[str] = Counter()  # original forms of converted images
         self.predicted = 0
 
     def count(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         """Yield the predictions, counting them."""
-        for one in predictions:
+        for prediction in predictions:
             self.predicted += 1
-            if one.converted:
-                self._found[one.converted] += 1
-            yield one
+            if prediction.converted:
+                self._forms[prediction.converted] += 1
+            yield prediction
 
     def note(self) -> str:
-        """`12 images converted: 640×480 RGB, … → 28×28 grey`; empty where none was."""
-        if not self._found:
+        """Return `12 images converted: 640×480 RGB, … → 28×28 grey`, or "" if there are none."""
+        if not self._forms:
             return ""
         channels, height, width = self._trained.data.spec.shape
-        names = [name for name, _ in self._found.most_common(_FORMS)] + ["…"] * (len(self._found) > _FORMS)
-        count = self._found.total()
+        names = [name for name, _ in self._forms.most_common(_FORMS)] + ["…"] * (len(self._forms) > _FORMS)
+        count = self._forms.total()
         images = f"{count:,} image{'s' if count > 1 else ''}"
-        return f"{images} converted: {', '.join(names)} → {form((width, height), MODES[channels])}{self._ground()}"
+        return f"{images} converted: {', '.join(names)} → {form((width, height), MODES[channels])}{self._background()}"
 
-    def _ground(self) -> str:
+    def _background(self) -> str:
         data: Any = self._trained.data
-        shown = {0: "black", 255: "white"}[data.background]
-        return f", on {shown}" if any("transparent" in name for name in self._found) else ""
+        color = {0: "black", 255: "white"}[data.background]
+        return f", on {color}" if any("transparent" in name for name in self._forms) else ""

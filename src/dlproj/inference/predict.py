@@ -1,4 +1,4 @@
-"""What a run's model says of images, texts or numbers that a user hands in."""
+"""Prediction for a user's own images, texts or rows of numbers with a trained run."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,11 +34,11 @@ _OTHER_EXTENSIONS = (
     ".xlsx",
     ".zip",
 )
-Report = Callable[[str], None]  # takes one line that says what is left out, and why
+Report = Callable[[str], None]  # takes a line that says which input is left out, and why
 
 
 class Item(NamedTuple):
-    """One thing to classify: an image's file, or a text with the words to name it by."""
+    """An input to classify: an image file or a text, with the name to show for it."""
 
     name: str
     content: Path | str
@@ -46,16 +46,16 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The most likely classes of one item, the likeliest first."""
+    """The most likely classes of an item, most likely first."""
 
     name: str
     classes: list[str]
-    probabilities: list[float]  # what the output layer says of each: raw outputs where it has no activation
-    converted: str  # what an image was before it was converted, else ""
+    probabilities: list[float]  # of each class; raw outputs if the output layer has no activation
+    converted: str  # the original form of a converted image, else ""
 
 
 def refuse(problem: str) -> None:
-    """The report that ends at the first problem. Raises DataError."""
+    """A report that stops at the first problem. Raises DataError."""
     raise DataError(problem)
 
 
@@ -74,29 +74,29 @@ def _predict_batch(
     trained: LoadedRun, batch: list[Item], stored: Tensor, conversions: list[str], top: int
 ) -> Iterator[Prediction]:
     logits = trained.logits(stored)
-    # By the logits, as accuracy counts: probabilities that are nearly 1 can round to the same number.
+    # Sorted by logits, like the accuracy: probabilities near 1 can round to the same value.
     best = scores(logits).sort(dim=1, descending=True, stable=True).indices[:, :top]
     probabilities = class_probabilities(logits, trained.model.activation).gather(1, best)
-    for item, places, values, converted in zip(batch, best.tolist(), probabilities.tolist(), conversions, strict=True):
-        yield Prediction(item.name, [trained.model.classes[place] for place in places], values, converted)
+    for item, indices, values, converted in zip(batch, best.tolist(), probabilities.tolist(), conversions, strict=True):
+        yield Prediction(item.name, [trained.model.classes[i] for i in indices], values, converted)
 
 
 def _stored(trained: LoadedRun, batch: list[Item], report: Report) -> tuple[list[Item], Tensor, list[str]]:
-    """The items that can be read, as stored inputs (N, …), and what was converted of each."""
+    """Return the N readable items, their stored inputs (N, …) and the original forms of converted images."""
     if trained.data.spec.kind is not Kind.image:
         readable, stored = _encoded(trained, batch, report)
         return readable, stored, [""] * len(readable)
     decoded = trained.data.decode([Path(item.content) for item in batch])
     for problem in filter(None, decoded.problems):
         report(problem)
-    kept = [place for place, problem in enumerate(decoded.problems) if not problem]
-    return [batch[place] for place in kept], decoded.pixels[kept], [decoded.conversions[place] for place in kept]
+    kept = [i for i, problem in enumerate(decoded.problems) if not problem]
+    return [batch[i] for i in kept], decoded.pixels[kept], [decoded.conversions[i] for i in kept]
 
 
 def _encoded(trained: LoadedRun, batch: list[Item], report: Report) -> tuple[list[Item], Tensor]:
     try:
         return batch, trained.data.encode([str(item.content) for item in batch])
-    except DataError:  # of one of them
+    except DataError:  # some item is invalid
         readable = [item for item in batch if _is_encodable(trained, item, report)]
         return readable, trained.data.encode([str(item.content) for item in readable])
 
@@ -111,11 +111,11 @@ def _is_encodable(trained: LoadedRun, item: Item, report: Report) -> bool:
 
 
 def read_inputs(kind: Kind, arguments: Sequence[str], by_line: bool = False, report: Report = refuse) -> Iterator[Item]:
-    """What the arguments name, for a model that reads this kind of data; without any, standard input.
+    """Yield the items that the arguments name, for a model that reads this kind of data; default: standard input.
 
-    For images: files and folders. Else: files of one text each, or by_line of one text a line; folders of such files;
-    `-` for standard input, one text a line; and what is none of these is a text itself. What cannot be read is
-    reported. Raises UserError for an argument that cannot be meant, before anything is read.
+    For images, arguments are files and folders. Otherwise they are files of one text each, or with by_line of one text
+    per line; folders of such files; `-` for standard input, one text per line; any other argument is itself a text.
+    Unreadable files and lines are reported. Raises UserError for an invalid argument, before anything is read.
     """
     if not arguments and (sys.stdin is None or sys.stdin.isatty()):
         raise UserError(f"nothing to predict: name {_wanted(kind)}")
@@ -143,8 +143,7 @@ def _check_argument(kind: Kind, argument: str) -> None:
         raise UserError(f"no file {argument!r}: the model reads images, so name {_wanted(kind)}")
     elif _looks_like_a_file(argument):
         raise UserError(
-            f"no file {argument!r}: name one that is there; a text that looks like a file's name can be "
-            "written to standard input"
+            f"no file {argument!r}: name an existing file; pass a text that looks like a file name on standard input"
         )
     elif not _is_unicode(argument):
         raise UserError(f"{argument!r} is not UTF-8 text: convert it to UTF-8")
@@ -153,19 +152,19 @@ def _check_argument(kind: Kind, argument: str) -> None:
 def _exists(argument: str) -> bool:
     try:
         return Path(argument).exists()
-    except (OSError, ValueError):  # too long for a file's name, or with a null character in it
+    except (OSError, ValueError):  # too long for a file name, or containing a null character
         return False
 
 
 def _looks_like_a_file(argument: str) -> bool:
-    """Whether it ends in .txt, is one word with another extension, or begins with a folder that is there."""
+    """True if it ends in .txt, is one word with another known extension, or starts with an existing folder."""
     folder, name = argument.rpartition("/")[0], argument.lower()
     one_word = len(argument.split()) == 1 and name.endswith((*EXTENSIONS, *_OTHER_EXTENSIONS))
     return one_word or name.endswith(_TEXT_EXTENSIONS) or (folder != "" and _exists(folder))
 
 
 def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= one <= "\udfff" for one in text)
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _items(kind: Kind, arguments: Sequence[str], by_line: bool, report: Report) -> Iterator[Item]:
@@ -184,7 +183,7 @@ def _items(kind: Kind, arguments: Sequence[str], by_line: bool, report: Report) 
 
 
 def _files(path: Path, extensions: tuple[str, ...], report: Report) -> list[Path]:
-    """The file itself, or those of a folder."""
+    """Return the file itself, or the files of a folder."""
     if not path.is_dir():
         return [path]
     try:
@@ -198,13 +197,13 @@ def _files(path: Path, extensions: tuple[str, ...], report: Report) -> list[Path
 
 
 def _texts(path: Path, by_line: bool, report: Report) -> Iterator[Item]:
-    """What a file holds: one text, or a text a line."""
+    """Yield the file's content as one text, or a text per line."""
     if path.suffix.lower() in EXTENSIONS:
         report(f"{path} is an image, but the model reads texts: name a text file")
         return
     try:
         with path.open("rb") as file:
-            yield from _lines(file, str(path), report) if by_line else _whole(file, path, report)
+            yield from _lines(file, str(path), report) if by_line else _single_text(file, path, report)
     except OSError as error:
         report(f"{path} cannot be read ({brief(error)}): name a text file")
 
@@ -217,7 +216,7 @@ def _lines_of_standard_input(report: Report) -> Iterator[Item]:
 
 
 def _lines(file: BinaryIO, name: str, report: Report) -> Iterator[Item]:
-    """A text a line, without blank ones."""
+    """Yield a text per line, without blank lines."""
     empty = True
     for number, line in enumerate(file, 1):
         text = _decoded(line, f"line {number} of {name}", report)
@@ -227,10 +226,10 @@ def _lines(file: BinaryIO, name: str, report: Report) -> Iterator[Item]:
         if text is not None:
             yield Item(text.strip(), text.strip())
     if empty:
-        report(f"{name} is empty: write a text a line")
+        report(f"{name} is empty: write one text per line")
 
 
-def _whole(file: BinaryIO, path: Path, report: Report) -> Iterator[Item]:
+def _single_text(file: BinaryIO, path: Path, report: Report) -> Iterator[Item]:
     text = _decoded(file.read(), str(path), report)
     if text is not None and text.strip():
         yield Item(one_line(str(path)), text)
@@ -239,7 +238,7 @@ def _whole(file: BinaryIO, path: Path, report: Report) -> Iterator[Item]:
 
 
 def _decoded(content: bytes, name: str, report: Report) -> str | None:
-    """The text, without the byte order mark that Windows editors begin a file with; None where it is reported."""
+    """Decode UTF-8, without the byte order mark of Windows editors; report an error and return None."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

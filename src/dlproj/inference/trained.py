@@ -1,4 +1,4 @@
-"""A run's folder opened: the network with its weights, and the data module with what training has taught it."""
+"""Loading a run from its folder: the model with its weights, and the data module with its fitted state."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,32 +18,32 @@ from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.checkpoints import read_checkpoint
 from dlproj.training.trainer import prepare_process
 
-# What data and models raise on a checkpoint that holds other things than theirs.
+# Raised by data modules and models on a checkpoint that is not theirs.
 _UNFIT = (ArithmeticError, AttributeError, DataError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
-    """A run opened from its folder alone, on the CPU."""
+    """A run loaded from its folder alone, on the CPU."""
 
     folder: Path
     config: Config
-    summary: dict[str, Any]  # summary.json; empty where there is none
+    summary: dict[str, Any]  # summary.json; empty if there is none
     weights: str  # "best", "last" or the checkpoint's file
-    epoch: int  # after which the weights were kept, counted from 1
+    epoch: int  # after which the weights were saved, counted from 1
     model: Classifier  # in eval mode
-    data: DataModule  # restored, not set up: the training data need not be there
-    data_state: dict[str, Any]  # what it was restored from
+    data: DataModule  # restored, but not set up: the training data need not exist
+    data_state: dict[str, Any]  # the state that `data` was restored from
 
     def fallbacks(self) -> list[str]:
-        """What logits() computes in another precision than the run's, because the CPU lacks that; one line each."""
+        """List, in words, what logits() computes in another precision than the run's because the CPU lacks that."""
         return self.config.model.fallbacks(self.config.trainer.precision)
 
     @torch.inference_mode()
     def logits(self, stored: Tensor) -> Tensor:
-        """Logits (N, outputs) of stored inputs (N, …), on the CPU in the run's precision.
+        """Compute the logits (N, outputs) of stored inputs (N, …) on the CPU, in the run's precision.
 
-        But 16-mixed, which needs a GPU, becomes float32, and so does what fallbacks() names.
+        16-mixed, which needs a GPU, is replaced by float32, as is what fallbacks() lists.
         """
         inputs = self.data.transform(stored)
         if inputs.is_floating_point():
@@ -54,10 +54,10 @@ class LoadedRun:
 
 
 def open_run(folder: Path, checkpoint: str | None = None) -> LoadedRun:
-    """Open a run and prepare this process as its training did.
+    """Load a run, and set up this process like its training.
 
-    checkpoint is "best", "last" or a file; None for the weights that were tested at the end of training. Raises
-    UserError where there is no run or no checkpoint, or the files do not belong together.
+    checkpoint: "best", "last" or a file; by default the weights that were tested at the end of training. Raises
+    UserError if there is no run or no checkpoint, or if the files do not belong together.
     """
     config = load(existing_run(folder) / "config.yaml")
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
@@ -69,10 +69,10 @@ def open_run(folder: Path, checkpoint: str | None = None) -> LoadedRun:
     data = config.data.build(config.seed)
     state = content.get(type(data).__qualname__)
     if not isinstance(state, dict):
-        raise DataError(f"{path} lacks what the run's data has taught, as older versions wrote it: train again")
+        raise DataError(f"{path} is of an older version and lacks the state of the run's data: train again")
     try:
         data.load_state_dict(state)
-        with torch.device("meta"):  # without memory, of which damaged files may ask for any amount
+        with torch.device("meta"):  # allocates nothing: damaged files may ask for any amount of memory
             _check_shapes(config.model.build(data.spec, config.optim, config.scheduler), content["state_dict"])
         model = config.model.build(data.spec, config.optim, config.scheduler)
         _load_weights(model, content["state_dict"])
@@ -89,9 +89,9 @@ def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Pat
     path = checkpoint_path(folder, weights) if weights in ("best", "last") else Path(weights)
     if path.is_file():
         return path
-    found = sorted(file.stem for file in (folder / "checkpoints").glob("*.ckpt"))
-    if found:
-        raise UserError(f"{path} is not a file: set --checkpoint to what the run has, {' or '.join(found)}")
+    names = sorted(file.stem for file in (folder / "checkpoints").glob("*.ckpt"))
+    if names:
+        raise UserError(f"{path} is not a file: set --checkpoint to what the run has, {' or '.join(names)}")
     status = f" (its status: {summary['status']})" if "status" in summary else ""
     raise UserError(
         f"{path} is not a file and the run has no checkpoint{status}: train again, or set --checkpoint "
@@ -100,13 +100,13 @@ def _checkpoint_file(folder: Path, weights: str, summary: dict[str, Any]) -> Pat
 
 
 def _check_shapes(model: Classifier, weights: dict[str, Tensor]) -> None:
-    """Raise DataError unless the weights are the model's, each with memory of its own size."""
-    wanted = {name: value.shape for name, value in model.state_dict().items()}
-    if wanted != {name: value.shape for name, value in weights.items() if is_whole(value)}:
+    """Raise DataError unless the weights have the model's names and shapes, each stored in full."""
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    if shapes != {name: value.shape for name, value in weights.items() if is_whole(value)}:
         raise DataError("the weights have other names or shapes")
 
 
 def _load_weights(model: Classifier, weights: dict[str, Tensor]) -> None:
-    """In the precision in which they were kept."""
+    """Load the weights in the precision in which they were saved."""
     model.to(next(value.dtype for value in weights.values() if value.is_floating_point()))
     model.load_state_dict(weights)

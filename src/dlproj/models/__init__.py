@@ -1,1 +1,1 @@
-"""The LightningModules: MLPClassifier and RNNClassifier on one base, and the parts that they are made of."""
+"""The LightningModules, one per kind of network on a common base, and the parts that they are built from."""

@@ -1,4 +1,4 @@
-"""The activation functions that a layer can have."""
+"""The activation functions of layers."""
 
 from collections.abc import Callable
 
@@ -9,14 +9,14 @@ from dlproj.config.layers import Activation
 
 
 class Swish(nn.Module):
-    """x · σ(βx) for a constant β: x/2 at β = 0, nearer to ReLU the larger β."""
+    """x · σ(βx) for a constant β: x/2 at β = 0, approaching ReLU as β grows."""
 
     def __init__(self, beta: float) -> None:
         super().__init__()
         self.beta = beta
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Apply the activation elementwise; the shape stays."""
+        """Apply the activation elementwise."""
         return inputs * torch.sigmoid(self.beta * inputs)
 
 
@@ -42,8 +42,8 @@ _MODULES: dict[Activation, Callable[..., nn.Module]] = {
 
 
 def activation_module(activation: Activation, *parameter: float) -> nn.Module:
-    """A module that maps (…, units) to the same shape.
+    """Return the activation as a module that maps (…, units) to the same shape.
 
-    parameter: for an activation in PARAMETERS; left out, it is LayerSettings' default.
+    parameter: the parameter of an activation in PARAMETERS; by default as in LayerSettings.
     """
     return _MODULES[activation](*parameter)

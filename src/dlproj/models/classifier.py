@@ -1,4 +1,4 @@
-"""The LightningModule that MLPClassifier and RNNClassifier share: loss, penalties and metrics."""
+"""The base of all classifiers: loss, penalties, metrics and logging."""
 
 from abc import abstractmethod
 from typing import Any
@@ -21,12 +21,12 @@ from dlproj.models.penalties import Penalties, Penalty
 
 
 class Classifier(OptimizedModule):
-    """Trains a network to tell classes apart.
+    """A LightningModule that trains a network to classify.
 
-    forward() maps a batch of inputs to logits (B, outputs); a subclass says how, and lists its layers. A batch is
-    (inputs, targets (B,)). Metrics are logged once an epoch: {train,val,test}/loss and accuracy, for val and test also
-    top2_accuracy and macro_f1, and with penalties also data_loss and penalty, whose sum is loss. Where the data module
-    hands out the training set for evaluation, too, train_eval/* is logged with val/*.
+    A subclass defines forward(), which maps inputs to logits (B, outputs), and sequential_layers(). A batch is
+    (inputs, targets (B,)). Metrics are logged once per epoch: {train,val,test}/loss and accuracy; for val and test also
+    top2_accuracy and macro_f1; with penalties also data_loss and penalty, whose sum is loss. If the data module also
+    provides the training set for evaluation, train_eval/* is logged with val/*.
     """
 
     penalties: Penalties
@@ -39,37 +39,37 @@ class Classifier(OptimizedModule):
         self.loss = loss_function(config.loss, self.activation, config.loss_from)
         self.eval_mode = config.eval_mode
         self.execution = Execution(self)
-        self.samples_trained = 0  # over all processes, an epoch's samples counted every epoch
+        self.samples_trained = 0  # in all epochs and processes; a sample counts once per epoch
         self.test_confusion_matrix: list[list[int]] = []
         self.further_metrics: dict[str, Metric] = {}  # of validation and test, by name, as further_metrics() makes them
 
     def add_output(self, config: ModelConfig, spec: DataSpec, width: int) -> list[Penalty]:
-        """Set self.output, a linear layer that reads (B, width); return its penalties."""
+        """Set self.output to a linear layer with inputs (B, width) and return its penalties."""
         layer = describe_output(config.output, config.outputs_for(spec), config)
         self.output = linear(width, layer)
         return linear_penalties(self.output, layer)
 
     @abstractmethod
     def sequential_layers(self) -> list[nn.Module]:
-        """The layers in order: called one after another they compute what forward() does without masking.
+        """List the layers in order; applied one after another, they compute forward() without masking.
 
-        Together they hold all parameters. Pipelines and layer splits cut between them, FSDP2 gathers one at a time.
+        Together they hold all parameters. Pipelines and layer splits cut between layers; FSDP2 gathers one at a time.
         """
 
     def hidden_outputs(self) -> dict[str, nn.Module]:
-        """The hidden layers by name, as modules whose output, (…, units) or (B, units, height, width), is theirs."""
+        """Map each hidden layer's name to the module that outputs it: (…, units) or (B, units, height, width)."""
         return output_modules(self)
 
     def configure_model(self) -> None:
-        """Split the weights, where the strategy does so."""
+        """Split the weights if the strategy does so."""
         self.execution.configure()
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (B, outputs)."""
+        """Compute logits (B, outputs)."""
 
     def training_loss(self, batch: Batch) -> Tensor:
-        """The loss of one batch, penalties included. Logging here would cost more than the arithmetic."""
+        """Return the loss of one batch, penalties included. Logging here would cost more than the arithmetic."""
         inputs, targets = batch
         logits, data_loss = self.execution.loss(inputs, targets)
         penalty = self.execution.penalty() if self.penalties else None
@@ -81,26 +81,26 @@ class Classifier(OptimizedModule):
         self.training_sums.flush()
 
     def forget(self) -> None:
-        """Drop the batches that were not added up."""
+        """Drop the batches that have not been added up."""
         self.training_sums.forget()
 
     def setup(self, stage: str) -> None:
-        """Make the sums, which stay where they are: captured steps add to them."""
+        """Create the sums once per fit: a CUDA graph adds to these very tensors."""
         if stage == "fit":
             self.training_sums = TrainingSums(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """Start the epoch's sums, and note the rate that it starts with."""
+        """Reset the sums and record the epoch's initial learning rate."""
         self.training_sums.reset()
         self._learning_rate = self.optimizer().param_groups[0]["lr"]
 
     def epoch_so_far(self) -> dict[str, Any]:
-        """What this process has added up of the running epoch, and the metrics that there are."""
+        """Return this process's sums of the current epoch, its learning rate and the latest metrics."""
         so_far = {"sums": self.training_sums.state(), "learning_rate": self._learning_rate}
         return so_far | {"metrics": self.latest_metrics()}
 
     def resume_epoch(self, so_far: dict[str, Any]) -> None:
-        """Go on with what epoch_so_far() gave."""
+        """Resume an epoch from the result of epoch_so_far()."""
         self.training_sums.resume(so_far["sums"])
         self._learning_rate = so_far["learning_rate"]
         self.metrics_before = so_far["metrics"]
@@ -114,23 +114,23 @@ class Classifier(OptimizedModule):
         self.step_plateau()
 
     def running_metrics(self) -> dict[str, float]:
-        """Loss and accuracy of the running epoch on this process, for the progress bar; on a GPU, of the last call."""
+        """Return this process's loss and accuracy in the epoch so far, for the progress bar; on a GPU one call late."""
         return training_means(self.training_sums.totals_without_waiting(), penalized=bool(self.penalties))
 
     def on_validation_model_eval(self) -> None:
-        """Go to eval mode, or to training mode where config.eval_mode is false."""
+        """Switch to eval mode, or to training mode if model.eval_mode is false."""
         self.train(not self.eval_mode)
 
     def on_test_model_eval(self) -> None:
-        """Leave the model in training mode, where model.eval_mode is false."""
+        """Switch to eval mode, or to training mode if model.eval_mode is false."""
         self.train(not self.eval_mode)
 
     def on_validation_epoch_start(self) -> None:
-        """Start a pass through the validation set and, with a second loader, one through the training set."""
+        """Start the evaluation of each loader: the validation set and, if evaluated, the training set."""
         self.evaluations = [self._new_evaluation() for _ in self.trainer.num_val_batches]
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Add a batch to the pass through its loader."""
+        """Add a batch to its loader's evaluation."""
         self._evaluate(batch, self.evaluations[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
@@ -141,11 +141,11 @@ class Classifier(OptimizedModule):
         self.evaluation = self._new_evaluation()
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Add a batch to the pass; its logits are for callbacks."""
+        """Add a batch to the evaluation; return its logits, for callbacks."""
         return self._evaluate(batch, self.evaluation)
 
     def on_test_epoch_end(self) -> None:
-        """Log the pass and keep its confusion matrix."""
+        """Log the metrics and keep the confusion matrix."""
         self._log("test", self.compute_metrics(self.evaluation))
         self.test_confusion_matrix = self.evaluation.confusion_matrix()
 
@@ -159,15 +159,15 @@ class Classifier(OptimizedModule):
         return logits
 
     def compute_metrics(self, evaluation: Evaluation) -> dict[str, float]:
-        """The metrics of a pass, by name, with the penalty of the weights as they are."""
+        """Return the metrics of an evaluation by name, with the penalty of the current weights."""
         penalty = float(self.execution.penalty()) if self.penalties else 0.0
         return evaluation.compute(penalty, bool(self.penalties))
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:
-        # The values are equal on all ranks; sync_dist says so to Lightning, which would warn otherwise.
+        # The values are equal on all ranks, but without sync_dist Lightning would warn.
         values = {f"{split}/{name}": value for name, value in metrics.items()}
         self.log_dict(values, sync_dist=self.trainer.world_size > 1)
 
     def parameter_count(self) -> int:
-        """All parameters, also those rows of an embedding that no word reads."""
+        """Count all parameters, including embedding rows that no word uses."""
         return sum(parameter.numel() for parameter in self.parameters())

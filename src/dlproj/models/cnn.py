@@ -1,4 +1,4 @@
-"""The convolutional network."""
+"""The convolutional classifier."""
 
 import math
 
@@ -14,7 +14,7 @@ from dlproj.models.penalties import Penalties
 
 
 class CNNClassifier(Classifier):
-    """Convolutions with max pooling, then fully connected layers. Reads images (B, channels, height, width)."""
+    """Convolutions with max pooling, then fully connected layers, on images (B, channels, height, width)."""
 
     def __init__(self, config: CNNConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
         super().__init__(config, spec, optim, scheduler)
@@ -23,10 +23,10 @@ class CNNClassifier(Classifier):
         self.penalties = Penalties(penalties + of_hidden + self.add_output(config, spec, width))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (B, outputs)."""
+        """Compute logits (B, outputs)."""
         return self.output(self.hidden(self.conv(inputs).flatten(1)))
 
     def sequential_layers(self) -> list[nn.Module]:
-        """Each layer; the first one behind the convolutions also flattens their output."""
+        """List the layers; the first after the convolutions also flattens their output."""
         first, *others = [*self.hidden, self.output]
         return [*self.conv, nn.Sequential(nn.Flatten(), first), *others]

@@ -1,4 +1,4 @@
-"""How a classifier's network is computed: here, in this process. What spreads it out is in distributed/."""
+"""How a classifier's network is computed in a single process; distributed/ has the other ways."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Execution:
-    """Computes logits, loss and penalty of a model that this process has as a whole."""
+    """Computes logits, loss and penalty of a model held entirely by this process."""
 
     is_local = True  # False if forward() needs other processes
     data_group: Any = None  # the data-parallel process group; None is the default group
@@ -21,43 +21,43 @@ class Execution:
         self.model = model
 
     def configure(self) -> None:
-        """Split the weights: called by Lightning when processes and mesh are there."""
+        """Split the weights. Called by Lightning once processes and device mesh exist."""
 
     def has_all_units(self) -> bool:
         """True if this process computes all units of each layer."""
         return True
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Logits (B, outputs) of a batch."""
+        """Compute the logits (B, outputs) of a batch."""
         logits: Tensor = self.model(inputs)
         return logits
 
     def loss(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, outputs) of a training batch and its mean loss, for backward()."""
+        """Compute the logits (B, outputs) of a training batch and its mean loss, a scalar for backward()."""
         logits = self.model(inputs)
         return logits, self.model.loss(logits, targets)
 
     def penalty(self) -> Tensor:
-        """The sum of all penalties of the weights, a scalar for backward()."""
+        """Compute the sum of all penalties, a scalar for backward()."""
         return self.model.penalties()
 
     def trained_parameters(self) -> list[nn.Parameter]:
-        """The parameters that this process's optimizer steps."""
+        """Return the parameters that this process's optimizer updates."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def full_tensor(self, tensor: Tensor) -> Tensor:
-        """A parameter or gradient with the parts that other processes hold; all processes must call this."""
+        """Complete a parameter or gradient with other processes' parts; all processes must call this."""
         return tensor
 
     def full_parameters(self) -> dict[str, Tensor]:
-        """All trained parameters by name, as full_tensor() gives them; rank 0 alone may get them."""
+        """Return all trained parameters by name, as by full_tensor(); other ranks than 0 may get none."""
         named = self.model.named_parameters()
         return {name: self.full_tensor(value.detach()) for name, value in named if value.requires_grad}
 
     def clip_gradients(self, optimizer: Optimizer, limit: float, algorithm: GradClipAlgorithmType) -> None:
-        """Clip by value or by norm, in mixed precision, too.
+        """Clip gradients by value or norm, also in mixed precision.
 
-        There, Lightning refuses a fused optimizer, as if the gradients were scaled. They are in 16-mixed alone, for
-        which TrainerConfig refuses clipping.
+        Lightning's mixed precision refuses to clip for a fused optimizer, since gradients may be scaled. Only 16-mixed
+        scales them, for which TrainerConfig refuses clipping.
         """
         Precision.clip_gradients(self.model.trainer.precision_plugin, optimizer, limit, algorithm)

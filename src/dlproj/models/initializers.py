@@ -1,4 +1,4 @@
-"""How weights and biases start."""
+"""Initialisation of weights and biases."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from dlproj.config.layers import Initializer, InitializerConfig
 
 @torch.no_grad()
 def initialize(tensor: Tensor, config: InitializerConfig) -> None:
-    """Fill tensor in place, (fan_out, fan_in) for a matrix; Initializer.torch leaves what the layer's reset drew."""
+    """Fill a tensor in place, (fan_out, fan_in) for a matrix; Initializer.torch keeps what the layer itself drew."""
     match config.name:
         case Initializer.torch | None:
             pass

@@ -1,4 +1,4 @@
-"""The layers of feed-forward networks, made of their settings."""
+"""The layers of feed-forward networks, built from their settings."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
@@ -11,14 +11,14 @@ from dlproj.models.penalties import Penalty
 
 
 def linear(inputs: int, layer: DenseConfig) -> nn.Linear:
-    """The layer's linear map, initialised: (…, inputs) to (…, units)."""
+    """Return the layer's initialised linear map: (…, inputs) to (…, units)."""
     module = nn.Linear(inputs, layer.units, layer.bias)
     _initialize(module, layer)
     return module
 
 
 def convolution(inputs: int, layer: ConvConfig) -> nn.Conv2d:
-    """The layer's convolution, initialised: (B, inputs, height, width) to (B, units, height, width)."""
+    """Return the layer's initialised convolution: (B, inputs, height, width) to (B, units, height, width)."""
     module = nn.Conv2d(inputs, layer.units, layer.kernel_size, padding="same", bias=layer.bias)
     _initialize(module, layer)
     return module
@@ -31,13 +31,13 @@ def _initialize(module: nn.Linear | nn.Conv2d, layer: DenseConfig) -> None:
 
 
 def linear_penalties(module: nn.Linear | nn.Conv2d, layer: DenseConfig) -> list[Penalty]:
-    """The penalties of a layer's weights and biases."""
+    """Return the penalties on a layer's weights and biases."""
     of_bias = [Penalty(module, "bias", layer.bias_l1, layer.bias_l2)] if layer.bias else []
     return [Penalty(module, "weight", layer.weight_l1, layer.weight_l2), *of_bias]
 
 
 def conv_blocks(inputs: int, layers: Iterable[ConvConfig]) -> tuple[nn.Sequential, list[Penalty]]:
-    """A block a layer with its pooling, (B, inputs, height, width) to (B, units, …); their penalties."""
+    """Build a block with pooling per layer, (B, inputs, height, width) to (B, units, …); also return the penalties."""
     blocks, penalties = nn.Sequential(), list[Penalty]()
     for layer in layers:
         first = convolution(inputs, layer)
@@ -51,7 +51,7 @@ def conv_blocks(inputs: int, layers: Iterable[ConvConfig]) -> tuple[nn.Sequentia
 
 
 def dense_blocks(inputs: int, layers: Iterable[DenseConfig]) -> tuple[nn.Sequential, list[Penalty], int]:
-    """A block a layer, (B, inputs) to (B, width); their penalties; the width."""
+    """Build a block per layer, (B, inputs) to (B, width); also return the penalties and the width."""
     blocks, penalties = nn.Sequential(), list[Penalty]()
     for layer in layers:
         first = linear(inputs, layer)
@@ -62,7 +62,7 @@ def dense_blocks(inputs: int, layers: Iterable[DenseConfig]) -> tuple[nn.Sequent
 
 
 def block(first: nn.Linear | nn.Conv2d, layer: DenseConfig) -> nn.Sequential:
-    """The layer's parts in their order, by their names; a second one of a kind is activation_2, and so on."""
+    """Build the layer's parts in order, named by kind; repeated kinds are numbered: activation_2, …."""
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     count: Counter[LayerPart] = Counter()
     for part in layer.parts():
@@ -84,7 +84,7 @@ def _module(part: LayerPart, first: nn.Linear | nn.Conv2d, layer: DenseConfig) -
 
 
 class Layer(nn.Module):
-    """Modules and what is computed with them, where that is more than calling one after the other."""
+    """A layer made of modules and a function that computes its output with them."""
 
     def __init__(self, modules: Iterable[nn.Module], compute: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -92,30 +92,30 @@ class Layer(nn.Module):
         self.compute = compute
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """A batch, of whatever shape."""
+        """Apply `compute` to a batch of any shape."""
         if inputs.requires_grad:
-            # torch gives buffers the strides of the first gradient, and a recurrent layer's is transposed.
+            # torch's buffers take the strides of the first gradient, and a recurrent layer's is transposed.
             inputs.register_hook(Tensor.contiguous)
         return self.compute(inputs)
 
 
 def layer_modules(layer: nn.Module) -> list[nn.Module]:
-    """The modules of a layer that have parameters of their own, without those within another one."""
+    """List a layer's modules that have parameters of their own; their submodules are not listed."""
     if next(layer.parameters(recurse=False), None) is not None:
         return [layer]
     return [module for child in layer.children() for module in layer_modules(child)]
 
 
 def output_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """The module whose output is that of a hidden layer, by the layer's name.
+    """Map the name of each hidden layer to the module whose output is the layer's.
 
-    Of a block() it is the last activation, of a recurrent layer each direction.
+    That is the last activation of a block(), and each direction of a recurrent layer.
     """
-    found: dict[str, nn.Module] = {}
+    outputs: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         activations = [child for part, child in module.named_children() if part.startswith("activation")]
         if isinstance(module, nn.RNNBase):
-            found[name] = module
+            outputs[name] = module
         elif activations:
-            found[name] = activations[-1]
-    return found
+            outputs[name] = activations[-1]
+    return outputs

@@ -1,4 +1,4 @@
-"""Losses on logits, and the scores that metrics and predictions read."""
+"""Losses on logits, and the scores and probabilities for metrics and predictions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,13 +13,13 @@ from dlproj.config.model import Loss, LossFrom
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
-_KERAS_EPSILON = 1e-7  # Keras keeps probabilities this far from 0 and 1
+_KERAS_EPSILON = 1e-7  # Keras clips probabilities to [ε, 1 − ε]
 
 
 def loss_function(loss: Loss, activation: Activation, source: LossFrom = LossFrom.auto) -> LossFunction:
-    """A function of logits (B, outputs) and integer targets (B,) that returns the mean loss, a scalar.
+    """Return a function of logits (B, outputs) and integer targets (B,) that computes the mean loss, a scalar.
 
-    With one output, targets are 0 and 1 themselves; else they are one-hot.
+    With one output the targets 0 and 1 are used as they are, otherwise one-hot encoded.
     """
     if loss is Loss.mean_squared_error:
         return lambda logits, targets: functional.mse_loss(probabilities(logits, activation), one_hot(logits, targets))
@@ -29,7 +29,7 @@ def loss_function(loss: Loss, activation: Activation, source: LossFrom = LossFro
 
 
 def loss_words(loss: Loss, activation: Activation, source: LossFrom = LossFrom.auto) -> str:
-    """What loss_function() computes of logits: "sigmoid, binary cross entropy"."""
+    """Describe what loss_function() computes from logits: "sigmoid, binary cross entropy"."""
     name = loss.name.replace("_", " ")
     if loss is Loss.mean_squared_error:
         return f"{activation.name}, {name}"
@@ -57,7 +57,7 @@ def _cross_entropy_of_clipped(logits: Tensor, targets: Tensor, activation: Activ
 
 
 def _binary_cross_entropy_of_clipped(logits: Tensor, targets: Tensor, activation: Activation) -> Tensor:
-    # torch's own binary cross-entropy of probabilities refuses to run under autocast on a GPU.
+    # torch's own binary cross-entropy on probabilities refuses to run under autocast on a GPU.
     clipped = _clipped(logits, activation)
     return -torch.where(one_hot(logits, targets) > 0, clipped.log(), (-clipped).log1p()).mean()
 
@@ -73,14 +73,14 @@ _FROM_PROBABILITIES = {
 
 
 def one_hot(logits: Tensor, targets: Tensor) -> Tensor:
-    """Targets (B,) in the logits' shape (B, outputs) and type."""
+    """Convert targets (B,) to the shape (B, outputs) and dtype of the logits."""
     if logits.shape[1] == 1:
         return targets[:, None].to(logits.dtype)
     return functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
 
 
 def probabilities(logits: Tensor, activation: Activation) -> Tensor:
-    """The output layer's activation applied: (B, outputs) to the same shape."""
+    """Apply the output layer's activation: (B, outputs) to the same shape."""
     match activation:
         case Activation.softmax:
             return logits.softmax(1)
@@ -91,16 +91,16 @@ def probabilities(logits: Tensor, activation: Activation) -> Tensor:
 
 
 def scores(logits: Tensor) -> Tensor:
-    """One score a class, the largest being the prediction: (B, 1 or classes) to (B, classes)."""
+    """Convert logits (B, 1 or classes) to a score per class (B, classes); the largest is the prediction."""
     if logits.shape[1] == 1:  # σ(z) > ½ where z > 0
         return torch.cat([torch.zeros_like(logits), logits], dim=1)
     return logits
 
 
 def class_probabilities(logits: Tensor, activation: Activation) -> Tensor:
-    """What the output layer says of each class: (B, 1 or classes) logits to (B, classes), float32.
+    """Convert logits (B, 1 or classes) to the output layer's value for each class, float32 (B, classes).
 
-    They add up to 1 after a softmax and with a single output; sigmoids and raw outputs are as they are.
+    The values of a softmax or a single output add up to 1; sigmoids and raw outputs are not normalised.
     """
     values = probabilities(logits.float(), activation)
     return torch.cat([1 - values, values], dim=1) if values.shape[1] == 1 else values

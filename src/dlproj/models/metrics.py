@@ -1,4 +1,4 @@
-"""What one epoch adds up to: sums in tensors for training, torchmetrics for evaluation."""
+"""The metrics of an epoch: sums in tensors for training, torchmetrics for evaluation."""
 
 import math
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ from dlproj.config.metrics import METRICS
 from dlproj.config.targets import make
 from dlproj.models.losses import scores
 
-_TOGETHER = 20  # batches: a sum a batch would take a thirtieth of a small network's step
+_TOGETHER = 20  # batches added up at a time: adding up each would take a thirtieth of a small network's step
 
 
 class TrainingSums:
-    """Loss and hits of the epoch so far, while the weights move and dropout is on, as Keras reports them.
+    """Loss and hits of the epoch so far, with changing weights and active dropout, as Keras reports them.
 
-    Kept in tensors on the device, so that a step never waits for it; in float64, so that thousands of small batches add
-    up to the digit; and added up many batches at a time.
+    The sums are tensors on the device, so that a step never waits for it, and in float64, so that thousands of small
+    batches add up without visible error. Batches are added up many at a time.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # data loss, penalty, hits, samples
         self._steps = torch.tensor(
             [0, math.inf], dtype=torch.float64, device=device
-        )  # so far, before the first bad one
+        )  # steps so far; index of the first whose loss is not finite
         self._on_host = torch.zeros(4, dtype=torch.float64, pin_memory=device.type == "cuda")
         self._pending: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
 
@@ -40,18 +40,18 @@ class TrainingSums:
         self._steps[0], self._steps[1] = 0, math.inf
 
     def state(self) -> list[Tensor]:
-        """The sums so far, as CPU tensors for a checkpoint."""
+        """Return the sums so far as CPU tensors, for a checkpoint."""
         self.flush()
         return [self._sums.cpu().clone(), self._steps.cpu().clone()]
 
     def resume(self, state: list[Tensor]) -> None:
-        """Go on with what state() gave."""
+        """Restore the result of state()."""
         self.reset()
         self._sums.copy_(state[0])
         self._steps.copy_(state[1])
 
     def add(self, logits: Tensor, targets: Tensor, data_loss: Tensor, penalty: Tensor | None) -> None:
-        """Add a batch: logits (B, outputs), targets (B,), its mean data loss and the penalty, if there is one."""
+        """Add a batch: logits (B, outputs), targets (B,), its mean data loss and the penalty, if any."""
         if self._pending and len(self._pending[0][1]) != len(targets):
             self.flush()
         self._pending.append(
@@ -62,7 +62,7 @@ class TrainingSums:
 
     @torch.no_grad()
     def flush(self) -> None:
-        """Add up what is pending, batches of one size."""
+        """Add up the pending batches, which are all of the same size."""
         if not self._pending:
             return
         logits, targets, losses, penalties = zip(*self._pending, strict=True)
@@ -77,36 +77,36 @@ class TrainingSums:
         self.forget()
 
     def _note_steps(self, losses: Tensor) -> None:
-        numbers = self._steps[0] + torch.arange(len(losses), dtype=torch.float64, device=losses.device)
-        first = torch.where(losses.isfinite(), math.inf, numbers).min()
+        steps = self._steps[0] + torch.arange(len(losses), dtype=torch.float64, device=losses.device)
+        first = torch.where(losses.isfinite(), math.inf, steps).min()
         self._steps[1].copy_(torch.minimum(self._steps[1], first))
         self._steps[0].add_(len(losses))
 
     def first_not_finite(self) -> int | None:
-        """The epoch's first step, from 1, whose data loss was NaN or infinite in some process; None: there is none."""
+        """Return the epoch's first step (from 1) with a NaN or infinite data loss in any process, or None."""
         self.flush()
         first = float(gathered(self._steps[1:]).min())
         return None if math.isinf(first) else int(first) + 1
 
     def forget(self) -> None:
-        """Drop the batches that were not added up."""
+        """Drop the batches that have not been added up."""
         self._pending.clear()
 
     def totals(self) -> Tensor:
-        """(data loss, penalty, hits, samples) summed over this process's batches, in float64 on the device."""
+        """Return this process's sums (data loss, penalty, hits, samples), float64 on the device."""
         self.flush()
         return self._sums.clone()
 
     def totals_without_waiting(self) -> Tensor:
-        """The same on the host: on a GPU what the previous call asked for, since the host would wait for the newest."""
+        """Return totals() on the host; on a GPU those of the previous call, so that the host need not wait."""
         self.flush()
-        shown = self._on_host.clone()
+        previous = self._on_host.clone()
         self._on_host.copy_(self._sums, non_blocking=True)
-        return shown if self._sums.is_cuda else self._on_host
+        return previous if self._sums.is_cuda else self._on_host
 
 
 def training_means(totals: Tensor, penalized: bool) -> dict[str, float]:
-    """The epoch's metrics by name, from totals that may be summed over processes."""
+    """Return the epoch's metrics by name, from TrainingSums.totals(), which may be summed over processes."""
     data_loss, penalty, hits, samples = totals.tolist()
     samples = max(samples, 1)
     return _with_loss(data_loss / samples, penalty / samples, penalized) | {"accuracy": hits / samples}
@@ -119,10 +119,10 @@ def _with_loss(data_loss: float, penalty: float, penalized: bool) -> dict[str, f
 
 
 class Guesses(Metric):
-    """The class that each sample was taken for, as true class · classes + predicted class, and hits of the top two.
+    """Each sample's true class · classes + predicted class, and the number of hits among the top two classes.
 
-    A number a sample takes less memory than the sample did. Counts by class would take classes² a pass; and with
-    deterministic algorithms torchmetrics counts them in batch size · classes² numbers.
+    One integer per sample takes less memory than the sample itself. A confusion matrix would take classes² counts; with
+    deterministic algorithms torchmetrics takes batch size · classes² to count them.
     """
 
     full_state_update = False
@@ -142,7 +142,7 @@ class Guesses(Metric):
         self.top2_hits += (scores.topk(2).indices == targets[:, None]).sum()
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """The true and the predicted class of each sample (2, N), and the hits of the top two, on the CPU."""
+        """Return each sample's true and predicted class (2, N) and the number of top-two hits, on the CPU."""
         pairs = dim_zero_cat(self.pairs).cpu()
         return torch.stack([pairs // self.classes, pairs % self.classes]), self.top2_hits.cpu()
 
@@ -157,16 +157,16 @@ class Guessed(NamedTuple):
 
 
 class Evaluation:
-    """Loss and classification metrics over one pass through a split, exact over any number of processes."""
+    """Loss and classification metrics of one pass through a split, exact for any number of processes."""
 
     def __init__(
         self, classes: int, device: torch.device, group: Any = None, further: Mapping[str, Metric] | None = None
     ) -> None:
         """group: the processes whose samples are counted; None: all. further: metrics beside those of the table."""
-        fresh = {"compute_with_cache": False, "process_group": group}  # merge() may follow a first look
-        # A batch's NaN stays one: by default it is left out of the mean, and nan_strategy="disable" ignores weights.
-        self._loss = MeanMetric(nan_strategy=float("nan"), **fresh).to(device)
-        self._guesses = Guesses(classes, **fresh).to(device)
+        options = {"compute_with_cache": False, "process_group": group}  # merge() may follow compute()
+        # A NaN stays NaN: the default leaves it out of the mean, and nan_strategy="disable" ignores weights.
+        self._loss = MeanMetric(nan_strategy=float("nan"), **options).to(device)
+        self._guesses = Guesses(classes, **options).to(device)
         self._further = {name: metric.clone().to(device) for name, metric in (further or {}).items()}
         for metric in self._further.values():
             metric.process_group, metric.compute_with_cache = group, False
@@ -180,14 +180,14 @@ class Evaluation:
             metric.update(values, targets)
 
     def merge(self, other: "Evaluation") -> None:
-        """Add the pass of another process, as torchmetrics does between processes."""
+        """Add another process's samples, as torchmetrics does between processes."""
         self._loss.merge_state(other._loss)
         self._guesses.merge_state(other._guesses)
         for name, metric in self._further.items():
             metric.merge_state(other._further[name])
 
     def compute(self, penalty: float, penalized: bool) -> dict[str, float]:
-        """The metrics by name, over all processes."""
+        """Return the metrics by name, over all processes."""
         (truths, guesses), top2_hits = self._guesses.compute()
         guessed = Guessed(truths, guesses, top2_hits, self._guesses.classes)
         values = {name: resolve_name(one.factory)(guessed) for name, one in METRICS.items() if one.factory}
@@ -196,17 +196,17 @@ class Evaluation:
         return _with_loss(float(self._loss.compute()), penalty, penalized) | values
 
     def confusion_matrix(self) -> list[list[int]]:
-        """Counts: row = true class, column = predicted class.
+        """Return the counts: rows are true classes, columns predicted classes.
 
-        Of more than MOST_CLASSES_IN_ROWS classes the entries above 0: [true class, predicted class, count] each.
+        With more than MOST_CLASSES_IN_ROWS classes, only entries above 0, as [true class, predicted class, count] each.
         """
         (truths, guesses), _ = self._guesses.compute()
         classes = self._guesses.classes
         pairs = truths * classes + guesses
         if classes <= MOST_CLASSES_IN_ROWS:
             return pairs.bincount(minlength=classes**2).view(classes, classes).tolist()
-        found, counts = pairs.unique(return_counts=True)
-        return torch.stack([found // classes, found % classes, counts], dim=1).tolist()
+        pairs, counts = pairs.unique(return_counts=True)
+        return torch.stack([pairs // classes, pairs % classes, counts], dim=1).tolist()
 
 
 def accuracy(of: Guessed) -> Tensor:

@@ -1,4 +1,4 @@
-"""The multilayer perceptron."""
+"""The multilayer perceptron classifier."""
 
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ from dlproj.models.penalties import Penalties
 
 
 class MLPClassifier(Classifier):
-    """Fully connected layers. Reads images (B, channels, height, width) or features (B, count)."""
+    """Fully connected layers on images (B, channels, height, width) or features (B, count)."""
 
     def __init__(self, config: MLPConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
         super().__init__(config, spec, optim, scheduler)
@@ -20,10 +20,10 @@ class MLPClassifier(Classifier):
         self.penalties = Penalties(penalties + self.add_output(config, spec, width))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (B, outputs)."""
+        """Compute logits (B, outputs)."""
         return self.output(self.hidden(inputs.flatten(1)))
 
     def sequential_layers(self) -> list[nn.Module]:
-        """Each hidden layer, and the output; the first one flattens its inputs."""
+        """List the hidden layers and the output; the first layer also flattens its inputs."""
         first, *others = [*self.hidden, self.output]
         return [nn.Sequential(nn.Flatten(), first), *others]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Penalty(NamedTuple):
-    """`l1 · Σ|w| + l2 · Σw²` (no ½) of one parameter, found by name so that a strategy may replace the tensor."""
+    """`l1 · Σ|w| + l2 · Σw²` (no ½) of one parameter, stored by name since a strategy may replace the tensor."""
 
     module: nn.Module
     parameter: str
@@ -17,12 +17,12 @@ class Penalty(NamedTuple):
 
     @property
     def weights(self) -> Tensor:
-        """The parameter as the module has it now."""
+        """The current parameter tensor of the module."""
         weights: Tensor = getattr(self.module, self.parameter)
         return weights
 
     def __call__(self, full_tensor: Callable[[Tensor], Tensor] = lambda weights: weights) -> Tensor:
-        """A scalar that gradients flow through; full_tensor() adds what other processes hold of the weights."""
+        """Compute the penalty, a differentiable scalar; full_tensor() adds the weights that other processes hold."""
         weights = full_tensor(self.weights)
         total = weights.new_zeros(())
         if self.l1:
@@ -33,7 +33,7 @@ class Penalty(NamedTuple):
 
 
 class Penalties:
-    """The penalties of a whole model; empty for one without."""
+    """The penalties of a model; false if there are none."""
 
     def __init__(self, penalties: list[Penalty]) -> None:
         self.active = [penalty for penalty in penalties if penalty.l1 or penalty.l2]
@@ -42,5 +42,5 @@ class Penalties:
         return bool(self.active)
 
     def __call__(self, *full_tensor: Callable[[Tensor], Tensor]) -> Tensor:
-        """The sum, a scalar that gradients flow through."""
+        """Compute their sum, a differentiable scalar."""
         return torch.stack([penalty(*full_tensor) for penalty in self.active]).sum()

@@ -1,4 +1,4 @@
-"""One recurrent layer: a simple, LSTM or GRU cell run over time, in one direction or two, with Keras's biases."""
+"""A recurrent layer: a simple, LSTM or GRU cell, in one direction or two, with Keras's biases."""
 
 from functools import cache
 
@@ -12,10 +12,10 @@ from dlproj.models.penalties import Penalty
 
 
 class RecurrentLayer(nn.Module):
-    """Maps a sequence (B, T, inputs) to its outputs (B, T, width) or to the last one (B, width).
+    """Maps sequences (B, T, inputs) to all outputs (B, T, width) or to the last ones (B, width).
 
-    width = units, twice that in two directions. lengths (B,) says how many steps of each sequence, from its first, are
-    real; None: all.
+    width is units, or 2 · units if bidirectional. `lengths` (B,) is the number of real steps at the start of each
+    sequence, the rest being padding; None if all are real.
     """
 
     def __init__(
@@ -29,20 +29,20 @@ class RecurrentLayer(nn.Module):
         self.dropout = nn.Dropout(layer.dropout)
 
     def forward(self, sequence: Tensor, lengths: Tensor | None) -> Tensor:
-        """All outputs, (B, T, width), each at the time of the input that it read last."""
+        """Return all outputs (B, T, width), each at the time of the input that it read last."""
         outputs = self._run(sequence, lengths)
         if len(outputs) == 2:
             outputs[1] = reverse(outputs[1], lengths)
         return self.dropout(torch.cat(outputs, dim=2))
 
     def final(self, sequence: Tensor, lengths: Tensor | None) -> Tensor:
-        """What each direction puts out after its last real input, side by side: (B, width)."""
+        """Return each direction's output after its last real input, concatenated to (B, width)."""
         outputs = self._run(sequence, lengths)
         return self.dropout(torch.cat([last_of(output, lengths) for output in outputs], dim=1))
 
     def _run(self, sequence: Tensor, lengths: Tensor | None) -> list[Tensor]:
         if self.training and self.input_dropout:
-            # One mask for all time steps (Gal & Ghahramani 2016), as Keras's `dropout` of a recurrent layer.
+            # One mask for all time steps (Gal & Ghahramani 2016), like the `dropout` of Keras's recurrent layers.
             kept = functional.dropout(sequence.new_ones(len(sequence), 1, sequence.shape[2]), self.input_dropout)
             sequence = sequence * kept
         readings = [sequence, reverse(sequence, lengths)] if len(self.directions) == 2 else [sequence]
@@ -50,14 +50,14 @@ class RecurrentLayer(nn.Module):
 
 
 def last_of(outputs: Tensor, lengths: Tensor | None) -> Tensor:
-    """Outputs (B, T, F) at each sequence's last real step: (B, F)."""
+    """Select from outputs (B, T, F) each sequence's last real step: (B, F)."""
     if lengths is None:
         return outputs[:, -1]
     return outputs[torch.arange(outputs.shape[0], device=outputs.device), lengths.to(outputs.device) - 1]
 
 
 def reverse(sequence: Tensor, lengths: Tensor | None) -> Tensor:
-    """Sequences (B, T, F) with their real steps back to front and the padding left where it is."""
+    """Reverse the real steps of sequences (B, T, F); padding stays in place."""
     if lengths is None:
         return sequence.flip(1)
     lengths = lengths.to(sequence.device)
@@ -67,11 +67,11 @@ def reverse(sequence: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def direction(cell: Cell, inputs: int, layer: RecurrentConfig, forget_bias: float | None) -> nn.RNNBase:
-    """One direction of a layer: (B, T, inputs) to ((B, T, units), state), initialised."""
+    """Return an initialised direction of a layer: (B, T, inputs) to ((B, T, units), state)."""
     module = _module(cell, inputs, layer)
-    if cell is not Cell.gru:  # a GRU has a second bias in Keras, too: it stands inside the reset gate's product
+    if cell is not Cell.gru:  # Keras's GRU has the second bias, too, since the reset gate multiplies it
         drop_second_bias(module)
-    for name, parameter in module.named_parameters(recurse=False):  # an activation's own slope stays as it is
+    for name, parameter in module.named_parameters(recurse=False):  # not the activation's own parameter
         if name.startswith("weight_hh"):
             initialize(parameter, layer.recurrent_initializer)
         else:
@@ -93,7 +93,7 @@ def _module(cell: Cell, inputs: int, layer: RecurrentConfig) -> nn.RNNBase:
 
 
 def drop_second_bias(module: nn.RNNBase) -> None:
-    """Make torch's second bias a constant zero: two vectors that are only ever added are one, as in Keras."""
+    """Make torch's second bias a constant zero: since it is only added to the first, Keras has one bias."""
     zeros = torch.zeros_like(module.get_parameter("bias_hh_l0").data)
     del module.bias_hh_l0
     module.register_buffer("bias_hh_l0", zeros, persistent=False)
@@ -101,9 +101,9 @@ def drop_second_bias(module: nn.RNNBase) -> None:
 
 @cache
 def computes_bfloat16_lstm() -> bool:
-    """Whether this CPU trains an LSTM under bfloat16 autocast: on x86, oneDNN needs AVX-512 for it."""
+    """True if this CPU can train an LSTM under bfloat16 autocast, for which oneDNN on x86 needs AVX-512."""
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", torch.bfloat16):
-        module = nn.LSTM(1, 1, device="meta").to_empty(device="cpu")  # which draws no random numbers
+        module = nn.LSTM(1, 1, device="meta").to_empty(device="cpu")  # draws no random numbers
         try:
             module(torch.zeros(1, 1, 1, device="cpu"))[0].sum().backward()
         except RuntimeError:
@@ -112,13 +112,13 @@ def computes_bfloat16_lstm() -> bool:
 
 
 class LSTM(nn.LSTM):
-    """torch's LSTM, in float32 where autocast asks for a bfloat16 LSTM and the CPU has none.
+    """torch's LSTM, but in float32 if autocast asks for bfloat16 and the CPU cannot train that.
 
-    torch's own loop would do, in bfloat16, but with AVX2 alone it takes 11 times as long as oneDNN's LSTM in float32.
+    torch's own bfloat16 loop would work, but with AVX2 alone takes 11 times as long as oneDNN's LSTM in float32.
     """
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:  # type: ignore[override]
-        """(B, T, inputs) to ((B, T, units), last states)."""
+        """Map (B, T, inputs) to ((B, T, units), last states)."""
         autocast = sequence.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         if not autocast or computes_bfloat16_lstm():
             return super().forward(sequence)
@@ -127,7 +127,7 @@ class LSTM(nn.LSTM):
 
 
 class SimpleRNN(nn.RNN):
-    """torch's simple RNN with any activation, by a loop over time: torch itself has tanh and ReLU only."""
+    """A simple RNN with any activation, as a loop over time: torch itself has tanh and ReLU only."""
 
     weight_ih_l0: Tensor
     weight_hh_l0: Tensor
@@ -139,7 +139,7 @@ class SimpleRNN(nn.RNN):
         self.activation = activation
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """(B, T, inputs) to ((B, T, units), last state (B, units))."""
+        """Map (B, T, inputs) to ((B, T, units), last state (B, units))."""
         sums = functional.linear(sequence, self.weight_ih_l0, self.bias_ih_l0)
         state = sums.new_zeros(sums.shape[0], self.hidden_size)
         states = []
@@ -150,11 +150,11 @@ class SimpleRNN(nn.RNN):
 
 
 def recurrent_penalties(module: RecurrentLayer, layer: RecurrentConfig) -> list[Penalty]:
-    """The penalties of each direction's kernel, recurrent kernel and trained biases."""
+    """Return the penalties on each direction's kernel, recurrent kernel and trained biases."""
     penalties = []
-    for one in module.directions:
-        penalties.append(Penalty(one, "weight_ih_l0", layer.weight_l1, layer.weight_l2))
-        penalties.append(Penalty(one, "weight_hh_l0", layer.recurrent_l1, layer.recurrent_l2))
-        biases = [name for name, _ in one.named_parameters() if name.startswith("bias")]
-        penalties += [Penalty(one, name, layer.bias_l1, layer.bias_l2) for name in biases]
+    for rnn in module.directions:
+        penalties.append(Penalty(rnn, "weight_ih_l0", layer.weight_l1, layer.weight_l2))
+        penalties.append(Penalty(rnn, "weight_hh_l0", layer.recurrent_l1, layer.recurrent_l2))
+        biases = [name for name, _ in rnn.named_parameters() if name.startswith("bias")]
+        penalties += [Penalty(rnn, name, layer.bias_l1, layer.bias_l2) for name in biases]
     return penalties

@@ -1,4 +1,4 @@
-"""The recurrent classifier: simple, LSTM or GRU layers over word ids, raw numbers or an image's rows."""
+"""The recurrent classifier: simple, LSTM or GRU layers over word ids, features or parts of an image."""
 
 from functools import partial
 from typing import cast
@@ -18,9 +18,9 @@ from dlproj.models.recurrent import RecurrentLayer, recurrent_penalties
 
 
 class RNNClassifier(Classifier):
-    """Recurrent layers, the last output of which a linear layer reads.
+    """Recurrent layers and a linear layer on their last output.
 
-    Reads word ids (B, length), features (B, count) as a sequence of single numbers, or images (B, C, H, W) as
+    Inputs are word ids (B, length), features (B, count) as a sequence of single values, or images (B, C, H, W), read as
     `image_reading` says.
     """
 
@@ -40,7 +40,7 @@ class RNNClassifier(Classifier):
         self.penalties = Penalties(penalties + self.add_output(config, spec, width))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (B, outputs)."""
+        """Compute logits (B, outputs)."""
         lengths = None
         if self.masking:
             lengths = (inputs != 0).sum(1).clamp(min=1)
@@ -52,7 +52,7 @@ class RNNClassifier(Classifier):
         return self.output(last.final(sequence, lengths))
 
     def sequential_layers(self) -> list[nn.Module]:
-        """The recurrent layers, the first of which reads inputs of any kind, and the output."""
+        """List the recurrent layers, the first of which includes the embedding or image reading, and the output."""
         *earlier, last = cast(list[RecurrentLayer], list(self.layers))
         layers = [Layer([layer], partial(layer, lengths=None)) for layer in earlier]
         layers.append(Layer([last], partial(last.final, lengths=None)))
@@ -60,7 +60,7 @@ class RNNClassifier(Classifier):
         return [nn.Sequential(reading, layers[0]), *layers[1:], self.output]
 
     def _read(self, inputs: Tensor) -> Tensor:
-        """Inputs of any kind as (B, time, features)."""
+        """Convert inputs of any kind to (B, time, features)."""
         if self.embedding is not None:
             return self.embedding(inputs)
         if self.image_reading is ImageReading.rows:
@@ -73,17 +73,16 @@ class RNNClassifier(Classifier):
 
 
 def trimmed(inputs: Tensor, lengths: Tensor) -> Tensor:
-    """Sequences (B, T) without the steps after the longest of them, on the CPU; on other devices as they are."""
-    # On a GPU the host would wait for the device to tell the longest, and shapes that vary forbid CUDA graphs. Nor can
-    # an exported graph hold them.
-    whole = inputs.device.type != "cpu" or torch.compiler.is_exporting()
-    return inputs if whole else inputs[:, : int(lengths.max())]
+    """On the CPU, cut sequences (B, T) to the longest of `lengths` (B,); on other devices return them unchanged."""
+    # On a GPU the host would wait for the maximum, and varying shapes rule out CUDA graphs, as they do an export.
+    fixed = inputs.device.type != "cpu" or torch.compiler.is_exporting()
+    return inputs if fixed else inputs[:, : int(lengths.max())]
 
 
 def embedding(config: RNNConfig, spec: DataSpec, decays: bool) -> nn.Sequential | None:
-    """Word ids (B, T) to (B, T, embedding_dim), then dropout; None where numbers are read.
+    """Return an embedding of word ids, (B, T) to (B, T, embedding_dim), with dropout; None if inputs are not words.
 
-    decays: whether weight decay shrinks every row of the table, also those that no word reads.
+    decays: True if weight decay shrinks every row of the table, including those that no word uses.
     """
     if config.embedding_dim is None or spec.kind is not Kind.sequence:
         return None
@@ -99,10 +98,10 @@ def embedding(config: RNNConfig, spec: DataSpec, decays: bool) -> nn.Sequential 
 
 
 def set_aside_unread(table: nn.Embedding, vocabulary: int) -> None:
-    """Leave in table.weight the rows that ids below vocabulary read; the others become table.unread, not trained.
+    """Move the rows of ids from `vocabulary` on from table.weight to table.unread, which is not trained.
 
-    Their gradient is always zero, at which every optimizer leaves a weight as it is unless it decays; but going through
-    all of them would cost time at each step. No penalty is on them, and to the norm of all gradients zeros add nothing.
+    Their gradient is always zero, which changes no weight without weight decay, but updating them would cost time at
+    each step. They have no penalty, and zeros do not change the norm of all gradients.
     """
     read, unread = table.weight.data.split([vocabulary, table.num_embeddings - vocabulary])
     table.weight = nn.Parameter(read.clone())

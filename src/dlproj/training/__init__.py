@@ -1,1 +1,1 @@
-"""One run, and the parts of Lightning's Trainer that it is made of."""
+"""A training run, and the callbacks and plugins of its Lightning Trainer."""

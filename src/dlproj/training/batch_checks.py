@@ -1,4 +1,4 @@
-"""Checks of a fit's batches before it starts: a validation in each epoch, and no batch of one for batch norm."""
+"""Checks of the batches before a fit: each epoch is validated, and batch norm gets no batch of one sample."""
 
 from typing import Any, NoReturn
 
@@ -12,7 +12,7 @@ from dlproj.models.classifier import Classifier
 
 
 def check_interval(trainer: Any) -> None:
-    """Raise ConfigurationError where no validation would come within an epoch."""
+    """Raise ConfigurationError if trainer.val_check_interval is longer than an epoch."""
     interval, data = trainer.val_check_interval, trainer.datamodule
     if isinstance(interval, int) and isinstance(data, DataModule):
         batches, limit = data.train_dataloader().batches, trainer.limit_train_batches
@@ -22,7 +22,7 @@ def check_interval(trainer: Any) -> None:
 
 
 def check_batch_norm(trainer: Any, model: pl.LightningModule) -> None:
-    """Raise ConfigurationError where batch norm over the samples alone would get a batch of one."""
+    """Raise ConfigurationError if batch norm over the samples alone would get a batch of one."""
     if not _has_batch_norm(model) or not isinstance(trainer.datamodule, DataModule):
         return
     data, limit = trainer.datamodule.train_dataloader(), trainer.limit_train_batches
@@ -37,9 +37,9 @@ def check_batch_norm(trainer: Any, model: pl.LightningModule) -> None:
 
 
 def check_evaluation(model: Classifier, batches: EvaluationBatches, limit: int | float | None) -> None:
-    """Raise ConfigurationError where batch norm that is evaluated in training mode would get a batch of one.
+    """Raise ConfigurationError if batch norm evaluated in training mode would get a batch of one.
 
-    limit: how many batches are evaluated; all, if it is not a whole number.
+    limit: the number of batches evaluated; unless it is an integer, all.
     """
     samples, size = len(batches.samples), batches.batch_size
     last = samples % size == 1 and not (isinstance(limit, int) and limit <= samples // size)
@@ -48,7 +48,7 @@ def check_evaluation(model: Classifier, batches: EvaluationBatches, limit: int |
 
 
 def _has_batch_norm(model: nn.Module) -> bool:
-    return any(isinstance(one, nn.BatchNorm1d | nn.SyncBatchNorm) for one in model.modules())
+    return any(isinstance(module, nn.BatchNorm1d | nn.SyncBatchNorm) for module in model.modules())
 
 
 def _refuse_batch_of_one(samples: int, size: int, setting: str, ways: list[str]) -> NoReturn:

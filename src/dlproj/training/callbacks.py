@@ -25,7 +25,7 @@ def build_callbacks(config: CallbacksConfig, folder: Path, ending: Ending | None
     if config.every_n_train_steps is not None:
         callbacks.append(StepCheckpoints(checkpoint_path(folder, "last"), config.every_n_train_steps))
     if stopping.patience is not None:
-        # A loss that is not finite counts as no improvement, as in Keras, rather than ending the run at once.
+        # A non-finite loss counts as no improvement, as in Keras, instead of ending the run at once.
         callbacks.append(
             EarlyStopping(
                 stopping.monitor, stopping.min_delta, stopping.patience, mode=stopping.direction(), check_finite=False
@@ -35,26 +35,26 @@ def build_callbacks(config: CallbacksConfig, folder: Path, ending: Ending | None
 
 
 class TerminateOnNaN(Callback):
-    """Ends training after an epoch in which a loss was NaN or infinite: the weights seldom come back from there.
+    """Ends training after an epoch in which a loss was NaN or infinite: the weights seldom recover from that.
 
-    Keras's callback of this name looks at each batch, for which a GPU would have to wait.
+    Keras's callback of this name checks each batch, for which the host would have to wait for the GPU.
     """
 
     def __init__(self, ending: Ending | None = None) -> None:
         self.ending = ending or Ending()
-        self.where = ""  # in words, once it has happened
+        self.where = ""  # once a loss was not finite, its step and epoch in words
 
     def state_dict(self) -> dict[str, Any]:
-        """Where, for a run that is killed after it."""
+        """Keep where it happened, in case the run is killed afterwards."""
         return {"where": self.where}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Of the checkpoint that a run goes on from."""
+        """Restore where it happened."""
         if where := state_dict["where"]:
             self._end(where)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Look at the epoch's steps."""
+        """Stop training if a step of the epoch had a loss that was not finite."""
         assert isinstance(model, Classifier)
         if step := model.training_sums.first_not_finite():
             self._end(f"step {step} of epoch {trainer.current_epoch + 1}")
@@ -67,15 +67,15 @@ class TerminateOnNaN(Callback):
 
 
 def checkpoint_path(folder: Path, which: str) -> Path:
-    """Where a run keeps its checkpoint `best` or `last`."""
+    """Return the path of a run's checkpoint `best` or `last`."""
     return folder / "checkpoints" / f"{which}.ckpt"
 
 
 class _MovableCheckpoint(ModelCheckpoint):
-    """Remembers its best score in a folder that was moved or renamed, too."""
+    """Keeps its best score even if the run's folder is moved or renamed."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Lightning forgets the score where the paths are others."""
+        """Replace the saved paths by the current ones: Lightning drops the score if they differ."""
 
         def here(path: str) -> str:
             return str(Path(str(self.dirpath)) / Path(path).name) if path else path
@@ -87,7 +87,7 @@ class _MovableCheckpoint(ModelCheckpoint):
 
 
 def _checkpoint(folder: Path, which: str, best: EarlyStoppingConfig | None) -> ModelCheckpoint:
-    # Two callbacks: save_last of a monitored one writes last.ckpt only when the best one improves.
+    # Best and last need a callback each: with save_last, a monitored one writes last.ckpt only if the metric improves.
     path = checkpoint_path(folder, which)
     return _MovableCheckpoint(
         dirpath=path.parent,

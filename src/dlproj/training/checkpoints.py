@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, and read as data that cannot run code."""
+"""Checkpoint files: written atomically, and read as data that cannot run code."""
 
 import os
 from contextlib import suppress
@@ -13,14 +13,14 @@ from dlproj.data.data_files import brief
 from dlproj.file_systems import sync_file, sync_folder
 from dlproj.torch_files import load_plain
 
-FORMAT = 2  # of what a checkpoint holds beside Lightning's own; before, without a number, it was too little to go on
+FORMAT = 2  # of what a checkpoint adds to Lightning's; the first, without a number, had too little to resume from
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes beside the target, syncs and renames; Lightning moves from a temporary folder, and not always whole."""
+    """Writes a file beside the target, syncs and renames it; Lightning's move from a temporary folder is not atomic."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Raise UserError where the disk is full or the folder read-only; what stood at `path` is left as it was."""
+        """Write a checkpoint. Raises UserError if the disk is full or read-only; an earlier file at `path` is kept."""
         path = Path(path)
         beside = _beside(path)
         try:
@@ -34,41 +34,41 @@ class WholeCheckpoints(TorchCheckpointIO):
             with suppress(OSError):
                 beside.unlink()
             advice = (
-                "the earlier checkpoints are whole: make room or change the folder's rights, then dlproj resume the run"
+                "earlier checkpoints are intact: free disk space or make the folder writable, then dlproj resume it"
             )
             raise UserError(f"{path} cannot be written ({_reason(error)}); {advice}") from error
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Raise DataError where it is not a whole checkpoint that training can go on from."""
-        content = read_checkpoint(Path(path), "delete it to begin anew")
+        """Read a checkpoint to resume from. Raises DataError if it is damaged or of format 1."""
+        content = read_checkpoint(Path(path), "delete it to start over")
         if "format" not in content:
-            raise DataError(f"{path} is of an older version of dlproj, which kept too little: delete it to begin anew")
+            raise DataError(f"{path} is of an older version of dlproj, which kept too little: delete it to start over")
         return content
 
 
 def read_checkpoint(path: Path, advice: str) -> dict[str, Any]:
-    """What the file holds, on the CPU: plain containers and tensors. Raises DataError, which ends with the advice."""
+    """Read plain containers and tensors to the CPU. Raises DataError, which ends with `advice`, for anything else."""
     try:
         content = load_plain(path)
         problem = "" if isinstance(content, dict) and "state_dict" in content else "no state_dict in it"
-    except Exception as error:  # nearly anything, on a damaged file
+    except Exception as error:  # almost any, on a damaged file
         problem = brief(error).partition(". ")[0]
     if problem:
-        raise DataError(f"{path} is damaged or no checkpoint ({problem}): {advice}")
-    found = content.get("format", FORMAT)
-    if not isinstance(found, int) or found != FORMAT:
+        raise DataError(f"{path} is damaged or not a checkpoint ({problem}): {advice}")
+    version = content.get("format", FORMAT)
+    if not isinstance(version, int) or version != FORMAT:
         raise DataError(f"{path} is of a newer version of dlproj: update dlproj, or {advice}")
     return content
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a kill has left of a checkpoint that was being written."""
+    """Remove partly written checkpoints of a process that was killed."""
     for file in folder.glob(".*.ckpt.tmp"):
         file.unlink(missing_ok=True)
 
 
 def _reason(error: BaseException) -> str:
-    """What the system says: torch's writer speaks of something else then."""
+    """Return the system's error text: torch's writer wraps it in an unrelated error."""
     first: BaseException | None = error
     while first is not None and not isinstance(first, OSError):
         first = first.__context__

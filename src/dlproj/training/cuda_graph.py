@@ -1,4 +1,4 @@
-"""Training steps captured as a CUDA graph and replayed: launching a small network's work costs more than the work."""
+"""Training steps captured as a CUDA graph: launching a small network's kernels takes longer than running them."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,10 +21,10 @@ def cuda_graph(function: Callable[[], None]) -> Callable[[], None]:
 
 
 class CapturedSteps:
-    """The steps of one call, on batches of one shape, replayed with other samples and other learning rates.
+    """The steps of a block, captured once and replayed with other samples and learning rates.
 
-    train(batches) does a step of the optimizer for each. The first call's steps have to be done one by one, which makes
-    the optimizer's state; the second call's are captured. record turns a function into one that repeats it.
+    train(batches) takes an optimizer step per batch. The first block's steps must be taken without capture, which
+    creates the optimizer's state; the second block's are captured. record(function) returns the function's replay.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class CapturedSteps:
         self._failed = False
 
     def ready(self, batches: Sequence[Batch]) -> bool:
-        """Whether replay() can take these: not the first ones, nor such as differ in shape from them."""
+        """True if replay() can take these batches: not the first block, and none of another shape."""
         shapes = [(inputs.shape, targets.shape) for inputs, targets in batches]
         if not self._shapes and len(set(shapes)) == 1:
             self._shapes = shapes
@@ -53,10 +53,10 @@ class CapturedSteps:
         return self._replay is not None
 
     def replay(self, batches: Sequence[Batch], learning_rates: Sequence[float]) -> None:
-        """Do the steps, each with its learning rate. The host does not wait for the GPU."""
-        for number, (inputs, targets) in enumerate(batches):
-            self._inputs[number].copy_(inputs)
-            self._targets[number].copy_(targets)
+        """Take the steps, each with its learning rate. The host does not wait for the GPU."""
+        for i, (inputs, targets) in enumerate(batches):
+            self._inputs[i].copy_(inputs)
+            self._targets[i].copy_(targets)
         self._rates.copy_(torch.tensor(learning_rates), non_blocking=True)
         assert self._replay is not None
         self._replay()
@@ -64,7 +64,7 @@ class CapturedSteps:
     def _capture(self, batches: Sequence[Batch]) -> None:
         self._inputs, self._targets = (torch.stack(parts) for parts in zip(*batches, strict=True))
         self._rates = torch.zeros(len(batches), device=self._targets.device)
-        self._optimizer.zero_grad()  # the gradients have to lie in the graph's own memory
+        self._optimizer.zero_grad()  # the gradients must be allocated in the graph's own memory
         try:
             with _capturable(self._optimizer, self._rates.device):
                 self._replay = self._record(lambda: self._train(self._static_batches()))
@@ -76,13 +76,13 @@ class CapturedSteps:
     def _static_batches(self) -> Iterator[Batch]:
         for rate, batch in zip(self._rates, zip(self._inputs, self._targets, strict=True), strict=True):
             for group in self._optimizer.param_groups:
-                group["lr"] = rate  # read where it stands, at each replay
+                group["lr"] = rate  # a view of self._rates, read at each replay
             yield batch
 
 
 @contextmanager
 def _capturable(optimizer: Optimizer, device: torch.device) -> Iterator[None]:
-    """Have the optimizer keep everything that a step reads on the device."""
+    """Make the optimizer keep everything that a step reads on the device."""
     before = [dict(group) for group in optimizer.param_groups]
     for state in optimizer.state.values():
         if "step" in state:
@@ -91,7 +91,7 @@ def _capturable(optimizer: Optimizer, device: torch.device) -> Iterator[None]:
         if "capturable" in group:
             group["capturable"] = True
         if isinstance(optimizer, SGD):
-            group["fused"] = True  # the only form that reads the rate on the device
+            group["fused"] = True  # the only implementation that reads the learning rate on the device
     try:
         yield
     finally:
@@ -100,7 +100,7 @@ def _capturable(optimizer: Optimizer, device: torch.device) -> Iterator[None]:
 
 
 def why_not_capturable(optimizer: Optimizer) -> str | None:
-    """Why this optimizer's steps cannot be captured, if so."""
+    """Return why this optimizer's steps cannot be captured, or None if they can."""
     if isinstance(optimizer, SGD) or "capturable" in optimizer.param_groups[0]:
         return None
     return f"{type(optimizer).__name__} reads its state on the host"

@@ -1,4 +1,4 @@
-"""A run that stands in a folder already: whether there is more to do, and whether it can go on."""
+"""A run that is already in the folder: is it complete, and can it be resumed?"""
 
 import logging
 from pathlib import Path
@@ -16,27 +16,27 @@ from dlproj.training.callbacks import checkpoint_path
 _log = logging.getLogger(__name__)
 _LENGTH = "trainer.max_epochs"
 _ABSENT = object()
-_NAMED = 5  # settings in a message
+_NAMED = 5  # settings that a message names
 _WAYS_OUT = "name another folder, or replace the run with overwrite=true"
 
 
 class Earlier(NamedTuple):
-    """A run that the folder holds, with the settings of the one that is asked for."""
+    """A run in the folder with the requested settings."""
 
-    done: Run | None  # where there is nothing left to do
-    goes_on: bool  # whether its last checkpoint is to be gone on from
+    done: Run | None  # the run, if it is complete
+    goes_on: bool  # True if it is to be resumed from its last checkpoint
 
 
 def earlier_run(folder: Path, config: Config) -> Earlier | None:
-    """The run in the folder; None where it has other settings, and overwrite=true lets it go.
+    """Return the run in the folder, or None if it has other settings and overwrite=true allows replacing it.
 
-    It may have been shorter: a larger trainer.max_epochs has it go on where its schedule does not depend on that.
-    Raises ConfigurationError, naming the settings that differ.
+    A run with a smaller trainer.max_epochs is continued, if its learning-rate schedule does not depend on that.
+    Raises ConfigurationError, naming the settings that differ, if overwrite is false.
     """
     if not (folder / "config.yaml").exists():  # killed before it was written
         return Earlier(None, goes_on=False)
     before = load(folder / "config.yaml")
-    was, now = (deciding(one.settings()) for one in (before, config))
+    was, now = deciding(before.settings()), deciding(config.settings())
     changed = [key for key in was | now if was.get(key, _ABSENT) != now.get(key, _ABSENT)]
     if not changed:
         goes_on = _was_interrupted(folder) or config.sweep.resume is None
@@ -45,30 +45,30 @@ def earlier_run(folder: Path, config: Config) -> Earlier | None:
         obstacle = _cannot_be_longer(folder, config, before.trainer.max_epochs)
         require(not obstacle or config.overwrite, f"{shown_path(folder)} {obstacle}: {_WAYS_OUT}")
         return None if obstacle else Earlier(None, goes_on=True)
-    # The settings of another choice say nothing more than the choice.
+    # Settings that only one of the runs has follow from another choice that is named already.
     words = [
         f"{key}={formats.setting(was[key])} (now {formats.setting(now[key])})"
         for key in changed
         if key in was and key in now
     ]
     named = ", ".join(words[:_NAMED]) + (f" and {len(words) - _NAMED} more" if len(words) > _NAMED else "")
-    require(config.overwrite, f"{shown_path(folder)} holds a run with {named}: set them so, {_WAYS_OUT}")
+    require(config.overwrite, f"{shown_path(folder)} holds a run with {named}: use its settings, {_WAYS_OUT}")
     return None
 
 
 def _cannot_be_longer(folder: Path, config: Config, epochs: int) -> str:
-    """Why training cannot go on as if it had been meant to be longer from the start; empty where it can."""
+    """Return why training cannot continue as if `epochs` had been larger from the start; "" if it can."""
     end = f"{_LENGTH}={epochs}"
     if not config.scheduler.lengthens:
         return f"cannot be made longer, as its learning-rate schedule ends at {end} (scheduler=constant has no end)"
     result = read_result(folder)
     if result.has_ended() and result.last_epoch < epochs:
         return f"ended before {end} ({result.stop_reason}), and would again"
-    return "" if checkpoint_path(folder, "last").exists() else "has no checkpoints/last.ckpt to go on from"
+    return "" if checkpoint_path(folder, "last").exists() else "has no checkpoints/last.ckpt to resume from"
 
 
 def _was_interrupted(folder: Path) -> bool:
-    """Whether it did not fail: what did may fail again from where it was."""
+    """True if the run was stopped from outside; a failed run may fail again if it is resumed."""
     try:
         return read_result(folder).status in ("running", "interrupted")
     except UserError:
@@ -76,37 +76,35 @@ def _was_interrupted(folder: Path) -> bool:
 
 
 def check_goes_on(folder: Path, config: Config, now: RunResult) -> None:
-    """Compare the data of a run that goes on with what it was begun on. Raises DataError, naming the difference.
+    """Check that a resumed run has the data that it was started on. Raises DataError, naming the difference.
 
-    Other versions of packages are named, too: the weights will not be the bits of a run that was never interrupted. So
-    is another end.
+    Also warns of changed package versions, with which the weights may differ in the last bits from those of an
+    uninterrupted run, and of a changed number of epochs.
     """
     shown = shown_path(folder)
     try:
         before = read_result(folder)
         epochs = load(folder / "config.yaml").trainer.max_epochs
-    except UserError:  # the record is lost, and the checkpoint has all that training needs
+    except UserError:  # the record is lost, but the checkpoint has all that training needs
         return
     if difference := _other_data(before, now):
-        raise DataError(f"{shown} was begun on other data ({difference}): bring that back, {_WAYS_OUT}")
+        raise DataError(f"{shown} was started on other data ({difference}): restore that, {_WAYS_OUT}")
     changed = [
         f"{name} {old} (now {now.versions.get(name)})"
         for name, old in before.versions.items()
         if old != now.versions.get(name)
     ]
     if changed:
-        _log.warning("%s was begun with %s: its figures may differ in the last digits", shown, ", ".join(changed))
+        _log.warning("%s was started with %s: its figures may differ in the last digits", shown, ", ".join(changed))
     if epochs != config.trainer.max_epochs:
-        _log.warning("%s goes on, to epoch %d instead of %d", shown, config.trainer.max_epochs, epochs)
+        _log.warning("%s continues to epoch %d instead of %d", shown, config.trainer.max_epochs, epochs)
 
 
 def _other_data(before: RunResult, now: RunResult) -> str:
-    """In words; empty where it is the same, or the record of an older version does not tell."""
+    """Describe how the data differs; "" if it is the same, or if the record of an older version does not tell."""
     if before.classes and before.classes != now.classes:
-        gone, new = (
-            ", ".join(sorted(set(one) - set(other)))
-            for one, other in ((before.classes, now.classes), (now.classes, before.classes))
-        )
+        gone = ", ".join(sorted(set(before.classes) - set(now.classes)))
+        new = ", ".join(sorted(set(now.classes) - set(before.classes)))
         parts = [f"missing classes: {gone}" if gone else "", f"new classes: {new}" if new else ""]
         return "; ".join(filter(None, parts)) or "its classes are in another order"
     if not before.data_fingerprint or before.data_fingerprint == now.data_fingerprint:

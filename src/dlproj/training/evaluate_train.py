@@ -1,4 +1,4 @@
-"""The training set evaluated as the validation set is."""
+"""Evaluation of the training set alongside the validation set."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -7,19 +7,19 @@ from dlproj.data.base import DataModule
 
 
 class EvaluateTrain(Callback):
-    """Has the data module hand out the training set to each validation, after the validation set.
+    """Makes each validation also evaluate the training set, after the validation set.
 
-    train/* are means over an epoch in which the weights move and dropout is on. train_eval/* are of the same weights as
-    val/*: the difference between them is the generalization gap. All training samples are read, whatever
-    limit_train_batches and data.drop_last leave out, or the first limit_val_batches batches of them.
+    train/* are means over an epoch with changing weights and active dropout. train_eval/* are computed with the same
+    weights as val/*, so their difference is the generalization gap. All training samples are evaluated, including those
+    left out by limit_train_batches and data.drop_last, or the first limit_val_batches batches of them.
     """
 
     def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
-        """Before Lightning asks for the loaders."""
+        """Add the loader, before Lightning asks for the loaders."""
         _set(trainer, stage == "fit")
 
     def teardown(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
-        """Leave the data module as it was."""
+        """Restore the data module."""
         _set(trainer, False)
 
 

@@ -1,4 +1,4 @@
-"""What is shown while training: the layers, then a bar an epoch at a terminal, and elsewhere a line an epoch."""
+"""Progress on standard output: the layers, then a line per epoch, and a bar during it on a terminal."""
 
 import os
 import sys
@@ -17,44 +17,44 @@ from dlproj.data.batches import TrainingBatches
 from dlproj.models.classifier import Classifier
 from dlproj.reports.terminal import print_table
 
-_REFRESH_EVERY = 50  # batches: at every batch the bar costs more than a small network's arithmetic
-_SHORTEST = 0.1  # seconds between two refreshes
+_REFRESH_EVERY = 50  # batches: updating the bar at each would cost more than a small network's arithmetic
+_SHORTEST = 0.1  # least seconds between two refreshes
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 
 
 def is_terminal() -> bool:
-    """Whether standard output can show what moves."""
+    """True if standard output is a terminal that can redraw a line."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class Summary(Callback):
-    """Prints each layer's weights and parameters as training begins."""
+    """Prints each layer's weight shapes and number of parameters when training starts."""
 
     def on_fit_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Once, in the first process."""
+        """Print the table, on rank 0 only."""
         if trainer.is_global_zero:
             print_table(["layer", "kind", "weights", "parameters"], layer_rows(model))
 
 
 def layer_rows(model: nn.Module) -> list[list[str]]:
-    """For each module that has parameters of its own: name, class, shapes and number; at the end the number of all."""
+    """List name, class, shapes and parameter count of each module with parameters of its own; then the total."""
     rows = []
     for name, module in model.named_modules():
         own = list(module.parameters(recurse=False))
         if own:
-            shapes = ", ".join("×".join(map(str, one.shape)) for one in own)
+            shapes = ", ".join("×".join(map(str, parameter.shape)) for parameter in own)
             rows.append([name, type(module).__name__, shapes, _count(own)])
     return [*rows, ["all", "", "", _count(list(model.parameters()))]]
 
 
 def _count(parameters: list[nn.Parameter]) -> str:
-    total = sum(one.numel() for one in parameters)
-    frozen = sum(one.numel() for one in parameters if not one.requires_grad)
+    total = sum(parameter.numel() for parameter in parameters)
+    frozen = sum(parameter.numel() for parameter in parameters if not parameter.requires_grad)
     return f"{total:,}" + (f", {frozen:,} of them not trained" if frozen else "")
 
 
 def _running(model: pl.LightningModule) -> dict[str, float]:
-    """Loss and accuracy of the running epoch."""
+    """Loss and accuracy of the current epoch so far."""
     assert isinstance(model, Classifier)
     return model.running_metrics()
 
@@ -64,9 +64,9 @@ def _in_words(values: dict[str, float]) -> str:
 
 
 class ProgressBar(LightningProgressBar):
-    """Prints a line an epoch: the means over its batches, and what the last validation found.
+    """Prints a line per epoch: the means over its batches and the metrics of the last validation.
 
-    At a terminal each epoch and each test has a bar meanwhile, which costs a step nothing between two refreshes.
+    On a terminal, a bar shows the progress of each epoch and test; it costs a step nothing between two refreshes.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class ProgressBar(LightningProgressBar):
         self._began = self._refreshed = 0.0
 
     def disable(self) -> None:
-        """In the other processes, and where Lightning asks for it."""
+        """Show no bar. Lightning calls this on all ranks but 0."""
         self._enabled = False
 
     def enable(self) -> None:
@@ -88,12 +88,12 @@ class ProgressBar(LightningProgressBar):
 
     @staticmethod
     def _epoch(trainer: pl.Trainer) -> str:
-        """Epochs are counted from 1, as in everything else that people read."""
+        """Epochs count from 1 in everything that users read."""
         return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
     @staticmethod
     def _batches(trainer: pl.Trainer, calls: int) -> int:
-        """Batches in so many calls of training_step."""
+        """Return the number of batches in `calls` calls of training_step."""
         loader = trainer.train_dataloader
         return loader.batches_in(calls) if isinstance(loader, TrainingBatches) else calls
 
@@ -112,7 +112,7 @@ class ProgressBar(LightningProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, model: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Redraw the bar if the call has passed a multiple of 50 batches, and not more than ten times a second."""
+        """Redraw the bar when a multiple of 50 batches is passed, at most ten times per second."""
         if self._bar is None:
             return
         before, done = self._batches(trainer, batch_idx), self._batches(trainer, batch_idx + 1)
@@ -123,12 +123,12 @@ class ProgressBar(LightningProgressBar):
             self._bar.set_postfix_str(_in_words(_running(model)))
 
     def on_validation_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Say what the bar waits for."""
+        """Show that the epoch is being validated."""
         if self._bar is not None and trainer.state.fn is TrainerFn.FITTING:
             self._bar.set_description_str(f"{self._epoch(trainer)}, validation")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Put the epoch's line in the place of its bar."""
+        """Replace the epoch's bar by its line."""
         self._close()
         if self._enabled:
             logged = trainer.callback_metrics
@@ -138,16 +138,16 @@ class ProgressBar(LightningProgressBar):
             print(f"{self._epoch(trainer)}: {words}, {seconds}", flush=True)
 
     def on_test_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        self._open("test", sum(int(one) for one in trainer.num_test_batches))
+        self._open("test", sum(int(batches) for batches in trainer.num_test_batches))
 
     def on_test_batch_end(self, *arguments: Any, **named: Any) -> None:
         if self._bar is not None:
             self._bar.update()
 
     def on_test_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Remove the bar: the table says what came of it."""
+        """Remove the bar: the results are printed in a table."""
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, model: pl.LightningModule, exception: BaseException) -> None:
-        """End the bar's line, so that what is said next begins one."""
+        """End the bar's line, so that later output starts on a new line."""
         self._close()

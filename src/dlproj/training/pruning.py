@@ -1,4 +1,4 @@
-"""One trial of a search, as the run that tries it sees it: it reports each epoch, and is told when to stop."""
+"""The run of a search's trial: it reports each epoch to the search and learns when to stop."""
 
 import logging
 import os
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _TRIES, _PAUSE = 10, 0.5  # seconds
-_LOCKED = 60  # seconds for which SQLite waits while another process writes; its own 5 are few for a shared folder
+_LOCKED = 60  # seconds that SQLite waits while another process writes; its default of 5 is short for a shared folder
 
 
 class Prune(Callback):
-    """Reports the monitored metric after each epoch, and ends training where the search's pruner says so."""
+    """Reports the monitored metric after each epoch, and ends training if the search's pruner says so."""
 
     def __init__(self, config: TrialConfig, ending: Ending | None = None) -> None:
         self.config = config
         self.ending = ending or Ending()
-        self.pruned_after = 0  # the epoch, from 1; 0: not pruned
+        self.pruned_after = 0  # the epoch, from 1; 0 if not pruned
         self._trial: Trial | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether it did, for a run that is killed after it."""
+        """Keep the epoch, in case the run is killed after it was pruned."""
         return {"pruned_after": self.pruned_after}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Of the checkpoint that a run goes on from."""
+        """Restore the epoch."""
         if epoch := state_dict["pruned_after"]:
             self._end(epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Of several processes the first one asks, and all do what it is told."""
+        """Ask the pruner on rank 0, and stop all processes if it says so."""
         epoch = trainer.current_epoch + 1
         if trainer.strategy.reduce_boolean_decision(
             trainer.is_global_zero and self._has_no_hope(epoch, float(trainer.callback_metrics[self.config.monitor])),
@@ -65,11 +65,11 @@ class Prune(Callback):
     def _has_no_hope(self, epoch: int, value: float) -> bool:
         self._trial = self._trial or find_trial(self.config)
         try:
-            if value == value:  # with NaN no comparison is possible
+            if value == value:  # NaN cannot be compared
                 self._trial.report(value, epoch)
             return self._trial.should_prune()
-        except Exception as error:  # of the storage: hours of training are worth more than one report
-            _log.warning("the search did not see epoch %d (%s): the run goes on", epoch, _reason(error))
+        except Exception as error:  # from the storage: hours of training are worth more than a report
+            _log.warning("the search did not see epoch %d (%s): the run continues", epoch, _reason(error))
             return False
 
 
@@ -91,12 +91,12 @@ def _open_study(config: TrialConfig) -> "tuple[Study, BaseStorage]":
 
 
 def storage_words(url: str) -> str:
-    """What a message calls it: the file, but no URL, which may hold a password."""
+    """Return the storage's name for messages: a file's path, but no URL, which may contain a password."""
     return "hydra.sweeper.storage" if "://" in url else url
 
 
 def open_storage(url: str) -> "BaseStorage":
-    """The data base at a URL, else the journal in a file."""
+    """Open the database at a URL, or else the journal in a file."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -108,15 +108,15 @@ def _journal(path: Path) -> "BaseStorage":
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 
-    if path.is_file() and path.stat().st_size and not _is_journal(path.read_bytes()):  # Optuna would write on in it
-        raise ConfigurationError(f"{path} is not a journal of Optuna's: name another file as hydra.sweeper.storage")
+    if path.is_file() and path.stat().st_size and not _is_journal(path.read_bytes()):  # Optuna would append to it
+        raise ConfigurationError(f"{path} is not an Optuna journal: name another file as hydra.sweeper.storage")
     lock = JournalFileSymlinkLock(str(path)) if _has_links(path.parent) else JournalFileOpenLock(str(path))
-    _drop_half_a_line(path, lock)
+    _drop_partial_line(path, lock)
     return JournalStorage(JournalFileBackend(str(path), lock))
 
 
 def _has_links(folder: Path) -> bool:
-    """Whether the file system has symbolic links, by which Optuna would lock; exFAT and some network ones do not."""
+    """True if the file system supports symbolic links, Optuna's default lock; exFAT and some network ones do not."""
     probe = folder / f".{secrets.token_hex(8)}.link"
     try:
         probe.symlink_to("nowhere")
@@ -126,14 +126,14 @@ def _has_links(folder: Path) -> bool:
     return True
 
 
-def _drop_half_a_line(path: Path, lock: "JournalFileSymlinkLock | JournalFileOpenLock") -> None:
-    """Cut off what a process that was killed while it wrote has left: Optuna would write on in the same line."""
+def _drop_partial_line(path: Path, lock: "JournalFileSymlinkLock | JournalFileOpenLock") -> None:
+    """Cut off the partial line of a process that was killed: Optuna would append to it."""
     if path.is_file() and _ends_within_a_line(path.read_bytes()):
-        lock.acquire()  # another process may be writing it
+        lock.acquire()  # another process may be writing that line
         try:
             content = path.read_bytes()
             if _ends_within_a_line(content):
-                _log.warning("%s ended within a line, of a process that was killed: that line is left out", path)
+                _log.warning("%s ended with a partial line of a process that was killed: it is dropped", path)
                 os.truncate(path, content.rindex(b"\n") + 1)
         finally:
             lock.release()
@@ -148,7 +148,7 @@ def _is_journal(content: bytes) -> bool:
 
 
 def _data_base(url: str) -> "BaseStorage":
-    """Where several machines start at once, each may find that another makes the same tables at this moment."""
+    """Open a database, trying again while another machine that starts at the same time creates its tables."""
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -166,7 +166,7 @@ def _data_base(url: str) -> "BaseStorage":
 
 
 def make_pruner(name: str, settings: Mapping[str, Any] | None) -> "BasePruner":
-    """Optuna's. Raises ConfigurationError for settings that it does not have."""
+    """Build Optuna's pruner. Raises ConfigurationError for settings that it does not have."""
     from optuna import pruners
 
     classes = {
@@ -180,7 +180,7 @@ def make_pruner(name: str, settings: Mapping[str, Any] | None) -> "BasePruner":
 
 @contextmanager
 def in_one_line(key: str, advice: str = "") -> Iterator[None]:
-    """Turn whatever Optuna, or a data base's driver, finds wrong into a ConfigurationError, which ends with advice."""
+    """Turn any error of Optuna or a database driver into a one-line ConfigurationError that ends with `advice`."""
     try:
         yield
     except UserError:
@@ -190,11 +190,11 @@ def in_one_line(key: str, advice: str = "") -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """What the driver says, without SQLAlchemy's statement; of a package that is not installed, which."""
+    """Return the driver's message without SQLAlchemy's statement, or the name of a package that is not installed."""
     missing = getattr(error.__cause__ or error, "name", None) if isinstance(error, ImportError) else None
     if missing:
         return f"it needs the package {missing}, which is not installed"
     if isinstance(error, JSONDecodeError):
-        return "it is damaged, or no journal of Optuna"
-    said = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
-    return " ".join(str(said).split())[:300] or type(error).__name__
+        return "it is damaged or not an Optuna journal"
+    cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
+    return " ".join(str(cause).split())[:300] or type(error).__name__

@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 
 
 def new_record(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
-    """The record of a run that has not ended."""
-    of_others = ("sweep.", "overwrite=")  # what is about the other runs
+    """Return the record of a run that has just started."""
+    of_others = ("sweep.", "overwrite=")  # overrides that concern other runs
     settings = config.settings()
     return RunResult(
         folder=str(folder),
@@ -50,9 +50,9 @@ def new_record(config: Config, folder: Path, overrides: Sequence[str], model: Cl
 
 
 class Begin(Callback):
-    """Makes the folder the run's once its data is read, and writes the record of a run that has not ended.
+    """Claims the folder for the run once the data is read, and writes the record of a started run.
 
-    So what is wrong with the data leaves an earlier run as it was, and a run killed from outside leaves a record.
+    So invalid data leaves an earlier run as it was, and a run that is killed leaves a record.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Begin(Callback):
         self.done = False
 
     def setup(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
-        """Called after the data's own setup, before training and again before the test."""
+        """Begin the run. Lightning calls this after the data's setup, before training and again before the test."""
         if self.done:
             return
         if trainer.is_global_zero:
@@ -96,7 +96,7 @@ class Begin(Callback):
             write_whole(folder / "figures" / name, content)
 
     def takes_free_folder(self) -> bool:
-        """Have a run whose data could not be read leave its record, where no earlier run is in the way."""
+        """Write the record of a run whose data could not be read; return False if the folder holds another run."""
         folder = Path(self.result.folder)
         try:
             claim(folder, run_files(self.config.figures), replace=False)
@@ -106,7 +106,7 @@ class Begin(Callback):
         return True
 
     def _record(self, folder: Path) -> None:
-        self.result.write()  # before what says that there is a run
+        self.result.write()  # first, since config.yaml marks the folder as a run's
         self.config.save(folder / "config.yaml")
 
     def _claim(self, folder: Path) -> None:
@@ -119,7 +119,7 @@ class Begin(Callback):
 
 
 def _draw_samples(config: Config) -> dict[str, str | bytes]:
-    from dlproj.survey.survey import draw_samples  # which draws: runs that do not, do not wait for its imports
+    from dlproj.survey.survey import draw_samples  # imported here: slow, and needed only if samples are drawn
 
     return draw_samples(config.data, config.figures.samples, config.seed)
 
@@ -127,8 +127,8 @@ def _draw_samples(config: Config) -> dict[str, str | bytes]:
 class RecordEarlyEnd(Callback):
     """Writes the record of a run that fails or is interrupted.
 
-    As a callback, because Lightning calls it before it hands signals back to their default: a second SIGTERM, which a
-    launcher sends when another rank has ended, would then end the process before it has written anything.
+    A callback, because Lightning calls it before restoring the default signal handlers: a second SIGTERM, which a
+    launcher sends when another rank has ended, would then kill the process before it has written anything.
     """
 
     def __init__(self, config: Config, result: RunResult, table: EpochTable, begin: Begin, ending: Ending) -> None:
@@ -139,7 +139,7 @@ class RecordEarlyEnd(Callback):
         self.ending = ending
 
     def on_exception(self, trainer: pl.Trainer, model: pl.LightningModule, exception: BaseException) -> None:
-        """Say why, in summary.json, unless the folder is another run's."""
+        """Write the reason to summary.json, unless the folder belongs to another run."""
         if not (self.begin.done or (trainer.is_global_zero and self.begin.takes_free_folder())):
             return
         from_outside = trainer.received_sigterm or isinstance(exception, KeyboardInterrupt | SystemExit)
@@ -167,7 +167,7 @@ def complete(result: RunResult, config: Config, trainer: pl.Trainer, watch: Stop
 
 
 def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None:
-    ended = {epoch: row for epoch, row in table.rows.items() if "train/loss" in row}  # one may have its validation only
+    ended = {epoch: row for epoch, row in table.rows.items() if "train/loss" in row}  # the last one may be incomplete
     result.last_epoch = max(ended, default=0)
     result.best_epoch = best_epoch_of(config, ended)
     result.metrics = dict(ended.get(result.last_epoch, {}))
@@ -181,7 +181,7 @@ def best_epoch_of(config: Config, rows: dict[int, dict[str, float]]) -> int | No
 
 
 def best_epoch(rows: dict[int, dict[str, float]], metric: str, mode: str) -> int | None:
-    """The first epoch with the best value of a metric; NaN is never best."""
+    """Return the first epoch with the best value of a metric, ignoring NaN; None if there is none."""
     values = {epoch: row[metric] for epoch, row in rows.items() if row.get(metric) == row.get(metric, float("nan"))}
     if not values:
         return None

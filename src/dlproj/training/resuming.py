@@ -1,4 +1,4 @@
-"""What a killed run goes on from: checkpoints within an epoch, and what Lightning leaves out of its own."""
+"""State for resuming a run bit by bit: checkpoints within an epoch, and what Lightning's checkpoints lack."""
 
 import random
 from pathlib import Path
@@ -18,23 +18,23 @@ from dlproj.training.fit_callback import FitCallback
 
 
 class RankStates(FitCallback):
-    """Keeps, for every process, its random generators, and what its epoch has read and added up so far.
+    """Saves each process's random generators, its position in the epoch, and the epoch's sums so far.
 
-    With these, training that goes on from a checkpoint ends with the bits of one that never stopped, dropout included.
+    With these, resumed training ends with the same bits as uninterrupted training, dropout included.
     """
 
     def __init__(self) -> None:
         self._resumed: dict[str, Any] | None = None
 
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Called on all ranks, of which the first writes."""
+        """Gather the state of all ranks. Lightning calls this on each, and rank 0 writes."""
         assert isinstance(model, Classifier)
-        mine = {
+        state = {
             "random": _random_state(_devices(trainer)),
             "epoch": model.epoch_so_far(),
             "loader": _loader(trainer).state_dict(),
         }
-        checkpoint["ranks"] = _of_all_ranks(mine, trainer.world_size)
+        checkpoint["ranks"] = _gathered(state, trainer.world_size)
         checkpoint["should_stop"] = trainer.should_stop
 
     def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -50,7 +50,7 @@ class RankStates(FitCallback):
             assert isinstance(model, Classifier)
             _set_random_state(self._resumed["random"], _devices(trainer))
             model.resume_epoch(self._resumed["epoch"])
-            # Lightning (2.6) does so only where no schedule has asked for the number of steps before.
+            # Lightning 2.6 does this only if no schedule has asked for the number of steps before.
             _loader(trainer).load_state_dict(self._resumed["loader"])
             self._resumed = None
 
@@ -61,12 +61,12 @@ def _loader(trainer: pl.Trainer) -> TrainingBatches:
     return loader
 
 
-def _of_all_ranks(mine: dict[str, Any], world_size: int) -> list[dict[str, Any]]:
+def _gathered(state: dict[str, Any], world_size: int) -> list[dict[str, Any]]:
     if world_size == 1:
-        return [mine]
-    everyones: list[Any] = [None] * world_size
-    torch.distributed.all_gather_object(everyones, mine)
-    return everyones
+        return [state]
+    states: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(states, state)
+    return states
 
 
 def _devices(trainer: pl.Trainer) -> list[torch.device]:
@@ -75,7 +75,7 @@ def _devices(trainer: pl.Trainer) -> list[torch.device]:
 
 
 def _random_state(devices: list[torch.device]) -> dict[str, Any]:
-    """Of all generators that anybody may draw from, as plain containers and tensors."""
+    """Return the state of all random generators that code may use, as plain containers and tensors."""
     numpy: Any = np.random.get_state(legacy=True)
     name, keys, *rest = numpy
     state = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": (name, keys.tolist(), *rest)}
@@ -94,7 +94,7 @@ def _set_random_state(state: dict[str, Any], devices: list[torch.device]) -> Non
 
 
 class StepCheckpoints(Callback):
-    """Writes a checkpoint within epochs, too, each time that so many more optimizer steps are done."""
+    """Writes a checkpoint every `every_n_train_steps` optimizer steps, also within epochs."""
 
     def __init__(self, path: Path, every_n_train_steps: int) -> None:
         self.path = path
@@ -102,11 +102,11 @@ class StepCheckpoints(Callback):
         self._last = 0
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Count from where training goes on."""
+        """Count from the resumed step."""
         self._last = trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
-        """A call may do many steps, and so pass a multiple without meeting it."""
+        """Write a checkpoint if this call, which may take many steps, has reached or passed a multiple."""
         passed = trainer.global_step // self.every_n_train_steps > self._last // self.every_n_train_steps
         self._last = trainer.global_step
         if passed and can_resume_here(trainer):
@@ -114,7 +114,10 @@ class StepCheckpoints(Callback):
 
 
 def can_resume_here(trainer: pl.Trainer) -> bool:
-    """Whether a checkpoint written now, after a batch, would lead on: Lightning would skip a validation that is due."""
+    """True if training can be resumed from a checkpoint written now, after a batch.
+
+    It cannot if a validation is due, which Lightning would skip, or while gradients are accumulated.
+    """
     epochs: Any = trainer.fit_loop.epoch_progress.current
     inside = epochs.ready > epochs.processed and trainer.fit_loop.epoch_loop.batch_idx >= 0
     return inside and not _validation_is_due(trainer) and not accumulates(trainer)  # no checkpoint has gradients

@@ -41,12 +41,12 @@ _log = logging.getLogger(__name__)
 
 
 def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: bool = False) -> RunResult:
-    """Train in as many processes as the settings say, and leave everything in `folder`.
+    """Train in as many processes as the settings say, and write all results to `folder`.
 
-    overrides are for the record: what was typed. With resume, sweep.resume or callbacks.resume=auto, a completed run is
-    left as it is, and an interrupted one goes on from its last checkpoint. Raises ConfigurationError or DataError,
-    whatever the process in which it happens; so it does where the folder holds another run or files that are not of
-    dlproj, unless overwrite=true lets the run go.
+    overrides: what the user typed, for the record. With resume, sweep.resume or callbacks.resume=auto, a completed run
+    is left as it is and an interrupted one is resumed from its last checkpoint. Raises ConfigurationError or DataError,
+    from whatever process; also if the folder holds another run, unless overwrite=true, or files that dlproj did not
+    write.
     """
     config.trainer.check_launch(started_by_torchrun())
     config.trainer.check_machine()
@@ -64,7 +64,7 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
 
 
 def _last_checkpoint(folder: Path, earlier: Earlier) -> Path | None:
-    """What the run goes on from; in a sweep, one that failed begins anew."""
+    """Return the checkpoint to resume from, or None: in a sweep, a failed run starts over."""
     path = checkpoint_path(folder, "last")
     if not earlier.goes_on or not path.exists():
         return None
@@ -73,7 +73,7 @@ def _last_checkpoint(folder: Path, earlier: Earlier) -> Path | None:
 
 
 def resume_run(folder: Path) -> RunResult:
-    """Go on with the run that the folder holds, with its settings. Raises UserError where they are damaged."""
+    """Resume the run in the folder with its own settings. Raises UserError if they are damaged."""
     return run(load(folder / "config.yaml"), folder, read_result(folder).overrides, resume=True)
 
 
@@ -92,9 +92,9 @@ def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path |
 def train(
     config: Config, folder: Path, overrides: Sequence[str] = (), resumed: Path | None = None, replace: bool = False
 ) -> RunResult:
-    """Train, test and record in this process, which may be one of several; go on from the checkpoint `resumed`.
+    """Train, test and record in this process, which may be one of several; resume from the checkpoint `resumed`.
 
-    replace: whether an earlier run in the folder may go. Nothing there changes before the data is read.
+    replace: True if an earlier run in the folder may be replaced. The folder is unchanged until the data is read.
     """
     prepare_process(config.trainer)
     with Pictures(config.figures, folder, wanted=rank() == 0) as pictures:
@@ -107,7 +107,7 @@ def _train(
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    torch.manual_seed(config.seed + rank())  # the same weights on all ranks, each its own dropout
+    torch.manual_seed(config.seed + rank())  # weights are equal on all ranks, dropout differs
     reset_peak_gpu_memory()
     model.further_metrics = further_metrics(config.metrics, len(model.classes))
     table = EpochTable(folder)
@@ -130,7 +130,7 @@ def _train(
     trainer = build_trainer(config.trainer, callbacks, folder)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=resumed)
-        # Before the test, for which the callbacks go back to the checkpoint, too.
+        # Read before the test, which restores the callbacks' state from the checkpoint, too.
         end = ending.status, ending.reason_of(trainer, config.trainer.max_time)
         best = best_epoch_of(config, table.rows)
         pictures.of_training(table.rows, best, inspection, result.reference_curves)
@@ -152,7 +152,7 @@ def _train(
 def _leave(
     result: RunResult, config: Config, inspection: Inspection, tensorboard: EpochTensorBoard, pictures: Pictures
 ) -> None:
-    """Write what the run came to, then what is drawn from it. With summary.json the run is complete."""
+    """Write the results, then the figures drawn from them. Once summary.json is written, the run is complete."""
     inspection.write(Path(result.folder))
     result.write()
     pictures.of_folder()  # takes longest, so it goes first
@@ -161,4 +161,4 @@ def _leave(
     for path in pictures.finish():
         if path.suffix == ".png":
             tensorboard.log_png(f"figures/{path.stem}", path.read_bytes(), result.last_epoch)
-    tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)  # which writes all to disk
+    tensorboard.log_outcome(config.settings(), result.metrics, result.last_epoch)  # flushes all events to disk

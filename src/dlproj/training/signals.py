@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training ends between two batches, with a checkpoint to go on from."""
+"""Ctrl-C and SIGTERM: training ends between two batches, with a checkpoint to resume from."""
 
 import signal
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from dlproj.training.resuming import can_resume_here
 
 
 class StopBySignal(Callback):
-    """Notes SIGINT and SIGTERM, and ends training after the batch it is in. A second Ctrl-C ends it at once.
+    """Ends training after the current batch on SIGINT or SIGTERM; a second Ctrl-C ends it at once.
 
-    In validation, where no checkpoint leads on, one process ends at once; the last one written is then whole. Several
-    processes learn of each other's signals in Lightning's exchange before each batch, and end there together.
-    Lightning's own handler (2.6) broadcasts from within the signal's handler, amid whatever exchange each process has
-    reached; they may then wait for each other until they are killed, and leave no record.
+    During validation, from which training cannot be resumed, a single process ends at once; the last checkpoint is then
+    intact. Several processes learn of each other's signals when Lightning synchronises them before each batch, and end
+    there together. Lightning 2.6's own handler broadcasts from within the signal handler, in the middle of any other
+    communication: the processes may then wait for each other until they are killed, and leave no record.
     """
 
     def __init__(self, path: Path, ending: Ending | None = None) -> None:
@@ -28,18 +28,18 @@ class StopBySignal(Callback):
         self.ending = ending or Ending()
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Take the place of Lightning's handlers, which Lightning itself puts back to the ones before."""
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, self._noting(trainer))
+        """Replace Lightning's handlers; Lightning itself restores the earlier ones."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handler(trainer))
 
     def on_test_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """A test is begun anew: nothing is to be kept of it."""
+        """Replace the handlers, or end here after a signal: a test has no state to keep."""
         if self.ending.received and trainer.world_size == 1:
             raise self._error()
         self.on_train_start(trainer, model)
 
-    def _noting(self, trainer: pl.Trainer) -> Callable[[int, Any], None]:
-        def note(number: int, frame: Any) -> None:
+    def _handler(self, trainer: pl.Trainer) -> Callable[[int, Any], None]:
+        def handle(number: int, frame: Any) -> None:
             again = self.ending.received is not None
             self.ending.received = self.ending.received or signal.Signals(number)
             alone = trainer.world_size == 1
@@ -49,20 +49,20 @@ class StopBySignal(Callback):
             if alone and (impatient or not (again or trainer.training)):
                 raise self._error()
 
-        return note
+        return handle
 
     def _error(self) -> BaseException:
         return SIGTERMException() if self.ending.received is signal.SIGTERM else KeyboardInterrupt()
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
-        """End here, if this process is the only one."""
+        """End a single process, with a checkpoint if training can be resumed from it."""
         if self.ending.received and trainer.world_size == 1 and not accumulates(trainer):
             if can_resume_here(trainer):
                 trainer.save_checkpoint(self.path)
             raise self._error()
 
     def on_exception(self, trainer: pl.Trainer, model: pl.LightningModule, exception: BaseException) -> None:
-        """Keep what all of several processes have reached together."""
+        """Save a checkpoint when several processes end together."""
         together = isinstance(exception, SIGTERMException) and trainer.world_size > 1 and trainer.training
         if together and can_resume_here(trainer):
             trainer.save_checkpoint(self.path)

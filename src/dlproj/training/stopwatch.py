@@ -1,4 +1,4 @@
-"""How long training took, with and without its validation."""
+"""The time that training took, with and without validation."""
 
 import time
 from typing import Any
@@ -9,9 +9,9 @@ from dlproj.training.fit_callback import FitCallback
 
 
 class Stopwatch(FitCallback):
-    """Seconds from the first epoch's start to the last one's end, and those of all validation passes among them.
+    """Measures seconds from the start of training to its end, and the part spent in validation.
 
-    Lightning's Timer keeps the last pass only. A resumed run counts what its checkpoint had taken, too.
+    Lightning's Timer keeps only the last validation. A resumed run includes the time taken before its checkpoint.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Stopwatch(FitCallback):
         self._started: float | None = None  # while it runs
 
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep what the epochs so far have taken."""
+        """Save the time taken so far."""
         running = 0.0 if self._started is None else time.monotonic() - self._started
         checkpoint["taken"] = {
             "seconds": self.seconds + running,
@@ -41,11 +41,11 @@ class Stopwatch(FitCallback):
         self._validation_started = time.monotonic()
 
     def on_validation_end(self, *args: Any) -> None:
-        """Add the pass to the time of validation."""
+        """Add the time of this validation."""
         self.validation_seconds += time.monotonic() - self._validation_started
 
     def on_train_end(self, *args: Any) -> None:
-        """Add what has passed since training began."""
+        """Add the time since training started or was resumed."""
         assert self._started is not None
         self.seconds += time.monotonic() - self._started
         self._started = None

@@ -27,44 +27,44 @@ from dlproj.training.evaluate_train import EvaluateTrain
 from dlproj.training.progress_bar import ProgressBar, Summary
 from dlproj.training.stepping import StepsPerExecution
 
-_NOBODYS_FAULT = (
-    # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
+_HARMLESS = (
+    # Lightning 2.6 uses a function of torch's tree utilities that torch 2.15 deprecates.
     r".*isinstance\(treespec, LeafSpec\)",
-    # Its summary table counts every parameter as 4 bytes, whatever the precision.
+    # Lightning's summary table counts 4 bytes per parameter, whatever the precision.
     r"Precision .* is not supported by the model summary",
-    # A linear layer of FSDP2 inside tensor parallelism; nothing of ours changes its output in place.
+    # A linear layer of FSDP2 inside tensor parallelism; our code does not change its output in place.
     r"FSDP2-wrapped module .* returned a view tensor",
-    # Nor is each run on a cluster a job of SLURM's.
+    # Not every run on a cluster is a SLURM job.
     r"The `srun` command is available",
-    # A resumed run goes on in its own folder.
+    # A resumed run uses its own folder again.
     r"Checkpoint directory .* exists and is not empty",
 )
 
 
 def prepare_process(config: TrainerConfig) -> None:
-    """Set this process's threads and arithmetic, and keep Lightning to the words that tell something of a run."""
+    """Set this process's threads and arithmetic, and silence warnings that mean nothing for a run."""
     torch.set_num_threads(config.threads or threads_of(config.devices))
     if config.processes() > 1:
-        atexit.register(leave_group)  # which Lightning does for NCCL alone
-    # Gradients that vanish over 200 time steps end below 1e-38, where a CPU is slow: without flushing them to zero
-    # a backward pass of an LSTM takes 12 times as long. Threads started later inherit this.
+        atexit.register(leave_group)  # Lightning does this for NCCL only
+    # Gradients that vanish over 200 time steps fall below 1e-38, where CPUs are slow: without flushing them to zero,
+    # an LSTM's backward pass takes 12 times as long. Threads started later inherit this.
     torch.set_flush_denormal(True)
     if not torch.cuda.is_available():
-        # Lightning has torch look for a GPU through a library that is opened anew at every step of Adam: 0.1 ms.
+        # Lightning makes torch look for a GPU through NVML, which reopens the library at each step of Adam: 0.1 ms.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
-    # Filling fresh memory would cost time and guards only against reading what was never written.
+    # Filling new memory costs time and only guards against reading uninitialised values.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    rank_zero_only.rank = rank()  # type: ignore[attr-defined]  # else from any of four variables
+    rank_zero_only.rank = rank()  # type: ignore[attr-defined]  # Lightning would read any of four variables
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Putting a checkpoint together of columns and shards takes two messages where one would do, it says.
+    # It warns that gathering columns and shards for a checkpoint takes two messages instead of one.
     logging.getLogger(REDISTRIBUTION).setLevel(logging.ERROR)
-    for message in _NOBODYS_FAULT:
+    for message in _HARMLESS:
         warnings.filterwarnings("ignore", message=message)
 
 
 def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path) -> pl.Trainer:
-    """Lightning's Trainer, without loggers: some of them write as soon as they have one."""
+    """Build Lightning's Trainer, without loggers, since some of them would write to the folder at once."""
     extra: list[Callback] = [
         StepsPerExecution(config.steps_per_execution, config.cuda_graph, config.strategy is StrategyName.pipeline),
         Timer(config.max_time),
@@ -86,24 +86,24 @@ def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path
         enable_progress_bar=config.progress_bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=1,  # nothing is logged by the step; a longer interval only warns of short epochs
+        log_every_n_steps=1,  # nothing is logged per step, but a longer interval would warn of short epochs
         sync_batchnorm=config.strategy is StrategyName.ddp and config.uses_gpu(),
         use_distributed_sampler=False,  # the data modules shard by themselves
-        # Which processes there are is known here: Lightning would look for those of SLURM, LSF or MPI.
+        # Named explicitly, since Lightning would look for processes of SLURM, LSF or MPI.
         plugins=[WholeCheckpoints(), TorchElasticEnvironment() if started_by_torchrun() else LightningEnvironment()],
-        **_named_alike(config),
+        **_same_names(config),
     )
 
 
 def _set_determinism(deterministic: bool) -> None:
-    """What Lightning's `deterministic` does, without importing torch's compiler to tell it, too."""
+    """Do what Lightning's `deterministic` does, but without importing torch's compiler to configure that as well."""
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     if deterministic:
         torch.backends.cudnn.benchmark = False
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # https://docs.nvidia.com/cuda/cublas, reproducibility
 
 
-def _named_alike(config: TrainerConfig) -> dict[str, Any]:
+def _same_names(config: TrainerConfig) -> dict[str, Any]:
     names = ["max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches", "val_check_interval"]
     limits = {name: getattr(config, name) for name in config.__slots__ if name.startswith("limit_")}
     clipping = {"gradient_clip_algorithm": config.gradient_clip_algorithm.name} if config.gradient_clip_val else {}
@@ -119,14 +119,14 @@ def _strategy(config: TrainerConfig) -> Strategy | str:
     if config.strategy is StrategyName.ddp:
         return DDPStrategy(process_group_backend=backend)
     if config.strategy is StrategyName.pipeline:
-        from dlproj.distributed.pipeline_strategy import PipelineStrategy  # with torch.distributed.pipelining
+        from dlproj.distributed.pipeline_strategy import PipelineStrategy  # imports torch.distributed.pipelining
 
         return PipelineStrategy(config.micro_batches, config.pipeline_schedule, process_group_backend=backend)
-    from dlproj.distributed.sharding import ShardedStrategy  # with torch.distributed.fsdp
+    from dlproj.distributed.sharding import ShardedStrategy  # imports torch.distributed.fsdp
 
     return ShardedStrategy(
         data_parallel_size=config.data_shards(),
         tensor_parallel_size=config.tensor_parallel_size,
-        save_distributed_checkpoint=False,  # one file, as every other run writes
+        save_distributed_checkpoint=False,  # one file, as in every other run
         process_group_backend=backend,
     )

@@ -1,1 +1,1 @@
-"""What watches a run while it trains: figures by epoch, weights, units and samples."""
+"""Callbacks and loggers that record a run while it trains: metrics by epoch, weights, units and samples."""

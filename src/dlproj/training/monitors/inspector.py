@@ -1,4 +1,4 @@
-"""What is noted while a run trains, for its figures: weights by layer, units that never answer, test samples."""
+"""Callbacks that record data for a run's figures: weights, gradients, dead units, test samples."""
 
 import base64
 import io
@@ -23,20 +23,20 @@ from dlproj.runs.inspection import Histogram, Inspection, Sample, inspection_of
 from dlproj.training.fit_callback import FitCallback
 from dlproj.training.monitors.loggers import EpochTensorBoard
 
-_MOST_BINS = 512  # a few values far out leave the others few of them
+_MOST_BINS = 512  # many, since a few outliers leave few bins for the other values
 _FEATURE_MAPS = 4  # dimensions of (B, units, height, width)
-_SAMPLED_STEPS = 20  # of an epoch, for gradients and updates
-_SAME = 1e-6  # a unit whose outputs differ by no more answers to nothing
+_SAMPLED_STEPS = 20  # per epoch, for gradients and updates
+_SAME = 1e-6  # a unit is dead if its outputs differ by no more than this
 
 
 def inspectors(config: FiguresConfig, inspection: Inspection, tensorboard: EpochTensorBoard) -> list[Callback]:
-    """Lightning's callbacks that fill inspection, and log to TensorBoard by epoch."""
-    wanted: dict[type[_Inspector], bool] = {
+    """Build the callbacks that fill `inspection` and log to TensorBoard by epoch, as the settings say."""
+    enabled: dict[type[_Inspector], bool] = {
         WeightHistograms: config.histograms,
         DeadUnits: config.dead_units,
         Gradients: config.gradients,
     }
-    callbacks: list[Callback] = [cls(inspection, tensorboard) for cls, asked_for in wanted.items() if asked_for]
+    callbacks: list[Callback] = [cls(inspection, tensorboard) for cls, is_enabled in enabled.items() if is_enabled]
     if callbacks:
         callbacks.insert(0, KeepInspection(inspection, tensorboard))
     if config.gallery or config.most_wrong:
@@ -51,7 +51,7 @@ class _Inspector(Callback):
 
 
 class KeepInspection(_Inspector, FitCallback):
-    """Has each checkpoint hold what was noted so far, for a run that goes on from there."""
+    """Saves what has been recorded in each checkpoint, for resuming."""
 
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["inspection"] = asdict(self.inspection)
@@ -64,10 +64,10 @@ class KeepInspection(_Inspector, FitCallback):
 
 
 class WeightHistograms(_Inspector):
-    """Histograms of each trained parameter: by epoch in TensorBoard, of the start and the last epoch kept."""
+    """Records histograms of each trained parameter: of each epoch in TensorBoard, of the first and last in the run."""
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        if not self.inspection.histograms:  # of a run that goes on
+        if not self.inspection.histograms:  # a resumed run has them
             self._note(trainer, model, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
@@ -85,15 +85,15 @@ class WeightHistograms(_Inspector):
 
 
 def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """By name, without what stays as it is."""
+    """Return the parameters that require gradients, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def histogram_of(values: Tensor) -> Histogram | None:
-    """The histogram of finite values (N,); None of none. Where all are equal, the bins reach a little to both sides."""
+    """Return the histogram of finite values (N,), or None if N = 0. Around equal values it has a small margin."""
     if not len(values):
         return None
-    values = values.double()  # in float32 the range of extreme values overflows
+    values = values.double()  # in float32, the range of extreme values would overflow
     low, high = float(values.min()), float(values.max())
     if low == high:
         margin = max(1e-3, 1e-3 * abs(low))
@@ -103,13 +103,13 @@ def histogram_of(values: Tensor) -> Histogram | None:
 
 
 class DeadUnits(_Inspector):
-    """By epoch, the share of each layer's units whose output is the same for all samples of validation.
+    """Records, by epoch, the share of each layer's units whose output is the same for all validation samples.
 
-    A ReLU that is never above zero is one, a saturated sigmoid another.
+    Examples are a ReLU that is never above zero and a saturated sigmoid.
     """
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Watch what each unit puts out."""
+        """Hook into the layers to record the range of each unit's outputs."""
         assert isinstance(model, Classifier)
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
         layers = model.hidden_outputs() if model.execution.has_all_units() else {}
@@ -130,27 +130,28 @@ class DeadUnits(_Inspector):
     ) -> None:
         """Remove the hooks before the training samples."""
         if dataloader_idx:
-            self._let_go()
+            self._remove_hooks()
 
-    def _let_go(self) -> None:
+    def _remove_hooks(self) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Note the shares, and let go of the layers."""
-        self._let_go()
+        """Record the shares, and remove the hooks."""
+        self._remove_hooks()
         for name, (low, high) in self._ranges.items():
-            lively = trainer.strategy.reduce((high - low > _SAME).float(), reduce_op="sum")
-            share = float((lively == 0).float().mean())
+            alive = trainer.strategy.reduce((high - low > _SAME).float(), reduce_op="sum")
+            share = float((alive == 0).float().mean())
             self.inspection.dead_units.setdefault(name, {})[trainer.current_epoch + 1] = share
             self.tensorboard.log_scalar(f"dead_units/{name}", share, trainer.current_epoch + 1)
 
 
 class Gradients(_Inspector):
-    """By epoch and parameter, the norm of its gradient and of its change in a step against its own.
+    """Records, by epoch and parameter, the gradient norm and the norm of a step's update relative to the weights'.
 
-    Each is the mean over some twenty steps of the epoch, the gradient before clipping. It needs each batch by itself.
+    Both are means over about twenty steps of the epoch; gradients are taken before clipping. The steps must be taken by
+    single batches.
     """
 
     def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
@@ -167,7 +168,7 @@ class Gradients(_Inspector):
         self._before = {}
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
-        """Note the gradients, and the weights before the step."""
+        """Record the gradient norms, and keep the weights before the step."""
         assert isinstance(model, Classifier)
         every = max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches // _SAMPLED_STEPS)
         if self._steps % every == 0:
@@ -179,28 +180,28 @@ class Gradients(_Inspector):
         self._steps += 1
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
-        """Compare the weights after the step with those before."""
+        """Compare the weights after the step with those before it."""
         assert isinstance(model, Classifier)
         parameters = trained_parameters(model)
         for name, before in self._before.items():
-            if norm := float(before.norm()):  # biases that start at zero have no ratio yet
+            if norm := float(before.norm()):  # biases initialised to zero have no ratio yet
                 after = model.execution.full_tensor(parameters[name].detach())
                 self._ratios.setdefault(name, []).append(float((after - before).norm()) / norm)
         self._before.clear()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        for tag, noted, kept in (
+        for tag, recorded, kept in (
             ("gradient_norm", self._norms, self.inspection.gradient_norms),
             ("update_ratio", self._ratios, self.inspection.update_ratios),
         ):
-            for name, values in noted.items():
+            for name, values in recorded.items():
                 kept.setdefault(name, {})[epoch] = mean = float(np.mean(values))
                 self.tensorboard.log_scalar(f"{tag}/{name}", mean, epoch)
 
 
 class TestSamples(_Inspector):
-    """Of a test: samples drawn at random, and the most confidently wrong ones."""
+    """Records test samples: a random draw, and those classified wrongly with the most confidence."""
 
     def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard, config: FiguresConfig) -> None:
         super().__init__(inspection, tensorboard)
@@ -212,25 +213,25 @@ class TestSamples(_Inspector):
     def on_test_batch_end(
         self, trainer: pl.Trainer, model: pl.LightningModule, logits: Any, batch: Any, *args: Any
     ) -> None:
-        """Keep what the model says of a batch: of its guess and of the true class, not of all classes."""
+        """Keep the confidence in each sample's predicted and true class, not in all classes."""
         assert isinstance(model, Classifier)
-        # A diverged model is sure of nothing.
+        # NaN from a diverged model counts as no confidence.
         confidences, targets = class_probabilities(logits, model.activation).nan_to_num(), batch[1]
         guesses = confidences.argmax(1)
         sure = [confidences.gather(1, classes[:, None])[:, 0] for classes in (guesses, targets)]
         self._parts.append((targets, guesses, *sure))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Choose among the samples of all processes, which stand in the order of the test set."""
+        """Choose among the samples of all processes, gathered in the order of the test set."""
         assert isinstance(model, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        said = [
+        results = [
             gathered(torch.cat(parts), model.execution.data_group).cpu() for parts in zip(*self._parts, strict=True)
         ]
         self._parts.clear()
-        if data.shard().world_size > 1 and len(said[0]) < len(data.test):
-            return  # with a limit each process has seen the beginning of its part: a place tells no sample
-        self._choose(data, *said)
+        if data.shard().world_size > 1 and len(results[0]) < len(data.test):
+            return  # with a limit, each process evaluates the start of its part: indices no longer match the test set
+        self._choose(data, *results)
 
     def _choose(self, data: DataModule, targets: Tensor, guesses: Tensor, sure: Tensor, sure_of_truth: Tensor) -> None:
         def sample(index: int) -> Sample:

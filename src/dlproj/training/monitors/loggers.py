@@ -1,4 +1,4 @@
-"""What Lightning logs, written by epoch: metrics.csv with one row an epoch, and TensorBoard's events."""
+"""Loggers that write by epoch: metrics.csv with a row per epoch, and TensorBoard's events."""
 
 import csv
 import io
@@ -25,14 +25,14 @@ _log = logging.getLogger(__name__)
 
 
 def shortest(value: float) -> float:
-    """The float with the fewest digits that is the same number in float32, in which Lightning keeps metrics."""
+    """Return the float with the fewest digits that is equal in float32, in which Lightning keeps metrics."""
     return float(str(np.float32(value)))
 
 
 class EpochTable(Logger):
-    """metrics.csv: a row an epoch, counted from 1, a column a metric of training or validation.
+    """metrics.csv: a row per epoch, counted from 1, and a column per metric of training or validation.
 
-    The whole file is written anew and renamed into place each time, so a reader never meets half a row.
+    The file is rewritten and renamed into place each time, so a reader never sees a partial row.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,11 +58,11 @@ class EpochTable(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Settings are in config.yaml."""
+        """Do nothing: the settings are in config.yaml."""
 
     @rank_zero_only
     def write(self) -> None:
-        """Write the file anew."""
+        """Rewrite the file from `rows`."""
         columns = sorted({key for row in self.rows.values() for key in row})
         text = io.StringIO()
         writer = csv.DictWriter(text, ["epoch", *columns], lineterminator="\n")
@@ -72,13 +72,13 @@ class EpochTable(Logger):
 
 
 class KeepTable(FitCallback):
-    """Has each checkpoint hold the table: Lightning logs an epoch after its checkpoint, and a kill may come between."""
+    """Saves the table in checkpoints: Lightning logs an epoch after its checkpoint, and a kill may come in between."""
 
     def __init__(self, table: EpochTable) -> None:
         self.table = table
 
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep it, at an epoch's end with what Lightning is about to log."""
+        """Save the table; at the end of an epoch, with the metrics that Lightning is about to log."""
         progress: Any = trainer.fit_loop.epoch_progress.current
         rows = {epoch: dict(row) for epoch, row in self.table.rows.items()}
         if progress.processed == progress.ready:
@@ -93,7 +93,7 @@ class KeepTable(FitCallback):
 
 
 def _while_it_can(write: Callable[..., None]) -> Callable[..., None]:
-    """Have the first failure to write said, and nothing written after it: the run has its own record."""
+    """Warn of the first failed write and skip all later ones: the run does not depend on TensorBoard's events."""
 
     @wraps(write)
     def attempt(board: "EpochTensorBoard", *args: Any, **kwargs: Any) -> None:
@@ -109,7 +109,7 @@ def _while_it_can(write: Callable[..., None]) -> Callable[..., None]:
 
 
 class _ThreadErrors:
-    """What is done about an error in a thread; TensorBoard's own raises it again in the next call that writes."""
+    """A threading.excepthook that ignores TensorBoard's OSErrors, which the next call that writes raises again."""
 
     def __init__(self, otherwise: Callable[[threading.ExceptHookArgs], Any]) -> None:
         self.otherwise = otherwise
@@ -131,7 +131,7 @@ class EpochTensorBoard(TensorBoardLogger):
     @rank_zero_only
     @_while_it_can
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log by epoch what Lightning logs; the test, which belongs to no epoch, comes with the outcome."""
+        """Log Lightning's metrics by epoch, without those of the test, which log_outcome() logs."""
         if "epoch" in metrics:
             step = int(metrics["epoch"]) + 1
             metrics = {key: value for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
@@ -140,13 +140,13 @@ class EpochTensorBoard(TensorBoardLogger):
     @rank_zero_only
     @_while_it_can
     def log_scalar(self, tag: str, value: float, epoch: int) -> None:
-        """Log one number, which is not a metric of the run."""
+        """Log a value that is not a metric of the run."""
         self.experiment.add_scalar(tag, value, epoch)
 
     @rank_zero_only
     @_while_it_can
     def log_histogram(self, tag: str, histogram: Histogram, values: Tensor, epoch: int) -> None:
-        """Log the histogram of values (N,), which add_histogram would count again, into 1,500 bins."""
+        """Log a ready histogram of values (N,); add_histogram would count them again, into 1,500 bins."""
         edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
         self.experiment.add_histogram_raw(
             tag,
@@ -163,17 +163,17 @@ class EpochTensorBoard(TensorBoardLogger):
     @rank_zero_only
     @_while_it_can
     def log_png(self, tag: str, png: bytes, epoch: int) -> None:
-        """Log a picture that is a PNG file already, which add_image would decode and encode again."""
+        """Log an encoded PNG; add_image would decode and encode it again."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        width, height = struct.unpack(">II", png[16:24])  # of the first chunk, the header
+        width, height = struct.unpack(">II", png[16:24])  # in the header, the first chunk
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         file_writer(self.experiment).add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
 
     @rank_zero_only
     @_while_it_can
     def log_graph_nodes(self, nodes: Sequence[GraphNode]) -> None:
-        """Fill the Graphs tab, without the time and the warnings of add_graph, which runs the network in torch.jit."""
+        """Fill the Graphs tab without the time and the warnings of add_graph, which traces the network by torch.jit."""
         from tensorboard.compat.proto.event_pb2 import Event
 
         event = Event(graph_def=graph_def(nodes).SerializeToString())
@@ -181,42 +181,42 @@ class EpochTensorBoard(TensorBoardLogger):
 
     @_while_it_can
     def log_outcome(self, settings: dict[str, Any], metrics: dict[str, float], epoch: int) -> None:
-        """Fill the HParams tab: the settings that are set, and the final metrics, which stand at the last epoch."""
+        """Fill the HParams tab with the settings that are not None and the final metrics, at the last epoch."""
         self.log_hyperparams(_set(settings), dict(metrics), epoch)
         self.save()
 
     @rank_zero_only
     @_while_it_can
     def save(self) -> None:
-        """Lightning would write hparams.yaml, which config.yaml is already."""
+        """Flush the events. Lightning would also write hparams.yaml, which config.yaml makes redundant."""
         self.experiment.flush()
 
     @rank_zero_only
     @_while_it_can
     def finalize(self, status: str) -> None:
-        """Write what is left, and close."""
+        """Write the remaining events and close the file."""
         super().finalize(status)
 
 
 def graph_def(nodes: Sequence[GraphNode]) -> Any:
-    """The nodes as TensorBoard's GraphDef, where the dots in names become scopes."""
+    """Convert the nodes to TensorBoard's GraphDef; dots in names become scopes."""
     from tensorboard.compat.proto.attr_value_pb2 import AttrValue
     from tensorboard.compat.proto.graph_pb2 import GraphDef
     from tensorboard.compat.proto.node_def_pb2 import NodeDef
     from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto as Shape
 
     names = [node.name.replace(".", "/") for node in nodes]
-    made = []
+    defs = []
     for name, node in zip(names, nodes, strict=True):
         shape = Shape(dim=[Shape.Dim(size=size) for size in node.shape])
         shapes = AttrValue(list=AttrValue.ListValue(shape=[shape]))
         inputs = [names[read] for read in node.reads]
-        made.append(NodeDef(name=name, op=node.operation, input=inputs, attr={"_output_shapes": shapes}))
-    return GraphDef(node=made)
+        defs.append(NodeDef(name=name, op=node.operation, input=inputs, attr={"_output_shapes": shapes}))
+    return GraphDef(node=defs)
 
 
 def _set(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings without those that are None."""
+    """Return the settings without those that are None."""
     return {
         key: _set(value) if isinstance(value, dict) else value for key, value in settings.items() if value is not None
     }

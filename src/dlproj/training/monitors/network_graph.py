@@ -1,4 +1,4 @@
-"""The computational graph of a network: what is computed of a sample, from which parameters, up to the loss."""
+"""The computational graph of a network, from a sample and the parameters to the loss."""
 
 import logging
 from typing import Any
@@ -17,9 +17,9 @@ _log = logging.getLogger(__name__)
 
 
 class NoteGraph(Callback):
-    """Notes the graph before the first step, for the run's figures and for TensorBoard.
+    """Records the graph before the first step, for the run's figures and for TensorBoard.
 
-    Of a network that is spread over processes there is none: no process sees all of it.
+    A network that is spread over processes has none, since no process sees all of it.
     """
 
     def __init__(self, inspection: Inspection, tensorboard: EpochTensorBoard, loss: str) -> None:
@@ -31,16 +31,17 @@ class NoteGraph(Callback):
         assert isinstance(model, Classifier)
         if not model.execution.is_local or not trainer.is_global_zero:
             if not model.execution.is_local and trainer.is_global_zero:
-                _log.warning("figures.graph=true draws no network that is spread over several processes")
+                _log.warning("figures.graph=true cannot draw a network that is spread over several processes")
             return
         self.inspection.graph = graph_of(model, trainer.datamodule.spec, self.loss)  # type: ignore[attr-defined]
         self.tensorboard.log_graph_nodes(self.inspection.graph)
 
 
 def graph_of(model: Classifier, spec: DataSpec, loss: str) -> list[GraphNode]:
-    """The nodes, each after those that it reads; shapes are those of a single sample.
+    """Return the nodes, each after those that it reads, with the shapes of a single sample.
 
-    Found by one pass of two samples of ones in eval mode, which draws no random number and changes no statistics.
+    They are traced by a forward pass of two samples of ones in eval mode, which draws no random numbers and changes no
+    statistics.
     """
     trace = _Trace(model, list(spec.shape))
     hooks = [module.register_forward_hook(trace.note(name)) for name, module in _operations(model).items()]
@@ -59,32 +60,32 @@ def graph_of(model: Classifier, spec: DataSpec, loss: str) -> list[GraphNode]:
 
 
 def _operations(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules that are drawn as one operation: those without modules below them, and recurrent layers."""
-    found: dict[str, nn.Module] = {}
+    """Return the modules that are drawn as one operation, by name: those without submodules, and recurrent layers."""
+    operations: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
-        within = any(name.startswith(f"{above}.") for above in found)  # an activation in a recurrent layer
-        leaf = not list(module.children()) and not isinstance(module, nn.Sequential)  # which has nothing in it
+        within = any(name.startswith(f"{above}.") for above in operations)  # an activation in a recurrent layer
+        leaf = not list(module.children()) and not isinstance(module, nn.Sequential)  # not an empty Sequential
         if not within and (isinstance(module, nn.RNNBase) or leaf):
-            found[name] = module
-    return found
+            operations[name] = module
+    return operations
 
 
 class _Trace:
-    """The graph's nodes as forward hooks find them."""
+    """Collects the graph's nodes in forward hooks."""
 
     def __init__(self, model: Classifier, shape: list[int]) -> None:
         self.model = model
         self.nodes = [GraphNode("inputs", "inputs", "data", shape)]
-        self.last = 0  # what the next operation reads
-        self.source = 0  # what the last operation read
-        self.parameters: dict[int, int] = {}  # node of each parameter, by its id()
+        self.last = 0  # index of the node that the next operation reads
+        self.source = 0  # index of the node that the last operation read
+        self.parameters: dict[int, int] = {}  # index of each parameter's node, by the parameter's id()
 
     def note(self, name: str) -> Any:
-        """A forward hook of the module of this name."""
+        """Return a forward hook for the module of this name."""
 
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
             first = self.last
-            if name.endswith("directions.1"):  # of two directions, which read the same
+            if name.endswith("directions.1"):  # the second of two directions reads what the first read
                 self.last = self.source
             self._reshape(list(inputs[0].shape[1:]))
             self.source = self.last
@@ -127,16 +128,16 @@ class _Trace:
 
     def _add(self, name: str, operation: str, shape: list[int], reads: list[int]) -> None:
         names = {node.name for node in self.nodes}
-        while name in names:  # of a module that is used twice
+        while name in names:  # a module that is used twice
             name += "'"
         self.nodes.append(GraphNode(name, operation, "operation", shape, reads))
         self.last = len(self.nodes) - 1
 
     def with_loss(self, words: str) -> list[GraphNode]:
-        """The nodes with the loss as the last one, and the penalties in it."""
+        """Return the nodes with the loss, including penalties, added at the end."""
         self.nodes.append(GraphNode("targets", "targets", "data", []))
         self._add("loss", words, [], [self.last, len(self.nodes) - 1])
-        penalised = [getattr(one.module, one.parameter) for one in self.model.penalties.active]
+        penalised = [getattr(penalty.module, penalty.parameter) for penalty in self.model.penalties.active]
         if reads := [self.parameters[id(value)] for value in penalised if id(value) in self.parameters]:
             data_loss = self.last
             self._add("penalty", "penalty", [], reads)
@@ -145,7 +146,7 @@ class _Trace:
 
 
 def _word(module: nn.Module) -> str:
-    """What torch's documentation calls the operation: `Dropout(p=0.5)`, or the class's name alone."""
+    """Return the operation's name: `Dropout(0.5), in training`, or the class's name."""
     if isinstance(module, nn.Dropout):
         return f"Dropout({module.p:g}), in training"
     return type(module).__name__
