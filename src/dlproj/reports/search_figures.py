@@ -1,4 +1,4 @@
-"""Figures of many runs over many settings: which values lead where, which settings matter, what accuracy costs."""
+"""Figures of a search: runs by setting and score, importance of settings, score against number of parameters."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,22 +20,22 @@ from dlproj.reports.style import COLORS, GREY, INK, SCALE, new_figure, short, st
 from dlproj.runs.comparison import Comparison, Scalar, score
 from dlproj.runs.record import Run
 
-FEWEST_RUNS = 4  # below it a table says more
+FEWEST_RUNS = 4  # with fewer a table says more
 MOST_AXES = 9
 
-Facets = dict[str, list[Scalar]]  # by name a value for each run, "" where it has none
+Facets = dict[str, list[Scalar]]  # by name, a value for each run, "" if the run has none
 
 
 def facets(comparison: Comparison) -> Facets:
-    """What varies but the seed, by run; of a list, such as the widths of layers, its length and each of its items."""
-    found: Facets = {}
+    """Varied settings except the seed; a list, such as the widths of layers, gives its length and each item."""
+    columns: Facets = {}
     for key in comparison.settings:
         values = [_plain(value) for value in comparison.values(key)]
         if any(isinstance(value, list) for value in values):
-            found |= _of_lists(key, [value if isinstance(value, list) else [] for value in values])
+            columns |= _of_lists(key, [value if isinstance(value, list) else [] for value in values])
         else:
-            found[key] = values
-    return {name: values for name, values in found.items() if len(set(values)) > 1}
+            columns[key] = values
+    return {name: values for name, values in columns.items() if len(set(values)) > 1}
 
 
 def _plain(value: Any) -> Any:
@@ -48,28 +48,26 @@ def _plain(value: Any) -> Any:
 def _of_lists(key: str, values: Sequence[list[float]]) -> Facets:
     items = range(max(map(len, values)))
     lengths: Facets = {f"number of {key}": [len(value) for value in values]}
-    return lengths | {
-        f"{key}[{place}]": [value[place] if place < len(value) else "" for value in values] for place in items
-    }
+    return lengths | {f"{key}[{i}]": [value[i] if i < len(value) else "" for value in values] for i in items}
 
 
 def scores(comparison: Comparison) -> list[float]:
-    """What each run is chosen by; NaN where there is none."""
+    """Score of each run; NaN without one."""
     return [score(run, comparison.chooses) for run in comparison.runs]
 
 
 def parallel_coordinates(comparison: Comparison) -> Figure:
-    """An upright axis for each setting that varies and one for the score, and a line through them for each run."""
+    """A vertical axis for each varied setting and for the score, and a line through them for each run."""
     columns = dict(list(facets(comparison).items())[:MOST_AXES])
     values = scores(comparison)
     shade = Normalize(np.nanmin(values), np.nanmax(values))
     with styled():
         figure = new_figure(1.6 + 1.35 * len(columns), 3.8)
         axes = figure.add_axes((0.06, 0.1, 0.88, 0.68))
-        heights = [_upright(axes, place, name, found) for place, (name, found) in enumerate(columns.items())]
-        heights.append(_upright(axes, len(columns), comparison.chooses, values))
-        for run in reversed(comparison.ranking()):  # the best one lies on top
-            line = [(place, column[run]) for place, column in enumerate(heights) if math.isfinite(column[run])]
+        heights = [_vertical_axis(axes, x, name, column) for x, (name, column) in enumerate(columns.items())]
+        heights.append(_vertical_axis(axes, len(columns), comparison.chooses, values))
+        for run in reversed(comparison.ranking()):  # the best run is drawn on top
+            line = [(x, column[run]) for x, column in enumerate(heights) if math.isfinite(column[run])]
             color = SCALE(shade(values[run])) if math.isfinite(values[run]) else GREY
             axes.plot(*zip(*line, strict=True), color=color, linewidth=1.4, alpha=0.8)
         axes.set(xlim=(-0.3, len(columns) + 0.3), ylim=(-0.04, 1.04))
@@ -77,24 +75,24 @@ def parallel_coordinates(comparison: Comparison) -> Figure:
         return figure
 
 
-def _upright(axes: Axes, place: int, name: str, values: Sequence[Scalar]) -> list[float]:
-    """Draw an axis; where each value stands on it, from 0 to 1, NaN for a run that has none, whose line passes by."""
-    there = [value for value in values if value != "" and value == value]
-    kind = scale(there)
-    ordered = in_order(there)
+def _vertical_axis(axes: Axes, x: int, name: str, values: Sequence[Scalar]) -> list[float]:
+    """Draw an axis at `x`; returns the height of each value in [0, 1], NaN for a run without a value."""
+    present = [value for value in values if value != "" and value == value]
+    kind = scale(present)
+    ordered = in_order(present)
     if kind == "categories":
-        spots: Mapping[Scalar, float] = {value: _share(at, len(ordered) - 1) for at, value in enumerate(ordered)}
-        ticks = [(value, spots[value]) for value in ordered[:: max(1, len(ordered) // 8)]]
+        heights: Mapping[Scalar, float] = {value: _share(i, len(ordered) - 1) for i, value in enumerate(ordered)}
+        ticks = [(value, heights[value]) for value in ordered[:: max(1, len(ordered) // 8)]]
     else:
         numbers = [math.log(value) if kind == "log" else float(value) for value in ordered]  # type: ignore[arg-type]
         low, high = min(numbers), max(numbers)
-        spots = {value: _share(number - low, high - low) for value, number in zip(ordered, numbers, strict=True)}
-        ticks = [(value, spots[value]) for value in (ordered if len(ordered) <= 6 else (ordered[0], ordered[-1]))]
-    axes.axvline(place, color=INK, linewidth=0.8, alpha=0.6)
-    axes.text(place, 1.1, short(name, 22), ha="center", fontsize=8, rotation=12)
+        heights = {value: _share(number - low, high - low) for value, number in zip(ordered, numbers, strict=True)}
+        ticks = [(value, heights[value]) for value in (ordered if len(ordered) <= 6 else (ordered[0], ordered[-1]))]
+    axes.axvline(x, color=INK, linewidth=0.8, alpha=0.6)
+    axes.text(x, 1.1, short(name, 22), ha="center", fontsize=8, rotation=12)
     for value, height in ticks:
-        axes.text(place + 0.03, height, _tick(name, value), fontsize=7, va="center")
-    return [spots.get(value, math.nan) for value in values]
+        axes.text(x + 0.03, height, _tick(name, value), fontsize=7, va="center")
+    return [heights.get(value, math.nan) for value in values]
 
 
 def _share(part: float, whole: float) -> float:
@@ -108,25 +106,25 @@ def _tick(name: str, value: Scalar) -> str:
 
 
 def importance(comparison: Comparison) -> dict[str, float]:
-    """The share of each setting in the differences of the scores, the largest first, by fANOVA (Hutter et al. 2014).
+    """Share of each setting in the variance of the scores, the largest first, by fANOVA (Hutter et al. 2014).
 
-    Of settings that all runs have. Empty where Optuna, which computes it, is not installed, or where runs are too few.
+    Only settings that all runs have count. Empty if Optuna is not installed or there are too few runs.
     """
-    columns = {name: values for name, values in facets(comparison).items() if "" not in values}
-    found = scores(comparison)
-    whole = [run for run, value in enumerate(found) if math.isfinite(value)]
-    if find_spec("optuna") is None or len(columns) < 2 or len(whole) < FEWEST_RUNS:
+    columns = {name: column for name, column in facets(comparison).items() if "" not in column}
+    values = scores(comparison)
+    scored = [run for run, value in enumerate(values) if math.isfinite(value)]
+    if find_spec("optuna") is None or len(columns) < 2 or len(scored) < FEWEST_RUNS:
         return {}
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    spaces = {name: _distribution(values) for name, values in columns.items()}
-    for run in whole:
-        params = {name: values[run] for name, values in columns.items()}
-        study.add_trial(optuna.create_trial(params=params, distributions=spaces, value=found[run]))
+    spaces = {name: _distribution(column) for name, column in columns.items()}
+    for run in scored:
+        params = {name: column[run] for name, column in columns.items()}
+        study.add_trial(optuna.create_trial(params=params, distributions=spaces, value=values[run]))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    with suppress(RuntimeError):  # what it raises where the scores do not differ
+    with suppress(RuntimeError):  # raised if all scores are equal
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
     return {}
 
@@ -142,7 +140,7 @@ def _distribution(values: Sequence[Scalar]) -> Any:
 
 
 def importance_bars(shares: Mapping[str, float]) -> Figure:
-    """Draw a bar for the importance of each setting."""
+    """A bar for the importance of each setting."""
     with styled():
         figure = new_figure(4.7, 3.1)
         axes = figure.add_axes((0.4, 0.16, 0.55, 0.73))
@@ -155,19 +153,19 @@ def importance_bars(shares: Mapping[str, float]) -> Figure:
 
 
 def undominated(runs: Sequence[Run], values: Sequence[float], metric: str) -> list[int]:
-    """The places of runs that no other beats, with as few parameters and a better value or fewer and as good a one."""
+    """Indices of the Pareto-optimal runs by value and number of parameters, in ascending order of parameters."""
     sign = 1 if better(metric) == "min" else -1
     points = [(run.result.parameters, sign * value) for run, value in zip(runs, values, strict=True)]
-    order = sorted((place for place, value in enumerate(values) if math.isfinite(value)), key=lambda at: points[at])
+    order = sorted((i for i, value in enumerate(values) if math.isfinite(value)), key=lambda j: points[j])
     front: list[int] = []
-    for place in order:
-        if not front or points[place][1] < points[front[-1]][1]:
-            front.append(place)
+    for i in order:
+        if not front or points[i][1] < points[front[-1]][1]:
+            front.append(i)
     return front
 
 
 def pareto(comparison: Comparison) -> Figure:
-    """The scores against the number of parameters, a dot a run, and a line through those that no other beats."""
+    """Score against number of parameters, one dot per run, and a line through the Pareto-optimal runs."""
     values = scores(comparison)
     sizes = [run.result.parameters for run in comparison.runs]
     front = undominated(comparison.runs, values, comparison.chooses)
@@ -175,7 +173,7 @@ def pareto(comparison: Comparison) -> Figure:
         figure = new_figure(4.7, 3.1)
         axes = figure.add_axes((0.14, 0.17, 0.82, 0.72))
         axes.plot(sizes, values, "o", color=COLORS[0], markersize=4, alpha=0.6)
-        best = [sizes[at] for at in front], [values[at] for at in front]
+        best = [sizes[i] for i in front], [values[i] for i in front]
         axes.plot(*best, "o-", color=COLORS[1], drawstyle="steps-post", label="no other run beats these")
         axes.set_xscale("log" if max(sizes) >= 8 * min(sizes) else "linear")
         axes.set(xlabel="parameters", title=comparison.chooses)
