@@ -257,8 +257,8 @@ def test_a_setting_that_cannot_work_is_refused_in_one_line(overrides, composed):
 @pytest.mark.parametrize(
     ("work", "asked"),
     [
-        (lambda: torch.empty(10**14), " (400000000000000 bytes more were wanted)"),
-        (lambda: np.empty((10**7, 10**7)), " (728. TiB more were wanted)"),
+        (lambda: torch.empty(10**14), " (400000000000000 bytes more needed)"),
+        (lambda: np.empty((10**7, 10**7)), " (728. TiB more needed)"),
         (lambda: torch.empty(10**10, 10**10), ""),
     ],
 )
