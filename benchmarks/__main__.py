@@ -21,7 +21,7 @@ from dlproj.machine import machine, versions
 
 
 def main(arguments: list[str]) -> None:
-    """Measure what the options say, and print and write the report."""
+    """Measure the chosen cases, and print and write the report."""
     options = parse(arguments)
     records = options.output.with_suffix(".jsonl")
     try:
@@ -61,7 +61,7 @@ def _header(options: Options, arguments: list[str]) -> Record:
 
 
 def _processor() -> str:
-    """What the processor calls itself, where the system tells."""
+    """Name of the processor, if the system tells."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -1,4 +1,4 @@
-"""What is compared: networks, batch sizes and the variants that take part. Imports the standard library only.
+"""The cases compared: networks, batch sizes and variants. Imports only the standard library.
 
 The Keras variant may run in another Python, which has neither torch nor dlproj.
 """
@@ -22,10 +22,10 @@ RNN_VARIANTS = (
     "template pairs",
     "keras",
 )
-RNN_BATCHES = 20  # a chunk: an epoch would take minutes
-DENORMAL_BATCHES = 1  # a chunk: a step takes seconds
-VOCABULARY = 10_000  # ids lie below it
-EMBEDDING_ROWS = 88_584  # of the table, as in the lab document that the network is taken from (lab4)
+RNN_BATCHES = 20  # per chunk: an epoch would take minutes
+DENORMAL_BATCHES = 1  # per chunk: a step takes seconds
+VOCABULARY = 10_000  # word ids are below this
+EMBEDDING_ROWS = 88_584  # as in the document that the network is taken from (lab4)
 EMBEDDING_DIM = 128
 
 
@@ -38,11 +38,11 @@ class Case:
     hidden: int  # units of the one hidden layer
     batch_size: int
     variants: tuple[str, ...]
-    validation: bool = False  # whether validating after the epoch counts
-    limit: int | None = None  # batches a chunk; None: the whole epoch
+    validation: bool = False  # True if validation after the epoch is timed
+    limit: int | None = None  # batches per chunk; None: the full epoch
 
     def steps(self, samples: int, variant: str) -> int:
-        """Training steps a chunk of the variant, of so many training samples."""
+        """Training steps per chunk of the variant, given the number of training samples."""
         epoch = -(-samples // self.batch_size)
         steps = min(epoch, self.limit or epoch)
         return min(steps, DENORMAL_BATCHES) if variant == "floor with denormals" else steps
@@ -50,23 +50,23 @@ class Case:
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker does: one variant of one case."""
+    """The job of a worker: one variant of one case."""
 
     case: Case
     variant: str
     threads: int
     device: str  # "cpu" or "cuda"
-    steps: int  # a chunk
+    steps: int  # per chunk
     arrays: str  # folder of the arrays that datasets.py writes
-    output: str  # a folder of the worker's own
+    output: str  # the worker's own folder
 
     def to_json(self) -> str:
-        """For the worker's command line."""
+        """Encode the job for the worker's command line."""
         return json.dumps(asdict(self))
 
     @staticmethod
     def from_json(text: str) -> "Job":
-        """What to_json() wrote."""
+        """Decode the result of to_json()."""
         values = json.loads(text)
         return Job(**values | {"case": Case(**values["case"])})
 
@@ -83,5 +83,5 @@ CASES = (
 
 
 def shortened(case: Case, limit: int) -> Case:
-    """The case with no more than so many batches a chunk."""
+    """The case with at most `limit` batches per chunk."""
     return replace(case, limit=min(limit, case.limit or limit))

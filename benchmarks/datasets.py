@@ -1,6 +1,6 @@
-"""The arrays that all variants but dlproj's own and torchvision's read: written once, loaded by each worker.
+"""Arrays read by all variants except dlproj's and torchvision's: written once, loaded by each worker.
 
-NumPy only, so that the Keras variant can load them in a Python without torch; dlproj is imported to write them.
+Loading needs only NumPy, for the Keras variant in a Python without torch; writing imports dlproj.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def write(data: str, folder: Path) -> int:
-    """Write the training and validation samples as dlproj splits and stores them; return the training samples.
+    """Write the training and validation samples as split and stored by dlproj; return the number of training samples.
 
     Images are uint8 rows of 784 pixels, reviews int32 rows of 200 ids padded at the front. Raises dlproj's UserError.
     """
@@ -28,6 +28,6 @@ def write(data: str, folder: Path) -> int:
 
 
 def load(data: str, split: str, folder: str) -> Arrays:
-    """Inputs and int64 targets of the split "train" or "val"."""
+    """Load inputs and int64 targets of the split "train" or "val"."""
     inputs, targets = (np.load(Path(folder) / f"{data}-{split}-{part}.npy") for part in ("inputs", "targets"))
     return inputs, targets.astype("int64")

@@ -1,4 +1,4 @@
-"""From records of single chunks to medians and paired ratios. Pure functions."""
+"""Medians and paired ratios from records of single chunks. Pure functions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,25 +10,25 @@ Record = dict[str, Any]
 
 @dataclass
 class Row:
-    """What one variant of one case came to at one number of threads."""
+    """Results of one variant of one case at one number of threads."""
 
     case: str
     threads: int
     variant: str
-    steps: int  # a chunk
-    seconds: dict[int, float] = field(default_factory=dict)  # a chunk, by round
+    steps: int  # per chunk
+    seconds: dict[int, float] = field(default_factory=dict)  # per chunk, by round
     peak_memory_bytes: int | None = None
     peak_gpu_memory_bytes: int | None = None
     note: str = ""  # why there are no figures
 
     def microseconds_a_step(self) -> float | None:
-        """The median over the rounds."""
+        """Median over the rounds."""
         return median(self.seconds.values()) / self.steps * 1e6 if self.seconds else None
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A median of ratios, each of two chunks of the same round, and their spread."""
+    """Median and range of ratios, each of two chunks of the same round."""
 
     median: float
     lowest: float
@@ -57,7 +57,7 @@ class Figures:
             self._rows[key].peak_gpu_memory_bytes = record["peak_gpu_memory_bytes"]
 
     def rows(self) -> list[Row]:
-        """All of them."""
+        """All rows, in the order of the records."""
         return list(self._rows.values())
 
     def beside(self, row: Row, variant: str) -> Row | None:
@@ -66,7 +66,7 @@ class Figures:
 
 
 def time_ratio(row: Row | None, reference: Row | None) -> Ratio | None:
-    """How many times as long a step takes as the reference's; None without a round that has both."""
+    """Ratio of the time per step to the reference's; None without a common round."""
     if row is None or reference is None:
         return None
     rounds = sorted(row.seconds.keys() & reference.seconds.keys())
@@ -75,7 +75,7 @@ def time_ratio(row: Row | None, reference: Row | None) -> Ratio | None:
 
 
 def memory_ratio(row: Row | None, reference: Row | None, gpu: bool = False) -> float | None:
-    """How many times the reference's peak; None where one of them is not known or is 0."""
+    """Ratio of the peak memory to the reference's; None if one of them is unknown or 0."""
     name = "peak_gpu_memory_bytes" if gpu else "peak_memory_bytes"
     mine, others = getattr(row, name, None), getattr(reference, name, None)
     return mine / others if mine and others else None

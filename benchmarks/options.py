@@ -26,12 +26,12 @@ class Options:
     rounds: int
     device: str
     output: Path  # the report; the records go beside it, with the suffix .jsonl
-    limit: int | None  # batches a chunk at most
-    render: bool  # only write the report anew
+    limit: int | None  # at most so many batches per chunk
+    render: bool  # only write the report again
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """The options; what cannot be ends the process with one line."""
+    """Parse the options; invalid ones end the process with one line."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.device == "cuda" and not torch.cuda.is_available():
@@ -54,19 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     names = [case.name for case in CASES]
     variants = list(dict.fromkeys(variant for case in CASES for variant in case.variants))
     parser = argparse.ArgumentParser("python -m benchmarks", description=_DESCRIPTION)
-    parser.add_argument("--cases", type=_names(names), help=f"of {', '.join(names)}; all")
-    parser.add_argument("--variants", type=_names(variants), help=f"of {', '.join(variants)}; all")
-    parser.add_argument("--threads", type=_threads, help="such as 1,2; one, and all usable cores")
-    parser.add_argument("--rounds", type=_positive, help="chunks a variant; 5")
+    parser.add_argument("--cases", type=_names(names), help=f"of {', '.join(names)}; default: all")
+    parser.add_argument("--variants", type=_names(variants), help=f"of {', '.join(variants)}; default: all")
+    parser.add_argument("--threads", type=_threads, help="such as 1,2; default: one, and all usable cores")
+    parser.add_argument("--rounds", type=_positive, help="chunks per variant; default: 5")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--quick", action="store_true", help=f"{_QUICK_BATCHES} batches a chunk: shows that it runs")
-    parser.add_argument("--output", type=Path, default=_OUTPUT, help="the report; benchmarks/RESULTS.md")
-    parser.add_argument("--render", action="store_true", help="write the report anew from the records beside it")
+    parser.add_argument("--quick", action="store_true", help=f"{_QUICK_BATCHES} batches per chunk: check that it runs")
+    parser.add_argument("--output", type=Path, default=_OUTPUT, help="the report; default: benchmarks/RESULTS.md")
+    parser.add_argument("--render", action="store_true", help="write the report again from the records beside it")
     return parser
 
 
 class _names:  # noqa: N801 — argparse shows the name
-    """Names out of a list, separated by commas."""
+    """Parses names separated by commas, from a list of known ones."""
 
     def __init__(self, known: list[str]) -> None:
         self.known = known

@@ -1,4 +1,4 @@
-"""Lets a worker train one chunk at a time, when it is told to. Imports the standard library only."""
+"""Lets a worker train one chunk at a time, on command. Imports only the standard library."""
 
 import json
 import resource
@@ -14,23 +14,23 @@ class UnavailableError(Exception):
 
 
 class Pacer:
-    """The worker's end of the conversation.
+    """The worker's end of the protocol.
 
-    The variant calls next_chunk() at the start of every chunk. The first one is a warm-up and runs at once; then the
-    worker says that it is ready. Each line "go" is answered with the seconds of one chunk, anything else (also the end
-    of the input) with the memory that the process has held at most.
+    The variant calls next_chunk() at the start of every chunk. The first chunk is a warm-up and runs at once; then the
+    worker reports that it is ready. Each line "go" is answered with the seconds of one chunk, anything else, including
+    the end of the input, with the peak memory of the process.
     """
 
     def __init__(self, commands: TextIO, answers: TextIO) -> None:
-        self.synchronize: Callable[[], None] = lambda: None  # waits for the device, where it computes by itself
+        self.synchronize: Callable[[], None] = lambda: None  # waits for an asynchronous device
         self.peak_gpu_memory_bytes: Callable[[], int] = lambda: 0
-        self.versions: dict[str, str] = {}  # of what only the worker has
+        self.versions: dict[str, str] = {}  # of packages that only the worker has
         self._commands = commands
         self._answers = answers
         self._chunks = 0
 
     def next_chunk(self) -> bool:
-        """End the running chunk and wait for the next; False when there is none."""
+        """End the current chunk and wait for the next; False if there is none."""
         self._chunks += 1
         if self._chunks > 1:
             self._report()
@@ -42,20 +42,20 @@ class Pacer:
         return True
 
     def next_chunk_or_exit(self) -> None:
-        """The same from inside a framework's loop, which has to be left."""
+        """Like next_chunk(), but raise SystemExit to leave a framework's loop."""
         if not self.next_chunk():
             raise SystemExit
 
     def pause(self) -> None:
-        """What follows does not count."""
+        """Stop the clock."""
         self._paused = self._now()
 
     def resume(self) -> None:
-        """What follows counts again."""
+        """Restart the clock after pause()."""
         self._left_out_seconds += self._now() - self._paused
 
     def answer(self, **values: Any) -> None:
-        """Tell the parent."""
+        """Send values to the parent process."""
         print(json.dumps(values), file=self._answers, flush=True)
 
     def _report(self) -> None:
@@ -71,9 +71,9 @@ class Pacer:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far."""
+    """Peak memory of this process so far."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage() there counts what the parent held when it started this process
+    if status.exists():  # on Linux, getrusage() includes the parent's memory at the start
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

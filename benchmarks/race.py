@@ -1,4 +1,4 @@
-"""The parent's end: starts a worker a variant and lets them train in turn, one at a time."""
+"""The parent's end: starts one worker per variant and lets them train in turn, one at a time."""
 
 import json
 import os
@@ -18,11 +18,11 @@ _ROOT = Path(__file__).parents[1]
 
 
 class WorkerError(Exception):
-    """The worker cannot go on; the message says why."""
+    """The worker cannot continue; the message says why."""
 
 
 class Worker:
-    """One variant in a process of its own. Leaving the context ends it."""
+    """One variant in its own process. Leaving the context ends it."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -42,15 +42,15 @@ class Worker:
         self._log.close()
 
     def wait_until_ready(self) -> dict[str, str]:
-        """Set up and warm up; the versions that only the worker knows. Raises WorkerError."""
+        """Wait for the warm-up; returns versions of the worker's own packages. Raises WorkerError."""
         return self._answer()["versions"]
 
     def chunk(self) -> float:
-        """Train a chunk; its seconds. Raises WorkerError."""
+        """Train a chunk; returns its seconds. Raises WorkerError."""
         return self._ask("go")["seconds"]
 
     def stop(self) -> dict[str, int]:
-        """End; the peak of memory. Raises WorkerError."""
+        """End the worker; returns its peak memory. Raises WorkerError."""
         return self._ask("stop")
 
     def _ask(self, command: str) -> dict[str, Any]:
@@ -83,13 +83,13 @@ def _python(job: Job) -> str:
 
 
 def race(jobs: Sequence[Job], rounds: int, say: Callable[[str], None]) -> Iterator[Record]:
-    """Let the jobs of one case at one number of threads train in turn; yield what is found as it is found."""
+    """Let the jobs of one case and number of threads train in turn; yields records as they are measured."""
     with ExitStack() as stack:
         workers = [Worker(job) for job in jobs]
         yield from (_record(job, steps=job.steps) for job in jobs)
         say(f"{jobs[0].case.name}, threads={jobs[0].threads}: {len(jobs)} variants warm up")
         ready: list[Worker] = []
-        at_once = max(1, usable_cores() // jobs[0].threads)  # of the warm-up, which is not timed
+        at_once = max(1, usable_cores() // jobs[0].threads)  # during the warm-up, which is not timed
         for first in range(0, len(workers), at_once):
             yield from _warm_up([stack.enter_context(worker) for worker in workers[first:][:at_once]], ready)
         yield from _rounds(ready, rounds, say)
@@ -106,16 +106,16 @@ def _warm_up(workers: list[Worker], ready: list[Worker]) -> Iterator[Record]:
 
 def _rounds(workers: list[Worker], rounds: int, say: Callable[[str], None]) -> Iterator[Record]:
     order = random.Random(0)
-    for number in range(1, rounds + 1):
-        for worker in order.sample(workers, len(workers)):  # a copy: one that fails leaves the list
+    for i in range(1, rounds + 1):
+        for worker in order.sample(workers, len(workers)):  # a copy: a failed worker leaves the list
             try:
                 seconds = worker.chunk()
             except WorkerError as error:
                 workers.remove(worker)
                 yield _record(worker.job, note=str(error))
             else:
-                say(f"round {number}/{rounds}: {worker.job.variant} {seconds:.2f} s")
-                yield _record(worker.job, round=number, seconds=seconds)
+                say(f"round {i}/{rounds}: {worker.job.variant} {seconds:.2f} s")
+                yield _record(worker.job, round=i, seconds=seconds)
     for worker in workers:
         yield _record(worker.job, **worker.stop())
 

@@ -1,7 +1,7 @@
-"""How long commands take to answer: `python -m benchmarks.start`, beside the imports of torch and Lightning.
+"""Time how long commands take to answer, beside the imports of torch and Lightning: `python -m benchmarks.start`.
 
-With --before FOLDER, the root of another checkout of dlproj, each command is run there, too. All take turns, so that
-other work on the machine falls on all of them alike; each figure is the median.
+With --before FOLDER, the root of another checkout of dlproj, each command is also run there. All take turns, so that
+other work on the machine affects them equally; each figure is the median.
 """
 
 import argparse
@@ -20,7 +20,7 @@ _FLOOR = "import torch, pytorch_lightning"
 
 
 class Case(NamedTuple):
-    """A command line behind `python`, in a checkout."""
+    """Arguments of `python`, run in a checkout."""
 
     name: str
     arguments: list[str]
@@ -29,7 +29,7 @@ class Case(NamedTuple):
 
 
 def cases(folder: str) -> list[Case]:
-    """What is timed; runs go below the folder."""
+    """The commands to time; runs are written below the folder."""
     one_step = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "figures=none"]
     run = ["train.py", "data=digits", "trainer.accelerator=cpu", "overwrite=true", f"hydra.run.dir={folder}/run"]
     tab = {"COMP_LINE": "python train.py optim.le", "COMP_POINT": "24"}
@@ -44,7 +44,7 @@ def cases(folder: str) -> list[Case]:
 
 
 def seconds(case: Case, root: Path) -> float:
-    """Of the command in the checkout at root. Raises RuntimeError where it ends otherwise than it should."""
+    """Seconds of the command in the checkout at root. Raises RuntimeError for an unexpected exit code."""
     environment = os.environ | {"PYTHONPATH": str(root / "src")} | dict(case.environment)
     began = time.perf_counter()
     done = subprocess.run([sys.executable, *case.arguments], cwd=root, env=environment, capture_output=True, text=True)
@@ -55,18 +55,18 @@ def seconds(case: Case, root: Path) -> float:
 
 
 def table(roots: list[Path], repetitions: int) -> str:
-    """Markdown: a row a case; seconds in each checkout, and as shares of the floor's and of the last checkout's."""
+    """Markdown table, one row per case: seconds, ratio to the imports' seconds, and to those of the other checkout."""
     times: dict[tuple[str, Path], list[float]] = {}
     with TemporaryDirectory() as folder:
         for _ in range(repetitions):
             for case in cases(folder):
                 for root in roots:
                     times.setdefault((case.name, root), []).append(seconds(case, root))
-    found = {key: median(values) for key, values in times.items()}
+    medians = {key: median(values) for key, values in times.items()}
     lines = ["| command | seconds | of the imports' | before | of before |", "|---|---|---|---|---|"]
     for case in cases(""):
-        now, floor = found[case.name, roots[0]], found[_FLOOR, roots[0]]
-        before = found[case.name, roots[1]] if len(roots) > 1 else None
+        now, floor = medians[case.name, roots[0]], medians[_FLOOR, roots[0]]
+        before = medians[case.name, roots[1]] if len(roots) > 1 else None
         beside = f"{before:.2f} | {now / before:.2f}" if before else "– | –"
         lines.append(f"| `{case.name}` | {now:.2f} | {now / floor:.2f} | {beside} |")
     return "\n".join(lines)

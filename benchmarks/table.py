@@ -26,7 +26,7 @@ All torch variants flush denormal numbers to zero, as dlproj does by itself."""
 
 
 def render(records: Sequence[Record]) -> str:
-    """The whole report; the first record is the header."""
+    """The full report; the first record is the header."""
     header, figures = records[0], Figures(records)
     parts = [
         "# Speed and memory, compared",

@@ -1,4 +1,4 @@
-"""What the project promises of its speed and memory, and whether given figures keep it. Pure functions."""
+"""Targets for speed and memory, and whether measured figures meet them. Pure functions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ class Target:
     """`variant` takes at most or at least `bound` times what `reference` takes."""
 
     variant: str
-    reference: str | None  # None: bound is in seconds a chunk
+    reference: str | None  # None: bound is in seconds per chunk
     bound: float
-    cases: str  # what the case's name begins with
+    cases: str  # prefix of the names of cases
     at_least: bool = False
     measure: str = "time"  # "time", "memory" or "GPU memory"
     device: str = "cpu"
 
     def text(self) -> str:
-        """The promise in a line."""
+        """The target in one line."""
         unit = f"× {self.reference}" if self.reference else "s an epoch"
         what = "" if self.measure == "time" else f", peak {self.measure}"
         return f"{self.variant} {'≥' if self.at_least else '≤'} {self.bound:g} {unit}{what}"
 
     def verdict(self, value: float) -> str:
-        """Whether the value keeps it, and by how much of the bound."""
+        """Met or missed, and by what share of the bound."""
         met = value >= self.bound if self.at_least else value <= self.bound
         return f"{'met' if met else 'MISSED'} by {abs(value / self.bound - 1):.1%}"
 
@@ -61,7 +61,7 @@ class Verdict:
 
 
 def verdicts(figures: Figures, device: str) -> Iterator[Verdict]:
-    """Each target at each case, of those measured, that it speaks of."""
+    """Verdicts on each target, for each measured case that it applies to."""
     for target in TARGETS:
         for row in figures.rows():
             if row.variant == target.variant and row.case.startswith(target.cases) and device == target.device:

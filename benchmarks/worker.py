@@ -1,4 +1,4 @@
-"""One variant in a process of its own: `python -m benchmarks.worker JOB`, JOB being the JSON of a cases.Job."""
+"""One variant in its own process: `python -m benchmarks.worker JOB`, with JOB the JSON of a cases.Job."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ MODULES = {
 
 
 def main() -> None:
-    """Set up, then train as the parent's lines on the standard input say."""
+    """Set up, then train on the parent's commands, read from standard input."""
     job = Job.from_json(sys.argv[1])
     pacer = Pacer(sys.stdin, _own_output())
     try:
@@ -34,14 +34,14 @@ def main() -> None:
 
 
 def _own_output() -> TextIO:
-    """Where the answers go; what libraries print goes to the standard error instead."""
+    """Stream for answers; what libraries print is redirected to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answers
 
 
 def _delay_imports() -> None:
-    from dlproj.late_imports import delay  # which the Python of Keras lacks
+    from dlproj.late_imports import delay  # Keras's Python lacks it
 
     delay()  # as dlproj's commands do
 

@@ -133,7 +133,7 @@ def test_settings_that_there_were_not_yet_are_read_as_what_the_run_did(composed,
 @pytest.mark.parametrize("content", ["", "a: [", "seed: 1", "schema: {data: nope}", "schema: {data: digits}\nseed: x"])
 def test_damaged_settings_are_refused_with_the_name_of_the_file(content, tmp_path):
     (tmp_path / "config.yaml").write_text(content)
-    with pytest.raises(ConfigurationError, match=r"config\.yaml holds no whole settings of a run: take it from"):
+    with pytest.raises(ConfigurationError, match=r"config\.yaml is not the complete settings of a run: take it from"):
         load(tmp_path / "config.yaml")
 
 
@@ -201,9 +201,9 @@ REFUSED = {
     "data=imdb": "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn",
     "model=lstm": "an RNN needs to know how to read an image: set model.image_reading=rows",
     "model=lstm data=imdb model.masking=true": "model.masking=true reads reviews from their first word: set",
-    "model=lstm data=imdb data.bucket_by_length=true": "data.bucket_by_length=true saves work where padding stands",
-    "model=lstm data=imdb data.padding=post data.bucket_by_length=true": "data.bucket_by_length=true saves work where "
-    "padding is not read: set model.masking=true",
+    "model=lstm data=imdb data.bucket_by_length=true": "data.bucket_by_length=true saves work only if padding",
+    "model=lstm data=imdb data.padding=post data.bucket_by_length=true": "data.bucket_by_length=true saves work only "
+    "if padding is masked: set model.masking=true",
     "model=lstm data=imdb model.hidden=[]": "model.hidden is empty: set at least one width, such as [128]",
     "data.batch_size=0": "data.batch_size=0 must be in [1, inf)",
     "data.batch_size=1.5": "data.batch_size: Value '1.5' of type 'float' could not be converted to Integer",
@@ -228,8 +228,8 @@ REFUSED = {
     "data=digits ++data.root=wine.csv": "data.root has no effect: leave it out, as this data needs no files",
     "data.root=": "data.root is empty: set the folder that holds the data sets",
     "data=imdb model=lstm data.root=": "data.root is empty: set the folder that holds the data sets",
-    "data.val=test data.val_fraction=0.2": "data.val_fraction=0.2 is not read with data.val=test: set data.val=last",
-    "callbacks.early_stopping.min_delta=0.1": "callbacks.early_stopping.min_delta=0.1 is not read without a patience",
+    "data.val=test data.val_fraction=0.2": "data.val_fraction=0.2 has no effect with data.val=test: set data.val=last",
+    "callbacks.early_stopping.min_delta=0.1": "callbacks.early_stopping.min_delta=0.1 has no effect without a patience",
     "trainer.gradient_clip_algorithm=value": "trainer.gradient_clip_algorithm=value needs a bound: set trainer.grad",
     "trainer.pipeline_schedule=gpipe": "trainer.pipeline_schedule=gpipe is of trainer=pipeline: choose that or leave",
     "model.hidden=[] model.dropout=0.1": "model.hidden=[] has no hidden layers for model.dropout to act on",
@@ -265,8 +265,8 @@ def test_a_setting_that_cannot_work_is_refused_in_one_line(overrides, composed):
 @pytest.mark.parametrize(
     ("work", "asked"),
     [
-        (lambda: torch.empty(10**14), " (400000000000000 bytes more were wanted)"),
-        (lambda: np.empty((10**7, 10**7)), " (728. TiB more were wanted)"),
+        (lambda: torch.empty(10**14), " (400000000000000 bytes more needed)"),
+        (lambda: np.empty((10**7, 10**7)), " (728. TiB more needed)"),
         (lambda: torch.empty(10**10, 10**10), ""),
     ],
 )
@@ -336,7 +336,7 @@ def test_a_mistake_in_the_data_alone_is_refused(override, message):
     ("name", "overrides", "message"),
     [
         ("digits", ["root=/x"], "data.root has no effect: leave it out, as this data needs no files"),
-        ("feature_sum", ["val=test", "val_fraction=0.5"], "data.val_fraction=0.5 is not read with data.val=test"),
+        ("feature_sum", ["val=test", "val_fraction=0.5"], "data.val_fraction=0.5 has no effect with data.val=test"),
     ],
 )
 def test_what_has_no_effect_on_the_data_alone_is_refused(name, overrides, message):

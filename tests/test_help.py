@@ -26,7 +26,7 @@ def test_files_of_ones_own_are_listed_with_the_others(tmp_path):
 
 def test_the_settings_are_those_of_the_typed_choices():
     lines = help_text(["--help", "model=lstm", "model.embedding_dim=7"]).splitlines()
-    assert "model.cell=lstm                         what happens at a time step; simple," in lines
+    assert "model.cell=lstm                         type of recurrent cell; simple, lstm or" in lines
     assert any(line.startswith("model.embedding_dim=7 ") for line in lines)
     assert "model.cell" not in help_text(["--help"])
 
@@ -61,7 +61,7 @@ def test_help_texts_fit_the_terminal(columns, monkeypatch):
     assert max(map(len, texts)) <= columns
     after = lines[next(i for i, line in enumerate(lines) if line.startswith("trainer.deterministic=true")) :]
     words = " ".join(" ".join(after[:5]).split()).removeprefix("trainer.deterministic=true ")
-    assert words.startswith("use only operations that give the same bits every time")
+    assert words.startswith("use only operations whose results are the same to the bit every time")
 
 
 def test_what_cannot_be_composed_is_refused():

@@ -104,7 +104,7 @@ def test_ranges_in_words(interval, words):
 
 
 def test_what_can_be_chosen_is_in_the_help_text():
-    assert help_of(EarlyStoppingConfig)["mode"] == "which way the metric gets better; auto, min or max"
+    assert help_of(EarlyStoppingConfig)["mode"] == "direction in which the metric improves; auto, min or max"
     assert help_of(DenseConfig)["order"].endswith("; linear, batch_norm, activation or dropout")
     assert [one.name for one in members(OutputConfig)["activation"]][:2] == ["relu", "leaky_relu"]
 

@@ -1,4 +1,4 @@
-"""What the command line says of errors: one line each."""
+"""One-line messages for errors on the command line."""
 
 import errno
 import os
@@ -22,10 +22,10 @@ from dlproj.config.conversion import explain
 from dlproj.experiments import names, no_experiment
 from dlproj.file_systems import why
 
-_TOLD = (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # which say what is wrong
-# What torch's RuntimeErrors say of memory: on the CPU, of a size beyond 64 bits, on a GPU.
+_TOLD = (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # their text says what is wrong
+# Parts of torch's RuntimeErrors on memory: on the CPU, for a size beyond 64 bits, on a GPU.
 _NO_MEMORY = ("can't allocate memory", "size calculation overflowed", "out of memory")
-# What a file system refuses; an OSError of the network, say, has another number.
+# Errors of file systems; an OSError of the network, for example, has another number.
 _OF_FILES = frozenset(
     {
         errno.EACCES,
@@ -60,11 +60,11 @@ _SHOW_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what the user can mend into one line on standard error and exit code 1; Ctrl-C into exit code 130.
+    """Turn errors that the user can fix into one line on standard error and exit code 1; Ctrl-C into exit code 130.
 
-    With HYDRA_FULL_ERROR=1 in the environment the whole traceback is shown instead.
+    With HYDRA_FULL_ERROR=1 in the environment the full traceback is shown instead.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in a form of its own
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them
     try:
         yield
     except KeyboardInterrupt:
@@ -79,15 +79,15 @@ def one_line_errors() -> Iterator[None]:
 
 @contextmanager
 def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
-    """The same for one job; in a sweep the error is shown with the job's number and goes on to Hydra.
+    """Like one_line_errors() for one job; in a sweep the error is shown with the job's number and raised again.
 
-    Hydra runs the other jobs then. A folder in which nothing was written yet is removed.
+    Hydra then runs the other jobs. A folder in which nothing was written yet is removed.
     """
     try:
         if hydra.mode is RunMode.RUN:
             with one_line_errors():
-                lonely = [one for one in hydra.overrides.task if one.startswith("sweep.")]
-                require(not lonely, f"{' '.join(lonely)} is for several runs: add -m")
+                of_sweeps = [text for text in hydra.overrides.task if text.startswith("sweep.")]
+                require(not of_sweeps, f"{' '.join(of_sweeps)} is for several runs: add -m")
                 yield
         else:
             with _shown_as(f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"):
@@ -98,8 +98,8 @@ def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
 
 
 def _remove_unless_locked(folder: Path) -> None:
-    """Remove a folder that holds a lock at most, unless another process has that: it is about to write there."""
-    from dlproj.runs.lock import run_lock  # which imports what can make runs
+    """Remove a folder that holds at most a lock, unless another process has locked it to write there."""
+    from dlproj.runs.lock import run_lock
 
     with suppress(UserError, OSError), run_lock(folder):
         shutil.rmtree(folder)
@@ -117,7 +117,7 @@ def _shown_as(job: str) -> Iterator[None]:
 
 
 def is_user_error(error: Exception) -> bool:
-    """Whether in_one_line() says of it what to do."""
+    """True if in_one_line() can tell the user what to do."""
     return isinstance(error, _TOLD) or lacks_memory(error) or _is_of_files(error) or _failed_in_hydra(error)
 
 
@@ -126,18 +126,18 @@ def _is_of_files(error: BaseException) -> bool:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether Python, NumPy or torch asked for more memory than there is."""
+    """True if Python, NumPy or torch ran out of memory."""
     words = str(error) if isinstance(error, RuntimeError) else ""
     return isinstance(error, MemoryError) or any(sign in words for sign in _NO_MEMORY)
 
 
 def _failed_in_hydra(error: Exception) -> bool:
-    """Whether Hydra's own code, or Python's below it, met what it did not think of.
+    """True if the error was raised in Hydra's or OmegaConf's code, or in the standard library called from it.
 
-    So it does on `data=null`, on `+x=[{a: 1}]` and on a name that is too long for a file.
+    Examples are `data=null`, `+x=[{a: 1}]` and a name that is too long for a file.
     """
-    places = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
-    known = [place for place in places if place.partition(".")[0] not in sys.stdlib_module_names]
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    known = [module for module in modules if module.partition(".")[0] not in sys.stdlib_module_names]
     return bool(known) and known[-1].startswith(("hydra.", "omegaconf."))
 
 
@@ -146,10 +146,10 @@ def _show(error: Exception, prefix: str = "") -> None:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What went wrong and what to set instead."""
+    """One line on what went wrong and what to do."""
     if lacks_memory(error):
         asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
-        much = f" ({asked[1]} more were wanted)" if asked else ""
+        much = f" ({asked[1]} more needed)" if asked else ""
         return f"out of memory{much}: use smaller batches or layers"
     if isinstance(error, OSError) and _is_of_files(error) and not _reads_settings(error):
         return one_line(_of_files(error))
@@ -163,7 +163,7 @@ def in_one_line(error: BaseException) -> str:
 
 
 def _reads_settings(error: OSError) -> bool:
-    """Whether Hydra looked for the file of a choice, whose name may be what is too long."""
+    """True if Hydra looked for the file of a choice, whose name may be too long."""
     return _failed_in_hydra(error) and not _makes_folder(error)
 
 
@@ -200,7 +200,7 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, OverrideParseException) or type(error).__name__.startswith("Lexer"):
         quoting = "write setting=value, and put quotes around what is not plain: 'data.root=\"~/data\"'"
         return f"the command line cannot be read ({' '.join(str(error).split())}): {quoting}"
-    if isinstance(error, OSError):  # of a file whose name may be what is too long
+    if isinstance(error, OSError):  # the file's name may be too long to show
         return str(error.strerror)
     cause = error.__cause__ or error.__context__
     if isinstance(error, HydraException) and cause is not None:

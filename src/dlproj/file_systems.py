@@ -1,4 +1,4 @@
-"""What not every file system can do: network, container and FUSE ones may lack locks, or syncing of folders."""
+"""Locks and syncing, which network, container and FUSE file systems may lack."""
 
 import errno
 import fcntl
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import IO
 
 _log = logging.getLogger(__name__)
-# What a system call that is not implemented fails with. A disk that is full or broken has other numbers (EIO, ENOSPC).
+# Errors of a system call that is not implemented. A disk that is full or broken has others (EIO, ENOSPC).
 _LACKING = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK})
 _NO_FOLDER_SYNC = _LACKING | {errno.EBADF, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR}
 
 
 def sync_file(file: IO[bytes]) -> None:
-    """Have what was written survive a power cut, where the file system can. Raises OSError if the disk fails."""
+    """Make written data survive a power cut, if the file system can. Raises OSError if the disk fails."""
     file.flush()
     with _unless(_LACKING, "cannot sync files", "a power cut may lose the last checkpoint"):
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in it survive one, too."""
+    """Make the names in the folder survive a power cut, if the file system can."""
     with _unless(_NO_FOLDER_SYNC, "cannot sync folders", "a power cut may lose the last checkpoint"):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -34,25 +34,25 @@ def sync_folder(folder: Path) -> None:
 
 
 def lock(file: IO[str]) -> None:
-    """Lock it for this process until it is closed, where the file system can. Raises BlockingIOError if another has."""
+    """Lock the file until it is closed, if the file system can. Raises BlockingIOError if another process has it."""
     with _unless(_LACKING, "has no locks", "start no second process on the same runs meanwhile"):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def why(error: OSError) -> str:
-    """What is wrong with the file that it names, in the system's words or better ones, without the file's name."""
+    """The reason of an OSError in the system's words or clearer ones, without the file's name."""
     path = Path(os.fsdecode(error.filename or ""))
     if error.errno == errno.EEXIST and path.is_symlink():
         return f"it is a link to {path.readlink()}, which is not there"
-    there = next((place for place in (path, *path.parents) if os.path.exists(place)), path)  # its own would raise
-    if error.errno in (errno.ENOTDIR, errno.EEXIST) and not there.is_dir():
-        return f"{there} is not a folder"
+    nearest = next((parent for parent in (path, *path.parents) if os.path.exists(parent)), path)  # Path's would raise
+    if error.errno in (errno.ENOTDIR, errno.EEXIST) and not nearest.is_dir():
+        return f"{nearest} is not a folder"
     return error.strerror or str(error)
 
 
 @contextmanager
 def _unless(lacking: frozenset[int], what: str, advice: str) -> Iterator[None]:
-    """Go on where a call fails with one of these error numbers."""
+    """Warn once instead of failing if a call fails with one of these error numbers."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Values as people read them: accuracies as percentages, times in their own units, settings as they are typed."""
+"""Format values for people: accuracies in percent, times with units, settings as they are typed."""
 
 import math
 from functools import lru_cache
@@ -8,7 +8,7 @@ import yaml
 
 from dlproj.config import metrics
 
-NONE = "–"  # what a run does not have, such as the test of one that failed
+NONE = "–"  # a missing value, such as the test of a failed run
 
 
 def metric(name: str, value: float | None) -> str:
@@ -21,7 +21,7 @@ def metric(name: str, value: float | None) -> str:
 
 
 def mean_and_spread(name: str, mean: float, spread: float | None) -> str:
-    """The mean of a metric over runs, and its standard deviation where there is one."""
+    """Format the mean of a metric over runs and, unless None, its standard deviation."""
     if spread is None or not math.isfinite(mean):
         return metric(name, mean)
     if name.endswith(metrics.PERCENTAGES):
@@ -30,7 +30,7 @@ def mean_and_spread(name: str, mean: float, spread: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds below two minutes, then minutes, from two hours on hours and minutes."""
+    """Format a duration: seconds below two minutes, minutes below two hours, else hours and minutes."""
     if seconds is None:
         return NONE
     if seconds < 120:
@@ -40,19 +40,19 @@ def duration(seconds: float | None) -> str:
 
 
 def count(number: float | None) -> str:
-    """A whole number with commas between the thousands."""
+    """Format a number without decimals, with commas between thousands."""
     return NONE if number is None else f"{number:,.0f}"
 
 
 def setting(value: Any) -> str:
-    """A setting as it is typed on the command line; in a layer's description, what is not set is left out."""
+    """Format a setting as typed on the command line; unset settings of a layer are left out."""
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else str(value)
     return _scalar(value) if isinstance(value, str | int | None) else _as_yaml(value)
 
 
 def rounded(value: float) -> str:
-    """A number with no more digits than people read: one that a search has drawn has 17."""
+    """Format a number with few digits; numbers drawn by a search have 17."""
     typed = setting(value)
     return typed if len(typed) <= 9 else f"{value:.4g}"
 
@@ -68,9 +68,9 @@ def _as_yaml(value: Any) -> str:
 
 def _set(value: Any) -> Any:
     if isinstance(value, list):
-        return [_set(one) for one in value]
+        return [_set(item) for item in value]
     if isinstance(value, dict):
-        return {key: _set(one) for key, one in value.items() if one is not None}
+        return {key: _set(item) for key, item in value.items() if item is not None}
     return value
 
 
@@ -78,7 +78,7 @@ PERCENTAGES = (*metrics.PERCENTAGES, "accuracy_gap", "small_weights")
 
 
 def quantity(name: str, value: float) -> str:
-    """A figure of an experiment: a share in percent, seconds, another number in its own unit."""
+    """Format a figure of an experiment: a share in percent, a time in seconds, or a plain number."""
     if not math.isfinite(value):
         return "not finite"
     if name.endswith(PERCENTAGES):
@@ -89,5 +89,5 @@ def quantity(name: str, value: float) -> str:
 
 
 def reported(reference: dict[str, float]) -> str:
-    """The figures that a document reports, in one line: "test/accuracy 87.57%, parameters 11,602,354"."""
+    """Format reported figures in one line: "test/accuracy 87.57%, parameters 11,602,354"."""
     return ", ".join(f"{name} {quantity(name, value)}" for name, value in reference.items())

@@ -1,11 +1,11 @@
-"""Packages that torch and Lightning import as they start, executed when something of them is first used.
+"""Delay modules that torch and Lightning import at start until they are first used.
 
-Training needs nothing of torch._dynamo, the compiler that each optimizer imports for its decorators, nothing of the
-counter of operations for which Lightning's summary of a model imports Triton, and three classes of torchmetrics, which
-imports torchvision, scipy.signal and matplotlib where they are installed: together more than half of the time of
-`import pytorch_lightning` (https://github.com/Lightning-AI/torchmetrics/issues/3457). After delay() such a module
-stands in sys.modules with the few names that are asked for, and the first use of another name executes it as ever, in
-place. Nothing that is installed changes, and where a library asks for other names, it only starts slower.
+Training does not use torch._dynamo, the compiler that optimizers import for their decorators, nor the counter of
+operations for which Lightning's model summary imports Triton, and only three classes of torchmetrics, which imports
+torchvision, scipy.signal and matplotlib if they are installed: together more than half of the time of
+`import pytorch_lightning` (https://github.com/Lightning-AI/torchmetrics/issues/3457). After delay() such a module is in
+sys.modules with the few names that are asked for, and the first use of any other name executes it in place. No
+installed file changes, and if a library asks for other names, it only starts more slowly.
 """
 
 import logging
@@ -22,30 +22,32 @@ from dlproj.library_internals.torch_internals import COMPILER
 from dlproj.library_internals.torchmetrics_internals import LOGGER, PLOT_TYPES
 
 _PLOT, _FLOPS = "torchmetrics.utilities.plot", "torch.utils.flop_counter"
-# Of torchmetrics' names those that Lightning and we ask for, and the submodules that define them.
+# Names of torchmetrics that Lightning and dlproj use, and the submodules that define them.
 _SUBMODULES = {"Metric": "metric", "MetricCollection": "collections", "MeanMetric": "aggregation"}
-_not_compiled: list[Callable[[ModuleType], None]] = []  # for each function that no compiler may touch: tell it so
+_not_compiled: list[
+    Callable[[ModuleType], None]
+] = []  # for each function that must not be compiled: tells the compiler
 
 
 def delay() -> None:
-    """From now on execute these modules when they are used; those that are imported already stay so."""
+    """From now on execute these modules only when they are used; modules already imported are not affected."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 def is_executed(name: str) -> bool:
-    """Whether the module was imported and is not delayed."""
+    """True if the module was imported and is not delayed."""
     return name in sys.modules and not isinstance(sys.modules[name], _Delayed)
 
 
 class _Delayed(ModuleType):
-    """A module that is executed when a name is asked for that it has no stand-in for."""
+    """A module that is executed when a name without a stand-in is asked for."""
 
     def __getattr__(self, name: str) -> Any:
         if self.__name__ == "torchmetrics" and name in _SUBMODULES:
-            import_module("torchmetrics.utilities")  # first, as torchmetrics itself does: it is in a circle with metric
+            import_module("torchmetrics.utilities")  # first, as in torchmetrics: it imports metric in a circle
             return getattr(import_module(f"torchmetrics.{_SUBMODULES[name]}"), name)
-        if name.startswith("__") and name != "__all__":  # which the import system and inspect look for
+        if name.startswith("__") and name != "__all__":  # the import system and inspect look for these
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         _execute(self)
         return getattr(self, name)
@@ -64,14 +66,14 @@ def _execute(module: ModuleType) -> None:
 
 
 def _disable(fn: Any = None, *arguments: Any, **options: Any) -> Any:
-    """torch._dynamo.disable: a function that is called as it is, until there is a compiler to leave it alone."""
+    """Stand-in for torch._dynamo.disable: calls the function as it is, until a compiler is there to be told."""
     if not callable(fn):
         return _executed(COMPILER).disable(fn, *arguments, **options)
     called = fn
 
     @wraps(fn)
-    def call(*its_arguments: Any, **its_options: Any) -> Any:
-        return called(*its_arguments, **its_options)
+    def call(*call_arguments: Any, **call_options: Any) -> Any:
+        return called(*call_arguments, **call_options)
 
     def leave_alone(dynamo: ModuleType) -> None:
         nonlocal called
@@ -90,7 +92,7 @@ class _InstancesOfOptimizedModule(type):
 
 
 class _OptimizedModule(metaclass=_InstancesOfOptimizedModule):
-    """torch._dynamo.OptimizedModule for isinstance(): while nothing is compiled, nothing is one."""
+    """Stand-in for torch._dynamo.OptimizedModule in isinstance(): False while nothing is compiled."""
 
 
 def _executed(name: str) -> ModuleType:
@@ -101,7 +103,7 @@ def _executed(name: str) -> ModuleType:
 
 
 class _Later:
-    """A function or class of a module, which using it executes: to call, to derive from, for isinstance()."""
+    """A function or class whose use executes its module: calling it, deriving from it, isinstance()."""
 
     def __init__(self, module: str, name: str) -> None:
         self.__module, self.__name = module, name
@@ -122,7 +124,7 @@ class _Later:
         return isinstance(instance, self.__real())
 
 
-# What stands in a module before it is executed. Types are for annotations alone.
+# Names in a module before it is executed. Types are only for annotations.
 _STAND_INS: Mapping[str, Mapping[str, Any]] = {
     COMPILER: {"disable": _disable, "graph_break": lambda: None, "OptimizedModule": _OptimizedModule},
     "torchmetrics": {LOGGER: logging.getLogger("torchmetrics")},

@@ -1,4 +1,4 @@
-"""The most bytes of tensors that are held at once on the CPU."""
+"""Peak memory of tensors on the CPU."""
 
 import os
 from types import TracebackType
@@ -10,22 +10,22 @@ _FORGET = "dlproj: forget the peak"
 
 
 class LiveBytes:
-    """Within `with LiveBytes() as live:` torch's profiler lists what is allocated and freed; then live.peak is known.
+    """Context manager that measures, with torch's profiler, the peak bytes of tensors allocated inside: `live.peak`.
 
-    Tensors from before are not counted, and must not be freed inside: the profiler does not know their size.
+    Earlier tensors are not counted and must not be freed inside, as the profiler does not know their size.
     """
 
     peak: int  # bytes
 
     def __enter__(self) -> "LiveBytes":
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would speak of a GPU that is not there
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no message about a missing GPU
         # acc_events changes nothing here, but without it torch 2.11 warns of profiles with several cycles.
         self._profile = profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)
         self._profile.start()
         return self
 
     def forget_peak(self) -> None:
-        """Look for the peak from now on, in which what is held now counts."""
+        """Restart the search for the peak, from the bytes held now."""
         with record_function(_FORGET):
             pass
 
@@ -35,7 +35,7 @@ class LiveBytes:
         self._profile.stop()
         held = self.peak = 0
         events: Any = self._profile.profiler.kineto_results.events()  # type: ignore[union-attr]
-        for event in sorted(events, key=lambda one: one.start_ns()):
+        for event in sorted(events, key=lambda event: event.start_ns()):
             if event.name() == _FORGET:
                 self.peak = held
             elif event.name() == "[memory]":

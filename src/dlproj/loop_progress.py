@@ -1,4 +1,4 @@
-"""How far work is that takes a while."""
+"""Messages and progress bars for slow work."""
 
 import sys
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 def announce(what: str) -> None:
-    """Say on a terminal what begins, before what it needs is imported: on standard error, beside the results."""
+    """Print on standard error, if it is a terminal, what is about to start; call it before slow imports."""
     if sys.stderr.isatty():
         print(one_line(f"{what} …"), file=sys.stderr, flush=True)
 
 
 def progress(items: Iterable[T], of: str, delay: float = 5, total: int | None = None) -> Iterable[T]:
-    """The items, with a bar on a terminal once they take more than `delay` seconds.
+    """Iterate over items, with a bar on a terminal after `delay` seconds.
 
-    of: what they are. total: how many, where they do not say so themselves.
+    of: label of the bar. total: number of items, if they have no len().
     """
     return tqdm(items, of, total, delay=delay, file=sys.stderr, disable=None)

@@ -1,4 +1,4 @@
-"""Where a run happens: cores, memory, versions, the commit of the code."""
+"""The machine of a run: cores, memory, versions, the commit of the code."""
 
 import math
 import os
@@ -14,31 +14,31 @@ from dlproj.config.checks import require
 from dlproj.launch import threads_asked_for
 
 _PACKAGES = ("dlproj", "torch", "pytorch-lightning", "hydra-core", "torchmetrics", "torchvision", "numpy")
-_CONTROL_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
-SHARE_OF_CORES = "DLPROJ_CORES"  # the environment variable that tells a run of a sweep how many cores are its own
+_CONTROL_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # on Linux
+SHARE_OF_CORES = "DLPROJ_CORES"  # environment variable: the number of cores of one run of a sweep
 
 
 def usable_cores() -> int:
-    """The cores that this process may use; all of the machine's where the system does not tell, as on macOS.
+    """Number of cores that this process may use; all of the machine's if the system does not tell, as on macOS.
 
-    A control group that has time of two and a half cores keeps three busy.
+    A control group's limit is rounded up: with the time of 2.5 cores, three can be busy.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([cores, *map(math.ceil, _core_limits())]))
 
 
 def _core_limits() -> Iterator[float]:
-    """Cores' worth of time, of each control group that has a limit."""
+    """The limit of each control group that has one, as a number of cores."""
     for group in _control_groups("cpu"):
         words = _words(group / "cpu.max") or _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
-        if len(words) == 2 and all(map(str.isdecimal, words)):  # no limit is max, or -1
+        if len(words) == 2 and all(map(str.isdecimal, words)):  # "max" or -1: no limit
             yield int(words[0]) / int(words[1])
 
 
 def _control_groups(controller: str) -> Iterator[Path]:
-    """The folders of this process's control group and of those that it is in, where they can be seen.
+    """Folders of this process's control group and its parents, as far as they are visible.
 
-    Version 2 has one tree of groups, version 1 one for each controller. In a container the paths may be the host's.
+    Version 2 has one tree of groups, version 1 one per controller. In a container the paths may be the host's.
     """
     for line in _lines(_OWN_GROUPS) or ["0::/"]:
         _, controllers, path = line.split(":", 2)
@@ -60,37 +60,37 @@ def _words(path: Path) -> list[str]:
 
 
 def share_of_cores() -> int:
-    """Of those the cores that this run should keep busy: a part of them where it is one of several."""
+    """Number of cores for this run: all usable ones, or its share in a sweep."""
     share = os.environ.get(SHARE_OF_CORES, "")
     return int(share) if share.isdecimal() else usable_cores()
 
 
 def threads_of(processes: int) -> int:
-    """Threads for each of the processes of a run: its cores shared out, or fewer where the environment says so."""
+    """Threads per process of a run: an equal share of its cores, or fewer if the environment says so."""
     share = max(1, share_of_cores() // processes)
     return min(share, threads_asked_for() or share)
 
 
 def memory_bytes() -> int:
-    """That this process may use: of the whole machine, or as much as its control groups allow."""
+    """Bytes of memory that this process may use: the machine's, or the limit of its control groups."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     files = [group / name for group in _control_groups("memory") for name in ("memory.max", "memory.limit_in_bytes")]
     return min([machine, *(int(word) for file in files for word in _words(file) if word.isdecimal())])
 
 
 def require_memory(needed: float, of: str, setting: str) -> None:
-    """Raise ConfigurationError where so many bytes are more than half of it: who takes too much is killed."""
+    """Raise ConfigurationError if `needed` bytes exceed half of the memory: larger processes risk being killed."""
     message = f"{of} takes {needed / 1e9:,.0f} GB, the machine has {memory_bytes() / 1e9:,.0f}: set {setting} lower"
     require(needed < memory_bytes() / 2, message)
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that the figures depend on."""
+    """Versions of Python and the packages that results depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def machine() -> str:
-    """System, processor with the vector instructions that torch uses, usable cores and GPU: figures depend on them."""
+    """System, processor with the vector instructions used by torch, usable cores and GPU: results depend on them."""
     import torch
 
     vectors = torch.backends.cpu.get_cpu_capability()
@@ -99,14 +99,14 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    """Its name, where Linux tells."""
+    """Name of the processor, on Linux."""
     lines = _lines(Path("/proc/cpuinfo"))
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, "unknown processor")
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that this package runs from, with a "+" for uncommitted changes; None outside one."""
+    """Commit of the checkout that this package runs from, with "+" for uncommitted changes; None outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True).stdout.strip()
@@ -117,7 +117,7 @@ def git_commit() -> str | None:
 
 
 def peak_memory_bytes() -> tuple[int, int]:
-    """The most memory that this process has held so far, and the most on its GPU since reset_peak_gpu_memory()."""
+    """Peak memory of this process so far, and of its GPU since reset_peak_gpu_memory(), in bytes."""
     import torch
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -125,7 +125,7 @@ def peak_memory_bytes() -> tuple[int, int]:
 
 
 def reset_peak_gpu_memory() -> None:
-    """Count the GPU's peak from now on: in a sweep, a run follows others in one process."""
+    """Restart the count of the GPU's peak: in a sweep, several runs share one process."""
     import torch
 
     if torch.cuda.is_available():

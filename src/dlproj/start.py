@@ -1,6 +1,6 @@
-"""What a command does before its heavy imports: standard streams, Ctrl-C, and the environment.
+"""Set up standard streams, Ctrl-C and the environment before a command's slow imports.
 
-It imports next to nothing.
+This module imports only the standard library.
 """
 
 import atexit
@@ -14,9 +14,9 @@ from typing import Any
 
 
 class Output(FileIO):
-    """Standard output or error, which after a first failure leads nowhere: its reader has left, or its disk is full.
+    """Standard output or error, redirected to /dev/null after a failure: the reader has left, or the disk is full.
 
-    The failure is raised unless the command is to keep going, as training does when its terminal is closed.
+    The failure is raised unless keep_going is set, as for training, which continues when its terminal is closed.
     """
 
     def __init__(self, descriptor: int, keep_going: bool) -> None:
@@ -24,14 +24,14 @@ class Output(FileIO):
         self.keep_going = keep_going
 
     def write(self, data: Any) -> int:
-        """Write all of it, also where another process has made the pipe non-blocking."""
-        left = memoryview(data)
+        """Write all data, also if another process has made the pipe non-blocking."""
+        remaining = memoryview(data)
         try:
-            while left:
-                count = super().write(left)
+            while remaining:
+                count = super().write(remaining)
                 if count is None:
                     select.select([], [self], [])
-                left = left[count or 0 :]
+                remaining = remaining[count or 0 :]
         except OSError as error:
             _lead_nowhere(self.fileno())
             if self.keep_going:
@@ -42,10 +42,10 @@ class Output(FileIO):
 
 
 def open_streams(keep_going: bool = False) -> None:
-    """Have standard input, output and error be there, and every character printable in any locale.
+    """Make sure that standard input, output and error exist, and that every character can be printed in any locale.
 
-    A closed one would be None, and its descriptor the next file's that is opened: a library's message might end in it.
-    keep_going: a run must not end because nobody reads what it prints.
+    A closed stream would be None, and the next file opened would get its descriptor, and messages of libraries with it.
+    keep_going: do not end the command if its output cannot be written.
     """
     for descriptor in range(3):
         try:
@@ -53,28 +53,28 @@ def open_streams(keep_going: bool = False) -> None:
         except OSError:
             _lead_nowhere(descriptor)
     sys.stdin = sys.stdin or TextIOWrapper(FileIO(0, closefd=False), "utf-8")
-    if sys.stdout is sys.__stdout__:  # or somebody else collects what is printed
+    if sys.stdout is sys.__stdout__:  # else output is captured by other code
         sys.stdout = sys.__stdout__ = _text(1, sys.stdout, keep_going)  # type: ignore[misc]
     if sys.stderr is sys.__stderr__:
         sys.stderr = sys.__stderr__ = _text(2, sys.stderr, keep_going)  # type: ignore[misc]
 
 
 def forget_other_tools() -> None:
-    """Drop what the environment says of matplotlib's windows, of which there are none; an unknown one is an error."""
+    """Set matplotlib's backend: there are no windows, and an unknown backend in the environment would be an error."""
     os.environ["MPLBACKEND"] = "agg"
 
 
 def end_quickly() -> None:
-    """Have this process not look for garbage among all that it has imported when it ends: that takes 0.6 s."""
+    """Skip garbage collection of imported modules at exit, which takes 0.6 s."""
     atexit.register(gc.freeze)
 
 
 def wait_without_spinning() -> None:
-    """Have OpenMP's threads sleep soon after they have nothing to do, instead of spinning for some milliseconds.
+    """Make idle OpenMP threads sleep soon, instead of spinning for some milliseconds.
 
-    Beside other work spinning threads take the cores that the working ones need: with it two threads on two cores take
-    three times as long beside two busy processes as one thread. GCC's library reads this when it is loaded, with torch;
-    1,000 rounds of waiting are what it does by itself where there are more threads than cores.
+    Spinning threads take cores from working ones: beside two busy processes on two cores, two spinning threads take
+    three times as long as one thread. GCC's library reads the variable when it is loaded, with torch; 1,000 rounds are
+    its own default if there are more threads than cores.
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "1000"
@@ -93,24 +93,24 @@ def _text(descriptor: int, before: Any, keep_going: bool) -> Any:
 
 def _lead_nowhere(descriptor: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, descriptor)  # which a child process inherits
+    os.dup2(null, descriptor)  # child processes inherit it
     if null != descriptor:
         os.close(null)
     os.set_inheritable(descriptor, True)
 
 
 def end_on_ctrl_c() -> None:
-    """Have Ctrl-C end this process at once, without a word, while there is nothing yet to record.
+    """Make Ctrl-C end this process at once, silently, while there is nothing yet to record.
 
-    KeyboardInterrupt amid an import is shown as a traceback, or taken for a module that is not there. Where Ctrl-C is
-    ignored, as in the background of a shell, it stays so.
+    KeyboardInterrupt during an import would be shown as a traceback, or taken for a missing module. If Ctrl-C is
+    ignored, as in the background of a shell, it stays ignored.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
 def raise_on_ctrl_c() -> None:
-    """Have it raise KeyboardInterrupt again, so that what has begun can be recorded."""
+    """Make Ctrl-C raise KeyboardInterrupt again, so that an interrupted run is recorded."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,4 +1,4 @@
-"""Files that torch.save wrote, read as data: they run nothing, and ask for no more memory than they are long."""
+"""Read files of torch.save() as plain data: no code is run, and the file's size bounds the memory."""
 
 import pickletools
 import re
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dlproj.library_internals.torch_internals import REBUILDERS
 
-# What plain containers and tensors are made of. weights_only knows more, such as a bytearray of any length.
+# Names in pickles of plain containers and tensors. weights_only allows more, such as a bytearray of any length.
 _NAMES = re.compile(
     rf"torch \w+|{'|'.join(map(re.escape, REBUILDERS))}|torch\.(serialization|storage) \w+"
     r"|collections (OrderedDict|defaultdict|Counter)|_codecs encode|(builtins|__builtin__) (dict|int|set|complex)"
@@ -20,18 +20,18 @@ _NAMES = re.compile(
 
 
 def load_plain(path: Path) -> Any:
-    """What the file holds, on the CPU. Raises nearly anything on a damaged or hostile one."""
+    """Load the file's content to the CPU. A damaged or hostile file can raise nearly any exception."""
     with ZipFile(path) as file:
         members = file.infolist()
-        if any(one.compress_type != ZIP_STORED for one in members):  # torch packs nothing, and would unpack any size
+        if any(member.compress_type != ZIP_STORED for member in members):  # torch does not pack, but unpacks any size
             raise ValueError("its parts are packed")
         if name := file.testzip():  # torch does not notice a flipped byte
             raise ValueError(f"its part {name} is not as it was written")
-        for one in members:
-            if one.filename.endswith(".pkl"):
-                _check_names(file.read(one))
+        for member in members:
+            if member.filename.endswith(".pkl"):
+                _check_names(file.read(member))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's, on files that are none of its own
+        warnings.simplefilter("ignore")  # torch's, about files of other programs
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -42,5 +42,5 @@ def _check_names(pickled: bytes) -> None:
 
 
 def is_whole(tensor: Any) -> bool:
-    """Whether it is a tensor with memory for each of its values: one value can be made to look like any number."""
+    """True for a tensor with memory for each value; strides can make one stored value look like any number of them."""
     return isinstance(tensor, Tensor) and tensor.is_contiguous()

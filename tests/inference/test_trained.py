@@ -77,7 +77,7 @@ def test_a_name_that_no_folder_can_have_is_no_run(name):
 
 def test_settings_that_are_damaged_are_named(copied):
     (copied / "config.yaml").write_text("data: [")
-    with pytest.raises(ConfigurationError, match=r"config.yaml holds no whole settings of a run"):
+    with pytest.raises(ConfigurationError, match=r"config.yaml is not the complete settings of a run"):
         open_run(copied)
 
 

@@ -168,7 +168,7 @@ def test_a_job_that_dies_is_named_and_the_others_go_on(type_in, monkeypatch):
     assert [line for line in err.splitlines() if line.startswith("error: job 2 (data=fmnist data.val=test): ")]
     assert "0 data=digits data.val=test: test accuracy " in out
     (unread,) = (line for line in err.splitlines() if "val_fraction" in line)  # of two runs, once
-    assert unread.startswith("data=digits data.val=test: data.val_fraction=0.2 is not read with data.val=test: set")
+    assert unread.startswith("data=digits data.val=test: data.val_fraction=0.2 has no effect with data.val=test: set")
 
 
 @pytest.mark.parametrize(

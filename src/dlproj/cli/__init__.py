@@ -1,5 +1,5 @@
-"""The commands: `python train.py`, `dlproj train` and what looks at runs."""
+"""The commands: `python train.py` and the subcommands of `dlproj`."""
 
 from dlproj.late_imports import delay
 
-delay()  # in the processes that a command spawns, too
+delay()  # also in the processes that a command spawns

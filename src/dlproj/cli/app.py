@@ -1,6 +1,6 @@
-"""The command `dlproj`: its subcommands, one module a group of them, and how it begins and ends.
+"""The command `dlproj`: registers its subcommands, one module per group, and runs them.
 
-Heavy packages are imported inside the functions, so that `dlproj runs` does not wait for torch.
+Heavy packages are imported inside functions, so that `dlproj runs` does not wait for torch.
 """
 
 import sys
@@ -20,16 +20,16 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Train, look at runs, compare them, and use what they have learnt.\n\nExample: `dlproj report logs/runs`",
+    help="Train models, list and compare runs, and use trained models.\n\nExample: `dlproj report logs/runs`",
 )
-_ALL_ARGUMENTS: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": []}  # go to the function
+_ALL_ARGUMENTS: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": []}  # passed to the function
 
 
 @app.command(context_settings=_ALL_ARGUMENTS)
 def train(arguments: Annotated[list[str] | None, typer.Argument(metavar="SETTING=VALUE…")] = None) -> None:
-    """Train, test and record one classifier, or several with -m, as train.py of a checkout does.
+    """Train, test and record one classifier, or several with -m, like train.py of a checkout.
 
-    `dlproj train --help` lists what can be set.
+    `dlproj train --help` lists the settings.
 
     Example: `dlproj train model=mlp optim=rmsprop`
     """
@@ -51,7 +51,7 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Run a subcommand: exit code 0, 1 for what the user can mend, 2 for wrong usage, 130 after Ctrl-C."""
+    """Run a subcommand. Exit code 0, 1 for errors that the user can fix, 2 for wrong usage, 130 after Ctrl-C."""
     end_quickly()
     open_streams()
     forget_other_tools()
@@ -59,7 +59,7 @@ def main() -> None:
     wait_without_spinning()
     try:
         try:
-            app()  # typer sees to Ctrl-C, and to a reader that ends early: `dlproj runs | head`
+            app()  # typer handles Ctrl-C, and a reader that ends early: `dlproj runs | head`
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -68,7 +68,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
-        from dlproj.command_errors import in_one_line, is_user_error  # which import Hydra
+        from dlproj.command_errors import in_one_line, is_user_error  # imports Hydra
 
         if not is_user_error(error):
             raise

@@ -17,7 +17,9 @@ def survey(
     ],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SETTING=VALUE", help="settings of the data, as for train.py: root=… or length=100"),
+        typer.Argument(
+            metavar="SETTING=VALUE", help="settings of the data, as for train.py, such as root=FOLDER or length=100"
+        ),
     ] = None,
     show: Annotated[
         list[str] | None,
@@ -25,15 +27,15 @@ def survey(
             metavar="SET:N,N…", help="samples to show, such as train:0,50 test:100; by default one of each class"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="decides which samples are drawn for the grid")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the samples drawn for the grid")] = 0,
     output: Annotated[
         Path | None, typer.Option(help="folder for the pictures; by default logs/surveys/NAME", show_default=False)
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Say what a data set holds: sizes, classes, statistics, and samples in words or pictures.
+    """Describe a data set: sizes, classes, statistics, and samples as text or pictures.
 
-    The training set is the whole official one, before validation is taken from it.
+    The training set is the full official one, before validation is split off.
 
     Example: `dlproj data survey fmnist --show train:0,50 test:100,1000`
     """
@@ -41,7 +43,7 @@ def survey(
     from dlproj.survey.sets import parse_places, read
     from dlproj.survey.survey import check_folder, survey
 
-    # What follows the first value of --show arrives as an argument: no setting is without "=".
+    # Values after the first one of --show arrive as arguments, recognised by the missing "=".
     more = [text for text in settings or [] if "=" not in text]
     places = parse_places([*(show or []), *more])
     output = output or Path("logs/surveys") / name

@@ -1,6 +1,6 @@
-"""`python train.py --help`: every choice, and the settings that the typed choices come to.
+"""`python train.py --help`: all choices, and the settings that result from the typed ones.
 
-Hydra's own takes 2 s: it copies all of its sources for each group.
+Hydra's own help takes 2 s, because it copies all of its sources for each group.
 """
 
 import shutil
@@ -20,18 +20,18 @@ from dlproj.config.places import CONF, TRAIN
 from dlproj.experiments import composing
 from hydra_plugins.dlproj_search_path import config_dir
 
-_ADDED = ("experiment", "search", "trial")  # groups of which nothing is chosen unless it is added
+_ADDED = ("experiment", "search", "trial")  # groups without a default choice: one is added with +
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
-    """Whether --help or -h is among them."""
+    """True if the arguments contain --help or -h."""
     return bool({"--help", "-h"} & set(arguments))
 
 
 def help_text(arguments: Sequence[str]) -> str:
-    """What can be typed, and every setting with its value under the overrides among the arguments and its help text.
+    """All choices, and every setting with its help text and its value under the typed overrides.
 
-    Raises what composing them raises.
+    Raises Hydra's and OmegaConf's errors for overrides that cannot be composed.
     """
     folders = [CONF, *([Path(own)] if (own := config_dir(arguments)) else [])]
     with composing():
@@ -54,9 +54,9 @@ def help_text(arguments: Sequence[str]) -> str:
 
 
 def _settings(node: DictConfig, prefix: str, explained: dict[type, str]) -> Iterator[tuple[str, str]]:
-    """Each setting as it would be typed, and its help text; above those of a group, what the group is.
+    """Each setting as typed, and its help text; a group's settings follow a line that describes the group.
 
-    explained: classes and the group that has shown their texts; of another one only what is set follows.
+    explained: classes whose help texts were shown, and in which group; a later group lists only what is set.
     """
     cls = cast(type, OmegaConf.get_type(node))
     texts, again = help_of(cls), cls in explained
@@ -93,33 +93,33 @@ def _typed(value: Any) -> str:
 
 
 def _columns(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
-    """Name and text side by side, the text wrapped; below one another in a narrow terminal."""
-    left = _LEFT if width >= 2 * _LEFT else 4
+    """Lay out names and wrapped texts side by side, or below one another in a narrow terminal."""
+    indent = _NAMES if width >= 2 * _NAMES else 4
     for name, text in rows:
         if not name:
             yield from ["", text]
             continue
-        below = textwrap.wrap(text, max(width - left, 20)) or [""]
-        beside = len(name) < left
-        yield f"{name:{left}}{below[0]}".rstrip() if beside else name
-        yield from (" " * left + line for line in below[beside:] if line)
+        below = textwrap.wrap(text, max(width - indent, 20)) or [""]
+        beside = len(name) < indent
+        yield f"{name:{indent}}{below[0]}".rstrip() if beside else name
+        yield from (" " * indent + line for line in below[beside:] if line)
 
 
-_LEFT = 40  # columns of names
+_NAMES = 40  # columns for names
 
 
 def _overrides(arguments: Sequence[str]) -> list[str]:
-    return [one for one in arguments if not one.startswith("-") and one != config_dir(arguments)]
+    return [text for text in arguments if not text.startswith("-") and text != config_dir(arguments)]
 
 
 def choices(folders: Sequence[Path]) -> dict[str, list[str]]:
-    """The names of each group's files, sorted; files that begin with _ are what others share."""
-    found: dict[str, set[str]] = {}
+    """Names of each group's files, sorted, without the shared files, whose names begin with _."""
+    groups: dict[str, set[str]] = {}
     for folder in folders:
         for file in folder.glob("*/**/*.yaml"):
             group, *name = file.relative_to(folder).with_suffix("").parts
             if name[0] == "extra":
                 group, name = f"{group}/extra", name[1:]
             if not name[-1].startswith("_"):
-                found.setdefault(f"+{group}" if group in _ADDED else group, set()).add("/".join(name))
-    return {group: sorted(names) for group, names in sorted(found.items())}
+                groups.setdefault(f"+{group}" if group in _ADDED else group, set()).add("/".join(name))
+    return {group: sorted(names) for group, names in sorted(groups.items())}

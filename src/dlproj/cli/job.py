@@ -1,4 +1,4 @@
-"""What Hydra calls: settings are composed and checked before torch is imported."""
+"""Hydra's entry point: settings are composed and checked before torch is imported."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ from dlproj.start import raise_on_ctrl_c
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def _job(composed: DictConfig) -> None:
-    """One run, in the folder that Hydra made for it."""
+    """Run one job in the folder that Hydra created for it."""
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     with job_errors(settings, folder):
@@ -32,16 +32,16 @@ def _job(composed: DictConfig) -> None:
         from dlproj.reports.terminal import show
         from dlproj.training.run import run
 
-        raise_on_ctrl_c()  # what has begun is recorded
+        raise_on_ctrl_c()  # from here on, an interrupted run is recorded
         result = run(config, folder, list(settings.overrides.task))
         if rank() == 0:
             show(result)
 
 
 def main(arguments: Sequence[str] | None) -> None:
-    """Train, sweep, or show help and settings, as the arguments say; None: those of sys.argv. Raises SystemExit."""
+    """Train, sweep or show help. arguments: None for those of sys.argv. Raises SystemExit."""
     if arguments is not None:
-        sys.argv[1:] = arguments  # which Hydra reads
+        sys.argv[1:] = arguments  # Hydra reads it
     with one_line_errors():
         register()
         if asks_for_help(sys.argv[1:]):

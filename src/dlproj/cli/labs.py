@@ -1,4 +1,4 @@
-"""`dlproj reproduce`, `study` and `bench`: the documents' experiments, figures and measurements."""
+"""`dlproj reproduce`, `study` and `bench`: experiments, figures and measurements of the documents."""
 
 import sys
 from pathlib import Path
@@ -14,30 +14,36 @@ from dlproj.start import open_streams
 def reproduce(
     experiments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SUITE | SUITE/NAME]...", help="such as lab4 or mlp/activations; without any, all"),
+        typer.Argument(metavar="[SUITE | SUITE/NAME]...", help="such as lab4 or mlp/activations; default: all"),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="a few batches of at most two epochs and one seed: to see that all train")
+        bool, typer.Option("--quick", help="check that all train: a few batches of at most two epochs, one seed")
     ] = False,
-    seeds: Annotated[int | None, typer.Option(min=1, help="runs of each experiment; 3, or 1 with --quick")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="runs at once, of one thread each; as many as cores")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="seeds of each experiment; default: 3, or 1 with --quick")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="runs at once, of one thread each; default: the number of cores")
+    ] = None,
     cifar10_images: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="read CIFAR-10 from train/CLASS/* and test/CLASS/* in here, and mark it"),
+        typer.Option(
+            metavar="FOLDER", help="read CIFAR-10 from train/CLASS/* and test/CLASS/* there; results are marked"
+        ),
     ] = None,
     recorded: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="a results.json: its runs of unchanged settings are not run again"),
+        typer.Option(metavar="FILE", help="a results.json whose runs are not repeated if their settings are unchanged"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="folder for RESULTS.md, results.csv and results.json; that of the runs")
+        Path | None, typer.Option(help="folder for RESULTS.md, results.csv and results.json; default: that of the runs")
     ] = None,
 ) -> None:
-    """Run the experiments of conf/experiment that have not been run, and put them beside the reported figures.
+    """Run the experiments of conf/experiment that have not been run, and compare them with the reported figures.
 
-    Runs are kept in logs/reproduce, quick ones in logs/reproduce-quick: after an interruption it goes on with those
-    that are missing. The table holds all that was ever run, and with `--recorded` what others have run; a run that dies
-    is a row that says so, and the exit code is 1.
+    Runs are kept in logs/reproduce, quick ones in logs/reproduce-quick; after an interruption only missing ones are
+    run. The table holds all runs so far, with `--recorded` also those of the file. A run that crashes is a row that
+    says so, and the exit code is 1.
 
     Example: `dlproj reproduce mlp/activations --quick`
     """
@@ -55,34 +61,36 @@ def reproduce(
     seeds = seeds or (1 if quick else 3)
     check_folder(output or folder, quick)
     options = Options(experiments or [], quick, seeds, jobs or usable_cores(), folder, cifar10_images, recorded)
-    found = rows(reproduce(options))
+    results = rows(reproduce(options))
     selected = select(experiments or [], names())
-    asked = [row for row in found if row.point.experiment in selected]
-    judged = judgements(found, quick)
+    asked = [row for row in results if row.point.experiment in selected]
+    judged = judgements(results, quick)
     print_table(COLUMNS, cells(asked, judged))
-    for path in write(found, judged, shlex.join(["dlproj", *sys.argv[1:]]), quick, output or folder):
+    for path in write(results, judged, shlex.join(["dlproj", *sys.argv[1:]]), quick, output or folder):
         print(path)
-    if any(row.died for row in found):
+    if any(row.died for row in results):
         sys.exit(1)
 
 
 def study(arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME | --all")] = None) -> None:
-    """Make the documents' figures and measurements again: `dlproj study --help` lists them.
+    """Repeat figures and measurements of the documents; `dlproj study --help` lists them.
 
     Example: `dlproj study activation_functions`
     """
     announce("reading the studies")
-    from dlproj.labs.studies.study_command import run  # which brings options of its own
+    from dlproj.labs.studies.study_command import run  # it parses options of its own
 
     run(arguments or [])
 
 
-bench = typer.Typer(no_args_is_help=True, help="Measure what training costs.\n\nExample: `dlproj bench scaling`")
+bench = typer.Typer(
+    no_args_is_help=True, help="Measure the time and memory of training.\n\nExample: `dlproj bench scaling`"
+)
 
 
 @bench.callback()
 def _bench() -> None:
-    """With a callback, typer keeps the only command's name."""
+    """Without a callback, typer would drop the name of the only command."""
 
 
 @bench.command()
@@ -91,22 +99,22 @@ def scaling(
         list[str] | None,
         typer.Argument(metavar="SETTING=VALUE", help="as for train.py, such as model.hidden=[2048,2048] optim=sgd"),
     ] = None,
-    processes: Annotated[str, typer.Option(metavar="N,N…", help="how many at once; 1 always is among them")] = "1,2,4",
+    processes: Annotated[
+        str, typer.Option(metavar="N,N…", help="numbers of processes to compare; 1 is always included")
+    ] = "1,2,4",
     strategies: Annotated[
         list[str] | None,
-        typer.Option(
-            "--strategy", help="ddp, fsdp, tensor_parallel, …; repeatable, without any, all", show_default=False
-        ),
+        typer.Option("--strategy", help="ddp, fsdp, tensor_parallel, …; repeatable; default: all", show_default=False),
     ] = None,
-    steps: Annotated[int, typer.Option(min=2, help="timed of each case")] = 20,
-    output: Annotated[Path, typer.Option(metavar="FOLDER", help="for the page, its figures and tables")] = Path(
+    steps: Annotated[int, typer.Option(min=2, help="timed steps per case")] = 20,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="folder for the page, its figures and tables")] = Path(
         "logs/scaling"
     ),
     overwrite: Overwrite = False,
 ) -> None:
-    """Time a step of an MLP by every strategy over several processes, beside what formulas predict.
+    """Time a step of an MLP with each strategy over several processes, and compare it with formulas.
 
-    The batch is shared, however many processes there are. The page goes on to 8 and 64 GPUs on paper.
+    The processes share one batch, however many there are. The page also predicts the times on 8 and 64 GPUs.
 
     Example: `dlproj bench scaling 'model.hidden=[2048,2048,2048]' data.batch_size=512 --processes 1,2`
     """
@@ -120,8 +128,8 @@ def scaling(
 
     planned = plan(settings or [], whole_numbers("--processes", processes, such_as="1,2,4"), strategies or [])
     check_folder("scaling", output, overwrite)
-    found = measured(planned, steps, progress=sys.stderr.isatty())
-    table = measured_table(found)
+    measurements = measured(planned, steps, progress=sys.stderr.isatty())
+    table = measured_table(measurements)
     print_table(table.columns, table.cells)
-    for path in write_article(article(found, shlex.join(["dlproj", *sys.argv[1:]])), output, overwrite):
+    for path in write_article(article(measurements, shlex.join(["dlproj", *sys.argv[1:]])), output, overwrite):
         print(path)

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options shared by several commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,14 +9,14 @@ from dlproj.config.checks import DataError
 
 
 def chosen(name: Path) -> Path:
-    """The folder that `latest` or `best` stands for, any other as it is. Raises UserError where there is no run."""
+    """The folder of `latest` or `best`, or the named folder itself. Raises UserError if it holds no run."""
     from dlproj.runs.choosing import chosen_run
 
     return chosen_run(name)
 
 
 def run_names(incomplete: str) -> list[str]:
-    """Folders of runs that begin so, for the Tab key."""
+    """Folders of runs that begin with `incomplete`, for completion with the Tab key."""
     from dlproj.runs.choosing import LOGS
     from dlproj.runs.record import run_folders
 
@@ -31,15 +31,15 @@ Run = Annotated[
     Path,
     typer.Argument(
         metavar="RUN",
-        help="The run's folder, such as logs/runs/…; or latest, or best, in logs.",
+        help="The run's folder, such as logs/runs/…, or latest or best in logs.",
         show_default=False,
         callback=chosen,
         autocompletion=run_names,
     ),
 ]
 Checkpoint = Annotated[
-    str | None, typer.Option(help="best, last or a file; without it, the weights that training tested.")
+    str | None, typer.Option(help="best, last or a file. Default: the weights that training tested.")
 ]
 
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files there that dlproj did not write, too.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also replace files that dlproj did not write.")]

@@ -1,4 +1,4 @@
-"""`dlproj runs`, `report` and `resume`: what runs have left."""
+"""`dlproj runs`, `report` and `resume`: list, report and continue runs."""
 
 import os
 import shutil
@@ -20,16 +20,16 @@ _PATHS = typer.Argument(metavar="PATH…", help="folders of runs or of sweeps, o
 def report(
     paths: Annotated[list[Path], _PATHS],
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="where the page goes", show_default=False)
+        Path | None, typer.Option(metavar="FILE.html", help="file for the page", show_default=False)
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Put runs into one HTML page that needs no network, and their table into CSV and Markdown beside it.
+    """Write one self-contained HTML page about runs, and their table as CSV and Markdown beside it.
 
-    One run is shown by itself, several are compared: what varies, what came of it, curves over one another, weights.
+    One run is shown in full. Several are compared: varied settings, results, curves, weights.
 
-    Without --output it is report.html in PATH, or in the current folder where there are several. Damaged runs are named
-    and left out; the exit code is 1 if there are no others.
+    Without --output the page is report.html in PATH, or in the current folder if there are several. Damaged runs are
+    named and left out; the exit code is 1 if no run is left.
 
     Example: `dlproj report logs/sweeps/20261121-060235-a2c588-mlp-digits`
     """
@@ -45,13 +45,13 @@ def report(
 
 def runs(
     path: Annotated[Path, typer.Argument(help="a folder above the runs")] = Path("logs"),
-    limit: Annotated[int | None, typer.Option(min=1, help="show only so many", show_default=False)] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="show at most this many runs", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, accuracies as fractions")] = False,
 ) -> None:
     """List the runs on disk, newest first, with status and score.
 
-    At a terminal it is a table, which has no room for the overrides below 110 columns; into a pipe or a file goes a
-    line a run, with tabs between. What cannot be read is named on standard error.
+    At a terminal it is a table, without the overrides below 110 columns; in a pipe or file, one line per run, separated
+    by tabs. Runs that cannot be read are named on standard error.
 
     Example: `dlproj runs logs/sweeps --limit 10`
     """
@@ -67,7 +67,7 @@ def runs(
     else:
         narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < 110
         shown = len(COLUMNS) - narrow
-        print_table(COLUMNS[:shown], [as_cells(one)[:shown] for one in listed[:limit]])
+        print_table(COLUMNS[:shown], [as_cells(run)[:shown] for run in listed[:limit]])
 
 
 def resume(
@@ -75,10 +75,10 @@ def resume(
         Path, typer.Argument(metavar="RUN | SWEEP", help="such as logs/runs/… or logs/sweeps/…", show_default=False)
     ],
 ) -> None:
-    """Go on with a run, a sweep or a search that was interrupted or killed, with the settings that were typed.
+    """Continue a run, a sweep or a search that was interrupted or killed, with the same settings.
 
-    A run goes on from its last checkpoint and ends as if nothing had happened. Of a sweep what is done is kept, and the
-    rest runs: it is its last command once more, with sweep.resume.
+    A run continues from its last checkpoint, with the same result as without the interruption. A sweep repeats its last
+    command with sweep.resume: completed runs are kept, the others run.
 
     Example: `dlproj resume logs/sweeps/20261121-171814-0b5dd2-mlp-tpe_search`
     """
@@ -109,8 +109,8 @@ def _resume_run(folder: Path) -> None:
 
 
 def _name_skipped(damaged: Sequence[Damaged], whole: Sequence[object]) -> None:
-    """Name what is left out on standard error. Raises DataError where nothing is left."""
-    for one in damaged:
-        print(one_line(f"skipped {one.folder}: {one.reason}"), file=sys.stderr)
+    """Name damaged runs on standard error. Raises DataError if no other run is left."""
+    for run in damaged:
+        print(one_line(f"skipped {run.folder}: {run.reason}"), file=sys.stderr)
     if not whole:
         raise DataError("no run is left that can be read: name other folders")

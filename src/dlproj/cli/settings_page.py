@@ -1,4 +1,4 @@
-"""docs/settings.md, written from the settings classes: `python -m dlproj.cli.settings_page > docs/settings.md`."""
+"""Writes docs/settings.md from the settings classes: `python -m dlproj.cli.settings_page > docs/settings.md`."""
 
 import inspect
 import re
@@ -20,19 +20,19 @@ from dlproj.config.search import SearchConfig
 
 _HEAD = """# Settings
 
-Written from the settings classes by `make docs/settings.md`. Each is set as `SETTING=VALUE` behind `python train.py`;
-`python train.py --help` shows those of your choices, with their values. A file under `conf/` can hold them, too.
+Generated from the settings classes by `make docs/settings.md`. Set each as `SETTING=VALUE` after `python train.py`, or
+in a file under `conf/`. `python train.py --help` shows the settings of your choices, with their values.
 """
 
 
 def page() -> str:
-    """The whole document, as Markdown."""
+    """The full document, as Markdown."""
     groups = [line for group in SCHEMAS for line in _group(group)]
     return "\n".join([_HEAD, *_section("## Of every run", Config, ""), *groups, *_others(), *_choices()]).rstrip()
 
 
 def _group(group: str) -> Iterator[str]:
-    """What all choices of a group share, then what each one has beside it."""
+    """The settings shared by all choices of a group, then those of each choice."""
     base = get_type_hints(Config)[group]
     classes = _classes(group)
     yield from (
@@ -71,7 +71,7 @@ def _others() -> Iterator[str]:
 
 
 def _section(title: str, cls: type, prefix: str, base: type | None = None) -> list[str]:
-    """A heading, what the class is, and a table of its settings; of base's those alone that have another default."""
+    """A heading, the docstring of the class, and a table of its settings that differ from those of base."""
     known = dict(_rows(base, prefix)) if base else {}
     rows = [f"| `{name}` | {' | '.join(rest)} |" for name, rest in _rows(cls, prefix) if known.get(name) != rest]
     table = ["| setting | default | |", "|---|---|---|", *rows, ""] if rows else []
@@ -79,20 +79,20 @@ def _section(title: str, cls: type, prefix: str, base: type | None = None) -> li
 
 
 def _rows(cls: type, prefix: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Name, default and help text of each setting, those of the groups below it included."""
+    """Name, default and help text of each setting, including those of nested groups."""
     texts, kinds = help_of(cls), get_type_hints(cls)
-    for one in fields(cls):
-        name, kind = prefix + one.name, kinds[one.name]
+    for field in fields(cls):
+        name, kind = prefix + field.name, kinds[field.name]
         if kind is InitializerConfig:
-            yield name, (_default(one), "[an initialiser](#an-initialiser)")
+            yield name, (_default(field), "[an initialiser](#an-initialiser)")
         elif not is_dataclass(kind):
-            yield name, (_default(one), texts[one.name].replace("|", "\\|"))
+            yield name, (_default(field), texts[field.name].replace("|", "\\|"))
         elif cls is not Config:
             yield from _rows(cast(type, kind), f"{name}.")
 
 
-def _default(one: Field[Any]) -> str:
-    value = one.default if one.default_factory is MISSING else one.default_factory()
+def _default(field: Field[Any]) -> str:
+    value = field.default if field.default_factory is MISSING else field.default_factory()
     if isinstance(value, InitializerConfig):
         value = value.name
     plain = [part.name if isinstance(part, Enum) else part for part in (value if isinstance(value, list) else [value])]
@@ -101,14 +101,14 @@ def _default(one: Field[Any]) -> str:
 
 
 def _choices() -> Iterator[str]:
-    """What each value of a choice stands for."""
+    """The values of each Choice, with their help texts."""
     yield from ("## What the choices stand for", "")
     of_groups = [cls for group in SCHEMAS for cls in _classes(group).values()]
     classes = [*of_groups, DenseConfig, InitializerConfig, EarlyStoppingConfig]
     shown = dict.fromkeys(options for cls in classes for options in members(cls).values())
     for options in shown:
         yield from (f"**{_words(type(options[0]).__name__)}**: {_doc(type(options[0]))}", "")
-        yield from (f"- `{one.name}`{f': {one.text}' if one.text else ''}" for one in options)
+        yield from (f"- `{member.name}`{f': {member.text}' if member.text else ''}" for member in options)
         yield ""
 
 

@@ -1,4 +1,4 @@
-"""The start of `python train.py`, before anything is imported that takes its time."""
+"""Start of `python train.py`, before any slow import."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from dlproj.start import end_on_ctrl_c, end_quickly, forget_other_tools, open_st
 
 
 def start(name: str, arguments: Sequence[str] | None = None) -> None:
-    """Train in a main module, by name, as sys.argv or the arguments say; be ready to in one of trainer=ddp's processes.
+    """Train if `name` is that of a main module; in a process spawned by trainer=ddp, only prepare for it.
 
-    Raises SystemExit: 1 for what the user can mend, 130 after Ctrl-C.
+    arguments: None for those of sys.argv. Raises SystemExit: 1 for errors that the user can fix, 130 after Ctrl-C.
     """
     if name not in ("__main__", "__mp_main__"):
         return

@@ -1,4 +1,4 @@
-"""`dlproj evaluate`, `predict` and `export`: use what a run has learnt."""
+"""`dlproj evaluate`, `predict` and `export`: use a run's model."""
 
 import sys
 from enum import Enum
@@ -20,7 +20,7 @@ class Split(Enum):
 
 
 class PredictionFormat(Enum):
-    """How predictions are written."""
+    """Output format of predictions."""
 
     table = "table"
     csv = "csv"
@@ -28,7 +28,7 @@ class PredictionFormat(Enum):
 
 
 class ExportFormat(Enum):
-    """What an exported model is written as."""
+    """File format of an exported model."""
 
     onnx = "onnx"
     exported_program = "exported_program"
@@ -42,11 +42,13 @@ def evaluate(
         list[str] | None,
         typer.Option(help="A setting of the data, such as root=FOLDER, or another data set's name. Repeatable."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, with the confusion matrix, as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all results as JSON, including the confusion matrix.")
+    ] = False,
 ) -> None:
-    """Evaluate a run again: the figures that training printed, to the digit.
+    """Evaluate a run again; gives the figures that training printed, to the digit.
 
-    Other data is scaled and its words are numbered as the training data was.
+    Other data is scaled, and its words are numbered, like the training data.
 
     Example: `dlproj evaluate logs/runs/20261121-012711-4532ab-mlp-digits-adam --split val --checkpoint best`
     """
@@ -69,23 +71,23 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="Image files or folders; or texts, files of one text each, or - for standard input, a text a line.",
+            help="Image files or folders; or texts, files of one text each, or - for standard input, a text per line.",
         ),
     ] = None,
     checkpoint: Checkpoint = None,
-    format: Annotated[PredictionFormat, typer.Option(help="table, csv, or jsonl: a JSON object a line.")] = (
+    format: Annotated[PredictionFormat, typer.Option(help="table, csv, or jsonl: one JSON object per line.")] = (
         PredictionFormat.table
     ),
-    top: Annotated[int, typer.Option(min=1, help="How many classes to name, the likeliest first.")] = 3,
-    lines: Annotated[bool, typer.Option("--lines", help="Text files hold a text a line.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Inputs worked on together.")] = 1000,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to name, the likeliest first.")] = 3,
+    lines: Annotated[bool, typer.Option("--lines", help="Text files hold one text per line.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Inputs per batch.")] = 1000,
 ) -> None:
     """Classify images, texts or rows of numbers with a run's model; its training data is not needed.
 
-    Images may be of any size and mode: they are converted to what the model reads, which is said on standard error.
-    Texts come as arguments, from files or from standard input, where blank lines are left out.
+    Images of any size and mode are converted to what the model reads, with a note on standard error. Texts come as
+    arguments, from files or from standard input, where blank lines are skipped.
 
-    What cannot be read is named on standard error, the rest is predicted, and the exit code is 1.
+    Inputs that cannot be read are named on standard error, the others are predicted, and the exit code is 1.
 
     Examples: `dlproj predict logs/runs/… photos/ --format csv > classes.csv`,
     `echo "what a film" | dlproj predict logs/runs/…`
@@ -110,15 +112,15 @@ def predict(
 
 def export(
     run: Run,
-    format: Annotated[ExportFormat, typer.Option(help="ONNX, or torch's own exported program.")] = ExportFormat.onnx,
+    format: Annotated[ExportFormat, typer.Option(help="ONNX, or torch's exported program.")] = ExportFormat.onnx,
     checkpoint: Checkpoint = None,
-    output: Annotated[Path | None, typer.Option(help="The file; without it, export/model.onnx or .pt2 in RUN.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The file. Default: export/model.onnx or .pt2 in RUN.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a run's model for other programs, once its outputs are found to be the model's own.
+    """Export a run's model for other programs, after checking that the outputs match.
 
-    It maps `input`, pixels or word ids as they are stored, to the classes' `probabilities`, for any number at a time.
-    Classes and vocabulary are in the file, as JSON under the name dlproj.json.
+    It maps `input`, stored pixels or word ids, to the `probabilities` of the classes, for batches of any size. The file
+    also holds classes and vocabulary, as JSON under the name dlproj.json.
 
     Example: `dlproj export logs/runs/20261121-012711-4532ab-mlp-digits-adam --format onnx`
     """

@@ -1,1 +1,1 @@
-"""Every setting of a run: typed dataclasses and their checks. Nothing here imports torch or Lightning."""
+"""Settings of a run: typed dataclasses and their checks. Nothing here imports torch or Lightning."""

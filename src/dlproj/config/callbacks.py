@@ -1,4 +1,4 @@
-"""The settings of early stopping, checkpoints and resuming."""
+"""Settings of early stopping, checkpoints and resuming."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dlproj.config.targets import check_targets
 
 
 class Mode(Choice):
-    """Which way a metric gets better."""
+    """Direction in which a metric improves."""
 
     auto = "auto", "min for a loss, max for anything else"
     min = "min"
@@ -19,25 +19,25 @@ class Mode(Choice):
 
 
 class Resume(Choice):
-    """What a run does in a folder that holds one of the same settings."""
+    """What a run does if its folder already holds a run with the same settings."""
 
-    never = "never", "begin anew"
-    auto = "auto", "go on from its last checkpoint; leave it as it is where it has ended"
+    never = "never", "start from the beginning"
+    auto = "auto", "continue from its last checkpoint; leave a finished run as it is"
 
 
 @dataclass(slots=True)
 class EarlyStoppingConfig:
-    """What "best" means, and when to stop for want of it. The best checkpoint follows the same metric."""
+    """The metric that decides the best epoch and its checkpoint, and when to stop without improvement."""
 
     monitor: str = setting(
         "val/loss", f"the metric that is to improve; {either(VALIDATION_METRICS)}, or one of `metrics` as val/NAME"
     )
-    mode: Mode = setting(Mode.auto, "which way the metric gets better")
+    mode: Mode = setting(Mode.auto, "direction in which the metric improves")
     patience: int | None = setting(
         None, "epochs without improvement after which training stops; unset: never", "[1, inf)"
     )
     min_delta: float = setting(0.0, "an improvement smaller than this does not count", "[0, inf)")
-    restore_best: bool = setting(False, "test the weights of the best epoch instead of the last one's")
+    restore_best: bool = setting(False, "test the weights of the best epoch instead of the last")
 
     def __post_init__(self) -> None:
         check_ranges(self, "callbacks.early_stopping.")
@@ -50,7 +50,7 @@ class EarlyStoppingConfig:
             self.mode = Mode[better(self.monitor, further)]
 
     def direction(self) -> str:
-        """ "min" or "max"."""
+        """Return "min" or "max"; `auto` is resolved from the metric."""
         if self.mode is Mode.auto:
             return better(self.monitor)
         return self.mode.name
@@ -58,16 +58,14 @@ class EarlyStoppingConfig:
 
 @dataclass(slots=True)
 class CallbacksConfig:
-    """What happens beside training."""
+    """Settings of early stopping, checkpoints and resuming."""
 
     early_stopping: EarlyStoppingConfig = setting(EarlyStoppingConfig)
     every_n_train_steps: int | None = setting(
-        None,
-        "optimizer steps after which last.ckpt is written, within epochs, too; unset: after each epoch",
-        "[1, inf)",
+        None, "write last.ckpt every so many optimizer steps, also within an epoch; unset: after each epoch", "[1, inf)"
     )
-    terminate_on_nan: bool = setting(True, "end the run after an epoch in which a loss was NaN or infinite")
-    resume: Resume = setting(Resume.never, "what a run does in a folder that holds one of the same settings")
+    terminate_on_nan: bool = setting(True, "stop after an epoch in which a loss was NaN or infinite")
+    resume: Resume = setting(Resume.never, "what a run does if its folder already holds a run with the same settings")
     extra: dict[str, Any] = setting(dict, "further callbacks of Lightning, or your own, by name: a _target_ each")
 
     def __post_init__(self) -> None:
@@ -75,8 +73,8 @@ class CallbacksConfig:
         check_targets("callbacks.extra", self.extra)
 
     def check_read(self) -> None:
-        """Raise ConfigurationError for a setting that has no effect beside the others."""
+        """Raise ConfigurationError if a setting has no effect in combination with the others."""
         stopping = self.early_stopping
-        message = f"callbacks.early_stopping.min_delta={stopping.min_delta} is not read without a patience"
+        message = f"callbacks.early_stopping.min_delta={stopping.min_delta} has no effect without a patience"
         unread = stopping.patience is None and stopping.min_delta > 0
         require(not unread, f"{message}: set callbacks.early_stopping.patience, such as 5")

@@ -1,39 +1,39 @@
-"""What every settings class uses to check itself, and the errors that a user can mend."""
+"""Checks shared by the settings classes, and the errors that a user can fix."""
 
 import math
 import re
 import unicodedata
 
 LARGEST_SEED = 2**32 - 1
-# The confusion matrix of more classes is kept as its entries above 0: those are few, but it has classes² in all.
+# With more classes, only the entries above 0 of the confusion matrix are stored: they are few among classes².
 MOST_CLASSES_IN_ROWS = 200
-DISTANCE = "reference_distance"  # from the curves that a document reports
-COUNTED = ("parameters", "seconds", "peak_memory_bytes", DISTANCE)  # what a search may keep small, of summary.json
+DISTANCE = "reference_distance"  # of a run from the curves that a document reports
+COUNTED = ("parameters", "seconds", "peak_memory_bytes", DISTANCE)  # entries of summary.json that a search may minimise
 
 
 def one_line(text: str) -> str:
-    """The text with line ends, control characters and halves of characters as escapes: file names can have any."""
+    """Escape line breaks, control characters and lone surrogates, all of which file names can contain."""
     if text.isprintable():
         return text
-    return "".join(repr(one)[1:-1] if unicodedata.category(one) in _ESCAPED else one for one in text)
+    return "".join(repr(char)[1:-1] if unicodedata.category(char) in _ESCAPED else char for char in text)
 
 
 _ESCAPED = ("Cc", "Cs", "Zl", "Zp")
 
 
 class UserError(Exception):
-    """Something the user can mend. Its text is one line that says what is wrong and what to do instead."""
+    """An error that the user can fix. Its text is one line: what is wrong and what to do instead."""
 
     def __init__(self, text: str = "") -> None:
         super().__init__(one_line(text))
 
 
 class ConfigurationError(UserError):
-    """A setting that cannot work."""
+    """An invalid setting or combination of settings."""
 
 
 class DataError(UserError):
-    """A data set that is missing, damaged or not what its settings say."""
+    """A data set or file that is missing, damaged or does not match its settings."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -43,9 +43,9 @@ def require(condition: bool, message: str) -> None:
 
 
 def within(key: str, value: float | None, interval: str) -> None:
-    """Check that a number lies in an interval written as in mathematics, such as "[0, 1)".
+    """Raise ConfigurationError unless `value` is in `interval`, such as "[0, 1)". The message names `key`.
 
-    None means "not set" and passes; NaN never does. Raises ConfigurationError, naming the key and the interval.
+    None means "not set" and passes; NaN never does.
     """
     if value is None:
         return
@@ -58,12 +58,12 @@ def within(key: str, value: float | None, interval: str) -> None:
 
 
 def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Check that value is one of choices. Raises ConfigurationError, listing them."""
+    """Raise ConfigurationError, listing the choices, unless `value` is one of them."""
     require(value in choices, f"{key}={value} must be one of {', '.join(choices)}")
 
 
 def whole_numbers(option: str, text: str, least: int = 1, such_as: str = "16,32,64") -> list[int]:
-    """What "16,32,64" names, as an option's value. Raises ConfigurationError, naming the option."""
+    """Parse an option's value such as "16,32,64", numbers of `least` or more. Raises ConfigurationError."""
     well_formed = re.fullmatch(r" *\d{1,6} *(, *\d{1,6} *)*", text)
     numbers = [int(number) for number in text.split(",")] if well_formed else [-1]
     require(
@@ -73,7 +73,7 @@ def whole_numbers(option: str, text: str, least: int = 1, such_as: str = "16,32,
 
 
 def numbers_within(option: str, text: str, interval: str, such_as: str = "0.1,0.5,1") -> list[float]:
-    """What "0.1,0.5,1" names, each in the interval. Raises ConfigurationError, naming the option."""
+    """Parse an option's value such as "0.1,0.5,1", each number in `interval`. Raises ConfigurationError."""
     parts = text.split(",") if len(text) < 1000 else [""]
     well_formed = all(re.fullmatch(r" *\d+(\.\d+)?(e[+-]?\d{1,3})? *", part, re.ASCII) for part in parts)
     require(well_formed, f"{option}={text} must be numbers in {interval}, separated by commas, such as {such_as}")

@@ -1,4 +1,4 @@
-"""The settings of a convolutional network."""
+"""Settings of a convolutional network."""
 
 import math
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class CNNConfig(FeedForwardConfig):
     """Settings of a convolutional network: convolutional layers, then dense ones."""
 
     conv: list[Any] = setting(
-        lambda: [32, 64], "a convolutional layer each: its feature maps, or a mapping of settings"
+        lambda: [32, 64], "convolutional layers: the number of feature maps of each, or its settings"
     )
-    hidden: list[Any] = setting(lambda: [128], "a dense layer each, behind those: its width, or a mapping of settings")
+    hidden: list[Any] = setting(lambda: [128], "dense layers after conv: the width of each, or its settings")
     kernel_size: int = like(ConvConfig, "kernel_size", 3)
     pool: int = like(ConvConfig, "pool", 2)
 
@@ -33,44 +33,41 @@ class CNNConfig(FeedForwardConfig):
         require(bool(self.conv), "model.conv is empty: set at least one layer, such as [32], or model=mlp")
 
     def conv_layers(self) -> list[ConvConfig]:
-        """The description of each convolutional layer. Raises ConfigurationError."""
+        """Settings of each convolutional layer. Raises ConfigurationError if one is invalid."""
         return describe(ConvConfig, self.conv, self, "conv")
 
     def dense_layers(self) -> list[DenseConfig]:
-        """The description of each hidden layer behind them. Raises ConfigurationError."""
+        """Settings of each dense layer after the convolutions. Raises ConfigurationError if one is invalid."""
         return describe(DenseConfig, self.hidden, self)
 
     def hidden_layers(self) -> list[DenseConfig]:
-        """Both, one after the other."""
+        """Settings of the convolutional, then the dense layers."""
         return [*self.conv_layers(), *self.dense_layers()]
 
     def entries(self) -> list[tuple[str, Any]]:
-        """Those of model.conv before those of model.hidden."""
-        return [
-            *((f"model.conv[{number}]", entry) for number, entry in enumerate(self.conv)),
-            *ModelConfig.entries(self),
-        ]
+        """Keys and entries of model.conv, then of model.hidden."""
+        return [*((f"model.conv[{i}]", entry) for i, entry in enumerate(self.conv)), *ModelConfig.entries(self)]
 
     def inputs_of(self, spec: DataSpec) -> int:
-        """All pixels. Raises ConfigurationError, too, where pooling leaves none."""
+        """channels · height · width. Raises ConfigurationError for other data, or if pooling leaves no pixels."""
         require(spec.kind is Kind.image, "model=cnn reads images: set model=mlp for features, model=lstm for word ids")
         self.shapes(spec)
         return math.prod(spec.shape)
 
     def shapes(self, spec: DataSpec) -> list[tuple[int, ...]]:
-        """What each convolutional layer puts out of such images: (feature maps, height, width)."""
+        """Output shape of each convolutional layer: (feature maps, height, width)."""
         _, height, width = spec.shape
-        found: list[tuple[int, ...]] = []
-        for number, layer in enumerate(self.conv_layers()):
+        outputs: list[tuple[int, ...]] = []
+        for i, layer in enumerate(self.conv_layers()):
             height, width = height // layer.pool, width // layer.pool
             pixels = f"{spec.shape[1]} × {spec.shape[2]} pixels"
-            message = f"model.conv[{number}].pool={layer.pool} leaves nothing of {pixels}"
+            message = f"model.conv[{i}].pool={layer.pool} leaves nothing of {pixels}"
             require(min(height, width) > 0, f"{message}: set it, or those before, lower")
-            found.append((layer.units, height, width))
-        return found
+            outputs.append((layer.units, height, width))
+        return outputs
 
     def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "CNNClassifier":
-        """The classifier for such data."""
+        """Build the classifier for this data."""
         from dlproj.models.cnn import CNNClassifier
 
         return CNNClassifier(self, spec, optim, scheduler)

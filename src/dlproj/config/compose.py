@@ -1,4 +1,4 @@
-"""What the files of conf/ refer to: the settings classes, and resolvers."""
+"""Registers what the files of conf/ refer to: settings classes and resolvers."""
 
 import secrets
 from datetime import datetime
@@ -11,10 +11,10 @@ from dlproj.launch import started_by_torchrun
 
 
 def register() -> None:
-    """Put the settings classes where Hydra finds them, for the files under conf/ to build on, and their resolvers.
+    """Register the settings classes with Hydra's ConfigStore, and the resolvers that conf/ uses.
 
-    `${stamp:}` is date, time and a random part, so that no two runs share it: but for processes that torchrun has
-    started, which have one stamp, and so one folder. `${dashed:}` and `${either:}` of two are of names.
+    `${stamp:}` is date, time and a random suffix, so that no two runs share a folder; processes started by torchrun
+    share one stamp. `${either:a,b}` is a if set, else b. `${dashed:a/b}` is a-b.
     """
     text = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     if started_by_torchrun():

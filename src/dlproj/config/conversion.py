@@ -1,4 +1,4 @@
-"""From plain values to settings classes, with one line for what is misspelt or of another type."""
+"""Convert plain values to settings classes; a misspelt key or a wrong type is a one-line error."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def no_setting(prefix: str, key: str, cls: type) -> str:
-    """Words for a misspelt key below `prefix` (`model.`), pointing to the nearest setting of cls or to all of them."""
+    """Message for an unknown key below `prefix` (`model.`): suggests the nearest setting of cls, or lists all."""
     if why := getattr(cls, "not_read", {}).get(key):
         return f"{prefix}{key} has no effect: leave it out, as {why}"
     if new := RENAMED.get(prefix + key):
@@ -28,7 +28,7 @@ def no_setting(prefix: str, key: str, cls: type) -> str:
     return f"unknown setting {prefix}{key}: {f'did you mean {prefix}{near}?' if near else every}"
 
 
-# What other libraries call a setting.
+# Names of settings in other libraries.
 _ALSO_CALLED = {
     "lr": "learning_rate",
     "epochs": "max_epochs",
@@ -46,23 +46,23 @@ _ALSO_CALLED = {
 
 
 def _meant(key: str, cls: type) -> str:
-    """The setting of cls or of the groups below it that has this name or, where none has, the nearest; "" for none."""
+    """The setting of cls, or of a group below it, with this name, else the one nearest to it, else ""."""
     own, below = [field.name for field in fields(cls)], _settings_below(cls)
     near = [key] if key in [*own, *below] else get_close_matches(key, [*own, *below], n=1)
-    return next((one if one in own else below[one] for one in near), "")
+    return next((name if name in own else below[name] for name in near), "")
 
 
 def _settings_below(cls: type) -> dict[str, str]:
-    """The dotted names of the settings in the groups of cls by their last parts; of equal ones the first, outer one."""
-    found: dict[str, str] = {}
+    """Dotted names of the settings in the groups of cls, by their last part; of duplicates the outermost, first one."""
+    names: dict[str, str] = {}
     for name, kind in get_type_hints(cls).items():
         if is_dataclass(kind) and isinstance(kind, type):
-            for last, dotted in (_settings_below(kind) | {one.name: one.name for one in fields(kind)}).items():
-                found.setdefault(last, f"{name}.{dotted}")
-    return found
+            for last, dotted in (_settings_below(kind) | {own.name: own.name for own in fields(kind)}).items():
+                names.setdefault(last, f"{name}.{dotted}")
+    return names
 
 
-_WHAT_TO_SET = {  # by what OmegaConf's message contains
+_WHAT_TO_SET = {  # hints by a part of OmegaConf's message
     "converted to Float": "set a number",
     "converted to Integer": "set a whole number",
     "is not a valid bool": "set true or false",
@@ -78,7 +78,7 @@ _WHAT_TO_SET = {  # by what OmegaConf's message contains
 
 
 def explain(error: OmegaConfBaseException, prefix: str = "") -> str:
-    """One line for what OmegaConf found wrong with a value or a key; prefix is put before its key."""
+    """One-line message for an OmegaConf error; `prefix` is put before its key."""
     full_key = prefix + (error.full_key or str(error.key or ""))
     above, dot, key = full_key.rstrip(".").rpartition(".")
     cls = error.object_type
@@ -92,7 +92,7 @@ def explain(error: OmegaConfBaseException, prefix: str = "") -> str:
 
 
 def refuse_unknown(node: DictConfig, prefix: str = "") -> None:
-    """Raise ConfigurationError if a settings class got a key that it lacks, which `+key=…` can bring about."""
+    """Raise ConfigurationError for a key that its settings class does not have, as `+key=…` can add."""
     cls = OmegaConf.get_type(node)
     if cls is None or not is_dataclass(cls):
         return
@@ -106,32 +106,32 @@ def refuse_unknown(node: DictConfig, prefix: str = "") -> None:
 
 
 def plain(value: Any) -> Any:
-    """A settings object, or what one holds, as containers that YAML and JSON have: a choice is its name.
+    """Convert a settings object, or a value of one, to containers for YAML and JSON; enum members become their names.
 
-    As OmegaConf.to_container(OmegaConf.structured(value), enum_to_str=True), in a hundredth of the time.
+    Same as OmegaConf.to_container(OmegaConf.structured(value), enum_to_str=True), in a hundredth of the time.
     """
     if isinstance(value, Enum):
         return value.name
     if is_dataclass(value):
-        return {one.name: plain(_as_declared(getattr(value, one.name), one.type)) for one in fields(value)}
+        return {field.name: plain(_as_declared(getattr(value, field.name), field.type)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {key: plain(one) for key, one in value.items()}
-    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _as_declared(value: Any, kind: Any) -> Any:
-    """A whole number is stored as a float where the setting is one."""
+    """Convert an int to float if the setting is declared as float."""
     return float(value) if type(value) is int and kind in (float, float | None) else value
 
 
 def typed(cls: type[T], values: Mapping[str, Any], key: str) -> T:
-    """Build the settings class cls from plain values, checked and converted as Hydra does with the command line.
+    """Build settings class `cls` from plain values, checked and converted as Hydra does for the command line.
 
-    key is where the values stand, for the message: `model.hidden[0]`. Raises ConfigurationError.
+    key: path of the values, for messages: `model.hidden[0]`. Raises ConfigurationError.
     """
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(values)))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigurationError(explain(error, f"{key}.")) from error
-    except OverflowError as error:  # of a whole number as a float
+    except OverflowError as error:  # an int too large for a float
         raise ConfigurationError(f"{key}: a number is too large: set a smaller one") from error

@@ -1,4 +1,4 @@
-"""The settings of each data set, and what a model must know of the data."""
+"""Settings of each data set, and the DataSpec that a model is built from."""
 
 import os
 from abc import ABC, abstractmethod
@@ -24,15 +24,15 @@ FIRST_WORD = 4  # the id of the most frequent word: its rank 1, plus 3, as in Ke
 
 
 class Kind(Enum):
-    """What one sample is, and so which models can read it and how."""
+    """Kind of a sample, which decides how a model reads it."""
 
     image = "image"  # pixels (channels, height, width)
     sequence = "sequence"  # word ids (length,)
-    features = "features"  # numbers (count,)
+    features = "features"  # real numbers (features,)
 
 
 class ValidationSplit(Choice):
-    """Where the validation samples come from."""
+    """Source of the validation samples."""
 
     last = "last", "the last val_fraction of the training set, cut before any shuffling, as Keras does"
     random = "random", "a random val_fraction of the training set, drawn from the run's seed"
@@ -41,7 +41,7 @@ class ValidationSplit(Choice):
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """What a model must know of the data: known from the settings alone, before anything is loaded."""
+    """Shape and classes of the data, known from the settings before anything is loaded."""
 
     kind: Kind
     shape: tuple[int, ...]
@@ -55,42 +55,42 @@ class DataSpec:
 
 
 def default_root() -> str:
-    """The folder of the data sets where the settings name none."""
+    """Default of `data.root`: $DLPROJ_DATA_DIR, or data."""
     return os.environ.get("DLPROJ_DATA_DIR") or "data"
 
 
-_ROOT = "the folder that holds the data sets, one folder each; unset: $DLPROJ_DATA_DIR, or data"
+_ROOT = "folder of the data sets, one subfolder each; unset: $DLPROJ_DATA_DIR, or data"
 
 
 def check_root(root: str) -> None:
-    """Raise ConfigurationError for the setting of data that is read from files."""
+    """Raise ConfigurationError if `data.root` is empty."""
     require(bool(root), "data.root is empty: set the folder that holds the data sets")
 
 
 @dataclass(slots=True)
 class DataConfig(ABC):
-    """Settings that every data set has. Those that are read from files have a root, too."""
+    """Settings shared by all data sets; those read from files also have `root`."""
 
     own_files: ClassVar[bool] = False  # whether root names files of the user's own, which another machine has not
     not_read: ClassVar[Mapping[str, str]] = {  # settings of other data, and why they have no effect here
         "root": "this data needs no files (where a sweep has other data, too, set DLPROJ_DATA_DIR)"
     }
 
-    batch_size: int = setting(128, "samples a step and process", "[1, inf)")
+    batch_size: int = setting(128, "samples per step and process", "[1, inf)")
     eval_batch_size: int = setting(
-        1000, "samples a batch in validation and test; for the speed alone (but see model.eval_mode)", "[1, inf)"
+        1000, "samples per batch in validation and test; affects only the speed (but see model.eval_mode)", "[1, inf)"
     )
-    val: ValidationSplit = setting(ValidationSplit.last, "where the validation samples come from")
-    val_fraction: float = setting(0.1, "share of the training set held out, unless val is test", "(0, 1)")
-    drop_last: bool = setting(False, "leave out the last training batch of an epoch where it is incomplete")
+    val: ValidationSplit = setting(ValidationSplit.last, "source of the validation samples")
+    val_fraction: float = setting(0.1, "share of the training set to validate on, unless val is test", "(0, 1)")
+    drop_last: bool = setting(False, "drop the last training batch of an epoch if it is incomplete")
 
     def __post_init__(self) -> None:
         check_ranges(self, "data.")
 
     def check_read(self) -> None:
-        """Raise ConfigurationError for a setting that has no effect beside the others."""
+        """Raise ConfigurationError if a setting has no effect in combination with the others."""
         default = type(self).__dataclass_fields__["val_fraction"].default
-        message = f"data.val_fraction={self.val_fraction} is not read with data.val=test: set data.val=last or random"
+        message = f"data.val_fraction={self.val_fraction} has no effect with data.val=test: set data.val=last or random"
         require(self.val is not ValidationSplit.test or self.val_fraction == default, message)
 
     def in_image_folder(self, root: str) -> "DataConfig":
@@ -108,40 +108,40 @@ class DataConfig(ABC):
 
     @abstractmethod
     def spec(self) -> DataSpec:
-        """What the samples look like, without loading them."""
+        """Kind, shape and classes of the samples, without loading them."""
 
     @abstractmethod
     def build(self, seed: int) -> "DataModule":
-        """The data module; seed decides the order of batches, the random split and the augmentation."""
+        """Build the data module; `seed` decides the order of batches, the random split and the augmentation."""
 
 
 class Scaling(Choice):
-    """How stored pixels become the numbers that a model reads."""
+    """How stored pixels are scaled for the model."""
 
-    none = "none", "as they are: 0..255, or 0..16 for digits"
-    unit = "unit", "divided by the largest value a pixel can have"
+    none = "none", "unchanged: 0..255, or 0..16 for digits"
+    unit = "unit", "divided by the largest possible pixel value"
     min_max = "min_max", "the training set's smallest value becomes 0, its largest 1"
-    standardize = "standardize", "mean 0 and standard deviation 1 over the training set, channel by channel"
+    standardize = "standardize", "mean 0 and standard deviation 1 over the training set, per channel"
 
 
 @dataclass(slots=True)
 class ImageConfig(DataConfig):
-    """Settings of a data set of images."""
+    """Settings shared by all image data sets."""
 
-    scaling: Scaling = setting(Scaling.unit, "how stored pixels become the numbers that a model reads")
-    random_flip: bool = setting(False, "mirror each training image left to right with probability 1/2")
+    scaling: Scaling = setting(Scaling.unit, "how stored pixels are scaled for the model")
+    random_flip: bool = setting(False, "flip each training image left to right with probability 1/2")
     random_crop: int = setting(
-        0, "pixels of zero padding on each side, of which a random crop of the old size is taken", "[0, inf)"
+        0, "zero-pad training images by so many pixels on each side and crop them at random to the old size", "[0, inf)"
     )
 
     @abstractmethod
     def build(self, seed: int) -> "ImageDataModule":
-        """The data module."""
+        """Build the data module; see DataConfig.build()."""
 
 
 @dataclass(slots=True)
 class StoredImageConfig(ImageConfig):
-    """Settings of a data set of images that is read from files."""
+    """Settings shared by image data sets that are read from files."""
 
     root: str = setting(default_root, _ROOT)
 
@@ -151,7 +151,7 @@ class StoredImageConfig(ImageConfig):
 
 
 def image_spec(shape: tuple[int, int, int], classes: tuple[str, ...]) -> DataSpec:
-    """The spec of images of one shape (channels, height, width)."""
+    """DataSpec of images (channels, height, width)."""
     return DataSpec(Kind.image, shape, classes)
 
 
@@ -205,7 +205,7 @@ class CIFAR10Config(StoredImageConfig):
 
 
 class Side(Choice):
-    """The end of a sequence at which it is padded or cut."""
+    """End of a sequence at which it is padded or truncated."""
 
     pre = "pre", "the front"
     post = "post", "the end"
@@ -213,24 +213,24 @@ class Side(Choice):
 
 @dataclass(slots=True)
 class IMDBConfig(DataConfig):
-    """Settings of the reviews, read from `<root>/aclImdb`."""
+    """Settings of the IMDB reviews, read from `<root>/aclImdb`."""
 
     root: str = setting(default_root, _ROOT)
     vocabulary_size: int = setting(
-        10_000, "ids lie below this, Keras's num_words; rarer words become 2", f"[{FIRST_WORD + 1}, inf)"
+        10_000, "word ids are below this, Keras's num_words; rarer words become 2", f"[{FIRST_WORD + 1}, inf)"
     )
-    length: int = setting(200, "ids a review after padding and cutting", "[1, inf)")
-    padding: Side = setting(Side.pre, "where a shorter review is filled up with 0")
-    truncating: Side = setting(Side.pre, "where a longer review is cut")
+    length: int = setting(200, "ids per review after padding and truncating", "[1, inf)")
+    padding: Side = setting(Side.pre, "where shorter reviews are padded with 0")
+    truncating: Side = setting(Side.pre, "where longer reviews are truncated")
     bucket_by_length: bool = setting(
-        False, "train on batches of about one length: with model.masking, fewer steps on the CPU"
+        False, "train on batches of similar lengths: with model.masking, fewer time steps on the CPU"
     )
 
     def __post_init__(self) -> None:
         DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         check_root(self.root)
         aligned = not self.bucket_by_length or self.padding is Side.post
-        require(aligned, "data.bucket_by_length=true saves work where padding stands last: set data.padding=post")
+        require(aligned, "data.bucket_by_length=true saves work only if padding comes last: set data.padding=post")
 
     @property
     def is_bucketed(self) -> bool:
@@ -238,7 +238,7 @@ class IMDBConfig(DataConfig):
         return self.bucket_by_length
 
     def spec(self) -> DataSpec:
-        """Ids (length,) in two classes."""
+        """Word ids (length,) in two classes."""
         classes = ("negative", "positive")
         return DataSpec(Kind.sequence, (self.length,), classes, self.vocabulary_size, self.padding.value)
 
@@ -250,7 +250,7 @@ class IMDBConfig(DataConfig):
 
 @dataclass(slots=True)
 class DigitsConfig(ImageConfig):
-    """Settings of the digits, which are a part of scikit-learn."""
+    """Settings of the digits that come with scikit-learn."""
 
     def spec(self) -> DataSpec:
         """Grey images (1, 8, 8) in ten classes."""
@@ -264,11 +264,11 @@ class DigitsConfig(ImageConfig):
 
 @dataclass(slots=True)
 class ImageFolderConfig(StoredImageConfig):
-    """Settings of a tree of images; `root` is the folder that holds train/ and test/."""
+    """Settings of images in one folder per class; `root` holds train/ and test/."""
 
     own_files: ClassVar[bool] = True
-    channels: int = setting(3, "1 for grey, 3 for colour; images of the other sort are converted")
-    image_size: int = setting(32, "height and width in pixels; images of another size are resized", "[1, inf)")
+    channels: int = setting(3, "1 for grey, 3 for colour; other images are converted")
+    image_size: int = setting(32, "height and width in pixels; other images are resized", "[1, inf)")
 
     def __post_init__(self) -> None:
         StoredImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
@@ -279,9 +279,9 @@ class ImageFolderConfig(StoredImageConfig):
         return f"set --data channels={spec.shape[0]} --data image_size={spec.shape[-1]}"
 
     def spec(self) -> DataSpec:
-        """Images (channels, image_size, image_size) in one class for each folder in train/, sorted by name.
+        """Images (channels, image_size, image_size), one class per folder in train/, sorted by name.
 
-        Raises DataError where the tree is not as it should be.
+        Raises DataError if folders are missing or do not match.
         """
         from dlproj.data.class_folders import class_names
 
@@ -295,12 +295,12 @@ class ImageFolderConfig(StoredImageConfig):
 
 @dataclass(slots=True)
 class FeatureSumConfig(DataConfig):
-    """Settings of the made data."""
+    """Settings of synthetic data: random vectors, classified by their sum."""
 
-    data_seed: int = setting(0, "decides the samples; the run's own seed does not change them", "[0, inf)")
-    train_samples: int = setting(8000, "of the training set, before validation is taken from it", "[1, inf)")
-    test_samples: int = setting(2000, "of the test set", "[1, inf)")
-    features: int = setting(20, "numbers a sample; class 1 where their sum is more than half of this", "[1, inf)")
+    data_seed: int = setting(0, "seed of the samples; the run's own seed does not change them", "[0, inf)")
+    train_samples: int = setting(8000, "size of the training set, before validation is split off", "[1, inf)")
+    test_samples: int = setting(2000, "size of the test set", "[1, inf)")
+    features: int = setting(20, "numbers per sample; class 1 if their sum is more than half of this", "[1, inf)")
 
     def spec(self) -> DataSpec:
         """Vectors (features,) in two classes."""

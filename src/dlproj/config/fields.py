@@ -1,4 +1,4 @@
-"""Settings that carry their help text and range, which --help, the reference, messages and checks read from here."""
+"""Settings with help text and range, which --help, docs/settings.md, messages and checks read."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -11,14 +11,14 @@ from dlproj.config.checks import one_of, within
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a setting beside its type and default."""
+    """Help text and allowed values of a setting."""
 
-    text: str = ""  # what it does, in words that follow its name
-    interval: str = ""  # of a number: "[0, 1)"
-    choices: tuple[str, ...] = ()  # of a text
+    text: str = ""  # what it does
+    interval: str = ""  # allowed numbers: "[0, 1)"
+    choices: tuple[str, ...] = ()  # allowed strings
 
     def range_words(self) -> str:
-        """The range in words: "above 0", "in [0, 1)"; empty where every number will do."""
+        """The interval in words: "above 0", "in [0, 1)"; empty if any number is allowed."""
         low, _, high = self.interval[1:-1].partition(", ")
         if self.interval == "" or low == "-inf":
             return ""
@@ -28,12 +28,12 @@ class About:
 
 
 class Choice(Enum):
-    """An Enum whose members may have a help text: `elu = "elu", "alpha · (eˣ − 1) below zero"`."""
+    """An Enum whose members can have a help text: `elu = "elu", "alpha · (eˣ − 1) below zero"`."""
 
     text: str
 
     def __new__(cls, value: str, text: str = "") -> Self:
-        """A member with its value and help text."""
+        """Create a member with its value and help text."""
         member = object.__new__(cls)
         member._value_ = value
         member.text = text
@@ -41,15 +41,15 @@ class Choice(Enum):
 
 
 def setting(default: Any | Callable[[], Any], text: str = "", interval: str = "", choices: tuple[str, ...] = ()) -> Any:
-    """A field of a settings class, described once.
+    """Declare a field of a settings class with its help text and allowed values.
 
-    default: its value, or what makes one for each object, as a list needs.
+    default: the value, or a factory for mutable values such as lists.
     """
     return _field(default, About(text, interval, choices))
 
 
 def like(cls: type, name: str, default: Any | Callable[[], Any]) -> Any:
-    """A field described as the setting `name` of another settings class, with a default of its own."""
+    """Declare a field with the help text and allowed values of `cls.name` but its own default."""
     return _field(default, about(cls)[name])
 
 
@@ -62,28 +62,28 @@ def _field(default: Any, known: About) -> Any:
 
 @cache
 def about(cls: type) -> Mapping[str, About]:
-    """What is known of each setting of a settings class; one that only gets a new default is as in its base class."""
+    """Help text and allowed values of each setting; a class that only changes a default inherits them."""
     known: dict[str, About] = {}
     for base in reversed(cls.__mro__):
-        for one in getattr(base, "__dataclass_fields__", {}).values():
-            if "about" in one.metadata:
-                known[one.name] = one.metadata["about"]
-    return {one.name: known.get(one.name, About()) for one in fields(cls)}
+        for declared in getattr(base, "__dataclass_fields__", {}).values():
+            if "about" in declared.metadata:
+                known[declared.name] = declared.metadata["about"]
+    return {declared.name: known.get(declared.name, About()) for declared in fields(cls)}
 
 
 @cache
 def members(cls: type) -> Mapping[str, tuple[Choice, ...]]:
-    """What can be chosen for each setting whose type is a Choice, or a list of them."""
+    """Members of the Choice of each setting whose type is a Choice or a list of one."""
     return {
-        name: tuple(one)
+        name: tuple(candidate)
         for name, kind in get_type_hints(cls).items()
-        for one in (kind, *get_args(kind))
-        if isinstance(one, type) and issubclass(one, Choice)
+        for candidate in (kind, *get_args(kind))
+        if isinstance(candidate, type) and issubclass(candidate, Choice)
     }
 
 
 def check_ranges(settings: Any, prefix: str) -> None:
-    """Raise ConfigurationError for a setting outside its range or choices. prefix: what precedes its name, "optim."."""
+    """Raise ConfigurationError for a setting outside its range or choices. prefix: "optim.", for the message."""
     cls: type = type(settings)
     for name, known in about(cls).items():
         if known.interval:
@@ -94,15 +94,15 @@ def check_ranges(settings: Any, prefix: str) -> None:
 
 @cache
 def help_of(cls: type) -> Mapping[str, str]:
-    """The help text of each setting, with what it can be."""
+    """Help text of each setting, with its allowed values."""
     options = members(cls)
     texts = {}
     for name, known in about(cls).items():
-        can_be = either([one.name for one in options.get(name, ())] or known.choices) or known.range_words()
+        can_be = either([member.name for member in options.get(name, ())] or known.choices) or known.range_words()
         texts[name] = "; ".join(filter(None, [known.text, can_be]))
     return texts
 
 
 def either(names: Sequence[str]) -> str:
-    """Names in words: "a, b or c"."""
+    """Join names: "a, b or c"."""
     return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -1,4 +1,4 @@
-"""Which figures a run leaves."""
+"""Which figures a run draws."""
 
 import re
 from dataclasses import dataclass, fields
@@ -8,7 +8,7 @@ from dlproj.config.checks import require
 from dlproj.config.fields import check_ranges, setting
 from dlproj.config.targets import check_targets
 
-PLACES = r"(train|test):[0-9]+(,[0-9]+)*"  # samples of the official sets
+PLACES = r"(train|test):[0-9]+(,[0-9]+)*"  # samples by their index in the official sets
 
 _FILES: dict[str, tuple[str, ...]] = {  # of the settings that are not the name of one figure
     "gradients": ("gradient_norms.png", "update_ratios.png"),
@@ -20,7 +20,7 @@ _FILES: dict[str, tuple[str, ...]] = {  # of the settings that are not the name 
 
 @dataclass(slots=True)
 class FiguresConfig:
-    """Which figures a run leaves in its folder and in TensorBoard."""
+    """Figures that a run draws in its folder and in TensorBoard."""
 
     learning_curves: bool = setting(True, "loss and accuracy by epoch")
     confusion_matrix: bool = setting(True, "true classes against predicted ones")
@@ -28,15 +28,15 @@ class FiguresConfig:
     gallery: int = setting(24, "test samples drawn at random, with guess, truth and confidence; 0: none", "[0, inf)")
     most_wrong: int = setting(12, "wrongly classified test samples, the most confident first; 0: none", "[0, inf)")
     histograms: bool = setting(
-        True, "of weights and biases by layer: at the start and the end, in TensorBoard by epoch"
+        True, "weights and biases of each layer: at the start and the end; in TensorBoard after each epoch"
     )
-    dead_units: bool = setting(True, "share of each layer's units that give every validation sample the same output")
-    gradients: bool = setting(False, "norms of gradients, and of updates against weights; steps each batch by itself")
-    graph: bool = setting(
-        False, "the network's computational graph, also in TensorBoard; not of one spread over processes"
-    )
+    dead_units: bool = setting(True, "share of each layer's units whose output is the same for all validation samples")
+    gradients: bool = setting(False, "norms of gradients, and of updates relative to weights; steps batches one by one")
+    graph: bool = setting(False, "the network's computational graph, also in TensorBoard; not if spread over processes")
     report: bool = setting(True, "report.html, all of the above on one page")
-    samples: list[str] = setting(list, "of the data, in a picture each: grid (of each class), train:0,50, test:3")
+    samples: list[str] = setting(
+        list, "pictures of the data: grid (some of each class), or by index: train:0,50, test:3"
+    )
     extra: dict[str, Any] = setting(dict, "further figures by name: a _target_ each, a function of a Run")
 
     def __post_init__(self) -> None:
@@ -47,16 +47,17 @@ class FiguresConfig:
         }
         for name in self.extra:
             require(name not in own, f"figures.extra.{name} is dlproj's own: choose another name")
-        for one in self.samples:
-            known = one == "grid" or re.fullmatch(PLACES, one) is not None
-            require(known, f"figures.samples={one} names no samples: set grid, or train: or test: with numbers from 0")
+        for choice in self.samples:
+            known = choice == "grid" or re.fullmatch(PLACES, choice) is not None
+            message = f"figures.samples={choice} names no samples: set grid, or train: or test: with numbers from 0"
+            require(known, message)
 
     def any_drawn(self) -> bool:
-        """Whether there is anything to draw of the run, or to write a page of."""
+        """True if a figure or the report is to be written after training."""
         return any(getattr(self, choice.name) for choice in fields(self) if choice.name != "samples")
 
     def files(self) -> list[str]:
-        """What a run may leave of them, relative to its folder."""
+        """Paths of the files that these settings may write, relative to the run's folder."""
         switched_on = [one.name for one in fields(self) if getattr(self, one.name)]
         names = [file for name in switched_on for file in _FILES.get(name, (f"{name}.png",))]
         names += [f"{name}.png" for name in self.extra]

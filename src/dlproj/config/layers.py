@@ -1,4 +1,4 @@
-"""The settings of one layer, and how a model's settings and a layer's own make them up."""
+"""Settings of one layer, completed from the model's settings."""
 
 from collections.abc import Collection, Sequence
 from copy import deepcopy
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Activation(Choice):
-    """Elementwise, but for softmax, which acts over the layer's units."""
+    """Activation function: elementwise, except softmax, which acts over the layer's units."""
 
     relu = "relu"
     leaky_relu = "leaky_relu", "negative_slope · x below zero"
-    prelu = "prelu", "slope below zero learned, one a layer, prelu_init at the start (He et al. 2015)"
+    prelu = "prelu", "learned slope below zero, one per layer, initially prelu_init (He et al. 2015)"
     elu = "elu", "elu_alpha · (eˣ − 1) below zero (Clevert et al. 2016)"
     sigmoid = "sigmoid"
     tanh = "tanh"
@@ -29,7 +29,7 @@ class Activation(Choice):
     identity = "identity"
 
 
-PARAMETERS = {  # the setting that an activation reads
+PARAMETERS = {  # the setting that is an activation's parameter
     Activation.leaky_relu: "negative_slope",
     Activation.prelu: "prelu_init",
     Activation.elu: "elu_alpha",
@@ -38,9 +38,9 @@ PARAMETERS = {  # the setting that an activation reads
 
 
 class Initializer(Choice):
-    """Distributions by their usual names; fan_in and fan_out are the inputs and outputs of the whole weight matrix."""
+    """Initial distribution; fan_in and fan_out are the inputs and outputs of the full weight matrix."""
 
-    torch = "torch", "what torch's layer does: weights and biases U(±1/√fan_in); recurrent layers U(±1/√units)"
+    torch = "torch", "default of torch's layer: weights and biases U(±1/√fan_in); recurrent layers U(±1/√units)"
     zeros = "zeros"
     ones = "ones"
     constant = "constant"
@@ -73,10 +73,10 @@ _MATRICES_ONLY = (
 
 @dataclass(slots=True)
 class InitializerConfig:
-    """An initialiser and the numbers that it reads; the others stay unset."""
+    """An initialiser and its parameters; those of other initialisers stay unset."""
 
     name: Initializer | None = setting(
-        Initializer.torch, "the distribution; unset, for the output layer: as the model's settings say"
+        Initializer.torch, "the distribution; unset, for the output layer only: the model's"
     )
     value: float | None = setting(None, "of constant", "(-inf, inf)")
     mean: float | None = setting(None, "of normal; unset: 0", "(-inf, inf)")
@@ -85,13 +85,13 @@ class InitializerConfig:
     high: float | None = setting(None, "of uniform, above low", "(-inf, inf)")
 
     def check(self, key: str, vector: bool = False) -> None:
-        """Raise ConfigurationError if the initialiser at `key` lacks a number, has one too many, or fits no vector."""
+        """Raise ConfigurationError for a missing, unused or invalid parameter, or a matrix initialiser of a vector."""
         name = self.name.name if self.name else "null"
-        for number, owner in _READ_BY.items():
-            given, mine = getattr(self, number) is not None, self.name is owner
-            require(mine or not given, f"{key}.{number} is read by {owner.name} only: set {key}.name={owner.name}")
-            required = mine and number != "mean"
-            require(given or not required, f"{key}.name={name} needs a number: set {key}.{number}")
+        for parameter, owner in _READ_BY.items():
+            given, mine = getattr(self, parameter) is not None, self.name is owner
+            require(mine or not given, f"{key}.{parameter} is read by {owner.name} only: set {key}.name={owner.name}")
+            required = mine and parameter != "mean"
+            require(given or not required, f"{key}.name={name} needs a number: set {key}.{parameter}")
         require(self.name is not None, f"{key}.name is unset: set it to torch, zeros, normal, glorot_uniform, …")
         check_ranges(self, f"{key}.")
         if self.low is not None and self.high is not None:
@@ -101,7 +101,7 @@ class InitializerConfig:
 
 
 def unset() -> InitializerConfig:
-    """An initialiser yet to be chosen."""
+    """An initialiser that is taken from the model's settings."""
     return InitializerConfig(name=None)
 
 
@@ -109,7 +109,7 @@ def unset() -> InitializerConfig:
 class LayerSettings:
     """Settings of a layer; set on the model they are the default of every layer."""
 
-    activation: Activation = setting(Activation.relu, "elementwise, but for softmax, which acts over the units")
+    activation: Activation = setting(Activation.relu, "activation function of hidden layers")
     negative_slope: float = setting(0.01, "of leaky_relu", "[0, inf)")
     prelu_init: float = setting(0.25, "of prelu: the learned slope's start", "(-inf, inf)")
     elu_alpha: float = setting(1.0, "of elu", "(0, inf)")
@@ -118,19 +118,19 @@ class LayerSettings:
     bias_initializer: InitializerConfig = setting(InitializerConfig)
     weight_l1: float = setting(0.0, "λ of λ · Σ|w|, added to the loss", "[0, inf)")
     weight_l2: float = setting(0.0, "λ of λ · Σw² (no ½, as in Keras), added to the loss", "[0, inf)")
-    bias_l1: float = setting(0.0, "as weight_l1, of the biases", "[0, inf)")
-    bias_l2: float = setting(0.0, "as weight_l2, of the biases", "[0, inf)")
+    bias_l1: float = setting(0.0, "as weight_l1, for the biases", "[0, inf)")
+    bias_l2: float = setting(0.0, "as weight_l2, for the biases", "[0, inf)")
     dropout: float = setting(0.0, "probability that an output of the layer is set to 0 in training", "[0, 1)")
 
     def check(self, key: str) -> None:
-        """Raise ConfigurationError, naming the setting below `key`, if a value cannot be."""
+        """Raise ConfigurationError, naming the setting below `key`, for an invalid value."""
         check_ranges(self, f"{key}.")
-        for one in fields(self):
-            if one.name.endswith("_initializer"):
-                getattr(self, one.name).check(f"{key}.{one.name}", vector=one.name == "bias_initializer")
+        for field in fields(self):
+            if field.name.endswith("_initializer"):
+                getattr(self, field.name).check(f"{key}.{field.name}", vector=field.name == "bias_initializer")
 
     def activation_module(self) -> "nn.Module":
-        """A new module of the layer's activation, with its parameter: (…, units) to the same shape."""
+        """Build the activation with its parameter, a module from (…, units) to the same shape."""
         from dlproj.models.activations import activation_module
 
         parameter = PARAMETERS.get(self.activation)
@@ -138,21 +138,21 @@ class LayerSettings:
 
 
 class LayerPart(Choice):
-    """What a dense layer is made of, in the usual order: batch norm before the activation (Ioffe & Szegedy 2015)."""
+    """Part of a dense layer, in the usual order: batch norm before the activation (Ioffe & Szegedy 2015)."""
 
     linear = "linear"
-    batch_norm = "batch_norm", "there if batch_norm is true"
+    batch_norm = "batch_norm", "present if batch_norm is true"
     activation = "activation"
-    dropout = "dropout", "there if dropout is above 0"
+    dropout = "dropout", "present if dropout is above 0"
 
 
 def usual_order() -> list[LayerPart]:
-    """linear → batch_norm → activation → dropout."""
+    """Return linear → batch_norm → activation → dropout."""
     return list(LayerPart)
 
 
 def check_order(key: str, order: Sequence[LayerPart]) -> None:
-    """Raise ConfigurationError unless linear comes once and first, and some activation after it."""
+    """Raise ConfigurationError unless linear comes first and once, followed by at least one activation."""
     possible = list(order[:1]) == [LayerPart.linear] and order.count(LayerPart.linear) == 1
     possible = possible and LayerPart.activation in order and all(isinstance(part, LayerPart) for part in order)
     names = ", ".join(str(getattr(part, "name", part)) for part in order)
@@ -162,15 +162,15 @@ def check_order(key: str, order: Sequence[LayerPart]) -> None:
 
 @dataclass(slots=True)
 class DenseConfig(LayerSettings):
-    """A fully connected layer: a linear map, then batch norm, activation and dropout as asked for."""
+    """A fully connected layer: a linear map, then batch norm, activation and dropout, as set."""
 
     units: int = setting(MISSING, "outputs of the layer", "[1, inf)")
-    bias: bool = setting(True, "false: linear maps without one")
+    bias: bool = setting(True, "add a learned bias to the linear map")
     batch_norm: bool = setting(False, "normalise each hidden layer over the batch")
-    order: list[LayerPart] = setting(usual_order, "of a hidden layer's parts, which can come repeatedly")
+    order: list[LayerPart] = setting(usual_order, "order of a hidden layer's parts; all but linear may repeat")
 
     def check(self, key: str) -> None:
-        """Raise ConfigurationError for an impossible setting, the order among them."""
+        """Raise ConfigurationError for an invalid setting or order."""
         LayerSettings.check(self, key)
         check_order(f"{key}.order", self.order)
         for name, wanted, off in (("batch_norm", self.batch_norm, "false"), ("dropout", self.dropout, "0")):
@@ -178,21 +178,21 @@ class DenseConfig(LayerSettings):
             require(not wanted or LayerPart[name] in self.order, message)
 
     def parts(self) -> list[LayerPart]:
-        """The order, without batch norm and dropout where they are off."""
+        """The order, without batch norm and dropout if they are off."""
         off = [LayerPart.batch_norm] * (not self.batch_norm) + [LayerPart.dropout] * (not self.dropout)
         return [part for part in self.order if part not in off]
 
 
 @dataclass(slots=True)
 class ConvConfig(DenseConfig):
-    """A convolutional layer: a convolution, then batch norm, activation and dropout as asked for, then max pooling."""
+    """A convolutional layer: a convolution, then batch norm, activation and dropout, as set, then max pooling."""
 
-    units: int = setting(MISSING, "feature maps that the layer puts out", "[1, inf)")
-    kernel_size: int = setting(3, "side in pixels of the square an output sees, odd; 0 beyond the edges", "[1, inf)")
-    pool: int = setting(2, "side in pixels of the squares of which the largest value goes on; 1: all do", "[1, inf)")
+    units: int = setting(MISSING, "output feature maps", "[1, inf)")
+    kernel_size: int = setting(3, "side of the square kernel in pixels, odd; the image is zero-padded", "[1, inf)")
+    pool: int = setting(2, "side of the max pooling window in pixels; 1: no pooling", "[1, inf)")
 
     def check(self, key: str) -> None:
-        """Raise ConfigurationError, too, for an even square, and for softmax, which acts over a dense layer's units."""
+        """Also raise ConfigurationError for an even kernel size or softmax, which acts over a dense layer's units."""
         DenseConfig.check(self, key)
         size = self.kernel_size
         require(size % 2 == 1, f"{key}.kernel_size={size} must be odd, to keep the image's size: set {size + 1}")
@@ -201,11 +201,11 @@ class ConvConfig(DenseConfig):
 
 
 class Cell(Choice):
-    """What happens at a time step."""
+    """Type of recurrent cell."""
 
     simple = "simple", "Elman: h ← activation(W x + U h + b)"
     lstm = "lstm", "Hochreiter & Schmidhuber 1997, with a forget gate"
-    gru = "gru", "Cho et al. 2014, the reset gate after the product, as cuDNN and Keras have it"
+    gru = "gru", "Cho et al. 2014, the reset gate applied after the matrix product, as in cuDNN and Keras"
 
 
 @dataclass(slots=True)
@@ -213,20 +213,20 @@ class RecurrentConfig(LayerSettings):
     """Settings of a recurrent layer."""
 
     units: int = setting(MISSING, "outputs of the layer", "[1, inf)")
-    activation: Activation = setting(Activation.tanh, "of a simple cell; LSTM and GRU have their own")
+    activation: Activation = setting(Activation.tanh, "activation of the simple cell; LSTM and GRU have their own")
     recurrent_initializer: InitializerConfig = setting(InitializerConfig)
-    recurrent_l1: float = setting(0.0, "as weight_l1, of the recurrent weights", "[0, inf)")
-    recurrent_l2: float = setting(0.0, "as weight_l2, of the recurrent weights", "[0, inf)")
+    recurrent_l1: float = setting(0.0, "as weight_l1, for the recurrent weights", "[0, inf)")
+    recurrent_l2: float = setting(0.0, "as weight_l2, for the recurrent weights", "[0, inf)")
     input_dropout: float = setting(
-        0.0, "of what each layer reads; the same inputs are dropped at every time step, as in Keras", "[0, 1)"
+        0.0, "dropout of each layer's inputs; the same ones are dropped at every time step, as in Keras", "[0, 1)"
     )
 
 
 @dataclass(slots=True)
 class OutputConfig:
-    """The output layer, where it differs from the model's settings; what is unset is as they say."""
+    """Settings of the output layer; those that are unset are taken from the model."""
 
-    activation: Activation | None = setting(None, "unset: softmax, sigmoid or identity, whichever is the loss's own")
+    activation: Activation | None = setting(None, "unset: softmax, sigmoid or identity, as the loss requires")
     bias: bool | None = like(DenseConfig, "bias", None)
     weight_initializer: InitializerConfig = setting(unset)
     bias_initializer: InitializerConfig = setting(unset)
@@ -240,11 +240,11 @@ LayerT = TypeVar("LayerT", bound=LayerSettings)
 
 
 def describe(cls: type[LayerT], entries: list[Any], model: LayerSettings, name: str = "hidden") -> list[LayerT]:
-    """The layers that `model.<name>` lists, a width or a mapping each, filled up from the model's settings."""
-    return [_describe_one(cls, entry, model, f"model.{name}[{number}]") for number, entry in enumerate(entries)]
+    """Settings of the layers in `model.<name>`, each a width or a mapping, completed from the model's settings."""
+    return [_describe_layer(cls, entry, model, f"model.{name}[{i}]") for i, entry in enumerate(entries)]
 
 
-def _describe_one(cls: type[LayerT], entry: Any, model: LayerSettings, key: str) -> LayerT:
+def _describe_layer(cls: type[LayerT], entry: Any, model: LayerSettings, key: str) -> LayerT:
     shared = _shared(cls, model)
     if isinstance(entry, int) and not isinstance(entry, bool):
         layer = cls(**shared | {"units": entry})
@@ -258,7 +258,7 @@ def _describe_one(cls: type[LayerT], entry: Any, model: LayerSettings, key: str)
 
 
 def describe_output(output: OutputConfig, units: int, model: LayerSettings) -> DenseConfig:
-    """The output layer: linear only, its activation being part of the loss."""
+    """Settings of the output layer: a linear map only, as its activation is part of the loss."""
     linear = {"units": units, "activation": Activation.identity, "dropout": 0.0, "batch_norm": False}
     layer = DenseConfig(**_shared(DenseConfig, model) | output_settings(output) | linear)
     layer.check("model.output")
@@ -266,17 +266,17 @@ def describe_output(output: OutputConfig, units: int, model: LayerSettings) -> D
 
 
 def output_settings(output: OutputConfig) -> dict[str, Any]:
-    """Those that are set, by name."""
-    values = {one.name: getattr(output, one.name) for one in fields(output)}
+    """The output layer's settings that are set, by name."""
+    values = {field.name: getattr(output, field.name) for field in fields(output)}
     return {name: value for name, value in values.items() if value not in (None, unset())}
 
 
 def _shared(cls: type[LayerSettings], model: LayerSettings) -> dict[str, Any]:
-    return {one.name: deepcopy(getattr(model, one.name)) for one in fields(cls) if hasattr(model, one.name)}
+    return {field.name: deepcopy(getattr(model, field.name)) for field in fields(cls) if hasattr(model, field.name)}
 
 
 def check_read(key: str, given: Collection[str], layers: Sequence[LayerSettings]) -> None:
-    """Raise ConfigurationError for one of the settings given at `key` that none of the layers there reads."""
+    """Raise ConfigurationError if a setting given at `key` is used by none of the layers there."""
     for activation, name in PARAMETERS.items():
         read = name not in given or any(layer.activation is activation for layer in layers)
         require(read, f"{key}.{name} is read by activation={activation.name} only: leave it out, or choose that")

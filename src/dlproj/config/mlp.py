@@ -1,4 +1,4 @@
-"""The settings of a multilayer perceptron."""
+"""Settings of a multilayer perceptron."""
 
 import math
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class FeedForwardConfig(ModelConfig):
-    """Settings of a model whose layers are linear maps with an activation each."""
+    """Settings shared by models of linear maps with activations."""
 
-    bias: bool = setting(True, "false: linear maps without one, the output's, too, unless output.bias is true")
+    bias: bool = setting(True, "add a learned bias to each linear map, also the output's unless output.bias is set")
     batch_norm: bool = like(DenseConfig, "batch_norm", False)
     order: list[LayerPart] = like(DenseConfig, "order", usual_order)
 
     def check(self, key: str) -> None:
-        """As for every model, and the order."""
+        """Raise ConfigurationError for an invalid setting or order."""
         ModelConfig.check(self, key)
         check_order(f"{key}.order", self.order)
 
@@ -39,7 +39,7 @@ class MLPConfig(FeedForwardConfig):
     hidden: list[Any] = like(ModelConfig, "hidden", lambda: [1000])
 
     def hidden_layers(self) -> list[DenseConfig]:
-        """The description of each hidden layer. Raises ConfigurationError."""
+        """Settings of each hidden layer. Raises ConfigurationError if one is invalid."""
         return describe(DenseConfig, self.hidden, self)
 
     def dense_layers(self) -> list[DenseConfig]:
@@ -47,17 +47,17 @@ class MLPConfig(FeedForwardConfig):
         return self.hidden_layers()
 
     def check_tensor_parallel(self, size: int) -> None:
-        """Raise ConfigurationError, too, where processes cannot share the units of a pair's first layer equally."""
+        """Also raise ConfigurationError if the units of a pair's first layer cannot be split evenly."""
         ModelConfig.check_tensor_parallel(self, size)
-        for place, layer in enumerate(self.hidden_layers()[::2]):
+        for pair, layer in enumerate(self.hidden_layers()[::2]):
             joint = layer.activation in (Activation.softmax, Activation.prelu)
-            message = f"model.hidden[{2 * place}] has the activation {layer.activation.name}, which needs all units"
+            message = f"model.hidden[{2 * pair}] has the activation {layer.activation.name}, which needs all units"
             require(not joint, f"{message} in one process: set another, or trainer.tensor_parallel_size=1")
-            message = f"model.hidden[{2 * place}] has {layer.units} units for trainer.tensor_parallel_size={size}"
+            message = f"model.hidden[{2 * pair}] has {layer.units} units for trainer.tensor_parallel_size={size}"
             require(layer.units % size == 0, f"{message} processes: set a multiple")
 
     def inputs_of(self, spec: DataSpec) -> int:
-        """All numbers of a sample in one row."""
+        """Numbers in a sample. Raises ConfigurationError for word ids."""
         if spec.kind is Kind.sequence:
             raise ConfigurationError(
                 "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn"
@@ -65,7 +65,7 @@ class MLPConfig(FeedForwardConfig):
         return math.prod(spec.shape)
 
     def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "MLPClassifier":
-        """The classifier for such data."""
+        """Build the classifier for this data."""
         from dlproj.models.mlp import MLPClassifier
 
         return MLPClassifier(self, spec, optim, scheduler)

@@ -1,4 +1,4 @@
-"""The settings of each model."""
+"""Settings shared by all models."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 
 class Loss(Choice):
-    """What is minimised, as the mean over the batch."""
+    """Loss to minimise, averaged over the batch."""
 
     cross_entropy = "cross_entropy"
-    binary_cross_entropy = "binary_cross_entropy", "on one-hot targets, the mean over the outputs as in Keras"
-    mean_squared_error = "mean_squared_error", "on one-hot targets, the mean over the outputs as in Keras"
+    binary_cross_entropy = "binary_cross_entropy", "on one-hot targets, averaged over the outputs as in Keras"
+    mean_squared_error = "mean_squared_error", "on one-hot targets, averaged over the outputs as in Keras"
 
 
 class LossFrom(Choice):
     """What a cross-entropy is computed from.
 
-    Logits are exact however large they are; probabilities are kept within [1e-7, 1 − 1e-7] as in Keras, which bounds
-    the loss and stops the gradient of outputs beyond. Binary cross-entropy reads logits through a sigmoid, whatever
-    the output's activation: so does Keras 2 of TensorFlow 2.4 to 2.15 after a softmax, too, whose logits it keeps.
+    Logits are exact at any magnitude. Probabilities are clipped to [1e-7, 1 − 1e-7] as in Keras, which bounds the loss
+    and zeroes the gradient of clipped outputs. From logits, binary cross-entropy applies a sigmoid whatever the output
+    activation, as Keras 2 (TensorFlow 2.4 to 2.15) does even after a softmax, whose logits it keeps.
     """
 
-    auto = "auto", "logits, but probabilities for a softmax's binary cross-entropy"
+    auto = "auto", "logits, except for binary cross-entropy after a softmax: probabilities"
     logits = "logits"
     probabilities = "probabilities"
 
@@ -53,7 +53,7 @@ _ACTIVATIONS = {  # the first one is the default
 
 
 def output_activation(loss: Loss, chosen: Activation | None, outputs: int) -> Activation:
-    """The output layer's activation: the chosen one if the loss can read it, else ConfigurationError."""
+    """Return the chosen output activation, or the loss's default. Raises ConfigurationError if they do not match."""
     if outputs == 1:
         message = (
             "model.outputs=1 is a probability: set model.loss=binary_cross_entropy, model.output.activation=sigmoid"
@@ -69,25 +69,25 @@ def output_activation(loss: Loss, chosen: Activation | None, outputs: int) -> Ac
 
 
 def check_loss_from(loss: Loss, source: LossFrom) -> None:
-    """Raise ConfigurationError unless the loss can be computed from this."""
+    """Raise ConfigurationError unless the loss can be computed from `source`."""
     message = f"model.loss_from={source.name} does not go with model.loss={loss.name}, which reads outputs"
     require(source is LossFrom.auto or loss is not Loss.mean_squared_error, f"{message}: leave it out")
 
 
 @dataclass(slots=True)
 class ModelConfig(LayerSettings, ABC):
-    """Settings that every model has. Those that a layer has, too, hold for each layer that does not say otherwise."""
+    """Settings shared by all models. Those of a layer are the default of every layer."""
 
     is_recurrent: ClassVar[bool] = False  # True if it reads one time step after the other
     splits_weights: ClassVar[bool] = False  # True if tensor parallelism can split its linear maps and embeddings
 
-    hidden: list[Any] = setting(list, "a layer each: its width, or a mapping of its own settings")
+    hidden: list[Any] = setting(list, "hidden layers: the width of each, or its settings")
     inputs: int | None = setting(
-        None, "numbers that the first layer reads (RNN: a time step); unset: as many as the data has", "[1, inf)"
+        None, "inputs of the first layer (RNN: per time step); unset: as many as the data has", "[1, inf)"
     )
-    outputs: int | None = setting(None, "unset: one a class; 1: a single probability, for two classes")
+    outputs: int | None = setting(None, "output units; unset: one per class; 1: a single probability, for two classes")
     output: OutputConfig = setting(OutputConfig)
-    loss: Loss = setting(Loss.cross_entropy, "what is minimised, as the mean over the batch")
+    loss: Loss = setting(Loss.cross_entropy, "loss to minimise, averaged over the batch")
     loss_from: LossFrom = setting(LossFrom.auto, "what a cross-entropy is computed from")
     eval_mode: bool = setting(
         True,
@@ -112,7 +112,7 @@ class ModelConfig(LayerSettings, ABC):
 
     @abstractmethod
     def hidden_layers(self) -> list[Any]:
-        """The description of each hidden layer. Raises ConfigurationError."""
+        """Settings of each hidden layer. Raises ConfigurationError if one is invalid."""
 
     def dense_layers(self) -> list[DenseConfig] | None:
         """The hidden layers of a multilayer perceptron, linear maps and no others; None of another model."""
@@ -120,16 +120,16 @@ class ModelConfig(LayerSettings, ABC):
 
     @abstractmethod
     def inputs_of(self, spec: DataSpec) -> int:
-        """Numbers that the first layer reads from such data. Raises ConfigurationError if the model cannot read it."""
+        """Inputs of the first layer for this data. Raises ConfigurationError if the model cannot read it."""
 
     @abstractmethod
     def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "Classifier":
-        """The classifier for such data."""
+        """Build the classifier for this data."""
 
     def check_read(self) -> None:
-        """Raise ConfigurationError for a setting that no layer reads."""
+        """Raise ConfigurationError if a setting is used by no layer."""
         default, layers = type(self)(), self.hidden_layers()
-        given = [name.name for name in fields(self) if getattr(self, name.name) != getattr(default, name.name)]
+        given = [field.name for field in fields(self) if getattr(self, field.name) != getattr(default, field.name)]
         of_hidden = ("activation", "dropout", "batch_norm", "order", *PARAMETERS.values())
         unread = [name for name in given if name in of_hidden and not layers]
         message = f"model.hidden=[] has no hidden layers for model.{' and model.'.join(unread)} to act on: leave it out"
@@ -144,16 +144,16 @@ class ModelConfig(LayerSettings, ABC):
         require(self.eval_mode or self.drops() or normalised, message)
 
     def entries(self) -> list[tuple[str, Any]]:
-        """What describes each of hidden_layers(), and where it stands: "model.hidden[0]"."""
-        return [(f"model.hidden[{number}]", entry) for number, entry in enumerate(self.hidden)]
+        """Key, such as "model.hidden[0]", and entry of each of hidden_layers()."""
+        return [(f"model.hidden[{i}]", entry) for i, entry in enumerate(self.hidden)]
 
     def drops(self) -> bool:
-        """Whether there is dropout anywhere."""
-        drops = [getattr(one, name, 0.0) for one in self.hidden_layers() for name in ("dropout", "input_dropout")]
+        """True if any part of the model has dropout."""
+        drops = [getattr(layer, name, 0.0) for layer in self.hidden_layers() for name in ("dropout", "input_dropout")]
         return any([*drops, getattr(self, "embedding_dropout", 0.0)])
 
     def check_data(self, spec: DataSpec) -> None:
-        """Raise ConfigurationError unless the model can read and classify such data."""
+        """Raise ConfigurationError unless the model can read and classify this data."""
         inputs = self.inputs_of(spec)
         shape = " × ".join(map(str, spec.shape))
         has = f"the data has {inputs} ({spec.kind.name} of {shape})"
@@ -165,7 +165,7 @@ class ModelConfig(LayerSettings, ABC):
         require(self.outputs is None or len(spec.classes) == 2, message)
 
     def check_tensor_parallel(self, size: int) -> None:
-        """Raise ConfigurationError unless so many processes can split each layer and compute what one would."""
+        """Raise ConfigurationError unless `size` processes can split each layer and compute what one process would."""
         name = type(self).__name__.removesuffix("Config").lower()
         message = f"model={name} does not go with trainer.tensor_parallel_size={size}: set trainer=ddp or fsdp"
         require(self.splits_weights, message)
@@ -173,7 +173,7 @@ class ModelConfig(LayerSettings, ABC):
         require(not self.drops(), f"{message} units: set it to 0")
 
     def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
-        """Raise ConfigurationError unless each process gets a layer, and each batch so many equal micro-batches."""
+        """Raise ConfigurationError unless each stage gets a layer and a batch splits into equal micro-batches."""
         layers = len(self.hidden_layers()) + 1
         message = f"trainer=pipeline has {layers} layers for {stages} processes, the output among them"
         require(stages <= layers, f"{message}: set trainer.devices lower")
@@ -181,16 +181,16 @@ class ModelConfig(LayerSettings, ABC):
         require(batch_size % micro_batches == 0, f"{message}: set either so that it does")
 
     def fallbacks(self, precision: str) -> list[str]:
-        """What this machine's CPU computes in another precision, because it lacks this one; one line each."""
+        """Messages about what this machine's CPU computes in another precision because it lacks this one."""
         return []
 
     def loss_words(self) -> str:
-        """What the loss computes of the logits."""
+        """How the loss is computed from the logits, in words."""
         from dlproj.models.losses import loss_words
 
         activation = output_activation(self.loss, self.output.activation, self.outputs or 0)
         return loss_words(self.loss, activation, self.loss_from)
 
     def outputs_for(self, spec: DataSpec) -> int:
-        """Units of the output layer."""
+        """Number of output units for this data."""
         return self.outputs or len(spec.classes)

@@ -1,4 +1,4 @@
-"""The settings of each optimizer."""
+"""Settings of each optimizer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class OptimConfig(ABC):
-    """Settings that every optimizer has."""
+    """Settings shared by all optimizers."""
 
     learning_rate: float = setting(0.001, "step size", "(0, inf)")
     weight_decay: float = setting(
@@ -27,12 +27,12 @@ class OptimConfig(ABC):
 
     @abstractmethod
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
-        """The torch optimizer."""
+        """Build the torch optimizer."""
 
 
 @dataclass(slots=True)
 class SGDConfig(OptimConfig):
-    """Stochastic gradient descent, with momentum where it is above 0."""
+    """Stochastic gradient descent, with momentum if it is above 0."""
 
     learning_rate: float = 0.01
     momentum: float = setting(0.0, "share of the old velocity that is kept", "[0, 1)")
@@ -43,7 +43,6 @@ class SGDConfig(OptimConfig):
         require(self.momentum > 0 or not self.nesterov, "optim.nesterov=true needs optim.momentum above 0: set 0.9")
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
-        """torch.optim.SGD."""
         from torch.optim import SGD
 
         return SGD(
@@ -53,15 +52,14 @@ class SGDConfig(OptimConfig):
 
 @dataclass(slots=True)
 class RMSpropConfig(OptimConfig):
-    """Gradients divided by a running root mean square. torch adds epsilon outside the root, Keras inside it."""
+    """Gradients divided by their running root mean square. torch adds epsilon outside the root, Keras inside it."""
 
-    alpha: float = setting(0.99, "of the running mean square; Keras's default is 0.9", "[0, 1)")
+    alpha: float = setting(0.99, "smoothing constant of the running mean square; Keras's default is 0.9", "[0, 1)")
     epsilon: float = setting(1e-8, "added to the divisor; Keras's default is 1e-7", "(0, inf)")
     momentum: float = setting(0.0, "share of the old velocity that is kept", "[0, 1)")
     centered: bool = setting(False, "divide by the running variance instead of the mean square")
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
-        """torch.optim.RMSprop."""
         from torch.optim import RMSprop
 
         return RMSprop(
@@ -77,7 +75,7 @@ class RMSpropConfig(OptimConfig):
 
 @dataclass(slots=True)
 class AdamConfig(OptimConfig):
-    """Adam (Kingma & Ba 2015), in torch's fused form: on small batches it halves the time of a step."""
+    """Adam (Kingma & Ba 2015), torch's fused kernel: on small batches it halves the time of a step."""
 
     beta1: float = setting(0.9, "decay of the running mean", "[0, 1)")
     beta2: float = setting(0.999, "decay of the running mean square", "[0, 1)")
@@ -85,7 +83,6 @@ class AdamConfig(OptimConfig):
     amsgrad: bool = setting(False, "divide by the largest mean square so far (Reddi et al. 2018)")
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
-        """torch.optim.Adam."""
         from torch.optim import Adam
 
         return Adam(parameters, **self._arguments())
@@ -108,7 +105,6 @@ class AdamWConfig(AdamConfig):
     weight_decay: float = 0.01
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
-        """torch.optim.AdamW."""
         from torch.optim import AdamW
 
         return AdamW(parameters, **self._arguments())
@@ -120,10 +116,9 @@ class AdagradConfig(OptimConfig):
 
     learning_rate: float = 0.01
     epsilon: float = setting(1e-10, "added to the divisor; Keras's default is 1e-7", "(0, inf)")
-    initial_accumulator_value: float = setting(0.0, "what the sums start from; Keras's default is 0.1", "[0, inf)")
+    initial_accumulator_value: float = setting(0.0, "initial value of the sums; Keras's default is 0.1", "[0, inf)")
 
     def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
-        """torch.optim.Adagrad."""
         from torch.optim import Adagrad
 
         return Adagrad(

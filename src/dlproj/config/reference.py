@@ -1,4 +1,4 @@
-"""What a document reports of an experiment, and what must come out of it."""
+"""Figures that a document reports for an experiment, and a run's distance from them."""
 
 import math
 from collections.abc import Mapping
@@ -13,27 +13,27 @@ from dlproj.config.fields import setting
 Curves = Mapping[str, Mapping[int, float]]  # by metric, then by epoch, from 1
 # The columns of metrics.csv that a document can report by epoch.
 CURVES = tuple(f"{split}/{metric}" for split in ("train", "train_eval", "val") for metric in ("loss", "accuracy"))
-_TENTH = 0.1  # a difference of accuracies that counts 1, as e times the loss does
-_MISSING = 1.0  # the difference of an epoch that the run does not have
-_LARGEST = 10.0  # of a loss that is not finite, or e¹⁰ times the reported one or more
+_TENTH = 0.1  # difference of accuracies that counts 1, as a factor e in the loss does
+_MISSING = 1.0  # counted for an epoch that the run does not have
+_LARGEST = 10.0  # at most: a factor e¹⁰ in the loss, or a loss that is not finite
 
 
 @dataclass(slots=True)
 class ReferenceConfig:
-    """The reported figures that an experiment is to reproduce."""
+    """The reported figures that an experiment should reproduce."""
 
-    document: str = setting("", "which one")
-    place: str = setting("", "where in it: an exercise, a section")
-    reported: dict[str, Any] = setting(dict, "figures by quantity, named as in summary.json; null is not reported")
+    document: str = setting("", "name of the document")
+    place: str = setting("", "exercise or section in it")
+    reported: dict[str, Any] = setting(dict, "figures by quantity, named as in summary.json; null: not reported")
     curves: dict[str, Any] = setting(
         dict,
-        "by metric of metrics.csv, a list from epoch 1 on, with nulls; typed: "
+        "values from epoch 1 on by metric of metrics.csv, null where none is reported: "
         "'+reference.curves={val/loss: [0.5, null]}'",
     )
-    by: str = setting("", "the swept setting, where a quantity's figure, curve or reason is a mapping from its values")
-    claims: list[str] = setting(list, "what the document concludes, in the words of dlproj.labs.reproduce.claims")
-    findings: list[str] = setting(list, "what we conclude beside it, in the same words")
-    reasons: dict[str, Any] = setting(dict, "by quantity: why it differs, where it does and it is known")
+    by: str = setting("", "the swept setting, if a quantity's figure, curve or reason is a mapping from its values")
+    claims: list[str] = setting(list, "conclusions of the document, in the words of dlproj.labs.reproduce.claims")
+    findings: list[str] = setting(list, "our own conclusions, in the same words")
+    reasons: dict[str, Any] = setting(dict, "known reasons why quantities differ, by quantity")
 
     def __post_init__(self) -> None:
         for metric in self.curves:
@@ -43,25 +43,25 @@ class ReferenceConfig:
                 key = f"reference.{name}.{quantity}"
                 by_value = isinstance(entry, dict)
                 require(bool(self.by) or not by_value, f"{key} differs by the value of a setting: set reference.by")
-                for one in entry.values() if isinstance(entry, dict) else [entry]:
-                    _CHECKS[name](key, one)
+                for value in entry.values() if isinstance(entry, dict) else [entry]:
+                    _CHECKS[name](key, value)
 
     def figures(self, settings: dict[str, Any]) -> dict[str, float]:
-        """The reported figures of a run with such settings, nested as in config.yaml, by quantity."""
-        found = {name: self._of(figure, settings) for name, figure in self.reported.items()}
-        return {name: float(figure) for name, figure in found.items() if figure is not None}
+        """Reported figures by quantity, for a run with these settings, nested as in config.yaml."""
+        figures = {name: self._of(figure, settings) for name, figure in self.reported.items()}
+        return {name: float(figure) for name, figure in figures.items() if figure is not None}
 
     def curves_of(self, settings: dict[str, Any]) -> dict[str, dict[int, float]]:
-        """The reported curves of a run with such settings: by metric, then by epoch from 1, without the nulls."""
-        found = {metric: self._of(curve, settings) or [] for metric, curve in self.curves.items()}
+        """Reported curves for a run with these settings: by metric, then by epoch from 1, without nulls."""
+        curves = {metric: self._of(curve, settings) or [] for metric, curve in self.curves.items()}
         by_epoch = {
             metric: {epoch: float(value) for epoch, value in enumerate(curve, 1) if value is not None}
-            for metric, curve in found.items()
+            for metric, curve in curves.items()
         }
         return {metric: curve for metric, curve in by_epoch.items() if curve}
 
     def reason(self, quantity: str, settings: dict[str, Any]) -> str:
-        """Why the quantity of a run with such settings differs from the reported one; empty where it is not known."""
+        """Known reason why a quantity of a run with these settings differs from the reported one; else empty."""
         return self._of(self.reasons.get(quantity), settings) or ""
 
     def _of(self, entry: Any, settings: dict[str, Any]) -> Any:
@@ -70,19 +70,19 @@ class ReferenceConfig:
         value: Any = settings
         for name in self.by.split("."):
             value = value.get(name) if isinstance(value, dict) else None
-        return next((one for key, one in entry.items() if _plain(key) == value), None)
+        return next((own for key, own in entry.items() if _plain(key) == value), None)
 
 
 def distance(curves: Curves, epochs: Mapping[int, Mapping[str, float]]) -> float | None:
-    """How far a run's epochs (metrics by epoch, as Run.epochs has them) are from reported curves; None without any.
+    """Distance of a run's epochs (metrics by epoch, as in Run.epochs) from reported curves; None without curves.
 
-    The root mean square over all reported numbers, each of which counts the same, of
+    The root mean square over all reported values of
 
-    - for a loss, the difference of the natural logarithms: e times the loss counts 1;
-    - for an accuracy, the difference in units of 10 percentage points: 80 % for 90 % counts 1.
+    - for a loss, the difference of natural logarithms: a factor e counts 1;
+    - for an accuracy, the difference in units of 10 percentage points: 80 % instead of 90 % counts 1.
 
-    A number that the run does not have, because it stopped before or did not log the metric, counts 1. None counts more
-    than 10, which is what a loss of 0 and one that is not finite count, so that a search can go on from there.
+    A value that the run lacks, because it stopped earlier or did not log the metric, counts 1. No value counts more
+    than 10; a loss of 0 and a value that is not finite count 10, so that a search can continue from there.
     """
     squares = [
         _difference(metric, value, epochs.get(epoch, {}).get(metric)) ** 2
@@ -92,17 +92,17 @@ def distance(curves: Curves, epochs: Mapping[int, Mapping[str, float]]) -> float
     return math.sqrt(math.fsum(squares) / len(squares)) if squares else None
 
 
-def _difference(metric: str, reported: float, found: float | None) -> float:
-    if found is None:
+def _difference(metric: str, reported: float, value: float | None) -> float:
+    if value is None:
         return _MISSING
     loss = metric.endswith("loss")
-    if not math.isfinite(found) or (loss and found <= 0):
+    if not math.isfinite(value) or (loss and value <= 0):
         return _LARGEST
-    return min(abs(math.log(found / reported) if loss else (found - reported) / _TENTH), _LARGEST)
+    return min(abs(math.log(value / reported) if loss else (value - reported) / _TENTH), _LARGEST)
 
 
 def unmatched(curves: Curves, epochs: Mapping[int, Mapping[str, float]]) -> list[str]:
-    """In words, each reported curve that a run with these epochs has nothing, or too few epochs, to set beside."""
+    """Messages about reported curves that a run with these epochs did not log or did not reach the end of."""
     logged = {metric for row in epochs.values() for metric in row}
     ended = max(epochs, default=0)
     longer: dict[int, list[str]] = {}
@@ -118,12 +118,13 @@ def unmatched(curves: Curves, epochs: Mapping[int, Mapping[str, float]]) -> list
     ]
 
 
-def _check_figure(key: str, one: Any) -> None:
-    require(one is None or _is_number(one), f"{key}={one} is not a figure: set a number, an accuracy as a fraction")
+def _check_figure(key: str, value: Any) -> None:
+    message = f"{key}={value} is not a figure: set a number, an accuracy as a fraction"
+    require(value is None or _is_number(value), message)
 
 
-def _is_number(one: Any) -> bool:
-    return isinstance(one, int | float) and not isinstance(one, bool)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_curve(key: str, one: Any) -> None:
@@ -136,13 +137,13 @@ def _check_curve(key: str, one: Any) -> None:
             within(key, value, "(0, inf)" if key.endswith("loss") else "[0, 1]")
 
 
-def _check_reason(key: str, one: Any) -> None:
-    require(one is None or isinstance(one, str), f"{key}={one} is not a reason: set words")
+def _check_reason(key: str, reason: Any) -> None:
+    require(reason is None or isinstance(reason, str), f"{key}={reason} is not a reason: set words")
 
 
 _CHECKS = {"reported": _check_figure, "curves": _check_curve, "reasons": _check_reason}
 
 
 def _plain(key: Any) -> Any:
-    """A mapping's key as the value that it stands for: a list cannot be one, so "[256, 128]" is written."""
+    """Parse a mapping's key to the value that it stands for: a list cannot be a key and is written "[256, 128]"."""
     return yaml.safe_load(key) if isinstance(key, str) else key

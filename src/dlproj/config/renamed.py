@@ -1,4 +1,4 @@
-"""Settings that older versions called otherwise: their run folders are read, and who types one hears the new name."""
+"""Settings renamed since older versions: old run folders stay readable; whoever types an old name is told the new."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ RENAMED = {
 
 
 def with_new_names(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a run, nested as in its config.yaml, by the names of today."""
+    """The settings of a run, nested as in its config.yaml, with old names replaced."""
     names = {tuple(old.split(".")): new.split(".")[1] for old, new in RENAMED.items()}
     return {
         group: {names.get((group, name), name): value for name, value in own.items()} if isinstance(own, dict) else own

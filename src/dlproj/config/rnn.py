@@ -1,4 +1,4 @@
-"""The settings of a recurrent classifier."""
+"""Settings of a recurrent classifier."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class ImageReading(Choice):
-    """What one time step of an image is."""
+    """How an image is read as a sequence."""
 
-    rows = "rows", "one row of pixels, all channels: height steps of channels × width numbers"
-    columns = "columns", "one column of pixels: width steps of channels × height numbers"
-    pixels = "pixels", "one pixel, row by row: height × width steps of as many numbers as there are channels"
+    rows = "rows", "a row of pixels per time step: height steps of channels × width numbers"
+    columns = "columns", "a column of pixels per time step: width steps of channels × height numbers"
+    pixels = "pixels", "a pixel per time step, row by row: height × width steps of one number per channel"
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class RNNConfig(ModelConfig):
     is_recurrent: ClassVar[bool] = True
     splits_weights: ClassVar[bool] = True
 
-    cell: Cell = setting(Cell.lstm, "what happens at a time step")
+    cell: Cell = setting(Cell.lstm, "type of recurrent cell")
     hidden: list[Any] = like(ModelConfig, "hidden", lambda: [128])
     activation: Activation = like(RecurrentConfig, "activation", Activation.tanh)
     recurrent_initializer: InitializerConfig = setting(InitializerConfig)
@@ -38,19 +38,19 @@ class RNNConfig(ModelConfig):
     recurrent_l2: float = like(RecurrentConfig, "recurrent_l2", 0.0)
     input_dropout: float = like(RecurrentConfig, "input_dropout", 0.0)
     forget_bias: float | None = setting(
-        None, "LSTM: what the forget gate's bias starts at; unset: as bias_initializer says", "(-inf, inf)"
+        None, "initial bias of the LSTM's forget gate; unset: from bias_initializer", "(-inf, inf)"
     )
-    bidirectional: bool = setting(False, "read from both ends and put both outputs side by side")
+    bidirectional: bool = setting(False, "read in both directions and concatenate the outputs")
     embedding_dim: int | None = setting(
-        None, "of word ids: numbers a word becomes; unset: the id itself, as one raw number", "[1, inf)"
+        None, "size of a word's embedding vector; unset: the word id itself, as one number", "[1, inf)"
     )
     embedding_rows: int | None = setting(
-        None, "rows of the table, at least the vocabulary; unset: the vocabulary", "[1, inf)"
+        None, "rows of the embedding table, at least the vocabulary size; unset: the vocabulary size", "[1, inf)"
     )
     embedding_initializer: InitializerConfig = setting(InitializerConfig)
-    embedding_dropout: float = setting(0.0, "of the embedded words, each number by itself", "[0, 1)")
+    embedding_dropout: float = setting(0.0, "dropout of the embedding vectors, each number by itself", "[0, 1)")
     masking: bool = setting(False, "take the output at a review's last word instead of at the end of its padding")
-    image_reading: ImageReading | None = setting(None, "what one time step of an image is")
+    image_reading: ImageReading | None = setting(None, "how an image is read as a sequence")
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
@@ -69,7 +69,7 @@ class RNNConfig(ModelConfig):
         require(not needless, "model.embedding_* needs an embedding: set model.embedding_dim, such as 128")
 
     def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
-        """Raise ConfigurationError as for every model, and with masking: stages hand on no lengths of sequences."""
+        """Also raise ConfigurationError with masking: stages do not pass on the lengths of sequences."""
         ModelConfig.check_pipeline(self, batch_size, stages, micro_batches)
         require(not self.masking, "model.masking=true does not go with trainer=pipeline, which hands on no lengths")
 
@@ -79,7 +79,7 @@ class RNNConfig(ModelConfig):
         return not self.masking
 
     def fallbacks(self, precision: str) -> list[str]:
-        """LSTM layers, where the CPU has none in bfloat16."""
+        """A message if this CPU cannot compute the LSTM layers in bfloat16."""
         if self.cell is not Cell.lstm or precision != "bf16-mixed":
             return []
         from dlproj.models.recurrent import computes_bfloat16_lstm
@@ -92,11 +92,11 @@ class RNNConfig(ModelConfig):
         return chosen != (None, 0.0, InitializerConfig())
 
     def hidden_layers(self) -> list[RecurrentConfig]:
-        """The description of each recurrent layer. Raises ConfigurationError."""
+        """Settings of each recurrent layer. Raises ConfigurationError if one is invalid."""
         return describe(RecurrentConfig, self.hidden, self)
 
     def inputs_of(self, spec: DataSpec) -> int:
-        """Numbers a time step. Raises ConfigurationError where it is not clear what a time step is."""
+        """Inputs per time step. Raises ConfigurationError if it is not clear what a time step is."""
         if spec.kind is Kind.sequence:
             self._check_words(spec)
             return self.embedding_dim or 1
@@ -132,7 +132,7 @@ class RNNConfig(ModelConfig):
         require(self.image_reading is None, f"model.image_reading is for images: leave it out for {data}")
 
     def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "RNNClassifier":
-        """The classifier for such data."""
+        """Build the classifier for this data."""
         from dlproj.models.rnn import RNNClassifier
 
         return RNNClassifier(self, spec, optim, scheduler)

@@ -1,4 +1,4 @@
-"""The root of all settings: its groups, the checks across them, and the way to Hydra and to a run's folder."""
+"""The root of all settings: its groups, checks across them, and reading them from Hydra or a run's folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from dlproj.config.whole_files import YAML_ERRORS, read_yaml_text, write_whole
 
 @dataclass(slots=True)
 class Config:
-    """Everything that decides a run."""
+    """All settings of a run."""
 
     data: DataConfig = MISSING
     model: ModelConfig = MISSING
@@ -47,7 +47,7 @@ class Config:
     reference: ReferenceConfig = setting(ReferenceConfig)
     sweep: SweepConfig = setting(SweepConfig)
     name: str = setting(MISSING, "part of the run folder's name")
-    seed: int = setting(0, "of everything random", f"[0, {LARGEST_SEED}]")
+    seed: int = setting(0, "seed of all random numbers", f"[0, {LARGEST_SEED}]")
     overwrite: bool = setting(False, "replace an earlier run in the run's folder")
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Config:
         self.callbacks.early_stopping.check_monitor(self.metrics)
         self._check_processes()
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)
-        message = "data.bucket_by_length=true saves work where padding is not read: set model.masking=true"
+        message = "data.bucket_by_length=true saves work only if padding is masked: set model.masking=true"
         require(not (self.data.is_bucketed and self.model.reads_padding), message)
         stopping = self.callbacks.early_stopping
         by_epoch = stopping.patience is not None or stopping.restore_best
@@ -74,14 +74,14 @@ class Config:
         require(not (self.figures.gradients and in_blocks), message)
 
     def _check_processes(self) -> None:
-        normalised = any(getattr(one, "batch_norm", False) for one in self.model.hidden_layers())
+        normalised = any(getattr(layer, "batch_norm", False) for layer in self.model.hidden_layers())
         synchronised = self.trainer.strategy is StrategyName.ddp and self.trainer.uses_gpu()
         message = "model.batch_norm would see a part of each batch at a time: leave it out, or use one process"
-        whole = self.trainer.processes() == self.trainer.micro_batches == 1
-        require(whole or synchronised or not normalised, message)
-        alone = self.trainer.processes() == 1 and self.trainer.strategy is not StrategyName.pipeline
+        unsplit = self.trainer.processes() == self.trainer.micro_batches == 1
+        require(unsplit or synchronised or not normalised, message)
+        single_process = self.trainer.processes() == 1 and self.trainer.strategy is not StrategyName.pipeline
         message = "model.eval_mode=false needs one process that has the whole model: set trainer=auto"
-        require(alone or self.model.eval_mode, message)
+        require(single_process or self.model.eval_mode, message)
         devices, blocks = len(self.trainer.layer_devices or []), len(self.model.hidden_layers()) + 1
         message = f"trainer.layer_devices names {devices} devices for {blocks} layers, the output among them"
         require(devices <= blocks, f"{message}: name fewer")
@@ -93,46 +93,46 @@ class Config:
             require(not self.figures.gradients, message)
 
     def check_read(self) -> None:
-        """Raise ConfigurationError for a setting that has no effect beside the others.
+        """Raise ConfigurationError if a setting has no effect in combination with the others.
 
-        The runs that load() reads may have been made with some.
+        load() does not check this: recorded runs may have such settings.
         """
         for group in (self.data, self.model, self.callbacks, self.trainer):
             group.check_read()
 
     def fallbacks(self) -> list[str]:
-        """What this machine computes in another precision than trainer.precision, which it lacks; one line each."""
+        """Messages about what this machine computes in another precision because it lacks trainer.precision."""
         return [] if self.trainer.uses_gpu() else self.model.fallbacks(self.trainer.precision)
 
     def settings(self) -> dict[str, Any]:
         """All settings of the run as plain containers, with the class of each group under `schema`."""
         own = plain(self)
-        del own["sweep"], own["overwrite"]  # they are about other runs
+        del own["sweep"], own["overwrite"]  # they concern other runs
         return {"schema": {group: schema_name(group, type(getattr(self, group))) for group in BASES}} | own
 
     def save(self, path: Path) -> None:
-        """Write all settings as YAML, for load()."""
+        """Write all settings as YAML, which load() reads."""
         write_whole(path, OmegaConf.to_yaml(OmegaConf.create(self.settings())))
 
 
 def load(path: Path) -> Config:
-    """Read the settings that Config.save() wrote; the data need not be there. Raises ConfigurationError if damaged."""
+    """Read settings written by Config.save(); the data need not exist. Raises ConfigurationError if damaged."""
     try:
         text = read_yaml_text(path)
-        if "${" in text:  # save() leaves none, and one can read the environment
+        if "${" in text:  # save() writes none, and one could read the environment
             raise ValueError("an interpolation")
         return from_settings(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text))))
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
-        raise ConfigurationError(f"{path} holds no whole settings of a run: take it from another copy") from error
+        raise ConfigurationError(f"{path} is not the complete settings of a run: take it from another copy") from error
 
 
 _TENSORBOARD = {"tensorboard": {"_target_": "dlproj.training.monitors.loggers.EpochTensorBoard"}}
 
 
 def from_settings(settings: dict[str, Any]) -> Config:
-    """The typed settings of what Config.settings() gave, perhaps in an older version: what it lacks has its default.
+    """Typed settings from what Config.settings() returned, also in an older version: missing ones take their default.
 
-    Raises ConfigurationError, and what OmegaConf raises for containers that are no settings.
+    Raises ConfigurationError, and OmegaConf's errors for containers that are not settings.
     """
     content = OmegaConf.create(with_new_names(settings))
     base = OmegaConf.structured(Config)
@@ -140,15 +140,15 @@ def from_settings(settings: dict[str, Any]) -> Config:
         base[group] = OmegaConf.structured(settings_class(group, str(name)))
     if "logger" not in content:  # older versions always had TensorBoard
         content.logger = _TENSORBOARD
-    if "root" not in base.data:  # which older versions gave all data sets
+    if "root" not in base.data:  # older versions stored it for all data sets
         content.data.pop("root", None)
     return typed_config(cast(DictConfig, OmegaConf.merge(base, content)))
 
 
 def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
-    """The settings of the data set `name` alone, changed as on train.py's command line: `length=100`, `data.root=here`.
+    """Settings of the data set `name`, with overrides as for train.py: `length=100`, `data.root=here`.
 
-    Raises ConfigurationError, and DataError where the settings need files that are not there.
+    Raises ConfigurationError, and DataError if the settings need files that are missing.
     """
     if "." not in name:
         one_of("data", name, tuple(SCHEMAS["data"]))
@@ -159,7 +159,7 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
 
 
 def data_setting(text: str) -> tuple[str, Any]:
-    """Name and value of `length=100` or `data.root=here`, as on train.py's command line. Raises ConfigurationError."""
+    """Name and value of an override: `length=100` or `data.root=here`. Raises ConfigurationError."""
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
@@ -170,9 +170,9 @@ def data_setting(text: str) -> tuple[str, Any]:
 
 
 def checked(composed: DictConfig, alone: bool = True) -> Config:
-    """The typed settings of what Hydra composed, for data that is there. Raises ConfigurationError or DataError.
+    """Typed settings of a composed configuration; the data must exist. Raises ConfigurationError or DataError.
 
-    alone: it is one run, of which each setting must have an effect; some of a sweep's may have none in one of its runs.
+    alone: True for a single run, in which each setting must have an effect; in a run of a sweep some may have none.
     """
     config = typed_config(composed)
     if alone:
@@ -182,21 +182,21 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
 
 
 def typed_config(composed: DictConfig) -> Config:
-    """The typed settings, for data that need not be there. Raises ConfigurationError."""
+    """Typed settings of a composed configuration; the data need not exist. Raises ConfigurationError."""
     _check_files(composed)
     refuse_unknown(composed)
     try:
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise ConfigurationError(explain(error)) from error
-    except OverflowError as error:  # of a whole number as a float
+    except OverflowError as error:  # an int too large for a float
         raise ConfigurationError("a number among the settings is too large: set a smaller one") from error
     assert isinstance(config, Config)
     return config
 
 
 def _check_files(composed: DictConfig) -> None:
-    """Raise ConfigurationError where a file of one's own is not built on a settings class."""
+    """Raise ConfigurationError if a user's own file is not built on a settings class."""
     message = "config.yaml is not built on the settings: begin it with defaults: [schema_root, …, _self_]"
     require(OmegaConf.get_type(composed) is Config, message)
     for group, base in BASES.items():

@@ -1,4 +1,4 @@
-"""The settings of each learning-rate schedule."""
+"""Settings of each learning-rate schedule."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SchedulerConfig:
-    """The learning rate stays as it is."""
+    """Constant learning rate."""
 
-    lengthens: ClassVar[bool] = True  # whether more epochs can follow: the rates until then do not depend on how many
+    lengthens: ClassVar[bool] = True  # True if rates do not depend on the number of epochs: a run can be extended
 
     def __post_init__(self) -> None:
         check_ranges(self, "scheduler.")
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
-        """Raise ConfigurationError if the schedule does not go with the rate it starts from or the number of epochs."""
+        """Raise ConfigurationError if the schedule does not fit the initial rate or the number of epochs."""
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
-        """Lightning's description of the schedule over so many epochs and optimizer steps in all; empty for none."""
+        """Lightning's configuration of the schedule, empty if constant. epochs, steps: of the whole training."""
         return {}
 
 
 @dataclass(slots=True)
 class StepConfig(SchedulerConfig):
-    """Multiply the rate by gamma every so many epochs."""
+    """Multiply the rate by gamma every step_size epochs."""
 
     step_size: int = setting(10, "epochs between two changes", "[1, inf)")
-    gamma: float = setting(0.1, "what the rate is multiplied by", "(0, 1]")
+    gamma: float = setting(0.1, "factor that the rate is multiplied by", "(0, 1]")
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
         from torch.optim.lr_scheduler import StepLR
@@ -45,7 +45,7 @@ class StepConfig(SchedulerConfig):
 class ExponentialConfig(SchedulerConfig):
     """Multiply the rate by gamma after each epoch."""
 
-    gamma: float = setting(0.95, "what the rate is multiplied by", "(0, 1]")
+    gamma: float = setting(0.95, "factor that the rate is multiplied by", "(0, 1]")
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
         from torch.optim.lr_scheduler import ExponentialLR
@@ -55,21 +55,20 @@ class ExponentialConfig(SchedulerConfig):
 
 @dataclass(slots=True)
 class CosineConfig(SchedulerConfig):
-    """Rise in a straight line over the warm-up, then fall along half a cosine to the end of training, step by step."""
+    """Linear warm-up, then half a cosine down to the end of training, updated after each step."""
 
     lengthens: ClassVar[bool] = False
 
     warmup_epochs: float = setting(0.0, "epochs in which the rate rises, fewer than trainer.max_epochs", "[0, inf)")
-    min_learning_rate: float = setting(0.0, "where the rate ends", "[0, inf)")
+    min_learning_rate: float = setting(0.0, "final rate", "[0, inf)")
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
-        """Raise ConfigurationError, too, if the lowest rate is above the one it starts from."""
+        """Raise ConfigurationError if the warm-up takes all epochs or the final rate is above the initial one."""
         message = f"scheduler.warmup_epochs={self.warmup_epochs} leaves nothing of trainer.max_epochs={max_epochs}"
         require(self.warmup_epochs < max_epochs, f"{message}: set it lower")
         _check_lowest(self.min_learning_rate, learning_rate)
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
-        """LinearLR, then CosineAnnealingLR."""
         from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
         warmup = round(steps * self.warmup_epochs / epochs)
@@ -82,15 +81,15 @@ class CosineConfig(SchedulerConfig):
 
 @dataclass(slots=True)
 class PlateauConfig(SchedulerConfig):
-    """Multiply the rate by a factor after `patience` epochs without improvement, counted as early stopping does."""
+    """Multiply the rate by `factor` after `patience` epochs without improvement, counted as in early stopping."""
 
-    monitor: str = setting("val/loss", "the metric that is to improve", choices=VALIDATION_METRICS)
-    factor: float = setting(0.1, "what the rate is multiplied by", "(0, 1)")
-    patience: int = setting(3, "epochs without improvement before that", "[1, inf)")
-    min_learning_rate: float = setting(0.0, "the rate falls no lower", "[0, inf)")
+    monitor: str = setting("val/loss", "metric to watch", choices=VALIDATION_METRICS)
+    factor: float = setting(0.1, "factor that the rate is multiplied by", "(0, 1)")
+    patience: int = setting(3, "epochs without improvement before the rate falls", "[1, inf)")
+    min_learning_rate: float = setting(0.0, "lower bound of the rate", "[0, inf)")
 
     def check(self, learning_rate: float, max_epochs: int) -> None:
-        """Raise ConfigurationError, too, if the lowest rate is above the one it starts from."""
+        """Raise ConfigurationError if the lowest rate is above the initial one."""
         _check_lowest(self.min_learning_rate, learning_rate)
 
     def build(self, optimizer: "Optimizer", epochs: int, steps: int) -> dict[str, Any]:
@@ -100,7 +99,7 @@ class PlateauConfig(SchedulerConfig):
             optimizer,
             better(self.monitor),
             self.factor,
-            self.patience - 1,  # torch waits for one epoch more than it is told
+            self.patience - 1,  # torch waits for one epoch more than its patience
             threshold=0.0,
             min_lr=self.min_learning_rate,
         )

@@ -1,4 +1,4 @@
-"""The settings of a search, in a module that Hydra can import at its every start."""
+"""Settings of a search. Hydra imports this module at every start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,26 +17,28 @@ OBJECTIVES = (*VALIDATION_METRICS, "train/loss", "train/accuracy", *COUNTED)
 class SearchConfig:
     """The settings of hydra/sweeper=optuna."""
 
-    params: dict[str, Any] = setting(dict, "what is searched, by setting: a list of values or a distribution")
-    trials: int = setting(20, "in all, those of an earlier start counted; a grid ends with its last point", "[1, inf)")
-    objectives: list[str] = setting(lambda: ["val/accuracy"], f"what is to be best: any of {', '.join(OBJECTIVES)}")
-    sampler: str = setting("tpe", "how the next trial is chosen", choices=SAMPLERS)
-    sampler_settings: Any = setting(None, "arguments by name of Optuna's sampler")
-    seed: int = setting(0, "of the sampler")
-    pruner: str = setting("none", "what ends a trial early", choices=PRUNERS)
-    pruner_settings: Any = setting(None, "arguments by name of Optuna's pruner")
-    storage: str | None = setting(
-        None, "any of Optuna's, such as postgresql+psycopg://…; unset: a file in the sweep's folder"
+    params: dict[str, Any] = setting(dict, "search space: a list of values or a distribution for each setting")
+    trials: int = setting(
+        20, "trials in total, those before a resume included; a grid ends with its last point", "[1, inf)"
     )
-    study: str | None = setting(None, "its name in the storage; unset: that of the sweep's folder")
+    objectives: list[str] = setting(lambda: ["val/accuracy"], f"metrics to optimise: any of {', '.join(OBJECTIVES)}")
+    sampler: str = setting("tpe", "how the next trial is chosen", choices=SAMPLERS)
+    sampler_settings: Any = setting(None, "keyword arguments of Optuna's sampler")
+    seed: int = setting(0, "seed of the sampler")
+    pruner: str = setting("none", "what ends a trial early", choices=PRUNERS)
+    pruner_settings: Any = setting(None, "keyword arguments of Optuna's pruner")
+    storage: str | None = setting(
+        None, "Optuna storage, such as postgresql+psycopg://…; unset: a file in the sweep's folder"
+    )
+    study: str | None = setting(None, "name of the study in the storage; unset: that of the sweep's folder")
 
     def __post_init__(self) -> None:
         check_ranges(self, "hydra.sweeper.")
         require(bool(self.objectives), "hydra.sweeper.objectives is empty: set [val/accuracy]")
         for name in self.objectives:
             known = name in OBJECTIVES
-            message = f"hydra.sweeper.objectives: {name} cannot choose: set one of {', '.join(OBJECTIVES)}"
-            hint = " (what the test set has chosen, it cannot test)" if name.startswith("test/") else ""
+            message = f"hydra.sweeper.objectives: {name} is not an objective: set one of {', '.join(OBJECTIVES)}"
+            hint = " (the test set must not choose what it tests)" if name.startswith("test/") else ""
             require(known, message + hint)
         for key in ("sampler_settings", "pruner_settings"):
             value = getattr(self, key)
@@ -50,9 +52,9 @@ class SearchConfig:
         require(not several or self.sampler != "cmaes", message)
 
     def check_reference(self, curves: Mapping[str, Any], evaluate_train: bool, epochs: int | None) -> None:
-        """Raise ConfigurationError for a distance from curves that nobody has reported, or that no trial can have.
+        """Raise ConfigurationError if the distance from reported curves is an objective but cannot be computed.
 
-        epochs: of each trial; None where it is searched.
+        epochs: epochs of each trial; None if they are searched.
         """
         if DISTANCE not in self.objectives:
             return
@@ -62,9 +64,11 @@ class SearchConfig:
         message = f"{objective}: reference.curves has train_eval/*: set trainer.evaluate_train=true"
         require(evaluate_train or not evaluated, message)
         lists = [
-            one for curve in curves.values() for one in (curve.values() if isinstance(curve, Mapping) else [curve])
+            values
+            for curve in curves.values()
+            for values in (curve.values() if isinstance(curve, Mapping) else [curve])
         ]
-        longest = max(len(one) for one in lists)
+        longest = max(len(values) for values in lists)
         message = (
             f"{objective}: reference.curves goes on for {longest} epochs: set trainer.max_epochs={longest} or more"
         )

@@ -1,4 +1,4 @@
-"""The settings of several runs, `python train.py -m …`, as one of them sees them."""
+"""Settings of a sweep, `python train.py -m …`, as each of its runs sees them."""
 
 import json
 from dataclasses import dataclass, fields
@@ -14,33 +14,31 @@ PRUNERS = ("none", "median", "successive_halving")
 
 @dataclass(slots=True)
 class TrialConfig:
-    """The trial of a search that a run tries: where it reports each epoch and learns whether to go on."""
+    """The search trial that a run belongs to: where it reports each epoch and learns whether to continue."""
 
-    number: int = setting(-1, "of the trial; below 0: the run is not a trial that can be pruned")
-    storage: str = setting("", "of Optuna: a URL, or a journal's file")
-    study: str = setting("", "its name in the storage")
+    number: int = setting(-1, "number of the trial; below 0: the run cannot be pruned")
+    storage: str = setting("", "Optuna storage: a URL or a journal file")
+    study: str = setting("", "name of the study in the storage")
     pruner: str = setting("none", "as hydra.sweeper.pruner")
     pruner_settings: Any = setting(None, "as hydra.sweeper.pruner_settings")
-    monitor: str = setting("val/accuracy", "the metric that is reported after each epoch")
+    monitor: str = setting("val/accuracy", "metric reported after each epoch")
 
     def __post_init__(self) -> None:
         one_of("hydra.sweeper.pruner", self.pruner, PRUNERS)
 
     def overrides(self) -> list[str]:
-        """The settings that differ, as overrides on the command line."""
+        """These settings as command-line overrides; none without a pruner."""
         if self.pruner == "none":
             return []
-        return [f"sweep.trial.{one.name}={_quoted(getattr(self, one.name))}" for one in fields(self)]
+        return [f"sweep.trial.{field.name}={_quoted(getattr(self, field.name))}" for field in fields(self)]
 
 
 @dataclass(slots=True)
 class SweepConfig:
-    """Settings of several runs. They change no result of a run, but a search may end one early."""
+    """Settings of a sweep. They do not change the result of a run, except that a search may end it early."""
 
-    resume: str | None = setting(
-        None, "the folder of an earlier sweep: what is done in it is kept, the rest runs there"
-    )
-    jobs: int | None = setting(None, "runs at once; unset: one for each core, or each GPU", "[1, inf)")
+    resume: str | None = setting(None, "folder of an earlier sweep: its completed runs are kept, the others run there")
+    jobs: int | None = setting(None, "runs at once; unset: one per core or GPU", "[1, inf)")
     trial: TrialConfig = setting(TrialConfig)
 
     def __post_init__(self) -> None:
@@ -50,5 +48,5 @@ class SweepConfig:
 
 def _quoted(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_quoted(one)}" for key, one in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{_quoted(entry)}" for key, entry in value.items()) + "}"
     return QuotedString(value, Quote.single).with_quotes() if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""The Trainer's settings."""
+"""Settings of the Trainer."""
 
 import re
 from dataclasses import dataclass, replace
@@ -8,15 +8,15 @@ from dlproj.config.checks import require, within
 from dlproj.config.fields import Choice, check_ranges, setting
 from dlproj.machine import usable_cores
 
-_PROCESSES_A_CORE = 16  # the most: each takes half a gigabyte, and dozens of open files of the one that starts them
+_PROCESSES_A_CORE = 16  # limit: each takes half a gigabyte, and dozens of open files in its parent
 SCHEDULES = ("gpipe", "1f1b")  # of a pipeline
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true")
 
 
 class Accelerator(Choice):
-    """What kind of device computes."""
+    """Type of device to train on."""
 
-    auto = "auto", "a GPU where there is one"
+    auto = "auto", "a GPU if there is one"
     cpu = "cpu"
     gpu = "gpu"
 
@@ -25,9 +25,9 @@ class StrategyName(Choice):
     """How several devices share the work."""
 
     single = "single", "one device"
-    ddp = "ddp", "a process a device, each with its part of every batch; gradients are averaged"
-    layer_split = "layer_split", "one process, the layers on layer_devices one after another"
-    pipeline = "pipeline", "the layers over the processes one after another, through which micro-batches go"
+    ddp = "ddp", "one process per device, each with its part of every batch; gradients are averaged"
+    layer_split = "layer_split", "one process, consecutive layers on consecutive layer_devices"
+    pipeline = "pipeline", "consecutive layers in consecutive processes, through which micro-batches pass"
     model_parallel = "model_parallel", "weights split over the processes: FSDP2, tensor parallelism or both"
 
 
@@ -40,46 +40,46 @@ class ClipAlgorithm(Choice):
 
 @dataclass(slots=True)
 class TrainerConfig:
-    """How long to train, on what, and in which arithmetic. Names are Lightning's."""
+    """Length, devices and precision of training. Names are Lightning's."""
 
-    accelerator: Accelerator = setting(Accelerator.auto, "what kind of device computes")
+    accelerator: Accelerator = setting(Accelerator.auto, "type of device to train on")
     strategy: StrategyName = setting(StrategyName.single, "how several devices share the work")
-    devices: int = setting(1, "processes a machine, one device each; data.batch_size is for each of them", "[1, inf)")
-    num_nodes: int = setting(1, "machines, on each of which torchrun has started as many processes", "[1, inf)")
+    devices: int = setting(1, "processes per machine, one device each; data.batch_size is per process", "[1, inf)")
+    num_nodes: int = setting(1, "machines, on each of which torchrun starts trainer.devices processes", "[1, inf)")
     layer_devices: list[str] | None = setting(
-        None, "of layer_split, such as [cuda:0,cuda:1]; unset: all GPUs, or the CPU"
+        None, "devices of layer_split, such as [cuda:0,cuda:1]; unset: all GPUs, or the CPU"
     )
     tensor_parallel_size: int = setting(
-        1, "of model_parallel: processes that split each layer; over the others it is sharded", "[1, inf)"
+        1, "model_parallel: processes that split each layer; FSDP shards it over the others", "[1, inf)"
     )
-    micro_batches: int = setting(1, "of pipeline: parts of each batch that are under way at once", "[1, inf)")
+    micro_batches: int = setting(1, "pipeline: equal parts of each batch, in flight at once", "[1, inf)")
     pipeline_schedule: str = setting("1f1b", "1f1b keeps fewer activations than gpipe", choices=SCHEDULES)
     max_epochs: int = setting(10, "passes over the training set", "[1, inf)")
-    max_time: str | None = setting(None, "DD:HH:MM:SS after which training ends")
-    precision: str = setting("32-true", "of numbers, as Lightning names it", choices=PRECISIONS)
-    gradient_clip_val: float | None = setting(None, "the largest gradient; unset: no bound", "(0, inf)")
+    max_time: str | None = setting(None, "training ends after DD:HH:MM:SS")
+    precision: str = setting("32-true", "numeric precision, in Lightning's names", choices=PRECISIONS)
+    gradient_clip_val: float | None = setting(None, "upper bound of the gradient; unset: no clipping", "(0, inf)")
     gradient_clip_algorithm: ClipAlgorithm = setting(ClipAlgorithm.norm, "what gradient_clip_val bounds")
     accumulate_grad_batches: int = setting(1, "batches whose gradients are averaged into one step", "[1, inf)")
     steps_per_execution: Any = setting(
-        "auto", "batches a call of training_step, 1 or more, or auto; it changes the speed alone"
+        "auto", "batches per call of training_step, 1 or more, or auto; affects only the speed"
     )
-    cuda_graph: bool = setting(True, "on a GPU, capture the steps of a call and replay them, where that can be")
-    deterministic: bool = setting(True, "use only operations that give the same bits every time")
-    limit_train_batches: int | None = setting(None, "training batches an epoch; unset: all", "[1, inf)")
+    cuda_graph: bool = setting(True, "on a GPU, capture the steps of a call as a CUDA graph and replay it, if possible")
+    deterministic: bool = setting(True, "use only operations whose results are the same to the bit every time")
+    limit_train_batches: int | None = setting(None, "training batches per epoch; unset: all", "[1, inf)")
     limit_val_batches: int | None = setting(
-        None, "batches of the validation set and, with evaluate_train, of the training set; unset: all", "[1, inf)"
+        None, "validation batches and, with evaluate_train, evaluated training batches; unset: all", "[1, inf)"
     )
-    limit_test_batches: int | None = setting(None, "batches of the test set; unset: all", "[1, inf)")
+    limit_test_batches: int | None = setting(None, "test batches; unset: all", "[1, inf)")
     val_check_interval: int | None = setting(
-        None, "training batches from one validation to the next; unset: once an epoch", "[1, inf)"
+        None, "training batches between two validations; unset: once per epoch", "[1, inf)"
     )
     evaluate_train: bool = setting(
-        False, "with each validation evaluate the training set, too: train_eval/* beside val/*"
+        False, "evaluate the training set with each validation, too: train_eval/* beside val/*"
     )
     threads: int | None = setting(
-        None, "of a process; unset: usable cores shared out, or OMP_NUM_THREADS if fewer", "[1, inf)"
+        None, "threads per process; unset: its share of the usable cores, or OMP_NUM_THREADS if fewer", "[1, inf)"
     )
-    progress_bar: bool = setting(True, "false: nothing but the results at the end")
+    progress_bar: bool = setting(True, "show progress; false: only the results at the end")
 
     def __post_init__(self) -> None:
         check_ranges(self, "trainer.")
@@ -104,9 +104,9 @@ class TrainerConfig:
     def _check_split(self) -> None:
         size, splits = self.tensor_parallel_size, self.strategy is StrategyName.model_parallel
         require(splits or size == 1, f"trainer.tensor_parallel_size={size} needs trainer.strategy=model_parallel")
-        whole = self.processes() % size == 0
+        divides = self.processes() % size == 0
         message = f"trainer.tensor_parallel_size={size} does not divide the {self.processes()} processes: set it lower"
-        require(whole, message)
+        require(divides, message)
         message = f"trainer.precision={self.precision} does not go with model_parallel: set 32-true or bf16-mixed"
         require(not splits or self.precision in ("32-true", "bf16-mixed"), message)
 
@@ -130,7 +130,7 @@ class TrainerConfig:
             require(bool(well_formed), f"trainer.layer_devices: {name} is not a device: set cpu, cuda:0, cuda:1 …")
 
     def check_read(self) -> None:
-        """Raise ConfigurationError for a setting that has no effect beside the others."""
+        """Raise ConfigurationError if a setting has no effect in combination with the others."""
         by = self.gradient_clip_algorithm
         message = f"trainer.gradient_clip_algorithm={by.name} needs a bound: set trainer.gradient_clip_val, such as 1"
         require(by is ClipAlgorithm.norm or self.gradient_clip_val is not None, message)
@@ -139,10 +139,10 @@ class TrainerConfig:
         require(pipes or schedule == type(self)().pipeline_schedule, message)
 
     def placed_on(self) -> list[str]:
-        """The devices of layer_split. Raises ConfigurationError if this machine lacks one."""
+        """Devices of layer_split. Raises ConfigurationError if this machine lacks one."""
         import torch
 
-        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         devices = self.layer_devices or (gpus if self.uses_gpu() else ["cpu"])
         missing = [name for name in devices if name.startswith("cuda") and name not in gpus]
         message = f"trainer.layer_devices: this machine has no {', '.join(missing)}, but {len(gpus)} GPUs"
@@ -153,8 +153,8 @@ class TrainerConfig:
         steps = self.steps_per_execution
         if steps == "auto":
             return
-        whole = isinstance(steps, int) and not isinstance(steps, bool)
-        require(whole, f"trainer.steps_per_execution={steps} must be auto or a whole number")
+        is_int = isinstance(steps, int) and not isinstance(steps, bool)
+        require(is_int, f"trainer.steps_per_execution={steps} must be auto or a whole number")
         within("trainer.steps_per_execution", steps, "[1, inf)")
         obstacle = needs_single_batches(steps, self.accumulate_grad_batches, self.limit_train_batches)
         require(
@@ -163,15 +163,15 @@ class TrainerConfig:
         )
 
     def processes(self) -> int:
-        """Those that train together, on all machines."""
+        """Number of training processes on all machines."""
         return self.devices * self.num_nodes
 
     def data_shards(self) -> int:
-        """How many parts of the samples the processes read: those that share a model read the same ones."""
+        """Number of parts that the samples are split into: processes that share a model read the same part."""
         return 1 if self.strategy is StrategyName.pipeline else self.processes() // self.tensor_parallel_size
 
     def on_one_device(self) -> "TrainerConfig":
-        """The same settings for a single process on a single device."""
+        """Copy of these settings for one process on one device."""
         accelerator = self.accelerator if self.uses_gpu() else Accelerator.cpu
         return replace(
             self,
@@ -185,7 +185,7 @@ class TrainerConfig:
         )
 
     def check_launch(self, started: int | None) -> None:
-        """Raise ConfigurationError if torchrun has started another number of processes; None: it has started none."""
+        """Raise ConfigurationError if torchrun started another number of processes. started: None without torchrun."""
         if started is None:
             message = f"trainer.num_nodes={self.num_nodes} is for torchrun, begun on each machine: see the README"
             require(self.num_nodes == 1, message)
@@ -196,7 +196,7 @@ class TrainerConfig:
         require(started == self.processes(), message)
 
     def uses_gpu(self) -> bool:
-        """Whether this machine's GPU computes."""
+        """True if training runs on this machine's GPU."""
         if self.layer_devices:
             return self.layer_devices[0].startswith("cuda")
         if self.accelerator is Accelerator.cpu:
@@ -206,7 +206,7 @@ class TrainerConfig:
         return torch.cuda.is_available()
 
     def check_machine(self) -> None:
-        """Raise ConfigurationError if this machine lacks the devices that the settings ask for."""
+        """Raise ConfigurationError if this machine lacks the devices or the precision."""
         if self.strategy is StrategyName.layer_split:
             self.placed_on()
             return
@@ -226,11 +226,11 @@ class TrainerConfig:
 
 
 def needs_single_batches(steps: int, accumulated: int, limit: float | None) -> str | None:
-    """The setting that does not go with so many batches a call, if there is one.
+    """The setting that does not go with `steps` batches per call, such as "limit_train_batches=10"; else None.
 
-    limit is Lightning's limit_train_batches: a number of batches, a float share of them, or None for all.
+    limit: Lightning's limit_train_batches: a number of batches, a share of them as a float, or None for all.
     """
     if accumulated > 1:
         return f"accumulate_grad_batches={accumulated}"
-    whole = limit % steps == 0 if isinstance(limit, int) else limit in (None, 1.0)
-    return None if whole else f"limit_train_batches={limit}"
+    divides = limit % steps == 0 if isinstance(limit, int) else limit in (None, 1.0)
+    return None if divides else f"limit_train_batches={limit}"

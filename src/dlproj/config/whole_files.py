@@ -1,4 +1,4 @@
-"""Files of a run's folder: written whole or not at all, and read with one clear line where they are damaged."""
+"""Atomic writing of files, and reading with a one-line error if a file is damaged."""
 
 import json
 import os
@@ -13,16 +13,16 @@ import yaml
 from dlproj.config.checks import ConfigurationError, DataError
 from dlproj.file_systems import why
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, and not in every build
-# The last four are of the YAML library, on `!!bool x`, `!!int ""`, `!!timestamp x` and `? []: x`.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster, but not in every build
+# The last four are raised by the YAML library, on `!!bool x`, `!!int ""`, `!!timestamp x` and `? []: x`.
 YAML_ERRORS = (yaml.YAMLError, KeyError, IndexError, AttributeError, TypeError)
-_DEEPEST = 32  # containers within containers of a YAML file
+_DEEPEST = 32  # limit of nested containers in a YAML file
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside the file and rename into place, so that a reader never meets half of it. Raises OSError.
+    """Write to a temporary file and rename it, so that a reader never sees half a file. Raises OSError.
 
-    Text is UTF-8; halves of characters, which names of files can have, become escapes.
+    Text is written as UTF-8; lone surrogates, which file names can contain, become escapes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another process may write the same file
@@ -32,18 +32,18 @@ def write_whole(path: Path, content: str | bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        error.filename = str(path)  # which writing to a full disk does not say
+        error.filename = str(path)  # missing in the error of a full disk
         raise
 
 
 def encoded(content: str | bytes) -> bytes:
-    """What write_whole() writes."""
+    """The bytes that write_whole() writes."""
     return content.encode(errors="backslashreplace") if isinstance(content, str) else content
 
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Raise ConfigurationError for what cannot be written within."""
+    """Turn an OSError inside the context into a ConfigurationError."""
     try:
         yield
     except OSError as error:
@@ -51,14 +51,14 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise ConfigurationError where no file can be written or no such folder made, rather than after the work."""
+    """Raise ConfigurationError if no file can be written to the folder or the folder cannot be made."""
     with writing_to(folder):
-        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         TemporaryFile(dir=nearest).close()
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises DataError, naming the file, where there is none or it is damaged."""
+    """Read the object in a JSON file. Raises DataError, naming the file, if it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_int=_of_64_bits)
     except (OSError, ValueError, RecursionError) as error:
@@ -76,10 +76,10 @@ def _of_64_bits(digits: str) -> int:
 
 
 def read_yaml_text(path: Path) -> str:
-    """A YAML file that takes no more time and memory than it is long.
+    """Read the text of a YAML file that is safe to load: its size bounds time and memory.
 
-    Raises OSError, ValueError and yaml.YAMLError where there is none. Aliases, which no file of ours has, can make one
-    line stand for a billion, and the C loader ends the process on what is nested too deep.
+    Raises OSError, ValueError or yaml.YAMLError. Aliases, which our files never have, can expand one line to a
+    billion, and the C loader crashes the process on deep nesting.
     """
     text = path.read_text(encoding="utf-8")
     depth = 0
@@ -91,7 +91,7 @@ def read_yaml_text(path: Path) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises DataError, naming the file, where there is none or it is damaged."""
+    """Read the mapping in a YAML file. Raises DataError, naming the file, if it is missing or damaged."""
     try:
         content = yaml.load(read_yaml_text(path), _Loader)
     except (OSError, ValueError, *YAML_ERRORS) as error:

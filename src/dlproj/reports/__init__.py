@@ -1,1 +1,1 @@
-"""Figures, tables and pages made of what runs have left: nothing here imports torch."""
+"""Figures, tables and pages made from run folders: nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""A page of text, figures and tables that is about no single run: one HTML file that needs nothing else."""
+"""An article of text, figures and tables, written as one self-contained HTML file."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,13 +42,13 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as people read them, and the same for programs; without a name they are in no file of their own."""
+    """A table with formatted cells for the page and unrounded rows for a CSV file; no file without a name."""
 
     columns: Sequence[str]
     cells: Sequence[Sequence[str]]
-    name: str = ""  # of the CSV file, without its ending
+    name: str = ""  # of the CSV file, without suffix
     rows: Sequence[Row] = ()  # numbers unrounded, units in the keys
-    links: Sequence[str] = ()  # where each row's first cell leads to
+    links: Sequence[str] = ()  # target of the link in each row's first cell
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], columns: Iterable[Column], name: str = "") -> "Table":
@@ -66,7 +66,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, a paragraph, then figures by the names of their PNG files, then a table."""
+    """A heading, a paragraph, figures by the name of their PNG file, and a table."""
 
     heading: str
     text: str = ""
@@ -76,9 +76,9 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """The content of a page: text, figures and tables by section."""
+    """The content of an article page."""
 
-    name: str  # of the HTML file, without its ending
+    name: str  # of the HTML file, without suffix
     title: str
     subtitle: str
     sections: Sequence[Section]
@@ -86,16 +86,16 @@ class Article:
 
 
 def check_folder(name: str, folder: Path, overwrite: bool) -> None:
-    """Raise ConfigurationError where the article of this name cannot be written to the folder."""
+    """Raise ConfigurationError if the article `name` cannot be written to the folder."""
     check_writable(folder)
     if not overwrite:
         refuse_foreign(folder, [f"{name}.html"], OVERWRITE)
 
 
 def write_article(article: Article, folder: Path, overwrite: bool = False) -> list[Path]:
-    """Write the page, each figure as PNG and each table as CSV. Raises ConfigurationError where that cannot be.
+    """Write the page, each figure as PNG and each table as CSV; returns the paths. Raises ConfigurationError.
 
-    A figure or table that would overwrite a file that is not dlproj's is left out and named: the page holds it, too.
+    A figure or table that would overwrite a file that is not dlproj's is skipped with a warning; the page shows it.
     """
     files: dict[str, str | bytes] = {}
     for section in article.sections:

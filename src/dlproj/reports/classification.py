@@ -1,25 +1,25 @@
-"""What a confusion matrix says: precision, recall and F1 of each class, and the pair that is confused most."""
+"""Precision, recall and F1 of each class from a confusion matrix, and the most confused pair of classes."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Row = true class, column = predicted class; of many classes [true class, predicted class, count] for those above 0.
+# Row = true class, column = predicted class; with many classes a list of [true class, predicted class, count > 0].
 Counts = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How well one class is told from the others; each figure is 0 where its denominator is, as in scikit-learn."""
+    """Scores of one class against the others; a score is 0 if its denominator is 0, as in scikit-learn."""
 
-    precision: float  # of what is called this class, the share that is
-    recall: float  # of what is this class, the share that is called so
-    f1: float  # their harmonic mean
+    precision: float  # share of samples predicted as this class that belong to it
+    recall: float  # share of samples of this class that are predicted as such
+    f1: float  # harmonic mean of precision and recall
     support: int  # samples of this class
 
 
 def entries(counts: Counts, classes: int) -> list[tuple[int, int, int]]:
-    """(true class, predicted class, count) of all counts above 0, whichever way they are kept, in order."""
+    """(true class, predicted class, count) of all counts above 0, from either form of Counts, in order."""
     if all(len(row) == classes for row in counts):
         return [(truth, guess, n) for truth, row in enumerate(counts) for guess, n in enumerate(row) if n]
     return [(truth, guess, n) for truth, guess, n in counts]
@@ -32,7 +32,7 @@ def class_scores(counts: Counts, classes: int) -> list[ClassScore]:
         support[truth] += count
         called[guess] += count
         hits[truth] += count * (truth == guess)
-    return [_score(hits[place], called[place], support[place]) for place in range(classes)]
+    return [_score(hits[i], called[i], support[i]) for i in range(classes)]
 
 
 def _score(hits: int, called: int, support: int) -> ClassScore:
@@ -46,7 +46,7 @@ def _score(hits: int, called: int, support: int) -> ClassScore:
 
 
 def most_confused(counts: Counts, classes: Sequence[str]) -> str:
-    """The two classes taken for one another most often, in words: both directions together."""
+    """A sentence about the two classes confused most often, counting both directions."""
     wrong = Counter({(truth, guess): n for truth, guess, n in entries(counts, len(classes)) if truth != guess})
     if not wrong:
         return "No two classes were confused."

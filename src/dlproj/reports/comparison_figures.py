@@ -1,4 +1,4 @@
-"""Figures of several runs: their curves over one another, the test accuracy against what varies, their weights."""
+"""Figures of several runs: curves on shared axes, test accuracy against the varied settings, weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,18 @@ from dlproj.runs.inspection import Histogram
 from dlproj.runs.record import Run
 
 SCORE = "test/accuracy"
-SHOWN = len(COLORS) - 1  # groups that have a colour of their own
+SHOWN = len(COLORS) - 1  # groups with a colour of their own
 _SHADES = LinearSegmentedColormap.from_list("dlproj_shades", ["#dfeaf6", "#2a78b5", "#0b3a63"])
-_MARKED = 100  # runs whose epochs have a dot each, which is most of a page's size
-_SEARCHED = 100  # dots among which matplotlib finds a free corner in less than a second
+_MARKED = 100  # runs up to which each epoch has a dot: dots are most of a page's size
+_SEARCHED = 100  # dots up to which matplotlib places the legend in less than a second
 _MOST_BARS = 30
-_SIZE = (4.7, 3.1)  # inches: two stand side by side on a screen, and one fills a phone's
+_SIZE = (4.7, 3.1)  # inches: two fit side by side on a screen, one on a phone
 
 
 def group_colors(comparison: Comparison) -> list[str]:
-    """A colour for each group: along a scale where one numeric setting varies, else distinct ones.
+    """A colour for each group: along a scale if only one numeric setting varies, else distinct colours.
 
-    Of more groups than there are colours, the best by validation have one, the others are GREY.
+    If there are more groups than colours, the best groups by validation have one and the others are GREY.
     """
     groups = comparison.groups
     if len(comparison.settings) == 1 and len(groups) > 2:
@@ -37,23 +37,23 @@ def group_colors(comparison: Comparison) -> list[str]:
         if not any(isinstance(value, str) for value in values):
             return _along_scale([in_order(values).index(value) for value in values])
     best = sorted(comparison.group_ranking()[:SHOWN])
-    return [COLORS[best.index(place)] if place in best else GREY for place in range(len(groups))]
+    return [COLORS[best.index(i)] if i in best else GREY for i in range(len(groups))]
 
 
-def _along_scale(places: Sequence[int]) -> list[str]:
-    return [to_hex(SCALE(place / max(1, *places))) for place in places]
+def _along_scale(ranks: Sequence[int]) -> list[str]:
+    return [to_hex(SCALE(rank / max(1, *ranks))) for rank in ranks]
 
 
 def logged(runs: Sequence[Run]) -> list[str]:
-    """The metrics of the runs' epochs, and those that only a document reports."""
-    found = dict.fromkeys(name for run in runs for row in run.epochs.values() for name in row)
-    return list(found | dict.fromkeys(name for run in runs for name in run.result.reference_curves))
+    """Metrics logged by the runs, then those that only a document reports."""
+    metrics = dict.fromkeys(name for run in runs for row in run.epochs.values() for name in row)
+    return list(metrics | dict.fromkeys(name for run in runs for name in run.result.reference_curves))
 
 
 def curves(comparison: Comparison, metric: str) -> Figure:
-    """A metric by epoch, a line a run, in the colour of its group; those without a colour lie below.
+    """A metric by epoch, one line per run, in the colour of its group; grey lines are drawn below.
 
-    What a document reports of a group is dashed, with hollow marks, in its colour; what it reports of several is INK.
+    Reported curves are dashed with hollow marks, in the colour of their group, or INK if several groups share one.
     """
     marker = "o" if len(comparison.runs) <= _MARKED else ""
     with styled():
@@ -70,12 +70,12 @@ def curves(comparison: Comparison, metric: str) -> Figure:
 
 
 def _reported(comparison: Comparison, metric: str) -> dict[tuple[tuple[int, float], ...], str]:
-    """The reported curves, and the colour of the group that each is of, INK where several have the same."""
-    found: dict[tuple[tuple[int, float], ...], str] = {}
+    """The reported curves, each with the colour of its group, or INK if several groups share it."""
+    colors: dict[tuple[tuple[int, float], ...], str] = {}
     for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
         for curve in {tuple(sorted(run.result.reference_curves.get(metric, {}).items())) for run in group.runs}:
-            found[curve] = INK if curve in found else color
-    return found
+            colors[curve] = INK if curve in colors else color
+    return colors
 
 
 def _panel(title: str) -> tuple[Figure, Axes]:
@@ -105,9 +105,9 @@ def _percent(axes: Axes) -> None:
 
 
 def score_against(comparison: Comparison, setting: str) -> Figure:
-    """Test accuracy of each run against a setting; lines join the means along numbers where at most one other varies.
+    """Test accuracy of each run against a setting; lines join means if it is numeric and at most one other varies.
 
-    Bars are the standard deviation of runs that differ in the seed only; colours are the other setting's values.
+    Error bars are the standard deviation over seeds; colours are the values of the other setting.
     """
     groups = [group for group in comparison.groups if group.spread(SCORE)]
     others = [key for key in comparison.settings if key != setting]
@@ -115,17 +115,17 @@ def score_against(comparison: Comparison, setting: str) -> Figure:
     colors = COLORS if len(values) <= len(COLORS) else _along_scale(range(len(values)))
     with styled():
         figure, axes = _panel("Test accuracy")
-        places = _places(axes, in_order(group.settings[setting] for group in groups))
-        ordered = not any(isinstance(place, str) for place in places)
+        positions = _positions(axes, in_order(group.settings[setting] for group in groups))
+        ordered = not any(isinstance(value, str) for value in positions)
         for value, color in zip(values, colors, strict=False):
             part = [group for group in groups if len(others) != 1 or group.settings[others[0]] == value]
-            part.sort(key=lambda group: places[group.settings[setting]])
+            part.sort(key=lambda group: positions[group.settings[setting]])
             line = "-" if ordered and len(others) < 2 else "none"
-            _points(axes, [places[group.settings[setting]] for group in part], part, color, line, _word(value))
+            _points(axes, [positions[group.settings[setting]] for group in part], part, color, line, _word(value))
         axes.set_xlabel(setting)
         _percent(axes)
         if len(values) > 1:
-            corner = 0 if len(groups) <= _SEARCHED else 3  # the best, or the lower left one
+            corner = 0 if len(groups) <= _SEARCHED else 3  # matplotlib's choice, or the lower left
             axes.legend(title=others[0], fontsize=8, title_fontsize=8, loc=corner)
         return figure
 
@@ -135,12 +135,12 @@ def _word(value: Scalar) -> str:
 
 
 def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str, line: str, label: str) -> None:
-    """A dot a run, and the means of groups with a bar of one standard deviation each way."""
+    """A dot per run, and the mean of each group with an error bar of one standard deviation."""
     spreads = [spread for group in groups if (spread := group.spread(SCORE))]
-    for place, group in zip(x, groups, strict=True):
+    for position, group in zip(x, groups, strict=True):
         if len(group.repetitions) > 1:
             scores = [run.result.metrics.get(SCORE, math.nan) for run in group.repetitions]
-            axes.plot([place] * len(scores), scores, "o", color=color, markersize=3, alpha=0.5)
+            axes.plot([position] * len(scores), scores, "o", color=color, markersize=3, alpha=0.5)
     bars = [math.nan if spread.deviation is None else spread.deviation for spread in spreads]
     axes.errorbar(
         x,
@@ -155,14 +155,14 @@ def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str,
     )
 
 
-def _places(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
-    """Where each value stands on the horizontal axis, which gets its scale and its ticks."""
+def _positions(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
+    """Set scale and ticks of the horizontal axis; returns the position of each value."""
     labels = [_word(value) for value in values]
     kind = scale(values)
     if kind == "categories":
         axes.set_xticks(range(len(values)), labels)
         axes.set_xlim(-0.5, len(values) - 0.5)
-        return {value: place for place, value in enumerate(values)}
+        return {value: i for i, value in enumerate(values)}
     axes.set_xscale(kind)
     axes.xaxis.set_major_formatter("{x:g}")
     numbers = list(map(float, values))
@@ -173,19 +173,19 @@ def _places(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
 
 
 def is_grid(comparison: Comparison) -> bool:
-    """Whether the values of what varies were tried together, at least a quarter of their combinations."""
+    """True if the runs cover at least a quarter of all combinations of the varied settings."""
     cells = math.prod(len({group.settings[key] for group in comparison.groups}) for key in comparison.settings)
     return cells <= 4 * len(comparison.groups)
 
 
 def heat_map(comparison: Comparison) -> Figure:
-    """Mean test accuracy for each pair of values of the two varied settings; a dash where no run was tested."""
+    """Mean test accuracy for each pair of values of the two varied settings; a dash if no run was tested."""
     down, across = comparison.settings
     rows, columns = (in_order(group.settings[key] for group in comparison.groups) for key in (down, across))
     table = np.full((len(rows), len(columns)), np.nan)
     for group in comparison.groups:
-        place = rows.index(group.settings[down]), columns.index(group.settings[across])
-        table[place] = spread.mean if (spread := group.spread(SCORE)) else np.nan
+        cell = rows.index(group.settings[down]), columns.index(group.settings[across])
+        table[cell] = spread.mean if (spread := group.spread(SCORE)) else np.nan
     with styled():
         figure = new_figure(_SIZE[0], max(_SIZE[1], 1 + 0.4 * len(rows)))
         axes = figure.add_axes((0.2, 0.18, 0.76, 0.71))
@@ -209,7 +209,7 @@ def _cells(axes: Axes, table: np.ndarray) -> None:
 
 
 def has_bars(comparison: Comparison) -> bool:
-    """Whether groups are best told apart by name: some were tested, and they lie on no single numeric axis."""
+    """True if bars by name suit the groups: two or more were tested, not too many, on no single numeric axis."""
     tested = [group for group in comparison.groups if group.spread(SCORE)]
     one_axis = (
         len(comparison.settings) == 1 and scale([g.settings[comparison.settings[0]] for g in tested]) != "categories"
@@ -218,7 +218,7 @@ def has_bars(comparison: Comparison) -> bool:
 
 
 def bars(comparison: Comparison) -> Figure:
-    """Test accuracy and seconds of training: a bar a group, the first on top, and a mark where a figure is reported."""
+    """Test accuracy and training time: one bar per group, the first on top, with a mark for a reported figure."""
     groups = [group for group in comparison.groups if group.spread(SCORE)]
     with styled():
         figure = new_figure(10, 1.0 + 0.34 * len(groups))
@@ -245,7 +245,7 @@ def bars(comparison: Comparison) -> Figure:
 
 
 def _bars(axes: Axes, groups: Sequence[Group], spreads: Sequence[Spread | None], quantity: str) -> None:
-    """Means with one standard deviation each way; a diamond is the figure that a document reports."""
+    """Means with error bars of one standard deviation; a diamond marks the reported figure."""
     means = [spread.mean if spread else math.nan for spread in spreads]
     deviations = [spread.deviation if spread and spread.deviation else math.nan for spread in spreads]
     axes.barh(range(len(groups)), means, height=0.6, color=COLORS[0], xerr=deviations, error_kw={"capsize": 3})
@@ -261,14 +261,14 @@ def _bars(axes: Axes, groups: Sequence[Group], spreads: Sequence[Spread | None],
 
 
 def _figure(group: Group, quantity: str) -> float | None:
-    """What a document reports of the group."""
+    """The figure that a document reports for the group; None without one."""
     return next((run.result.reference[quantity] for run in group.runs if quantity in run.result.reference), None)
 
 
 def weights(runs: Sequence[Run], titles: Sequence[str]) -> Figure:
-    """A row a parameter and a column a run: densities of the values at the start and the end, on the same axes.
+    """Densities of each parameter's values at start and end: one row per parameter, one column per run, shared axes.
 
-    Of more than eight parameters the biases are left out, and more than twelve are not shown.
+    With more than eight parameters, biases are left out and at most twelve parameters are shown.
     """
     names = list(dict.fromkeys(name for run in runs for name in run.inspection.histograms))
     names = names if len(names) <= 8 else [name for name in names if not name.endswith("bias")][:12]
@@ -285,7 +285,7 @@ def weights(runs: Sequence[Run], titles: Sequence[str]) -> Figure:
             words = "\n".join(short(line, 26) for line in title.split("\n"))
             axes.annotate(words, (0, 1), (0, 20), "axes fraction", "offset points", fontsize=9, weight="bold")
         handles, labels = next(axes for axes in grid.flat if axes.patches).get_legend_handles_labels()
-        ends = [label.partition(",")[0] for label in labels]  # runs end at epochs of their own
+        ends = [label.partition(",")[0] for label in labels]  # without the epoch, which differs between runs
         figure.legend(handles, ends, ncols=2, loc="upper left", fontsize=8)
         return figure
 

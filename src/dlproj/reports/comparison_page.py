@@ -1,4 +1,4 @@
-"""What the templates show of several runs side by side, as plain values."""
+"""Plain values that the template shows of several runs."""
 
 import math
 import os
@@ -40,11 +40,11 @@ _RUNS_NOTE = (
 )
 _RUNS_READABLE = 12
 _PANELS_READABLE = 6
-_RUNS_CHOSEN = 300  # whose curves of another metric, 0.4 kB each, can be chosen
+_RUNS_CHOSEN = 300  # runs up to which curves of other metrics, 0.4 kB each, are drawn
 
 
 def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
-    """Several runs side by side, for report_comparison.html."""
+    """Values of report_comparison.html."""
     comparison = compare(runs)
     rows = table(comparison)
     return {
@@ -56,7 +56,7 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
         "repeated": _cells(repetitions(comparison)) if comparison.repeats else None,
         "spread_note": SPREAD,
         "table": _cells(rows),
-        "places": [place + 1 for place in comparison.ranking()],
+        "places": [i + 1 for i in comparison.ranking()],
         "runs_note": _RUNS_NOTE.format(column=heading(score_column(comparison))),
         "curves": _curves(comparison),
         "legend": _legend(comparison),
@@ -72,39 +72,39 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
 
 
 def title(runs: Sequence[Run]) -> str:
-    """The name of the folder that holds all runs."""
+    """Name of the runs' common parent folder."""
     return os.path.basename(os.path.commonpath([run.folder.resolve().parent for run in runs])) or "Runs"
 
 
 def _subtitle(comparison: Comparison) -> str:
     runs = comparison.runs
     ends = Counter(status(run.result) for run in runs)
-    words = ", ".join(f"{number} {end}" for end, number in ends.items())
+    words = ", ".join(f"{count} {end}" for end, count in ends.items())
     varied = ", ".join(comparison.varied) or "nothing"
     return f"{len(runs)} runs, {words} · what varies: {varied}"
 
 
 def _best(comparison: Comparison) -> Page | None:
-    """The settings that validation chooses, with their test."""
-    found = best(comparison)
-    if found is None:
+    """The best settings by validation, with their test score."""
+    chosen = best(comparison)
+    if chosen is None:
         return None
-    seeds = len(found.runs)
-    first = next(place for place, run in enumerate(comparison.runs) if run is found.runs[0])
+    seeds = len(chosen.runs)
+    first = next(i for i, run in enumerate(comparison.runs) if run is chosen.runs[0])
     mean = f"mean test accuracy of {seeds} seeds" if seeds > 1 else "test accuracy"
     return {
-        "score": found.tested,
-        "label": f"{mean}, of the {found.weights}",
+        "score": chosen.tested,
+        "label": f"{mean}, of the {chosen.weights}",
         "place": first + 1,
         "name": "" if seeds > 1 else comparison.names[first],
-        "facts": [(key, shown(key, value)) for key, value in found.settings.items()],
-        "chosen": f"Best by {found.score}",
-        "command": found.command,
+        "facts": [(key, shown(key, value)) for key, value in chosen.settings.items()],
+        "chosen": f"Best by {chosen.score}",
+        "command": chosen.command,
     }
 
 
 def _cells(rows: Sequence[Mapping[str, Cell]]) -> Page:
-    """Headings, and each cell with its text and the number it is sorted by: "" without one, None for the text."""
+    """Headings, and for each cell its text and the number it is sorted by: "" if missing, None to sort by text."""
     return {
         "columns": [heading(key) for key in rows[0]],
         "rows": [[{"text": shown(key, value), "value": _number(value)} for key, value in row.items()] for row in rows],
@@ -132,7 +132,7 @@ def _legend(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _curves(comparison: Comparison) -> Page | None:
-    """Drawings of the metrics by name, and the two that are shown until others are chosen."""
+    """Figures of the metrics by name, and the two that are shown first."""
     metrics = logged(comparison.runs)
     if not metrics:
         return None
@@ -153,22 +153,22 @@ def _colors_note(comparison: Comparison) -> str:
 
 
 def _reported_note(runs: Sequence[Run]) -> str:
-    """What dashed curves are, and what of them stands beside nothing in how many runs."""
+    """A note on dashed curves, and on reported epochs or metrics that runs lack."""
     if not any(run.result.reference_curves for run in runs):
         return ""
     ended = [run for run in runs if run.result.status != "running"]
     alone = Counter(words for run in ended for words in unmatched(run.result.reference_curves, run.epochs))
-    said = [f"{words} ({count} run{'s' * (count > 1)})" for words, count in alone.most_common(3)]
+    notes = [f"{words} ({count} run{'s' * (count > 1)})" for words, count in alone.most_common(3)]
     dashed = "Dashed, with hollow marks: as reported; where several settings have the same, in the text's colour."
-    return " ".join([dashed, *(f"{one}." for one in said)])
+    return " ".join([dashed, *(f"{note}." for note in notes)])
 
 
-def _left_out(found: int, shown: int, what: str) -> str:
-    return f"Of {found} {what} the first {shown} are drawn." if found > shown else ""
+def _left_out(count: int, shown: int, what: str) -> str:
+    return f"Of {count} {what} the first {shown} are drawn." if count > shown else ""
 
 
 def _compared(comparison: Comparison) -> list[str]:
-    """The settings that vary among the groups that were tested."""
+    """Settings that vary among the tested groups."""
     tested = [group for group in comparison.groups if group.spread(SCORE)]
     return [key for key in comparison.settings if len({group.settings[key] for group in tested}) > 1]
 
@@ -182,7 +182,7 @@ def _against(comparison: Comparison) -> list[Markup]:
 
 
 def _search(comparison: Comparison) -> Page | None:
-    """Where many runs differ in several settings, or in size: how they lie, what matters, what accuracy costs."""
+    """Figures of a search: runs by setting, importance of settings, score against size; None for too few runs."""
     if sum(map(math.isfinite, search_figures.scores(comparison))) < search_figures.FEWEST_RUNS:
         return None
     wide, narrow = [], []
@@ -201,7 +201,7 @@ def _search(comparison: Comparison) -> Page | None:
 
 
 def _weights(comparison: Comparison) -> Page | None:
-    """Of the first run of each group that has histograms, as many as can be read side by side."""
+    """Histograms of the first run of each group that has them, as many as fit side by side."""
     noted = [group for group in comparison.groups if group.runs[0].inspection.histograms]
     if not noted:
         return None
@@ -227,5 +227,5 @@ def _pages(comparison: Comparison) -> list[Page]:
 
 def _shared(runs: Sequence[Run]) -> list[tuple[str, str]]:
     first, *others = (flat(run.settings) for run in runs)
-    everywhere = [key for key, value in first.items() if all(key in one and one[key] == value for one in others)]
+    everywhere = [key for key, value in first.items() if all(key in run and run[key] == value for run in others)]
     return [(key, formats.setting(first[key])) for key in everywhere]

@@ -1,4 +1,4 @@
-"""Runs as one HTML file that needs nothing else, and their table as CSV and Markdown."""
+"""Reports: one self-contained HTML file for one or several runs, and their table as CSV and Markdown."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -27,9 +27,9 @@ from dlproj.runs.record import Damaged, Run, read_run
 
 
 def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path, overwrite: bool = False) -> list[Path]:
-    """Write output (.html) and beside it the table as .csv and .md.
+    """Write `output` (.html) and beside it the table as .csv and .md; returns the paths.
 
-    Raises UserError where that is impossible, or would overwrite files that are not dlproj's without overwrite.
+    Raises UserError if that is impossible or, without overwrite, if it would replace files that are not dlproj's.
     """
     if output.suffix != ".html":
         raise UserError(f"{output} is not a name for a report: give one that ends in .html")
@@ -41,23 +41,23 @@ def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path, 
 
 
 def run_report(run: Run) -> str:
-    """The HTML page of one run."""
+    """HTML page of one run."""
     return template("report_run.html").render(title=run.result.name, page=run_page(run))
 
 
 def folder_report(folder: Path) -> str:
-    """The page of the run in a folder. Raises DataError if it cannot be read."""
+    """HTML page of the run in a folder. Raises DataError if it cannot be read."""
     return run_report(read_run(folder))
 
 
 def comparison_report(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
-    """The HTML page that compares several runs."""
+    """HTML page that compares several runs."""
     return template("report_comparison.html").render(comparison_page(runs, damaged))
 
 
 @cache
 def template(name: str) -> Template:
-    """A page's template, beside this file."""
+    """Load a page's template from this package."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -68,14 +68,14 @@ def template(name: str) -> Template:
 def _markdown(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
     comparison = compare(runs)
     parts = [f"# {as_markdown_text(title(runs))}"]
-    if len(runs) > 1 and (found := best(comparison)):
-        parts.append(as_markdown_text(f"Best by {found.words}: {found.command}"))
+    if len(runs) > 1 and (chosen := best(comparison)):
+        parts.append(as_markdown_text(f"Best by {chosen.words}: {chosen.command}"))
     parts += [as_markdown_text(note)] if (note := same_runs(comparison)) else []
     parts.append(_markdown_table(table(comparison)))
     if comparison.repeats:
         parts += ["## Repeated runs", SPREAD, _markdown_table(repetitions(comparison))]
     if damaged:
-        parts += ["## Skipped", "".join(f"- {as_markdown_text(f'{one.folder}: {one.reason}')}\n" for one in damaged)]
+        parts += ["## Skipped", "".join(f"- {as_markdown_text(f'{run.folder}: {run.reason}')}\n" for run in damaged)]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A comparison of runs in words: its table, the best run, and the command that makes it again."""
+"""The table of a comparison, the best settings, and the command that repeats them."""
 
 import csv
 import io
@@ -32,38 +32,38 @@ _TESTED = ("test/accuracy", "test/loss")
 
 
 def table(comparison: Comparison) -> list[Row]:
-    """A row a run, the best first: the settings that vary and what came of them, unrounded; None is what is not there.
+    """One row per run, the best first: the varied settings and the results, unrounded; None for missing values.
 
-    Metrics of validation are given for the epoch whose weights were tested, the best one and the last one.
+    Validation metrics are given at the tested epoch, at their best epoch and at the last epoch.
     """
     chooses = [] if comparison.chooses in COUNTED else [comparison.chooses]
     metrics = list(dict.fromkeys([*chooses, *validation_metrics(comparison.runs)]))
     counts = _further_counts(comparison)
-    runs = [(comparison.runs[place], comparison.names[place]) for place in comparison.ranking()]
+    runs = [(comparison.runs[i], comparison.names[i]) for i in comparison.ranking()]
     return [{"run": name} | cells(run, comparison.varied) | _outcome(run, metrics, counts) for run, name in runs]
 
 
 def _further_counts(comparison: Comparison) -> list[str]:
-    """Counts in columns of their own: the peak memory where it chooses, the reported curves' distance if any has it."""
+    """Optional columns: the peak memory if runs are ranked by it, and the distance from reported curves if known."""
     chooses = [comparison.chooses] if comparison.chooses == "peak_memory_bytes" else []
     distance = any(run.result.reference_distance is not None for run in comparison.runs)
     return chooses + [DISTANCE] * distance
 
 
 def score_column(comparison: Comparison) -> str:
-    """The column of table() that chooses."""
+    """The column of table() that runs are ranked by."""
     return comparison.chooses if comparison.chooses in COUNTED else f"{comparison.chooses} tested"
 
 
 def _outcome(run: Run, metrics: Sequence[str], counts: Sequence[str]) -> Row:
     result, ended = run.result, run.result.has_ended()
-    last_epoch = max([*run.epochs, result.last_epoch])  # of a run that was killed, the summary knows none
+    last_epoch = max([*run.epochs, result.last_epoch])  # the summary of a killed run has none
     values: Row = {"status": status(result)}
     values |= {name: result.metrics.get(name) for name in _TESTED}
     values["tested_epoch"] = result.tested_epoch()
     for name in metrics:
-        found, tested = best_value(run, name), run.epochs.get(result.tested_epoch() or 0, {})
-        values |= {f"{name} tested": tested.get(name), f"{name} best": found.value, f"{name} best epoch": found.epoch}
+        (top, top_epoch), tested = best_value(run, name), run.epochs.get(result.tested_epoch() or 0, {})
+        values |= {f"{name} tested": tested.get(name), f"{name} best": top, f"{name} best epoch": top_epoch}
         values[f"{name} last"] = run.epochs.get(last_epoch, {}).get(name)
     return values | {
         "best_epoch": result.best_epoch,
@@ -78,7 +78,7 @@ def _outcome(run: Run, metrics: Sequence[str], counts: Sequence[str]) -> Row:
 
 
 def shown(column: str, value: Cell) -> str:
-    """Format a cell for display, by the column it stands in."""
+    """Format a cell for display, depending on its column."""
     if isinstance(value, Spread):
         return formats.mean_and_spread(column.split()[0], value.mean, value.deviation)
     if column == "seconds":
@@ -104,14 +104,14 @@ _HEADINGS = {
 
 
 def heading(column: str) -> str:
-    """A column's name as people read it."""
+    """The displayed name of a column."""
     return _HEADINGS.get(column, column)
 
 
 def repetitions(comparison: Comparison) -> list[dict[str, Cell]]:
-    """A row a group of runs that differ in the seed only, the best first: settings, mean and spread of the metrics."""
+    """One row per group of runs that differ only in the seed, the best first: settings, mean and spread of metrics."""
     rows: list[dict[str, Cell]] = []
-    for group in (comparison.groups[place] for place in comparison.group_ranking()):
+    for group in (comparison.groups[i] for i in comparison.group_ranking()):
         tested = group.spread("test/accuracy")
         counts: dict[str, Cell] = {"seeds": len(group.repetitions), "tested": tested.size if tested else 0}
         metrics = {name: group.spread(name) for name in _TESTED}
@@ -122,50 +122,50 @@ def repetitions(comparison: Comparison) -> list[dict[str, Cell]]:
 
 
 def same_runs(comparison: Comparison) -> str:
-    """In words, the runs that have settings and seed of another; "" if there are none."""
+    """A note on runs with the same settings and seed; "" if there are none."""
     named = {id(run): name for run, name in zip(comparison.runs, comparison.names, strict=True)}
     alike = [
-        [named[id(run)] for run in group.runs if run.result.seed == one.result.seed]
+        [named[id(run)] for run in group.runs if run.result.seed == counted.result.seed]
         for group in comparison.groups
-        for one in group.repetitions
+        for counted in group.repetitions
     ]
-    found = [
+    notes = [
         f"{len(names)} runs of the same settings and seed count as one: {', '.join(names)}"
         for names in alike
         if len(names) > 1
     ]
-    return "; ".join([*found[:3], *([f"and {len(found) - 3} more"] if len(found) > 3 else [])])
+    return "; ".join([*notes[:3], *([f"and {len(notes) - 3} more"] if len(notes) > 3 else [])])
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best settings, by validation: test figures would be no longer a test of what they chose."""
+    """The best settings by validation; choosing by the test set would make it no longer a test."""
 
-    runs: list[Run]  # those of the group that came to their end, one a seed
-    score: str  # how good they are, by what chooses
-    tested: str  # what the test of these weights came to
-    weights: str  # which they are
-    settings: dict[str, Scalar]  # the varied ones
-    command: str  # that trains the first of their runs again
+    runs: list[Run]  # the group's completed runs, one per seed
+    score: str  # validation score, in words
+    tested: str  # test accuracy of these weights
+    weights: str  # "best weights (epoch 7)"
+    settings: dict[str, Scalar]  # the varied settings
+    command: str  # trains the first of the runs again
 
     @property
     def words(self) -> str:
-        """The group's settings and figures in one line."""
+        """The scores in one line."""
         return f"{self.score}; test accuracy {self.tested}, of the {self.weights}"
 
 
 def best(comparison: Comparison) -> Best | None:
-    """The settings whose runs have the best mean of what chooses; None where no run has it."""
-    group = next((comparison.groups[place] for place in comparison.group_ranking()), None)
-    if group is None or (found := group.score(comparison.chooses)) is None:
+    """The settings with the best mean score; None if no run has a score."""
+    group = next((comparison.groups[i] for i in comparison.group_ranking()), None)
+    if group is None or (spread := group.score(comparison.chooses)) is None:
         return None
     runs, every = group.scored(comparison.chooses), len(group.repetitions)
     first, alone = runs[0].result, len(runs) == 1
-    count = f"{len(runs)} of {every} seeds" if len(runs) < every else f"{every} seeds"  # the others did not come so far
+    count = f"{len(runs)} of {every} seeds" if len(runs) < every else f"{every} seeds"  # the others were not completed
     mean = ("" if every == 1 else f", {count}") if alone else f", mean of {count}"
     return Best(
         runs,
-        score=f"{comparison.chooses} {shown(comparison.chooses, found.mean)}{mean}",
+        score=f"{comparison.chooses} {shown(comparison.chooses, spread.mean)}{mean}",
         tested=shown("test/accuracy", test_spread(runs, "test/accuracy")),
         weights=f"{first.tested_weights} weights" + (f" (epoch {first.tested_epoch()})" if alone else ""),
         settings=group.settings,
@@ -174,13 +174,13 @@ def best(comparison: Comparison) -> Best | None:
 
 
 def command(result: RunResult) -> str:
-    """The command line of the run, by itself."""
-    swept = any(one.startswith(("+experiment=", "+search=")) for one in result.overrides)  # whose files may ask for -m
+    """The command line that trains the run by itself."""
+    swept = any(text.startswith(("+experiment=", "+search=")) for text in result.overrides)  # their files may set -m
     return shlex.join([*TRAIN.split(), *result.overrides, *(["hydra.mode=RUN"] if swept else [])])
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """The table for programs: fractions and unrounded numbers, an empty cell for what a run does not have."""
+    """The table as CSV: fractions and unrounded numbers, an empty cell for a missing value."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -189,12 +189,12 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of cells as people read them."""
+    """A Markdown table of formatted cells."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "".join(f"| {' | '.join(map(as_markdown_text, line))} |\n" for line in lines)
 
 
 def as_markdown_text(text: str) -> str:
-    """A text in one line of Markdown in which nothing becomes markup, nor ends a table's cell."""
+    """Escape a text for one line of Markdown, also inside a table's cell."""
     escaped = re.sub(r"([\\`*~|]|(?<![^\W_])_|_(?![^\W_])|\[(?=[^]]*\]\())", r"\\\1", text.replace("&", "&amp;"))
     return " ".join(escaped.replace("<", "&lt;").split())

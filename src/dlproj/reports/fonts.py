@@ -1,4 +1,4 @@
-"""Letters that matplotlib's own font lacks, as names of classes have them: another font of this machine, or a box."""
+"""Fallback fonts for letters that matplotlib's own font lacks, such as Chinese class names; without one, boxes."""
 
 import re
 import warnings
@@ -11,26 +11,26 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 
 DEFAULT = "DejaVu Sans"  # comes with matplotlib
-_BOXES = "lastresort"  # fonts of this name have a box for every letter
-_KEPT_OPEN = 16  # fonts, each with its file
+_BOXES = "lastresort"  # part of the name of fonts that have a box for every letter
+_KEPT_OPEN = 16  # fonts, each with an open file
 _boxed: set[str] = set()
 
 
 def take_boxed() -> str:
-    """The letters that became boxes since the last call."""
+    """Letters that were drawn as boxes since the last call."""
     letters = "".join(sorted(_boxed))
     _boxed.clear()
     return letters
 
 
 def in_words(letters: str) -> str:
-    """A note on letters that became boxes."""
+    """A message about letters that were drawn as boxes."""
     shown = " ".join(letters[:20]) + (" …" if len(letters) > 20 else "")
     return f"no font of this machine has {shown}: figures show boxes; install one, such as Noto Sans CJK for Chinese"
 
 
 def draw_all_letters(figure: Figure, draw: Callable[[], None]) -> None:
-    """Call draw(), and once more with other fonts where letters were missing."""
+    """Call draw(), and once more with fallback fonts if letters were missing."""
     missing = missing_letters(draw)
     if not missing:
         return
@@ -44,21 +44,21 @@ def draw_all_letters(figure: Figure, draw: Callable[[], None]) -> None:
 
 
 def missing_letters(draw: Callable[[], None]) -> set[str]:
-    """The letters for which matplotlib warns that it has no glyph; other warnings go on."""
+    """Letters for which draw() warns of a missing glyph; other warnings are issued again."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         draw()
     missing = set()
-    for one in caught:
-        if found := re.match(r"Glyph (\d+) .*missing", str(one.message)):
-            missing.add(chr(int(found[1])))
+    for warning in caught:
+        if match := re.match(r"Glyph (\d+) .*missing", str(warning.message)):
+            missing.add(chr(int(match[1])))
         else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return missing
 
 
 def font_file(text: str, bold: bool = False) -> str:
-    """The file of the default font, or of one that has all letters of the text where it lacks some."""
+    """File of the default font or, if that lacks letters of the text, of a font that has all of them."""
     default = findfont(f"{DEFAULT}:bold" if bold else DEFAULT)
     missing = _lacking(default, text)
     if not missing:
@@ -72,13 +72,13 @@ def font_file(text: str, bold: bool = False) -> str:
 
 @cache
 def fonts_with(letters: frozenset[str]) -> list[FontEntry]:
-    """As few fonts of this machine as have the letters together, or as many of them as any has."""
-    found, left = [], letters
+    """Few fonts of this machine that together have all of the letters that any font has."""
+    fonts, missing = [], letters
     for font in sorted(fontManager.ttflist, key=_preference):
-        if left and (here := left - _lacking(font.fname, left)):
-            found.append(font)
-            left -= here
-    return found
+        if missing and (present := missing - _lacking(font.fname, missing)):
+            fonts.append(font)
+            missing -= present
+    return fonts
 
 
 def _preference(font: FontEntry) -> tuple[bool, bool, bool, str]:
@@ -87,7 +87,7 @@ def _preference(font: FontEntry) -> tuple[bool, bool, bool, str]:
 
 def _lacking(file: str, letters: str | Set[str]) -> frozenset[str]:
     font = _open(file)
-    return frozenset(one for one in letters if one.isprintable() and not (font and font.get_char_index(ord(one))))
+    return frozenset(char for char in letters if char.isprintable() and not (font and font.get_char_index(ord(char))))
 
 
 @lru_cache(_KEPT_OPEN)

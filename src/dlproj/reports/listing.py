@@ -1,4 +1,4 @@
-"""The runs on disk as a list: when, what and with which score."""
+"""The list of runs on disk, with start, status and score."""
 
 import math
 import os
@@ -14,13 +14,13 @@ COLUMNS = ("started", "folder", "status", "test\naccuracy", "tested\nepoch", "ti
 
 
 def list_runs(path: Path) -> tuple[list[dict[str, Any]], list[Damaged]]:
-    """The runs in and below path, newest first, and the damaged ones. Raises DataError where there is none.
+    """List the runs in and below path, newest first, and the damaged ones. Raises DataError if there are none.
 
-    A run is what `--json` prints: accuracy as a fraction, None for what it does not have.
+    A run is a dictionary as `--json` prints it: accuracy as a fraction, None for missing values.
     """
     listed, damaged = read_each(run_folders([path]), _listed)
-    listed.reverse()  # of one sweep, all of which began at the same time by its stamp, the last one first
-    return sorted(listed, key=lambda one: one["started"], reverse=True), damaged
+    listed.reverse()  # runs of a sweep share its stamp: the last one first
+    return sorted(listed, key=lambda run: run["started"], reverse=True), damaged
 
 
 def _listed(folder: Path) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def _listed(folder: Path) -> dict[str, Any]:
 
 
 def as_cells(one: dict[str, Any]) -> list[str]:
-    """A listed run as people read it, under COLUMNS."""
+    """Format a listed run, in the order of COLUMNS."""
     keys = ("started", "folder", "status", "test/accuracy", "tested_epoch", "seconds")
     cells = [shown(key, one[key]) for key in keys]
     return [*cells, " ".join(one["overrides"]) or formats.NONE]

@@ -1,4 +1,4 @@
-"""A drawing of a network's computational graph: a row an operation, its parameters on its left."""
+"""Figure of a network's computational graph: one row per operation, with its parameters on the left."""
 
 from collections.abc import Sequence
 
@@ -14,52 +14,52 @@ _COLORS = {"data": GREY, "parameter": COLORS[2], "operation": COLORS[0]}
 _ROW = 0.62  # inches
 _COLUMN = 2.75
 _BOX = (2.3, 0.4)
-_OUTSIDE = ("loss", "penalty", "total_loss")  # operations of no module
+_OUTSIDE = ("loss", "penalty", "total_loss")  # operations that belong to no module
 
 
 def network(nodes: Sequence[GraphNode]) -> Figure:
-    """The graph from the inputs, on top, to the loss; of a very deep network its beginning."""
-    places = _places(nodes)
-    left_out = len(nodes) - len(places)
-    rows = 1 + max(row for _, row in places.values()) + bool(left_out)
-    columns = 1 + max(column for column, _ in places.values())
+    """The graph from the inputs at the top to the loss, cut after MOST_ROWS rows."""
+    positions = _positions(nodes)
+    left_out = len(nodes) - len(positions)
+    rows = 1 + max(row for _, row in positions.values()) + bool(left_out)
+    columns = 1 + max(column for column, _ in positions.values())
     with styled():
         figure = new_figure(_COLUMN * columns, _ROW * rows)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, _COLUMN * columns), ylim=(_ROW * rows, 0))
         axes.set_axis_off()
-        for number, (column, row) in places.items():
-            for read in nodes[number].reads:
-                if nodes[number].operation != "penalty" and read in places:
-                    _arrow(axes, places[read], (column, row))
-            _box(axes, nodes[number], _centre(column, row))
+        for i, (column, row) in positions.items():
+            for read in nodes[i].reads:
+                if nodes[i].operation != "penalty" and read in positions:
+                    _arrow(axes, positions[read], (column, row))
+            _box(axes, nodes[i], _centre(column, row))
         if left_out:
             axes.text(*_centre(1, rows - 1), f"… and {left_out} more", ha="center", va="center")
         return figure
 
 
-def _places(nodes: Sequence[GraphNode]) -> dict[int, tuple[int, int]]:
-    """Column and row of each node by its number: operations below one another, what else they read on their left.
+def _positions(nodes: Sequence[GraphNode]) -> dict[int, tuple[int, int]]:
+    """Column and row of each node, by index: operations below one another, their other inputs on the left.
 
-    The second direction of a recurrent layer stands beside the first, with its parameters on its right.
+    The second direction of a recurrent layer is placed beside the first, with its parameters on the right.
     """
-    places = {0: (1, 0)}
-    row, free = 0, 1  # of the last operation, and the next one
-    for number, node in enumerate(nodes):
+    positions = {0: (1, 0)}
+    row, free = 0, 1  # row of the last operation, and next free row
+    for i, node in enumerate(nodes):
         if node.kind != "operation":
             continue
         second = node.name.endswith("directions.1")
-        beside = [read for read in node.reads if nodes[read].kind != "operation" and read not in places]
+        beside = [read for read in node.reads if nodes[read].kind != "operation" and read not in positions]
         row = row if second else free
         if row + max(1, len(beside)) > MOST_ROWS:
             break
         if node.operation == "penalty":
-            places[number] = (0, row)  # beside the sum that it is added to
+            positions[i] = (0, row)  # beside the sum it is added to
             continue
-        places |= {read: (3 if second else 0, row + below) for below, read in enumerate(beside)}
-        places[number] = (2 if second else 1, row)
+        positions |= {read: (3 if second else 0, row + below) for below, read in enumerate(beside)}
+        positions[i] = (2 if second else 1, row)
         free = max(free, row + max(1, len(beside)))
-    return places
+    return positions
 
 
 def _centre(column: float, row: float) -> tuple[float, float]:
@@ -67,7 +67,7 @@ def _centre(column: float, row: float) -> tuple[float, float]:
 
 
 def _label(node: GraphNode) -> str:
-    """The name of a parameter or of data; an operation, and the module whose it is."""
+    """The name of a parameter or of data; the operation and its module."""
     if node.kind != "operation":
         return node.name
     of_no_module = node.name.endswith(f".{node.operation.replace(' ', '_')}") or node.name in _OUTSIDE
@@ -91,7 +91,7 @@ def _box(axes: Axes, node: GraphNode, centre: tuple[float, float]) -> None:
 
 
 def _arrow(axes: Axes, source: tuple[int, int], target: tuple[int, int]) -> None:
-    """From the edge of one box to that of another: from above, or from the side on which parameters stand."""
+    """Arrow between the edges of two boxes: from above, or from the side of the parameters."""
     (x, y), (to_x, to_y) = _centre(*source), _centre(*target)
     half_width, half_height = _BOX[0] / 2, _BOX[1] / 2
     side = {0: 1, 3: -1}.get(source[0], 0)

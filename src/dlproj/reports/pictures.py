@@ -1,7 +1,7 @@
-"""The figures and the page that a run leaves, drawn beside it by a process of their own.
+"""Draws a run's figures and page in a separate process, beside training.
 
-It imports matplotlib, which takes half a second, beside what the run does, and draws the curves while the run tests;
-then it is two processes, so that the run waits for the rest half as long. A run among others draws for itself.
+The process imports matplotlib, which takes half a second, while the run trains, and draws the curves while it tests. It
+draws with two workers, which halves the wait at the end. A run of a sweep draws in its own process.
 """
 
 import logging
@@ -25,14 +25,14 @@ from dlproj.runs.inspection import Inspection
 
 _log = logging.getLogger(__name__)
 Epochs = dict[int, dict[str, float]]
-Answer = tuple[str, str]  # what went wrong with a file, or nothing, and the letters of which it shows boxes
+Answer = tuple[str, str]  # error of a file, or "", and the letters drawn as boxes
 
 
 class Pictures:
-    """Has what the settings ask for drawn into a run's folder. A figure that fails harms no other, nor the run.
+    """Draws the figures that are set into a run's folder. A figure that fails affects neither the others nor the run.
 
-    A context: the drawing process lives in it, and dies with this process, however that ends. After draw_here() there
-    is none: finish() draws.
+    A context manager: the drawing process ends with it, or with this process. After draw_here() no process is started
+    and finish() draws.
     """
 
     def __init__(self, config: FiguresConfig, folder: Path, wanted: bool) -> None:
@@ -54,11 +54,11 @@ class Pictures:
     def of_training(
         self, epochs: Epochs, best: int | None, inspection: Inspection, reported: Curves | None = None
     ) -> None:
-        """Ask for the figures that need no test."""
+        """Request the figures of training."""
         self._draw(Material(inspection, epochs, best, reported), of_test=False)
 
     def of_test(self, counts: list[list[int]], classes: list[str], inspection: Inspection) -> None:
-        """Ask for those of a test: counts[true class][predicted class]."""
+        """Request the figures of the test. counts: [true class][predicted class]."""
         self._draw(Material(inspection, counts=counts, classes=classes), of_test=True)
 
     def _draw(self, material: Material, of_test: bool) -> None:
@@ -78,7 +78,7 @@ class Pictures:
         return self.folder / "figures" / f"{name}.png"
 
     def _ask(self, path: Path, function: str, *arguments: Any) -> None:
-        """Have the file written with what dlproj.reports.<function> returns, a picture or a page."""
+        """Request that `path` is written with what dlproj.reports.<function> returns, a picture or a page."""
         if not self._wanted:
             return
         self._requested.append((path, function, arguments))
@@ -88,11 +88,11 @@ class Pictures:
         try:
             pickle.dump(self._requested[-1], self._process.stdin)
             self._process.stdin.flush()
-        except BrokenPipeError:  # it has died: finish() says so
+        except BrokenPipeError:  # the process has ended: finish() reports it
             pass
 
     def finish(self) -> list[Path]:
-        """Wait for all that was asked for; the files that were written. What failed is said in the log."""
+        """Wait for all requests; returns the files written, and logs failures."""
         paths = [path for path, _, _ in self._requested]
         answers = self._answers()
         if boxed := "".join(sorted({letter for _, letters in answers for letter in letters})):
@@ -118,9 +118,9 @@ _here = False
 
 
 def draw_here() -> None:
-    """Draw in this process and the ones forked from it, at a run's end: other runs keep the other cores busy.
+    """Draw at the end of a run, in this process and those forked from it: in a sweep, other runs use the other cores.
 
-    What it takes is imported at once, for all of them, and what a first figure takes longer than others is done.
+    Imports what drawing needs and draws a first figure, which is slower than later ones, so that forks need not.
     """
     global _here
     _here = True
@@ -133,13 +133,13 @@ def draw_here() -> None:
 
 
 def _start() -> "subprocess.Popen[bytes]":
-    # In a session of its own, where Ctrl-C does not reach it; the end of its standard input does.
+    # In its own session Ctrl-C does not reach it; it ends when its standard input does.
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "dlproj.reports.pictures"],  # -P: no module of the current folder
+        [sys.executable, "-P", "-m", "dlproj.reports.pictures"],  # -P: do not import from the current folder
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it forks, for which it must have one thread
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it forks, so it must have one thread
     )
 
 
@@ -150,21 +150,21 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def main() -> None:
-    """Draw what is asked for on standard input until that ends, then answer with what went wrong with each."""
+    """Draw the requests read from standard input until it ends, then write their answers."""
     _import()
     answers, sys.stdout = sys.stdout.buffer, sys.stderr
     with ProcessPoolExecutor(2, get_context("fork")) as pool:
         drawn = [pool.submit(_write, *request) for request in _requests()]
-        problems = [one.result() for one in drawn]
+        problems = [future.result() for future in drawn]
     try:
         answers.write(pickle.dumps(problems))
         answers.flush()
-    except BrokenPipeError:  # the run has been killed: nobody asks any more
+    except BrokenPipeError:  # the run has been killed: nobody reads the answers
         os._exit(1)
 
 
 def _import() -> None:
-    from dlproj.reports import comparison_report, gallery  # noqa: F401  # which takes its time before it is needed
+    from dlproj.reports import comparison_report, gallery  # noqa: F401  # slow, so before it is needed
 
 
 def _requests() -> Iterator[tuple[Path, str, tuple[Any, ...]]]:
@@ -183,7 +183,7 @@ def _write(path: Path, function: str, arguments: tuple[Any, ...]) -> Answer:
     try:
         made = getattr(import_module(f"dlproj.reports.{module}"), name)(*arguments)
         write_whole(path, made if isinstance(made, str) else png(made))
-    except Exception as error:  # of whatever the figure was drawn from: the run goes on without it
+    except Exception as error:  # whatever fails, the run goes on without the figure
         return f"{type(error).__name__}: {error}", take_boxed()
     return "", take_boxed()
 

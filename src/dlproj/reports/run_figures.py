@@ -1,6 +1,6 @@
-"""The figures of one run, each drawn from plain data.
+"""Figures of one run, drawn from plain data.
 
-Every run pays for them at its end, so they are laid out by hand: matplotlib's layout engines draw a figure twice.
+They are laid out by hand to save time at the end of every run: matplotlib's layout engines draw a figure twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,10 @@ TRAIN, VAL = COLORS[0], COLORS[1]
 
 
 def learning_curves(epochs: Epochs, best: int | None, reported: Curves | None = None) -> Figure:
-    """Loss and accuracy of training and validation by epoch; with penalties, the loss without them and they apart.
+    """Loss and accuracy of training and validation by epoch; penalties have a panel beside the loss without them.
 
-    Where the training set was evaluated after each epoch, that is a line of its own. The best and the last epoch are
-    marked. Reported curves are dashed, with hollow marks; a reported loss is the whole one, which then has a panel
-    beside its parts.
+    An evaluation of the training set after each epoch is a separate line. The best and the last epoch are marked.
+    Reported curves are dashed with hollow marks; a reported loss includes the penalty, so the total loss gets a panel.
     """
     panels = {"loss": "Loss", "accuracy": "Accuracy"}
     if _has(epochs, "train/penalty"):
@@ -45,9 +44,9 @@ def learning_curves(epochs: Epochs, best: int | None, reported: Curves | None = 
         return figure
 
 
-def _panels(number: int) -> tuple[Figure, list[Axes]]:
-    """Up to three side by side, four in two rows."""
-    rows, columns = (1, number) if number < 4 else (2, 2)
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    """Up to three panels side by side, four in two rows."""
+    rows, columns = (1, count) if count < 4 else (2, 2)
     figure = new_figure(4.8 * columns, 3.9 * rows)
     grid = figure.subplots(rows, columns)
     figure.subplots_adjust(0.14 / columns, 0.14 / rows, 0.99, 1 - 0.18 / rows, wspace=0.18, hspace=0.34)
@@ -55,12 +54,12 @@ def _panels(number: int) -> tuple[Figure, list[Axes]]:
 
 
 def _legend(grid: Sequence[Axes]) -> dict[str, Artist]:
-    """The lines of all panels by label, of equal ones the first; what is reported stands last."""
-    found: dict[str, Artist] = {}
+    """Lines of all panels by label, the first of each label; "reported" comes last."""
+    lines: dict[str, Artist] = {}
     for axes in grid:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, line)
-    return dict(sorted(found.items(), key=lambda item: item[0] == "reported"))
+            lines.setdefault(label, line)
+    return dict(sorted(lines.items(), key=lambda item: item[0] == "reported"))
 
 
 def _has(epochs: Epochs, metric: str) -> bool:
@@ -70,7 +69,7 @@ def _has(epochs: Epochs, metric: str) -> bool:
 _SPLITS = (("train", TRAIN, "o", "train"), ("train_eval", COLORS[5], "^", "train, evaluated"), ("val", VAL, "s", "val"))
 
 
-_STEEP = 20  # the highest loss by the lowest one
+_STEEP = 20  # highest loss / lowest loss
 
 
 def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported: Curves) -> None:
@@ -91,7 +90,7 @@ def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported:
 
 
 def _scale_loss(axes: Axes) -> None:
-    """Make the axis of a loss logarithmic where a fall in the first epochs would leave the others on one line."""
+    """Make the loss axis logarithmic if a steep fall in the first epochs would flatten the rest."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)])
     finite = values[np.isfinite(values)]
     if len(finite) and finite.min() > 0 and finite.max() > _STEEP * finite.min():
@@ -100,9 +99,9 @@ def _scale_loss(axes: Axes) -> None:
 
 
 def epochs_axis(axes: Axes) -> None:
-    """Make the horizontal axis one of epochs, whole numbers."""
+    """Label the horizontal axis with epochs, as whole numbers."""
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # one epoch has no epoch and a half
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # a single epoch gets no tick at 1.5
 
 
 def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, label: str) -> None:
@@ -112,7 +111,7 @@ def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, labe
 
 
 def reported_line(axes: Axes, curve: Mapping[int, float], color: str, marker: str) -> None:
-    """A document's curve, dashed with hollow marks, if it has any epoch."""
+    """Draw a document's curve, dashed with hollow marks, if it has any epoch."""
     if curve:
         axes.plot(
             *zip(*sorted(curve.items()), strict=True),
@@ -127,7 +126,7 @@ def reported_line(axes: Axes, curve: Mapping[int, float], color: str, marker: st
 
 
 def confusion_matrix(counts: Counts, classes: Sequence[str]) -> Figure:
-    """How many test samples of each class were taken for which, shaded by their share of the class."""
+    """Test samples by true and predicted class, shaded by their share of the true class."""
     size = min(3.2 + 0.56 * len(classes), 14.0)
     with styled():
         figure = new_figure(size + 0.6, size)
@@ -177,11 +176,11 @@ def _number(axes: Axes, truth: int, guess: int, count: int, share: float) -> Non
     )
 
 
-_MOST_CLASSES = 40  # with a line each
+_MOST_CLASSES = 40  # one line each
 
 
 def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
-    """Precision, recall and F1 of each class, the best F1 on top; of many classes, those with the lowest."""
+    """Precision, recall and F1 of each class, the best F1 on top; with many classes, only the lowest F1."""
     scores = sorted(zip(class_scores(counts, len(classes)), classes, strict=True), key=lambda pair: pair[0].f1)[
         :_MOST_CLASSES
     ]
@@ -192,15 +191,15 @@ def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
         rows = range(len(scores))
         axes.hlines(
             rows,
-            [min(one.precision, one.recall) for one, _ in scores],
-            [max(one.precision, one.recall) for one, _ in scores],
+            [min(score.precision, score.recall) for score, _ in scores],
+            [max(score.precision, score.recall) for score, _ in scores],
             color=GRID,
             linewidth=2,
         )
         for name, color, marker in (("precision", COLORS[0], ">"), ("recall", COLORS[1], "<"), ("f1", INK, "|")):
-            values = [getattr(one, name) for one, _ in scores]
+            values = [getattr(score, name) for score, _ in scores]
             axes.plot(values, rows, marker, color=color, markersize=8, label="F1" if name == "f1" else name)
-        axes.set_yticks(rows, [f"{short(name, 18)} ({one.support:,})" for one, name in scores])
+        axes.set_yticks(rows, [f"{short(name, 18)} ({score.support:,})" for score, name in scores])
         axes.set_xlabel("share")
         axes.grid(axis="x")
         axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
@@ -210,7 +209,7 @@ def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
 
 
 def weight_histograms(histograms: Mapping[str, Mapping[int, Histogram]]) -> Figure:
-    """The values of each parameter, one or more, as densities: a line at the start, filled at the end."""
+    """Densities of the values of each parameter: a line at the start, filled at the end. Needs a parameter."""
     columns = min(len(histograms), 4)
     rows = -(-len(histograms) // columns)
     with styled():
@@ -230,7 +229,7 @@ def weight_histograms(histograms: Mapping[str, Mapping[int, Histogram]]) -> Figu
 def histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
     """Densities of one parameter's values: a line at the start, filled at the end.
 
-    The axis reaches over all values but for a thousandth at each side, so that a few far out do not squeeze the rest.
+    The axis leaves out a thousandth of the values on each side, so that outliers do not squeeze the rest.
     """
     last = max(epochs)
     filled: dict[str, Any] = {"fill": True, "color": TRAIN, "alpha": 0.6}
@@ -242,30 +241,31 @@ def histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
             peaks[epoch] = float(densities.max())
     axes.set_title(name, fontsize=8)
     axes.set_yticks([])
-    axes.set_ylim(0, 1.1 * min(max(peaks.values()), 4 * peaks[last]))  # biases that start at zero would dwarf the rest
+    # Cut off the start's peak: biases that start at zero would dwarf the rest.
+    axes.set_ylim(0, 1.1 * min(max(peaks.values()), 4 * peaks[last]))
     low, high = zip(*map(central_range, epochs.values()), strict=True)
-    margin = 0.05 * (max(high) - min(low))  # without it, a tick's label at the edge would meet the next panel's
+    margin = 0.05 * (max(high) - min(low))  # keeps tick labels at the edge apart from the next panel's
     axes.set_xlim(min(low) - margin, max(high) + margin)
     axes.tick_params(labelsize=8)
     axes.locator_params(axis="x", nbins=4)
     axes.spines["left"].set_visible(False)
 
 
-_SHOWN_BINS = 50  # of those in the central range; more would be noise in a small panel
+_SHOWN_BINS = 50  # in the central range; more would be noise in a small panel
 
 
 def density(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the values per unit of their axis (bins,), and the bins' edges (bins + 1,), neighbours put together."""
+    """Density of the values (bins,) and the edges of the bins (bins + 1,), neighbouring bins merged."""
     width = (histogram.high - histogram.low) / len(histogram.counts)
     low, high = central_range(histogram)
-    together = max(1, round((high - low) / width / _SHOWN_BINS))
-    counts = np.append(histogram.counts, np.zeros(-len(histogram.counts) % together)).reshape(-1, together).sum(1)
-    edges = histogram.low + width * together * np.arange(len(counts) + 1)
-    return counts / (max(counts.sum(), 1) * width * together), edges
+    merged = max(1, round((high - low) / width / _SHOWN_BINS))
+    counts = np.append(histogram.counts, np.zeros(-len(histogram.counts) % merged)).reshape(-1, merged).sum(1)
+    edges = histogram.low + width * merged * np.arange(len(counts) + 1)
+    return counts / (max(counts.sum(), 1) * width * merged), edges
 
 
 def central_range(histogram: Histogram) -> tuple[float, float]:
-    """Between which edges all values lie but a thousandth at each side."""
+    """Edges between which all values lie except a thousandth on each side."""
     shares = np.cumsum(histogram.counts) / max(sum(histogram.counts), 1)
     width = (histogram.high - histogram.low) / len(shares)
     first, last = np.searchsorted(shares, (0.001, 0.999))
@@ -273,16 +273,16 @@ def central_range(histogram: Histogram) -> tuple[float, float]:
 
 
 def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> Figure:
-    """One line a layer or parameter by epoch; a share is shown in percent from 0, anything else on a log axis."""
+    """One line per layer or parameter, by epoch; a share is in percent from 0, other values on a log axis."""
     with styled():
         figure = new_figure(7.2, 3.2)
         axes = figure.add_axes((0.1, 0.16, 0.6, 0.72))
-        for place, (layer, epochs) in enumerate(values.items()):
+        for i, (layer, epochs) in enumerate(values.items()):
             points = sorted(epochs.items())
             axes.plot(
                 *zip(*points, strict=True),
-                color=COLORS[place % len(COLORS)],
-                marker="os^vD<>"[place % 7],
+                color=COLORS[i % len(COLORS)],
+                marker="os^vD<>"[i % 7],
                 markersize=4,
                 label=layer,
             )

@@ -1,4 +1,4 @@
-"""What the templates show of one run, as plain values."""
+"""Plain values that the templates show of one run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ Page = dict[str, Any]
 
 
 def run_page(run: Run) -> Page:
-    """Everything about one run, for report_run.html."""
+    """Values of report_run.html."""
     inspection = run.inspection
     parameters = inspection.histograms
     return run_summary(run, run.folder.resolve().name) | {
@@ -40,7 +40,7 @@ def run_page(run: Run) -> Page:
 
 
 def run_summary(run: Run, name: str) -> Page:
-    """What the page of one run and that of several show of a run; name tells it from the others on the page."""
+    """Values of one run shared by both pages. name: distinguishes the run on the page."""
     result = run.result
     drawn = ""
     if run.epochs:
@@ -59,16 +59,16 @@ def run_summary(run: Run, name: str) -> Page:
 
 
 def _score(run: Run) -> Page:
-    """The test accuracy; of a run that was not tested the best one of the validation."""
+    """The test accuracy or, if the run was not tested, the best validation accuracy."""
     if "test/accuracy" in run.result.metrics:
         text = formats.metric("test/accuracy", run.result.metrics["test/accuracy"])
         epoch = run.result.tested_epoch()
         where = f" (epoch {epoch})" if epoch else ""
         return {"score": text, "score_label": f"test accuracy of the {run.result.tested_weights} weights{where}"}
-    found = best_value(run, "val/accuracy")
-    where = f" (epoch {found.epoch})" if found.epoch else ""
+    best = best_value(run, "val/accuracy")
+    where = f" (epoch {best.epoch})" if best.epoch else ""
     return {
-        "score": formats.metric("val/accuracy", found.value),
+        "score": formats.metric("val/accuracy", best.value),
         "score_label": f"best validation accuracy{where}; not tested",
     }
 
@@ -85,15 +85,13 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     keys = ("test/loss", "last_epoch", "stop_reason", "seconds", "samples_per_second", "parameters")
     facts = {key: shown(key, outcome[key]) for key in keys if outcome[key] not in (None, "")}
     if result.status != "completed":
-        facts.pop("stop_reason", None)  # the trouble says it
+        facts.pop("stop_reason", None)  # shown as the trouble
     validation = {}
     for name in validation_metrics([run]):
         if result.tested_epoch():
             validation[f"{name} of these weights"] = shown(name, outcome[f"{name} tested"])
-        found = best_value(run, name)
-        validation[f"best {name}"] = formats.metric(name, found.value) + (
-            f" (epoch {found.epoch})" if found.epoch else ""
-        )
+        value, epoch = best_value(run, name)
+        validation[f"best {name}"] = formats.metric(name, value) + (f" (epoch {epoch})" if epoch else "")
     reported = {"reported": formats.reported(result.reference)} if result.reference else {}
     if result.reference_distance is not None:
         reported[heading(DISTANCE)] = shown(DISTANCE, result.reference_distance)
@@ -106,7 +104,7 @@ def _matrix(run: Run) -> Page | None:
     if not counts or len(classes) < 2:
         return None
     readable = classes if len(classes) <= _CLASSES_READABLE else []
-    rows = [(name, _confusion_row(place, counts[place], classes)) for place, name in enumerate(readable)]
+    rows = [(name, _confusion_row(truth, counts[truth], classes)) for truth, name in enumerate(readable)]
     return {
         "classes": classes,
         "rows": rows,
@@ -129,7 +127,7 @@ def _confusion_row(truth: int, counts: Sequence[int], classes: Sequence[str]) ->
 
 
 def _layer_figures(run: Run) -> list[Markup]:
-    """What the run noted by layer and epoch: dead units, and gradients where they were asked for."""
+    """Figures by layer and epoch: dead units and, if recorded, gradients."""
     noted = [(name, label, getattr(run.inspection, name)) for name, label in LAYER_FIGURES.items()]
     return [
         Markup(svg(by_layer(values, label, share=name == "dead_units"), label))

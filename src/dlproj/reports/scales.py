@@ -1,4 +1,4 @@
-"""How the values of a setting stand on an axis."""
+"""The scale of an axis for the values of a setting."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,17 +9,17 @@ from dlproj.runs.comparison import Scalar
 
 
 def in_order(values: Iterable[Scalar]) -> list[Scalar]:
-    """Each value once: numbers by size, then words as they come."""
+    """Distinct values: numbers in ascending order, then strings in order of appearance."""
     different = dict.fromkeys(values)
     numbers = sorted(value for value in different if not isinstance(value, str))
     return [*numbers, *(value for value in different if isinstance(value, str))]
 
 
 def scale(values: Iterable[Scalar]) -> str:
-    """How values stand on an axis: "log" or "linear", whichever spaces them more evenly, or "categories".
+    """Choose "log" or "linear", whichever spaces the values more evenly, or "categories".
 
-    Categories are what is not all numbers, and numbers with a zero whose others would stand on a logarithmic axis. Two
-    numbers are taken to be spaced by a factor where it is 8 or more.
+    Categories are used if a value is not a number, or if zero or negative values rule out a logarithmic axis. Two
+    numbers get a logarithmic axis if they differ by a factor of 8 or more.
     """
     different = in_order(values)
     numbers = [value for value in different if not isinstance(value, str)]

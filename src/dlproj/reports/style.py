@@ -1,4 +1,4 @@
-"""How figures look, and what becomes of them: PNG for files and TensorBoard, SVG that takes a page's own colours."""
+"""Style of figures, and their encoding: PNG for files and TensorBoard, SVG in the page's own colours."""
 
 import io
 import re
@@ -19,10 +19,10 @@ from PIL import Image
 
 from dlproj.reports.fonts import DEFAULT, draw_all_letters, missing_letters
 
-# Okabe & Ito's colours, told apart by colour-blind people, in an order whose greys differ from one to the next.
+# Okabe & Ito's colours, distinguishable by colour-blind people, ordered so that neighbours differ in lightness.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A7A7A")
 GREY = COLORS[-1]
-# From blue over magenta to orange, none too dark for a dark page nor too light for a white one.
+# Blue to magenta to orange, visible on both dark and white pages.
 SCALE = LinearSegmentedColormap.from_list("dlproj", ["#2f6fde", "#b0569f", "#ef8433"])
 INK = "#1b1f24"  # text and lines; in SVG it becomes the page's own colour
 GRID = "#d0d7de"
@@ -44,14 +44,14 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text
-    "text.parse_math": False,  # a $ in a name starts no formula
+    "text.parse_math": False,  # a $ in a name is not a formula
     "svg.hashsalt": "dlproj",  # the same figure gives the same bytes
 }
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in this style: figures take it where they are made, and again where they are written."""
+    """Context for drawing in this style, needed where a figure is created and where it is written."""
     with matplotlib.rc_context(_STYLE):
         yield
 
@@ -60,7 +60,7 @@ _STEPS = (1, 2, 5)
 
 
 def plain_log(axis: Axis, steps: tuple[int, ...] = _STEPS) -> None:
-    """Label a logarithmic axis at these times the powers of ten, as plain numbers."""
+    """Label a logarithmic axis at `steps` times the powers of ten, with plain numbers."""
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter("{x:,g}")
     axis.set_minor_formatter(NullFormatter())
@@ -79,7 +79,7 @@ def log_axes(
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches, outside pyplot, which would keep it."""
+    """An empty figure of this size in inches, created without pyplot, which would keep it in memory."""
     return Figure(figsize=(width, height), dpi=100)
 
 
@@ -93,7 +93,7 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
 
 
 def png(picture: Figure | Image.Image) -> bytes:
-    """The picture as a PNG file, a figure with 100 pixels an inch."""
+    """Encode the picture as PNG, a figure at 100 pixels per inch."""
     file = io.BytesIO()
     image = _rendered(picture) if isinstance(picture, Figure) else picture
     image.save(file, format="png", compress_level=1)
@@ -103,22 +103,22 @@ def png(picture: Figure | Image.Image) -> bytes:
 def _rendered(figure: Figure) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     with styled():
-        draw_all_letters(figure, canvas.draw)  # savefig() would go through the whole figure once more beforehand
+        draw_all_letters(figure, canvas.draw)  # savefig() would traverse the figure twice
     size = canvas.get_width_height()
     return Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
 
 
 def svg(figure: Figure, description: str) -> str:
-    """The figure as an <svg> element for an HTML page: no background, text and axes in the page's currentColor.
+    """Render the figure as an <svg> element: no background, text and axes in the page's currentColor.
 
-    description is what a screen reader says. Ids are made unique by it.
+    description: text for screen readers; it also makes ids unique on the page.
     """
     figure.patch.set_visible(False)
     for axes in figure.axes:
         axes.patch.set_visible(False)
     with styled(), matplotlib.rc_context({"svg.hashsalt": description}):
         file = io.StringIO()
-        # Letters that matplotlib cannot measure are none of its business: the browser writes them.
+        # Letters that matplotlib's font lacks do not matter: the browser draws the text.
         missing_letters(lambda: FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None}))
     element = file.getvalue()
     element = element[element.index("<svg") :].replace(INK, "currentColor")
@@ -127,7 +127,7 @@ def svg(figure: Figure, description: str) -> str:
 
 
 def short(name: str, width: int) -> str:
-    """A name cut to a width in characters."""
+    """Cut a name to at most `width` characters."""
     return name if len(name) <= width else f"{name[: width - 1].rstrip()}…"
 
 

@@ -1,4 +1,4 @@
-"""Tables for people at a terminal, and the same, parted by tabs, for scripts."""
+"""Tables at a terminal, and the same separated by tabs for scripts."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from dlproj.runs.summary import RunResult
 
 
 def show(result: RunResult) -> None:
-    """Print what a completed run came to."""
+    """Print the results of a completed run."""
     console = plain_console()
     title = one_line(" ".join([result.name, *result.overrides]))
     table = Table(show_header=False)
@@ -22,14 +22,14 @@ def show(result: RunResult) -> None:
     table.add_column(overflow="fold")
     for label, value in rows(result):
         table.add_row(label, one_line(value))
-    console.print(title, soft_wrap=True)  # as a title of the table it would be as narrow as that
+    console.print(title, soft_wrap=True)  # as the table's title it would be folded to its width
     console.print(table)
 
 
 def plain_console() -> Console:
-    """Prints words as they are: [x], :smile: and numbers in a user's names are no markup.
+    """A console that prints text as it is, without markup: names can contain [x], :smile: and numbers.
 
-    Where there is no terminal nothing is too long for a line, so that nothing is folded or cut.
+    Without a terminal, lines are never folded or cut.
     """
     console = Console(markup=False, emoji=False, highlight=False)
     if not sys.stdout.isatty():
@@ -38,7 +38,7 @@ def plain_console() -> Console:
 
 
 def rows(result: RunResult) -> list[tuple[str, str]]:
-    """Label and value of each line; accuracies in percent."""
+    """Label and value of each line of the results, accuracies in percent."""
     metrics = result.metrics
     best = (
         f"{result.best_epoch} by {result.monitor}" if result.best_epoch else f"none: {result.monitor} was never finite"
@@ -63,14 +63,14 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
 
 
 _NO_END = 100_000  # columns
-_SHORT = 20  # characters of a column that stays in one line; what is longer is folded, never cut
-_LEAST = 10  # characters to which it is folded
+_SHORT = 20  # characters up to which a column is not folded; longer ones are folded, never cut
+_LEAST = 10  # characters that a folded column needs
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table: ruled at a terminal that is wide enough, else a line a row with tabs between.
+    """Print a table: ruled at a terminal that is wide enough, else one line per row, separated by tabs.
 
-    Where there is no terminal the title is left out.
+    The title is printed with the ruled table only.
     """
     table, console = Table(), plain_console()
     cells = zip(columns, *rows, strict=True)

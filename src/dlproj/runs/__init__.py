@@ -1,1 +1,1 @@
-"""What a run leaves in its folder, read as plain data: nothing here imports torch."""
+"""Run folders, read and compared as plain data: nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""Which run a command means: a folder, or the latest or the best one in logs/."""
+"""The run that a command names: a folder, or the latest or the best run in logs/."""
 
 import math
 from pathlib import Path
@@ -8,13 +8,13 @@ from dlproj.runs.comparison import score
 from dlproj.runs.record import Run, find_runs, run_folders, started
 
 LOGS = Path("logs")
-_LISTED = 5  # of the runs that are there, in a message
+_LISTED = 5  # runs named in a message
 
 
 def chosen_run(name: Path) -> Path:
-    """The run's folder; `latest` is the one in logs/ that started last, `best` that of its data with the best score.
+    """Return the run's folder; `latest` is the last one started in logs/, `best` the best one on the same data.
 
-    The score is val/accuracy of the tested weights. Raises UserError where there is no run.
+    The best has the highest val/accuracy of the tested weights. Raises UserError if there is no such run.
     """
     if name.exists() or str(name) not in ("latest", "best"):
         return existing_run(name)
@@ -46,20 +46,20 @@ def _data_of(folder: Path) -> object:
 
 
 def existing_run(folder: Path) -> Path:
-    """The folder itself, if it holds a run's settings. Raises UserError, naming the runs beside it."""
+    """Return the folder if it holds a run's settings. Raises UserError, naming the runs beside it."""
     try:
         if (folder / "config.yaml").is_file():
             return folder
         problem = "has no config.yaml" if folder.is_dir() else "is not a folder"
-        place = folder if folder.is_dir() else folder.parent
-        runs = sorted(file.parent.name for file in place.glob("*/summary.json"))
-    except (OSError, ValueError) as error:  # a name that no file can have
+        parent = folder if folder.is_dir() else folder.parent
+        runs = sorted(file.parent.name for file in parent.glob("*/summary.json"))
+    except (OSError, ValueError) as error:  # not a valid file name
         raise UserError(f"no run at {folder} ({error}): name a run's folder") from error
-    raise UserError(f"no run at {folder}, which {problem}: name a run's folder{_those_of(place, runs)}")
+    raise UserError(f"no run at {folder}, which {problem}: name a run's folder{_newest(parent, runs)}")
 
 
-def _those_of(place: Path, names: list[str]) -> str:
-    """The newest by their stamps."""
+def _newest(parent: Path, names: list[str]) -> str:
+    """Words that list the newest runs of a folder, by their stamps."""
     shown = ", ".join(reversed(names[-_LISTED:]))
     more = f" and {len(names) - _LISTED} older ones" if len(names) > _LISTED else ""
-    return f"; in {place} there is {shown}{more}" if names else ", such as logs/runs/…"
+    return f"; in {parent} there is {shown}{more}" if names else ", such as logs/runs/…"

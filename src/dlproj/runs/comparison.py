@@ -1,4 +1,4 @@
-"""What differs between runs and what became of it: groups of equal settings, their means, and what chooses."""
+"""Comparison of runs: the settings that vary, groups of equal settings, their means, and the ranking."""
 
 import math
 import os
@@ -32,11 +32,11 @@ WITHOUT_EFFECT = {
     "callbacks.resume",
     "callbacks.every_n_train_steps",
 }
-_COMMON = "val/accuracy"  # what all runs have, whatever they monitor
+_COMMON = "val/accuracy"  # all runs have it, whatever they monitor
 
 
 class Spread(NamedTuple):
-    """The mean of `size` runs and their sample standard deviation (divided by size - 1); of one run there is none."""
+    """Mean over `size` runs and sample standard deviation (divided by size - 1); None for a single run."""
 
     mean: float
     deviation: float | None
@@ -45,14 +45,14 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs whose settings differ in nothing but the seed."""
+    """Runs whose settings differ only in the seed."""
 
-    settings: dict[str, Scalar]  # the varied settings but the seed: numbers, else text; "" where there is none
+    settings: dict[str, Scalar]  # the varied settings except the seed: numbers or text; "" if a run lacks it
     runs: list[Run]
 
     @property
     def repetitions(self) -> list[Run]:
-        """A run for each seed: of those that share it, the first that is completed, or else that was tested."""
+        """One run per seed: the first completed one, else the first tested one, else the first."""
         by_seed: dict[int, Run] = {}
         tested = sorted(self.runs, key=lambda run: run.result.tested_epoch() is None)
         for run in sorted(tested, key=lambda run: run.result.status != "completed"):
@@ -60,41 +60,41 @@ class Group:
         return list(by_seed.values())
 
     def spread(self, metric: str) -> Spread | None:
-        """Of a test metric, over the runs that were tested and came to a finite value; None without such a run."""
+        """Spread of a test metric over the repetitions with a finite value; None without any."""
         return test_spread(self.repetitions, metric)
 
     def seconds(self) -> Spread | None:
-        """Of the training of those runs; None without one that has ended."""
+        """Spread of the training time over the repetitions that have ended; None without any."""
         return _spread([run.result.seconds for run in self.repetitions if run.result.has_ended()])
 
     def scored(self, metric: str) -> list[Run]:
-        """The repetitions that have what chooses between runs."""
+        """The repetitions that have a score by this metric."""
         return [run for run in self.repetitions if math.isfinite(score(run, metric))]
 
     def score(self, metric: str) -> Spread | None:
-        """Of what chooses between runs, over those that have it; None without such a run."""
+        """Spread of the score over the repetitions that have one; None without any."""
         return _spread([score(run, metric) for run in self.scored(metric)])
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Several runs side by side."""
+    """Several runs, compared."""
 
     runs: list[Run]
-    varied: list[str]  # dotted names of the settings that differ, a choice of a group by the group's name: optim
-    names: list[str]  # of the runs: their folders below the one that holds them all
+    varied: list[str]  # dotted names of the settings that differ; the choice of a group is named by the group: optim
+    names: list[str]  # of the runs: their folders, relative to their common parent
     groups: list[Group]  # in the order of their first runs
-    chooses: str  # the metric by which one is better than another; a search's objective
+    chooses: str  # the metric that runs are ranked by; in a search, its objective
 
     @property
     def settings(self) -> list[str]:
-        """The varied settings but the seed."""
+        """The varied settings except the seed."""
         return [key for key in self.varied if key != "seed"]
 
     def label(self, group: Group) -> list[str]:
-        """The group's settings as short as they can be told apart: `dropout=0.3`; those that it does not have left out.
+        """The group's settings with short names, such as `dropout=0.3`; settings that the group lacks are left out.
 
-        A choice keeps its name, and so does a setting whose last word another one shares.
+        A name is shortened to its last part unless another setting ends in the same.
         """
         last = Counter(key.rpartition(".")[2] for key in self.settings)
         short = {key: word if last[word := key.rpartition(".")[2]] == 1 else key for key in self.settings}
@@ -105,31 +105,31 @@ class Comparison:
         return [f"{short[key]}={word}" for key, word in words.items() if word]
 
     def values(self, key: str) -> list[Any]:
-        """What each run has of a setting; None where it has none."""
+        """The value of a setting in each run; None if a run lacks it."""
         return [flat(run.settings).get(key) for run in self.runs]
 
     @property
     def repeats(self) -> bool:
-        """Whether some runs differ in nothing but the seed."""
+        """True if some runs differ only in the seed."""
         return any(len(group.repetitions) > 1 for group in self.groups)
 
     def ranking(self) -> list[int]:
-        """The places of the runs, the best first; those without a score last, as they come."""
+        """Indices of the runs, the best first; runs without a score come last, in order."""
         return self._ranked([score(run, self.chooses) for run in self.runs])
 
     def group_ranking(self) -> list[int]:
-        """The same of the groups, by their means."""
+        """Indices of the groups, ranked by their mean score."""
         scores = [group.score(self.chooses) for group in self.groups]
-        return self._ranked([found.mean if found else math.nan for found in scores])
+        return self._ranked([spread.mean if spread else math.nan for spread in scores])
 
     def _ranked(self, scores: Sequence[float]) -> list[int]:
         further = self.runs[0].settings.get("metrics") if self.runs else None
         sign = 1 if better(self.chooses, further) == "min" else -1
-        return sorted(range(len(scores)), key=lambda at: sign * scores[at] if math.isfinite(scores[at]) else math.inf)
+        return sorted(range(len(scores)), key=lambda i: sign * scores[i] if math.isfinite(scores[i]) else math.inf)
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Find what varies, and which runs repeat one another."""
+    """Find the settings that vary, and group runs that differ only in the seed."""
     varied = varied_settings([run.settings for run in runs])
     groups: dict[tuple[Scalar, ...], Group] = {}
     for run in runs:
@@ -151,22 +151,22 @@ def _spread(values: Sequence[float]) -> Spread | None:
 
 
 def _chooses(runs: Sequence[Run]) -> str:
-    """The objective of the search that the runs are of, else what all of them monitor, else what they all have."""
+    """The objective of the runs' search, else the metric that all of them monitor, else val/accuracy."""
     monitors = {run.result.monitor for run in runs if run.result.monitor}
     return _objective(runs) or (monitors.pop() if len(monitors) == 1 else _COMMON)
 
 
 def _objective(runs: Sequence[Run]) -> str:
-    """The first objective of the search in whose folder the runs lie, or up to two folders below it; "" if none."""
+    """The first objective of the search whose folder is at most two levels above the runs; "" without a search."""
     if not runs:
         return ""
     above = _folder_above(runs)
-    sweep = next((one for one in (above, *above.parents[:2]) if (one / "multirun.yaml").exists()), above)
+    sweep = next((folder for folder in (above, *above.parents[:2]) if (folder / "multirun.yaml").exists()), above)
     try:
-        found = read_yaml(sweep / "multirun.yaml")["hydra"]["sweeper"]["objectives"][0]
+        objective = read_yaml(sweep / "multirun.yaml")["hydra"]["sweeper"]["objectives"][0]
     except (DataError, LookupError, TypeError):
         return ""
-    return found if found in COUNTED or str(found).startswith(("val/", "train/")) else ""
+    return objective if objective in COUNTED or str(objective).startswith(("val/", "train/")) else ""
 
 
 def _folder_above(runs: Sequence[Run]) -> Path:
@@ -174,7 +174,7 @@ def _folder_above(runs: Sequence[Run]) -> Path:
 
 
 def without_effect(settings: dict[str, Any]) -> set[str]:
-    """Names of settings that decide nothing; of files of the user's own, where they lie does."""
+    """Names of settings that cannot change the trained weights; data.root can for a user's own files."""
     data = SCHEMAS["data"].get(settings.get("schema", {}).get("data", ""))
     return WITHOUT_EFFECT - ({"data.root"} if data is None or data.own_files else set())
 
@@ -182,31 +182,31 @@ def without_effect(settings: dict[str, Any]) -> set[str]:
 def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
     """Dotted names of the settings that have more than one value, in the order of config.yaml.
 
-    One that only some runs have, as another optimizer or an older version lacks it, counts where those that have it
-    differ. What decides nothing, such as the run's name, is left out.
+    A setting that some runs lack, because of another optimizer or an older version, varies if the other runs differ in
+    it. Settings that cannot change the trained weights, such as the run's name, are left out.
     """
     values: dict[str, set[str]] = {}
     ignored = set.intersection(*map(without_effect, settings)) if settings else set()
-    for one in settings:
-        for key, value in flat(one).items():
+    for nested in settings:
+        for key, value in flat(nested).items():
             if not {key, key.split(".")[0]} & ignored:
                 values.setdefault(key, set()).add(formats.setting(value))
     return [key for key, different in values.items() if len(different) > 1]
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names; the choices under `schema` by the name of their group: `optim`."""
-    found: dict[str, Any] = {}
+    """Flatten nested settings to dotted names; the choices under `schema` get the name of their group: `optim`."""
+    flattened: dict[str, Any] = {}
     for key, value in settings.items():
         below = "" if not prefix and key == "schema" else f"{prefix}{key}."
-        found |= flat(value, below) if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
+        flattened |= flat(value, below) if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flattened
 
 
 def cells(run: Run, varied: Sequence[str]) -> Row:
-    """The varied settings of a run: numbers stay numbers.
+    """The varied settings of a run; numbers stay numbers.
 
-    None is a setting that the run's choices do not have, null one that is not set.
+    None stands for a setting that the run lacks, "null" for one that is unset.
     """
     values = flat(run.settings)
     return {key: _cell(values[key]) if key in values else None for key in varied}
@@ -217,19 +217,19 @@ def _cell(value: Any) -> Value:
 
 
 def validation_metrics(runs: Sequence[Run]) -> list[str]:
-    """The metrics by which the runs' best epochs were chosen, and the accuracy."""
+    """The metrics that the runs monitor, and val/accuracy."""
     return list(dict.fromkeys([*(run.result.monitor for run in runs if run.result.monitor), "val/accuracy"]))
 
 
 class BestValue(NamedTuple):
-    """The best value of a metric over the epochs, and the first epoch that has it."""
+    """Best value of a metric over the epochs, and the first epoch with it."""
 
     value: float | None
     epoch: int | None
 
 
 def best_value(run: Run, metric: str) -> BestValue:
-    """Of the finite ones, by itself and not at the best epoch of another metric."""
+    """Best finite value of the metric over all epochs, whatever metric the run monitors."""
     sign = 1 if better(metric, run.settings.get("metrics")) == "min" else -1
     values = {epoch: row[metric] for epoch, row in run.epochs.items() if math.isfinite(row.get(metric, math.nan))}
     epoch = min(values, key=lambda epoch: (sign * values[epoch], epoch), default=None)
@@ -237,7 +237,7 @@ def best_value(run: Run, metric: str) -> BestValue:
 
 
 def at_tested_epoch(run: Run, metric: str) -> float:
-    """A metric of the weights that were tested, so at their epoch, or a count; NaN where there is none."""
+    """A metric at the epoch of the tested weights, or an entry of COUNTED; NaN if the run lacks it."""
     if metric in COUNTED:
         count = getattr(run.result, metric)
         return math.nan if count is None else float(count)
@@ -245,12 +245,12 @@ def at_tested_epoch(run: Run, metric: str) -> float:
 
 
 def score(run: Run, metric: str) -> float:
-    """What a run is chosen by: its tested weights' value of the metric; NaN of a run that has not come to its end."""
+    """The metric of the tested weights, by which runs are ranked; NaN if the run is not completed."""
     return at_tested_epoch(run, metric) if run.result.status == "completed" else math.nan
 
 
 def status(result: RunResult) -> str:
-    """The status in words: of a run without an end the folder cannot tell whether it goes on."""
+    """The status in words; the folder of an unfinished run cannot tell whether it is still running."""
     return "running or killed" if result.status == "running" else result.status
 
 

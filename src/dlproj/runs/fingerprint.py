@@ -1,4 +1,4 @@
-"""Which settings decide what a run leaves, and whether a folder holds the run of such settings."""
+"""Fingerprint of the settings that decide a run's results, and finding the completed run with these settings."""
 
 import json
 from pathlib import Path
@@ -11,26 +11,26 @@ from dlproj.runs.record import Run, read_run
 
 
 def config_fingerprint(settings: dict[str, Any]) -> str:
-    """The settings that decide what a run leaves, as text."""
+    """The settings that decide a run's results and figures, as sorted JSON."""
     return json.dumps(deciding(settings), sort_keys=True)
 
 
 def deciding(settings: dict[str, Any]) -> dict[str, Any]:
-    """Those settings by their dotted names."""
+    """The settings that decide a run's results and figures, by dotted name."""
     ignored = without_effect(settings) - {"figures", "metrics"}
     return {key: value for key, value in flat(settings).items() if not {key, key.split(".")[0]} & ignored}
 
 
 def is_of(folder: Path, settings: dict[str, Any], wanted: str) -> bool:
-    """Whether the settings that the folder holds have the wanted identity."""
+    """True if the folder's settings have the fingerprint `wanted`."""
     if config_fingerprint(settings) == wanted:
         return True
-    # A run of an older version lacks settings that there were not yet: load() fills in what they meant.
+    # An older version's run lacks settings added since: load() fills in their defaults.
     return config_fingerprint(load(folder / "config.yaml").settings()) == wanted
 
 
 def completed(folder: Path, wanted: str) -> Run | None:
-    """The completed run of the wanted identity that the folder holds, if it does, pruned ones among them."""
+    """The folder's run if it has ended, pruned or not, and has the fingerprint `wanted`; else None."""
     try:
         run = read_run(folder)
         return run if run.result.has_ended() and is_of(folder, run.settings, wanted) else None

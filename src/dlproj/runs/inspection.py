@@ -1,4 +1,4 @@
-"""What a run's figures are drawn from beside its metrics: inspection.json, weights by layer and chosen test samples."""
+"""Data for a run's figures, beside its metrics: inspection.json, with weights by layer and chosen test samples."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -9,7 +9,7 @@ from dlproj.config.whole_files import read_json, write_whole
 from dlproj.runs.validation import damaged, validated
 
 NAME = "inspection.json"
-SAMPLE_FIGURES = {  # entries of an Inspection, and their figures' titles
+SAMPLE_FIGURES = {  # attributes of Inspection, and the titles of their figures
     "gallery": "Test samples, drawn at random",
     "most_wrong": "Wrong, and most confident of it",
 }
@@ -22,7 +22,7 @@ LAYER_FIGURES = {
 
 @dataclass(slots=True)
 class Histogram:
-    """How often values lie in each of len(counts) bins of equal width from low to high."""
+    """Counts of values in len(counts) bins of equal width from low to high."""
 
     low: float
     high: float
@@ -31,14 +31,14 @@ class Histogram:
 
 @dataclass(slots=True)
 class Sample:
-    """A test sample and what the model made of it. Classes are numbered from 0."""
+    """A test sample and its prediction. Classes are numbered from 0."""
 
-    index: int  # its place in the test set, from 0
+    index: int  # in the test set, from 0
     truth: int
     guess: int
-    confidence: float  # the output for the guessed class: a probability, but for a model of raw outputs
-    truth_confidence: float  # the output for the true class
-    image: str | None = None  # a PNG in Base64, at the data's own size
+    confidence: float  # output for the guessed class: a probability, or a raw output with mean_squared_error
+    truth_confidence: float  # output for the true class
+    image: str | None = None  # PNG in Base64, at the data's own size
     text: str | None = None
 
 
@@ -47,29 +47,29 @@ GRAPH_KINDS = ("data", "parameter", "operation")
 
 @dataclass(slots=True)
 class GraphNode:
-    """Something that a network reads or computes."""
+    """A node of the computational graph: data, a parameter or an operation."""
 
     name: str  # of the module or parameter: `hidden.0.linear.weight`
-    operation: str  # what is computed; of others what they are
+    operation: str  # the computation; of data and parameters, a description
     kind: str  # one of GRAPH_KINDS
-    shape: list[int]  # of one sample's values, or of the parameter; empty: a single number
-    reads: list[int] = field(default_factory=list)  # places of nodes before this one
+    shape: list[int]  # of one sample, or of the parameter; empty for a scalar
+    reads: list[int] = field(default_factory=list)  # indices of earlier nodes
 
 
-# By parameter or layer (`hidden.0.linear.weight`), then by epoch: 0 is the start, before any step.
+# By epoch; 0 is the start, before any step.
 ByEpoch = dict[int, float]
 
 
 @dataclass(slots=True)
 class Inspection:
-    """Weights, units, gradients and samples of one run."""
+    """Weights, units, gradients, samples and graph of one run, by parameter or layer (`hidden.0.linear.weight`)."""
 
-    histograms: dict[str, dict[int, Histogram]] = field(default_factory=dict)  # of each parameter, start and end
+    histograms: dict[str, dict[int, Histogram]] = field(default_factory=dict)  # of each parameter, at start and end
     dead_units: dict[str, ByEpoch] = field(default_factory=dict)  # share of a layer's units, in [0, 1]
-    gradient_norms: dict[str, ByEpoch] = field(default_factory=dict)  # of each parameter, mean over sampled steps
-    update_ratios: dict[str, ByEpoch] = field(default_factory=dict)  # ‖change in a step‖ / ‖weights‖, the same
+    gradient_norms: dict[str, ByEpoch] = field(default_factory=dict)  # of each parameter, averaged over sampled steps
+    update_ratios: dict[str, ByEpoch] = field(default_factory=dict)  # ‖update‖ / ‖weights‖, averaged likewise
     gallery: list[Sample] = field(default_factory=list)  # drawn at random
-    most_wrong: list[Sample] = field(default_factory=list)  # wrong ones, the most confident first
+    most_wrong: list[Sample] = field(default_factory=list)  # wrong predictions, the most confident first
     graph: list[GraphNode] = field(default_factory=list)  # each node after those that it reads
 
     def write(self, folder: Path) -> None:
@@ -78,7 +78,7 @@ class Inspection:
 
 
 def read_inspection(folder: Path) -> Inspection:
-    """What the run's folder holds; empty where it holds none. Raises DataError if the file is damaged."""
+    """Read inspection.json of a run's folder; an empty Inspection without it. Raises DataError if damaged."""
     if not (folder / NAME).exists():
         return Inspection()
     return inspection_of(read_json(folder / NAME), folder / NAME)

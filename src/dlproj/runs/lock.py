@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""A lock that keeps a second process out of a folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from dlproj.file_systems import lock
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second process that would run the same runs into the same places."""
+    """Lock the folder against a second process with the same runs. Raises ConfigurationError if it is locked."""
     with (folder / ".lock").open("a") as file:
         try:
             lock(file)

@@ -1,7 +1,7 @@
-"""Which files of a folder dlproj wrote. Those may be replaced; all others are somebody's, and are left as they are.
+"""The files of a folder that dlproj wrote. They may be replaced; all other files belong to the user and are kept.
 
-They are listed in the hidden file .dlproj.json of the folder, the manifest: their names, one of which is a pattern, and
-a hash where the content was known when they were listed. With another content a file is no longer dlproj's.
+The manifest, the hidden file .dlproj.json in the folder, lists their names, one of which is a pattern, and a hash if
+the content was known when the file was listed. A file with other content is no longer dlproj's.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ NAME = ".dlproj.json"
 FORMAT = 1
 _RECORD = ("summary.json", "config.yaml", "metrics.csv", "inspection.json")
 _LAST = "checkpoints/last.ckpt"
-_EVENTS = "events.out.tfevents.*"  # TensorBoard puts time, host and process behind it
+_EVENTS = "events.out.tfevents.*"  # TensorBoard appends time, host and process
 _REPORTS = ("report.html", "report.csv", "report.md")
 OVERWRITE = "name another place with --output, move what is there away, or add --overwrite"
 
-Names = Mapping[str, str]  # hashes by name or pattern, relative to the folder; "" where the content may change
+Names = Mapping[str, str]  # hashes by name or pattern, relative to the folder; "" if the content may change
 
 
 def run_files(figures: FiguresConfig) -> dict[str, str]:
-    """What a run with these figures writes into its folder."""
+    """Names of the files that a run with these figures writes into its folder."""
     return dict.fromkeys([*_RECORD, "checkpoints/best.ckpt", _LAST, _EVENTS, *figures.files()], "")
 
 
 def listed(folder: Path) -> dict[str, str]:
-    """The names in the folder's manifest; without one, or where it is damaged, what an older version left there."""
+    """The names in the folder's manifest; if it is missing or damaged, those that an older version wrote."""
     try:
         content = read_json(folder / NAME)
         files = content["files"] if content["format"] == FORMAT else {}
@@ -44,7 +44,7 @@ def listed(folder: Path) -> dict[str, str]:
 
 
 def _left_by_older_version(folder: Path) -> dict[str, str]:
-    """Versions without manifests are known by the first line of a run's settings, and by a sweep's command."""
+    """Older runs are recognised by the first line of config.yaml, sweeps by the sweeper in multirun.yaml."""
     if _is_older_run(folder):
         exported = dict.fromkeys(["export/model.onnx", "export/model.pt2"], "")
         return run_files(FiguresConfig(gradients=True, samples=["grid"])) | exported
@@ -64,7 +64,7 @@ def _is_older_run(folder: Path) -> bool:
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether the folder is a sweep's, not of another program that uses Hydra."""
+    """True if the folder holds a sweep of dlproj, not of another Hydra program."""
     try:
         return b"dlproj_sweepers" in (folder / "multirun.yaml").read_bytes()
     except OSError:
@@ -72,31 +72,31 @@ def is_sweep(folder: Path) -> bool:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a run was begun in the folder, and what it wrote is still there."""
+    """True if a run was started in the folder and some of its files are still there."""
     return "summary.json" in listed(folder) and any((folder / name).exists() for name in _RECORD)
 
 
 def foreign(folder: Path, names: Iterable[str]) -> list[Path]:
-    """The files there by these names that are not dlproj's."""
+    """The existing files with these names that are not dlproj's."""
     ours = set(_present(folder, listed(folder)))
     return sorted(path for path in _present(folder, dict.fromkeys(names, "")) if path not in ours)
 
 
 def refuse_foreign(folder: Path, names: Iterable[str], ways_out: str = "name another folder, or move it away") -> None:
-    """Raise ConfigurationError where writing these names would touch a file that is not dlproj's."""
-    if found := foreign(folder, names):
-        more = len(found) - 1
+    """Raise ConfigurationError if writing these names would overwrite a file that is not dlproj's."""
+    if paths := foreign(folder, names):
+        more = len(paths) - 1
         others = f" and {more} other file{'s' if more > 1 else ''}" if more else ""
         raise ConfigurationError(
-            f"{shown_path(found[0])}{others} would be overwritten, and dlproj did not write "
+            f"{shown_path(paths[0])}{others} would be overwritten, and dlproj did not write "
             f"{'them' if more else 'it'}: {ways_out}"
         )
 
 
 def _present(folder: Path, names: Names) -> list[Path]:
-    """The files there by these names, but for those with another content than was listed."""
-    found = [(path, content) for name, content in names.items() for path in _matching(folder, name)]
-    return [path for path, content in found if not content or _holds(path, content)]
+    """The existing files with these names, except those whose content has changed since they were listed."""
+    matches = [(path, content) for name, content in names.items() for path in _matching(folder, name)]
+    return [path for path, content in matches if not content or _holds(path, content)]
 
 
 def _matching(folder: Path, name: str) -> list[Path]:
@@ -104,7 +104,7 @@ def _matching(folder: Path, name: str) -> list[Path]:
         return sorted(folder.glob(name))
     path = folder / name
     if path.parent != folder and os.path.lexists(path.parent) and not path.parent.is_dir():
-        return [path.parent]  # a file, where there should be a folder
+        return [path.parent]  # a file in place of a folder
     return [path] if os.path.lexists(path) else []
 
 
@@ -116,7 +116,7 @@ def _holds(path: Path, content: str) -> bool:
 
 
 def content_hash(content: bytes) -> str:
-    """By which a file is known to be the one that was listed."""
+    """Hash by which listed content is recognised."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -127,16 +127,16 @@ def add(folder: Path, names: Names) -> None:
 
 
 def write_files(folder: Path, files: Mapping[str, str | bytes], overwrite: bool = False) -> list[Path]:
-    """Write them and list them.
+    """Write files into the folder and list them as dlproj's; returns their paths.
 
-    Raises ConfigurationError where one would overwrite a file that is not dlproj's, unless overwrite is set, or where
-    the folder cannot be written to.
+    Raises ConfigurationError if a file that is not dlproj's would be overwritten, unless overwrite is set, or if the
+    folder cannot be written to.
     """
     if not overwrite:
         refuse_foreign(folder, files, OVERWRITE)
     before = listed(folder)
     with writing_to(folder):
-        add(folder, dict.fromkeys(files, ""))  # whatever their content when this is interrupted
+        add(folder, dict.fromkeys(files, ""))  # without hashes, as this may be interrupted
         for name, content in files.items():
             write_whole(folder / name, content)
         hashes = {name: content_hash(encoded(content)) for name, content in files.items()}
@@ -145,9 +145,9 @@ def write_files(folder: Path, files: Mapping[str, str | bytes], overwrite: bool 
 
 
 def discard_run(folder: Path) -> None:
-    """Remove what a run has left in its folder: all of it or, where an error or a signal comes between, nothing.
+    """Remove the files of a run from its folder: all or, after an error or a signal, none.
 
-    Each file is first renamed where it is, which fails where removing it would, and the manifest last.
+    Each file is first renamed in its folder, which fails if removing it would; the manifest comes last.
     """
     add(folder, {})
     paths = [path for path in _present(folder, listed(folder)) if not path.is_dir()]
@@ -163,7 +163,7 @@ def discard_run(folder: Path) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Finish a discard_run() that was killed: bring the run back, or remove what is left of it."""
+    """Finish a discard_run() that was killed: restore the run, or remove the rest of it."""
     undo = (folder / NAME).exists()
     names = listed(folder) if undo else _listed_aside(folder)
     asides = [path for name in names for path in _matching(folder, _aside(Path(name)).as_posix()) if path.is_file()]
@@ -175,7 +175,7 @@ def recover(folder: Path) -> None:
     if undo or not asides:
         return
     for below in {aside.parent for aside in asides} - {folder}:
-        with suppress(OSError):  # of a folder that holds other files
+        with suppress(OSError):  # the folder holds other files
             below.rmdir()
     _aside(folder / NAME).unlink()
 
@@ -192,9 +192,9 @@ def _listed_aside(folder: Path) -> dict[str, str]:
 
 
 def claim(folder: Path, names: Names, replace: bool) -> None:
-    """Make the folder a new run's, and list its files. Raises ConfigurationError.
+    """Reserve the folder for a new run, and list its files. Raises ConfigurationError if that is not possible.
 
-    replace: whether an earlier run there may go.
+    replace: True if an earlier run in the folder may be removed.
     """
     check(folder, names, replace)
     with writing_to(folder):
@@ -204,19 +204,19 @@ def claim(folder: Path, names: Names, replace: bool) -> None:
 
 
 def check(folder: Path, names: Iterable[str], replace: bool) -> None:
-    """Raise ConfigurationError where claim() would, so that what is there stays as it is."""
+    """Raise ConfigurationError if claim() would, without changing anything."""
     shown = shown_path(folder)
     require(not is_sweep(folder), f"{shown} holds a sweep, whose runs this one would hide: name another folder")
     require(
-        replace or not holds_run(folder) or _came_to_nothing(folder),
+        replace or not holds_run(folder) or _failed_early(folder),
         f"{shown} holds an earlier run: go on with it by dlproj resume {quote(shown)} or callbacks.resume=auto, name "
         "another folder, or replace it with overwrite=true",
     )
     refuse_foreign(folder, names)
 
 
-def _came_to_nothing(folder: Path) -> bool:
-    """Whether the run there failed before its first checkpoint, as where its data could not be read."""
+def _failed_early(folder: Path) -> bool:
+    """True if the run failed before its first checkpoint, for example because its data could not be read."""
     try:
         return read_json(folder / "summary.json").get("status") == "failed" and not (folder / _LAST).exists()
     except DataError:
@@ -224,6 +224,6 @@ def _came_to_nothing(folder: Path) -> bool:
 
 
 def shown_path(path: Path) -> str:
-    """The path for a message: relative if it lies below the current folder."""
+    """The path for a message, relative if it is below the current folder."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

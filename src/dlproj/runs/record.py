@@ -1,4 +1,4 @@
-"""Runs as their folders tell them, read without torch and without the classes of their settings."""
+"""Runs as recorded in their folders, read without torch and without the settings classes."""
 
 import csv
 import math
@@ -23,89 +23,89 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run's folder holds."""
+    """A run as recorded in its folder."""
 
     folder: Path
-    settings: dict[str, Any]  # nested as in config.yaml, `schema` among them
+    settings: dict[str, Any]  # nested as in config.yaml, including `schema`
     result: RunResult
-    epochs: dict[int, dict[str, float]]  # metrics.csv by epoch, from 1; a metric that was not logged then is absent
+    epochs: dict[int, dict[str, float]]  # metrics.csv by epoch, from 1, with the metrics logged in that epoch
     inspection: Inspection
 
 
 class Damaged(NamedTuple):
-    """A run's folder that cannot be read, and why."""
+    """A run's folder that cannot be read, and the reason."""
 
     folder: Path
     reason: str
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Damaged]]:
-    """The runs in and below paths, and the folders of those that are damaged, each once.
+    """Read the runs in and below paths, each once; damaged ones are returned separately.
 
-    Raises DataError if a path is not a folder or there is no run at all, damaged ones counted.
+    Raises DataError if a path is not a folder or holds no run, not even a damaged one.
     """
     return read_each(run_folders(paths), read_run)
 
 
 def run_folders(paths: Sequence[Path]) -> list[Path]:
-    """The folders of runs in and below paths, each once, numbers in their names in the order of numbers.
+    """Folders of the runs in and below paths, each once, in natural order: 2 before 10.
 
     Raises DataError if a path is not a folder or holds no run.
     """
-    found: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}
     for path in paths:
         below = sorted(_run_folders(path), key=_natural)
         if not below:
             raise DataError(f"no run in {path}: name a run's folder, or one above it, such as logs")
-        found |= {folder.resolve(): folder for folder in below if folder.resolve() not in found}
-    return list(found.values())
+        folders |= {folder.resolve(): folder for folder in below if folder.resolve() not in folders}
+    return list(folders.values())
 
 
 def read_each(folders: Sequence[Path], read: Callable[[Path], T]) -> tuple[list[T], list[Damaged]]:
-    """What read makes of each folder, and the folders where it raised DataError."""
-    whole, others = [], []
+    """Apply `read` to each folder; returns the results, and the folders for which it raised DataError."""
+    results, others = [], []
     for folder in folders:
         try:
-            whole.append(read(folder))
+            results.append(read(folder))
         except DataError as error:
             others.append(Damaged(folder, str(error)))
-    return whole, others
+    return results, others
 
 
 def read_run(folder: Path) -> Run:
-    """All that the folder holds. Raises DataError, naming the file that is missing or damaged."""
+    """Read a run's folder. Raises DataError, naming the file that is missing or damaged."""
     result = read_result(folder)
     settings = read_settings(folder)
     run = Run(folder, settings, result, read_epochs(folder), read_inspection(folder))
     samples = [*run.inspection.gallery, *run.inspection.most_wrong]
-    numbers = (number for sample in samples for number in (sample.truth, sample.guess))
-    if not _drawable(run.inspection) or not all(0 <= number < len(result.classes) for number in numbers):
+    labels = (label for sample in samples for label in (sample.truth, sample.guess))
+    if not _drawable(run.inspection) or not all(0 <= label < len(result.classes) for label in labels):
         raise damaged(folder / "inspection.json")
     return run
 
 
 def _drawable(inspection: Inspection) -> bool:
-    histograms = [one for epochs in inspection.histograms.values() for one in epochs.values()]
+    histograms = [histogram for epochs in inspection.histograms.values() for histogram in epochs.values()]
     graph = all(
-        node.kind in GRAPH_KINDS and all(0 <= read < place for read in node.reads)
-        for place, node in enumerate(inspection.graph)
+        node.kind in GRAPH_KINDS and all(0 <= read < i for read in node.reads)
+        for i, node in enumerate(inspection.graph)
     )
     return (
         graph
         and all(inspection.histograms.values())
         and all(
-            math.isfinite(one.high - one.low) and one.low < one.high and one.counts and min(one.counts) >= 0
-            for one in histograms
+            math.isfinite(bins.high - bins.low) and bins.low < bins.high and bins.counts and min(bins.counts) >= 0
+            for bins in histograms
         )
     )
 
 
 def read_result(folder: Path) -> RunResult:
-    """What summary.json holds; a metric of null, which was not finite, is NaN. Raises DataError if damaged."""
+    """Read summary.json; null, stored for a metric that was not finite, becomes NaN. Raises DataError if damaged."""
     path = folder / "summary.json"
     content = read_json(path)
-    numbers = {key: math.nan if value is None else value for key, value in content.items() if "/" in key}
-    result = validated(RunResult, {"metrics": numbers} | content | {"folder": ""}, path)
+    metrics = {key: math.nan if value is None else value for key, value in content.items() if "/" in key}
+    result = validated(RunResult, {"metrics": metrics} | content | {"folder": ""}, path)
     result.folder = str(folder)  # which, unlike JSON, may hold halves of characters
     if not 0 <= result.seconds < math.inf:
         raise damaged(path, "seconds")
@@ -115,9 +115,9 @@ def read_result(folder: Path) -> RunResult:
 
 
 def _counts_classes(matrix: list[list[int]], size: int) -> bool:
-    """Whether a confusion matrix has a row and a column for each class, or is not there, as of a run not tested.
+    """True if a confusion matrix has a row and a column for each class, or is empty, as for a run not tested.
 
-    Of many classes it may have the entries above 0 instead.
+    With many classes it may list the entries above 0 instead.
     """
     if matrix == [] or {len(matrix), *map(len, matrix)} == {size}:
         return True
@@ -127,7 +127,7 @@ def _counts_classes(matrix: list[list[int]], size: int) -> bool:
 
 
 def read_epochs(folder: Path) -> dict[int, dict[str, float]]:
-    """The metrics of each epoch; empty before the first one has ended. Raises DataError if damaged."""
+    """Read the metrics of each epoch; empty before the first epoch has ended. Raises DataError if damaged."""
     path = folder / "metrics.csv"
     if not path.exists():
         return {}
@@ -142,17 +142,17 @@ def read_epochs(folder: Path) -> dict[int, dict[str, float]]:
 
 
 def started(folder: Path) -> datetime:
-    """When the run began: the stamp in its folder's name or the sweep's, else when its summary was written last."""
+    """Start of the run: the stamp in the name of its folder or sweep, else the time of summary.json."""
     for name in (folder.name, folder.resolve().parent.name):
         stamp = re.match(r"\d{8}-\d{6}(?=-)", name)
-        with suppress(ValueError):  # a name that looks like one
+        with suppress(ValueError):  # digits that are not a date
             if stamp:
                 return datetime.strptime(stamp[0], "%Y%m%d-%H%M%S")
     return datetime.fromtimestamp(os.stat(folder / "summary.json").st_mtime)
 
 
 def _run_folders(path: Path) -> Iterator[Path]:
-    """Those in and below path. Nothing is looked for in a run's own folder, nor in hidden ones."""
+    """Folders of runs in and below path; neither a run's own subfolders nor hidden folders are searched."""
     if not path.is_dir():
         raise DataError(f"{path} is not a folder: name a run's folder, or one above it, such as logs")
     for folder, below, files in os.walk(path):
@@ -168,10 +168,10 @@ def _is_run(folder: Path, files: Sequence[str]) -> bool:
     if "config.yaml" not in files:
         return False
     try:
-        with (folder / "config.yaml").open("rb") as file:  # conf/ has one, too, which begins otherwise
+        with (folder / "config.yaml").open("rb") as file:  # conf/ also has a config.yaml, with another first line
             return file.readline().startswith(b"schema:")
     except OSError:
-        return True  # of a run or not, it cannot be read: read_run() says so
+        return True  # read_run() will report it as damaged
 
 
 def _natural(folder: Path) -> list[tuple[int, str]]:
@@ -179,7 +179,7 @@ def _natural(folder: Path) -> list[tuple[int, str]]:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What config.yaml holds, nested. Raises DataError if damaged."""
+    """Read config.yaml, nested, with old names replaced. Raises DataError if damaged."""
     content = read_yaml(folder / "config.yaml")
     if not isinstance(content.get("schema"), dict):
         raise damaged(folder / "config.yaml")

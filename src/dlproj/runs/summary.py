@@ -1,4 +1,4 @@
-"""What a run came to: RunResult, kept as summary.json in the run's folder."""
+"""The outcome of a run: RunResult, stored as summary.json in the run's folder."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -19,51 +19,51 @@ class RunResult:
     seed: int
     overrides: list[str] = field(default_factory=list)  # as typed on the command line
     last_epoch: int = 0  # epochs trained
-    steps: int = 0  # updates of the weights
-    best_epoch: int | None = None  # the epoch whose `monitor` was best, the first of equals
+    steps: int = 0  # optimizer steps
+    best_epoch: int | None = None  # first epoch with the best `monitor`
     monitor: str = ""
     tested_weights: str = ""  # "last" or "best"
-    metrics: dict[str, float] = field(default_factory=dict)  # the last epoch's, and the test's
-    # Of the test: row = true class, column = predicted; of many classes [true class, predicted class, count] each.
+    metrics: dict[str, float] = field(default_factory=dict)  # of the last epoch and of the test
+    # Of the test: row = true class, column = predicted class; with many classes [true class, predicted class, count].
     confusion_matrix: list[list[int]] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     parameters: int = 0  # all of them are trained
-    reference: dict[str, float] = field(default_factory=dict)  # what a document reports of the same, by quantity
-    reference_curves: dict[str, dict[int, float]] = field(default_factory=dict)  # the same by metric and epoch, from 1
-    reference_distance: float | None = None  # of the run's epochs from these curves, see dlproj.config.reference
+    reference: dict[str, float] = field(default_factory=dict)  # figures that a document reports, by quantity
+    reference_curves: dict[str, dict[int, float]] = field(default_factory=dict)  # likewise, by metric and epoch
+    reference_distance: float | None = None  # from these curves, see dlproj.config.reference
     samples: dict[str, int] = field(default_factory=dict)  # in train, val and test
     input_shape: list[int] = field(default_factory=list)  # of one sample
-    seconds: float = 0.0  # of training with its validation, without loading and testing
-    samples_per_second: float = 0.0  # training samples over the time of training alone
-    peak_memory_bytes: int = 0  # of this process so far, in a sweep with the jobs before
+    seconds: float = 0.0  # of training and validation, without loading and testing
+    samples_per_second: float = 0.0  # training samples per second of training, without validation
+    peak_memory_bytes: int = 0  # of this process so far, including earlier jobs of a sweep
     peak_gpu_memory_bytes: int = 0
     data_fingerprint: str = ""  # of the samples of train, val and test
     versions: dict[str, str] = field(default_factory=dict)
     machine: str = ""
-    fallbacks: list[str] = field(default_factory=list)  # what was computed in another precision than set
-    git_commit: str | None = None  # of the project's checkout; "+" behind it: with uncommitted changes
+    fallbacks: list[str] = field(default_factory=list)  # messages about what was computed in another precision than set
+    git_commit: str | None = None  # of the project's checkout, with "+" for uncommitted changes
 
     def has_ended(self) -> bool:
-        """Whether it came to what it could come to: a search may prune a run before its last epoch and its test."""
+        """True if there is nothing left to do; a search may prune a run before its last epoch and its test."""
         return self.status in ("completed", "pruned", "diverged")
 
     def tested_epoch(self) -> int | None:
-        """The epoch whose weights were tested; None of a run that was not tested."""
+        """The epoch whose weights were tested; None if the run was not tested."""
         if not self.has_ended() or self.status == "pruned":
             return None
         return self.best_epoch if self.tested_weights == "best" else self.last_epoch
 
     def write(self) -> None:
-        """Write summary.json, metrics beside the other entries under their own names (`test/accuracy`)."""
+        """Write summary.json; each metric is an entry of its own (`test/accuracy`)."""
         content = asdict(self)
-        del content["folder"]  # a copied or moved folder would carry the wrong one
+        del content["folder"]  # it would be wrong after the folder is moved
         content |= content.pop("metrics")
-        # NaN and infinity, which a diverged run has, are no JSON: they become null.
+        # JSON has no NaN and infinity, which a diverged run can have: they become null.
         write_whole(Path(self.folder) / "summary.json", json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def finite(content: Any) -> Any:
-    """Plain containers with None for each number that is not finite."""
+    """Copy of plain containers with None for each number that is not finite."""
     if isinstance(content, dict):
         return {key: finite(value) for key, value in content.items()}
     if isinstance(content, list):

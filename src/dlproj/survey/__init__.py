@@ -1,1 +1,1 @@
-"""What a data set holds, before anything is trained on it: `dlproj data survey`."""
+"""Survey of a data set before training: `dlproj data survey`."""

@@ -1,4 +1,4 @@
-"""A data set's official training and test set, and the samples that are chosen or drawn from them."""
+"""Official training and test set of a data set, and samples chosen or drawn from them."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,12 +16,12 @@ from dlproj.data.batches import Samples, generator
 from dlproj.data.reviews import Reviews
 
 SETS = ("train", "test")
-MOST_CLASSES = 20  # shown by default: a folder of images may have a thousand
+MOST_CLASSES = 20  # shown by default: an image folder may have a thousand
 A_CLASS = 10  # samples of each class in the grid
 
 
 class Place(NamedTuple):
-    """Where a sample stands: its number in an official set, from 0."""
+    """A sample's official set and its index in that set, from 0."""
 
     part: str  # "train" or "test"
     number: int
@@ -32,12 +32,12 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OfficialSets:
-    """A data set as its makers parted it: train is the whole training set, before validation is taken from it."""
+    """The official split of a data set: `train` is the full training set, before validation is split off."""
 
     module: DataModule
     train: Samples
     test: Samples
-    reviews: Reviews | None = None  # of reviews: the words before they are cut
+    reviews: Reviews | None = None  # of IMDB: the words before truncation
 
     @property
     def has_images(self) -> bool:
@@ -45,25 +45,25 @@ class OfficialSets:
         return self.module.spec.kind is Kind.image
 
     def shown(self, place: Place) -> np.ndarray | str:
-        """The sample as DataModule.shown() has it."""
+        """The sample as returned by DataModule.shown()."""
         return self.module.shown(getattr(self, place.part).inputs[place.number])
 
     def target(self, place: Place) -> int:
-        """The number of the sample's class, from 0."""
+        """Index of the sample's class, from 0."""
         return int(getattr(self, place.part).targets[place.number])
 
     def class_name(self, place: Place) -> str:
-        """The name of the sample's true class."""
+        """Name of the sample's true class."""
         return self.module.spec.classes[self.target(place)]
 
     def words(self, part: str) -> np.ndarray:
-        """Words (N,) of each review before it is cut, without the start."""
+        """Number of words of each review (N,), before truncation, without the start id."""
         assert self.reviews is not None
         return np.diff(getattr(self.reviews, part).offsets.numpy())
 
 
 def read(config: DataConfig, seed: int) -> OfficialSets:
-    """Download what is missing and read both sets. Raises DataError."""
+    """Download missing files and read both sets. Raises DataError."""
     module = config.build(seed)
     module.prepare_data()
     train, test = module.load()
@@ -71,7 +71,7 @@ def read(config: DataConfig, seed: int) -> OfficialSets:
 
 
 def parse_places(texts: Iterable[str]) -> list[Place]:
-    """The places that texts such as `train:0,50` name. Raises ConfigurationError."""
+    """Parse texts such as `train:0,50`. Raises ConfigurationError."""
     places = []
     for text in texts:
         if not re.fullmatch(PLACES, text):
@@ -85,7 +85,7 @@ def parse_places(texts: Iterable[str]) -> list[Place]:
 
 
 def check_places(places: Iterable[Place], sets: OfficialSets) -> None:
-    """Raise DataError, naming the first place that lies beyond its set."""
+    """Raise DataError, naming the first index that is out of range."""
     for place in places:
         count = len(getattr(sets, place.part))
         if place.number >= count:
@@ -96,21 +96,21 @@ def check_places(places: Iterable[Place], sets: OfficialSets) -> None:
 
 
 def one_of_each_class(sets: OfficialSets) -> list[Place]:
-    """The first training sample of each class, of at most MOST_CLASSES."""
+    """First training sample of each class, for at most MOST_CLASSES classes."""
     _, first = np.unique(sets.train.targets.numpy(), return_index=True)
-    return [Place("train", int(number)) for number in first[:MOST_CLASSES]]
+    return [Place("train", int(index)) for index in first[:MOST_CLASSES]]
 
 
 def draw(sets: OfficialSets, seed: int) -> list[list[Place]]:
-    """Up to A_CLASS training samples of each class, drawn without repetition; at most MOST_CLASSES classes."""
+    """Draw up to A_CLASS training samples per class without replacement, for at most MOST_CLASSES classes."""
     random, rows = generator("survey", seed), []
     for target in range(min(len(sets.module.spec.classes), MOST_CLASSES)):
-        numbers = (sets.train.targets == target).nonzero()[:, 0]
-        drawn = numbers[torch.randperm(len(numbers), generator=random)[:A_CLASS]]
-        rows.append([Place("train", number) for number in drawn.tolist()])
+        indices = (sets.train.targets == target).nonzero()[:, 0]
+        drawn = indices[torch.randperm(len(indices), generator=random)[:A_CLASS]]
+        rows.append([Place("train", index) for index in drawn.tolist()])
     return rows
 
 
 def class_counts(samples: Samples, classes: Sequence[str]) -> np.ndarray:
-    """Samples of each class: int64 (classes,)."""
+    """Number of samples per class: int64 (classes,)."""
     return np.bincount(samples.targets.numpy(), minlength=len(classes))

@@ -1,4 +1,4 @@
-"""The survey of one data set: tables on standard output, pictures and texts in a folder."""
+"""Survey of one data set: tables on standard output, pictures and texts in a folder."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,26 +33,26 @@ Files = dict[str, Figure | str]  # by file name
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Raise ConfigurationError where survey() could not write to the folder."""
+    """Raise ConfigurationError if survey() could not write to the folder."""
     check_writable(folder)
     if not overwrite:
         refuse_foreign(folder, _FILES, OVERWRITE)
 
 
 def survey(sets: OfficialSets, name: str, places: Sequence[Place], seed: int, folder: Path) -> None:
-    """Print what the data set holds and write its pictures; without places, one sample of each class is shown.
+    """Print tables of the data set and write its pictures. Without places, one sample of each class is shown.
 
-    Files there are replaced: check_folder() has looked at them. Raises DataError for a place that does not exist.
+    Existing files are replaced: call check_folder() first. Raises DataError if an index is out of range.
     """
     check_places(places, sets)
     places = places or one_of_each_class(sets)
-    found = (
+    tables = (
         survey_tables.overview(sets, name),
         survey_tables.classes(sets),
         survey_tables.statistics(sets),
         survey_tables.samples(sets, places),
     )
-    for table in found:
+    for table in tables:
         print_table(*table)
         print()
     files = grid(sets, seed) | samples(sets, places) | {"labels.png": _label_counts(sets)} | histogram(sets)
@@ -60,7 +60,7 @@ def survey(sets: OfficialSets, name: str, places: Sequence[Place], seed: int, fo
 
 
 def draw_samples(config: DataConfig, wanted: Sequence[str], seed: int) -> dict[str, str | bytes]:
-    """What figures.samples asks for of a data set, by file name. Raises DataError for a place that does not exist."""
+    """Draw the samples of `figures.samples`, by file name. Raises DataError if an index is out of range."""
     sets = read(config, seed)
     places = parse_places(text for text in wanted if text != "grid")
     check_places(places, sets)
@@ -70,7 +70,7 @@ def draw_samples(config: DataConfig, wanted: Sequence[str], seed: int) -> dict[s
 
 
 def grid(sets: OfficialSets, seed: int) -> Files:
-    """Samples drawn from each class, a row each, as a picture or a text."""
+    """Random samples of each class, one row per class, as a picture or a text."""
     rows = draw(sets, seed)
     if not sets.has_images:
         return {"grid.txt": _as_text(sets, chain(*rows))}
@@ -81,7 +81,7 @@ def grid(sets: OfficialSets, seed: int) -> Files:
 
 
 def samples(sets: OfficialSets, places: Sequence[Place]) -> Files:
-    """The images at the places, in one picture; nothing of other data, which survey_tables.samples() prints."""
+    """The chosen images in one picture; empty for other data, which survey_tables.samples() prints."""
     if not places or not sets.has_images:
         return {}
     images = [_image(sets, place) for place in places]
@@ -93,7 +93,7 @@ def _as_text(sets: OfficialSets, places: Iterable[Place]) -> str:
 
 
 def histogram(sets: OfficialSets) -> Files:
-    """Of pixels, lengths or features, as the kind of data has them."""
+    """Histogram of pixels, review lengths or features, by the kind of data."""
     module = sets.module
     if sets.has_images:
         counts = pixel_counts(sets.train.inputs).numpy()

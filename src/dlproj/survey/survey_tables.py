@@ -1,4 +1,4 @@
-"""A data set in numbers: sizes, classes, and the statistics of its pixels, words or features."""
+"""Tables of a data set: sizes, classes, and statistics of its pixels, words or features."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _AXES = {Kind.image: "channels × height × width", Kind.sequence: "word ids", K
 
 
 class Table(NamedTuple):
-    """What print_table() prints."""
+    """Arguments of print_table()."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -23,7 +23,7 @@ class Table(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """The values of one channel or feature."""
+    """Statistics of one channel or feature."""
 
     low: float
     high: float
@@ -32,7 +32,7 @@ class Statistics(NamedTuple):
 
 
 def overview(sets: OfficialSets, name: str) -> Table:
-    """Sizes, shape, type and range."""
+    """Table of sizes, sample shape, data type and range."""
     module, inputs = sets.module, sets.train.inputs
     spec, by = module.spec, f"val={module.config.val.value}"
     train, val = module.split(sets.train, sets.test)
@@ -53,7 +53,7 @@ def overview(sets: OfficialSets, name: str) -> Table:
 
 
 def classes(sets: OfficialSets) -> Table:
-    """How many samples each class has."""
+    """Table of the number of samples per class."""
     names = sets.module.spec.classes
     counts = (class_counts(samples, names) for samples in (sets.train, sets.test))
     rows = [
@@ -64,35 +64,35 @@ def classes(sets: OfficialSets) -> Table:
 
 
 def statistics(sets: OfficialSets) -> Table:
-    """The table for this kind of data."""
+    """Table of statistics for this kind of data."""
     if sets.has_images:
         return pixels(sets, sets.module.largest_pixel)
     return words(sets) if sets.reviews is not None else features(sets)
 
 
 def pixels(sets: OfficialSets, largest: int) -> Table:
-    """By set and channel; the last columns are of pixels from 0 to 1."""
+    """Statistics of pixels by set and channel; the last columns are for pixels scaled to [0, 1]."""
     rows = []
     for label, samples in (("training", sets.train), ("test", sets.test)):
         counts = pixel_counts(samples.inputs)
-        for channel, of_one in zip(channel_names(len(counts)), counts, strict=True):
-            found = of_counts(of_one.numpy())
-            scaled = (f"{value / largest:.4f}" for value in (found.mean, found.deviation))
-            rows.append((label, channel, *_written(found), *scaled))
+        for channel, channel_counts in zip(channel_names(len(counts)), counts, strict=True):
+            unscaled = of_counts(channel_counts.numpy())
+            scaled = (f"{value / largest:.4f}" for value in (unscaled.mean, unscaled.deviation))
+            rows.append((label, channel, *_written(unscaled), *scaled))
     columns = ("set", "channel", "min", "max", "mean", "std", f"mean / {largest}", f"std / {largest}")
     return Table(columns, rows, "Pixels")
 
 
 def features(sets: OfficialSets) -> Table:
-    """By feature, over the training set, after all of them together."""
+    """Statistics over the training set: of all features together, then of each feature."""
     values = sets.train.inputs.flatten(1).double()
-    named = [("all", values), *((str(number), column) for number, column in enumerate(values.unbind(1)))]
-    rows = [(name, *_written(_of_values(found))) for name, found in named]
+    named = [("all", values), *((str(i), column) for i, column in enumerate(values.unbind(1)))]
+    rows = [(name, *_written(_of_values(column))) for name, column in named]
     return Table(("feature", "min", "max", "mean", "std"), rows, "Features of the training set")
 
 
 def words(sets: OfficialSets) -> Table:
-    """Of the reviews before they are cut."""
+    """Statistics of the reviews' words before truncation."""
     spec, reviews = sets.module.spec, sets.reviews
     assert reviews is not None
     (length,), vocabulary_size = spec.shape, spec.vocabulary_size or 0
@@ -100,23 +100,23 @@ def words(sets: OfficialSets) -> Table:
     ranks = [texts.ranks.numpy() for texts in (reviews.train, reviews.test)]
     shares = {"median": 50, "90 % have at most": 90, "95 % have at most": 95}
     columns = [
-        ("shortest", [f"{found.min()}" for found in lengths]),
-        *((label, [f"{np.percentile(found, share):g}" for found in lengths]) for label, share in shares.items()),
-        ("longest", [f"{found.max()}" for found in lengths]),
-        ("mean", [f"{found.mean():.2f}" for found in lengths]),
+        ("shortest", [f"{counts.min()}" for counts in lengths]),
+        *((label, [f"{np.percentile(counts, share):g}" for counts in lengths]) for label, share in shares.items()),
+        ("longest", [f"{counts.max()}" for counts in lengths]),
+        ("mean", [f"{counts.mean():.2f}" for counts in lengths]),
         (f"reviews cut at length={length}", [f"{share_cut(found, length):.2%}" for found in lengths]),
         (
             f"words unknown at vocabulary_size={vocabulary_size}",
             [f"{share_unknown(found, vocabulary_size):.2%}" for found in ranks],
         ),
-        ("words in all", [f"{len(found)}" for found in ranks]),
-        ("different words of the training set", [f"{np.unique(found[found > 0]).size}" for found in ranks]),
+        ("words in all", [f"{len(words)}" for words in ranks]),
+        ("different words of the training set", [f"{np.unique(words[words > 0]).size}" for words in ranks]),
     ]
     return Table(("words a review", "training set", "test set"), [(label, *both) for label, both in columns], "Words")
 
 
 def samples(sets: OfficialSets, places: Sequence[Place]) -> Table:
-    """The samples at these places with their classes, and in words where they are no images."""
+    """Table of the chosen samples with their classes, and as text unless they are images."""
     counts = {part: sets.words(part) for part in ("train", "test")} if sets.reviews is not None else {}
     rows = []
     for place in places:
@@ -129,17 +129,17 @@ def samples(sets: OfficialSets, places: Sequence[Place]) -> Table:
 
 
 def channel_names(count: int) -> tuple[str, ...]:
-    """Names for `count` channels: gray, or red, green and blue."""
+    """Names for `count` channels: grey, or red, green and blue."""
     return {1: ("grey",), 3: ("red", "green", "blue")}[count]
 
 
 def of_counts(counts: np.ndarray) -> Statistics:
-    """Statistics of values from how often each value 0, 1, … occurs."""
+    """Statistics of values, given the count of each value 0, 1, …"""
     values = np.arange(len(counts))
     mean = np.average(values, weights=counts)
     variance = np.average((values - mean) ** 2, weights=counts)
-    there = counts.nonzero()[0]
-    return Statistics(float(there[0]), float(there[-1]), float(mean), float(variance**0.5))
+    occurring = counts.nonzero()[0]
+    return Statistics(float(occurring[0]), float(occurring[-1]), float(mean), float(variance**0.5))
 
 
 def _of_values(values: Tensor) -> Statistics:
@@ -149,14 +149,14 @@ def _of_values(values: Tensor) -> Statistics:
 
 
 def share_cut(words: np.ndarray, length: int) -> float:
-    """The share of reviews of so many words that lose some: one of the `length` ids is the start."""
+    """Share of reviews that lose words when cut to `length` ids, one of which is the start."""
     return float((words > length - 1).mean())
 
 
 def share_unknown(ranks: np.ndarray, vocabulary_size: int) -> float:
-    """The share of words that the model sees as unknown, as vocabulary.encode() decides it."""
+    """Share of words that become unknown, by the rule of vocabulary.encode()."""
     return float(((ranks == 0) | (ranks > vocabulary_size - FIRST_WORD)).mean())
 
 
-def _written(found: Statistics) -> tuple[str, ...]:
-    return f"{found.low:g}", f"{found.high:g}", f"{found.mean:.5g}", f"{found.deviation:.5g}"
+def _written(statistics: Statistics) -> tuple[str, ...]:
+    return f"{statistics.low:g}", f"{statistics.high:g}", f"{statistics.mean:.5g}", f"{statistics.deviation:.5g}"
