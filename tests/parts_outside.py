@@ -9,7 +9,7 @@ SOURCES = {
         import math
         from dataclasses import dataclass
 
-        from dlproj.config.data import ImageConfig, image_spec
+        from dlproj.config.images import ImageConfig, image_spec
         from dlproj.config.fields import setting
         from dlproj.config.model import ModelConfig
         from dlproj.config.optim import OptimConfig

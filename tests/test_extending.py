@@ -17,7 +17,8 @@ from torch import nn
 
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import ConfigurationError
-from dlproj.config.data import DataConfig, DigitsConfig
+from dlproj.config.data import DataConfig
+from dlproj.config.images import DigitsConfig
 from dlproj.config.mlp import MLPConfig
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdamConfig, OptimConfig

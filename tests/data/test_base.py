@@ -10,16 +10,8 @@ import torch
 from omegaconf import OmegaConf
 
 from dlproj.config.checks import ConfigurationError, DataError
-from dlproj.config.data import (
-    CIFAR10Config,
-    DataConfig,
-    DataSpec,
-    FMNISTConfig,
-    ImageFolderConfig,
-    IMDBConfig,
-    Kind,
-    ValidationSplit,
-)
+from dlproj.config.data import DataConfig, DataSpec, IMDBConfig, Kind, ValidationSplit
+from dlproj.config.images import CIFAR10Config, FMNISTConfig, ImageFolderConfig
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples, Shard
 

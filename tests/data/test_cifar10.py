@@ -11,8 +11,8 @@ import torchvision
 from torchvision.datasets import CIFAR10
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import CIFAR10_CLASSES as CLASSES
-from dlproj.config.data import CIFAR10Config
+from dlproj.config.images import CIFAR10_CLASSES as CLASSES
+from dlproj.config.images import CIFAR10Config
 
 RANDOM = np.random.default_rng(0)
 TRAIN = [RANDOM.integers(0, 256, (4, 3072), np.uint8) for _ in range(5)]

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from dlproj.config.data import DigitsConfig, Scaling
+from dlproj.config.images import DigitsConfig, Scaling
 
 
 def data(**settings):

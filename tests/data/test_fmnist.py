@@ -10,8 +10,8 @@ import torch
 import torchvision
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import FMNIST_CLASSES as CLASSES
-from dlproj.config.data import FMNISTConfig
+from dlproj.config.images import FMNIST_CLASSES as CLASSES
+from dlproj.config.images import FMNISTConfig
 
 RANDOM = np.random.default_rng(0)
 IMAGES = {

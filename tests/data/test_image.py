@@ -6,7 +6,8 @@ import torch
 from torchvision.transforms import functional
 
 from dlproj.config.checks import ConfigurationError
-from dlproj.config.data import DigitsConfig, ImageConfig, Scaling, ValidationSplit, image_spec
+from dlproj.config.data import ValidationSplit
+from dlproj.config.images import DigitsConfig, ImageConfig, Scaling, image_spec
 from dlproj.data.batches import Samples, Shard, generator
 from dlproj.data.image import ImageDataModule, augment, channel_statistics
 

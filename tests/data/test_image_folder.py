@@ -11,7 +11,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
 
 from dlproj.config.checks import ConfigurationError, DataError
-from dlproj.config.data import ImageFolderConfig
+from dlproj.config.images import ImageFolderConfig
 from dlproj.data.data_files import files_below
 from dlproj.data.image_folder import EXTENSIONS
 

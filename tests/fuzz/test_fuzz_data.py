@@ -18,7 +18,8 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import CIFAR10_CLASSES, ImageFolderConfig, IMDBConfig
+from dlproj.config.data import IMDBConfig
+from dlproj.config.images import CIFAR10_CLASSES, ImageFolderConfig
 from dlproj.data import cifar10, fmnist
 from dlproj.data.data_files import extract, refuse_problems
 from dlproj.data.decoding import decode

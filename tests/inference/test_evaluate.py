@@ -10,7 +10,8 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from dlproj.config.checks import ConfigurationError, DataError, UserError
-from dlproj.config.data import FIRST_WORD, DigitsConfig, Side
+from dlproj.config.data import FIRST_WORD, Side
+from dlproj.config.images import DigitsConfig
 from dlproj.config.root import load
 from dlproj.data.vocabulary import UNKNOWN
 from dlproj.inference import evaluate as evaluation

@@ -14,9 +14,9 @@ from dlproj.reports.comparison_figures import (
     heat_map,
     is_grid,
     score_against,
-    weights,
 )
 from dlproj.reports.style import COLORS, INK, png
+from dlproj.reports.weights_figure import weights
 from dlproj.runs.comparison import compare
 from dlproj.runs.record import read_run
 

@@ -7,15 +7,8 @@ from typing import Any
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.cnn import CNNConfig
-from dlproj.config.data import (
-    CIFAR10Config,
-    DataConfig,
-    DigitsConfig,
-    FeatureSumConfig,
-    FMNISTConfig,
-    ImageFolderConfig,
-    IMDBConfig,
-)
+from dlproj.config.data import DataConfig, FeatureSumConfig, IMDBConfig
+from dlproj.config.images import CIFAR10Config, DigitsConfig, FMNISTConfig, ImageFolderConfig
 from dlproj.config.mlp import MLPConfig
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig

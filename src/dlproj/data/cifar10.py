@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dlproj.config.data import CIFAR10Config
+from dlproj.config.images import CIFAR10Config
 from dlproj.data.batches import Samples
 from dlproj.data.data_files import damaged, data_root, ensure, unpack_beside
 from dlproj.data.image import ImageDataModule

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dlproj.config.data import FMNIST_CLASSES, FMNISTConfig
+from dlproj.config.images import FMNIST_CLASSES, FMNISTConfig
 from dlproj.data.batches import Samples
 from dlproj.data.data_files import damaged, data_root, ensure
 from dlproj.data.image import ImageDataModule

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import ImageConfig, Scaling
+from dlproj.config.images import ImageConfig, Scaling
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Shard, generator
 from dlproj.data.decoding import Decoded, decode

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from dlproj.config.data import ImageFolderConfig
+from dlproj.config.images import ImageFolderConfig
 from dlproj.data.batches import Samples
 from dlproj.data.data_files import data_root, files_below, fixed_order, refuse_problems, warn_left_out
 from dlproj.data.decoding import EXTENSIONS, FIRST_FRAME, Decoded

@@ -22,11 +22,11 @@ from dlproj.reports.comparison_figures import (
     is_grid,
     logged,
     score_against,
-    weights,
 )
 from dlproj.reports.comparison_table import Cell, best, heading, repetitions, same_runs, score_column, shown, table
 from dlproj.reports.run_page import Page, run_summary
 from dlproj.reports.style import GREY, svg
+from dlproj.reports.weights_figure import weights
 from dlproj.runs.comparison import Comparison, Spread, Value, compare, flat, status
 from dlproj.runs.record import Damaged, Run
 

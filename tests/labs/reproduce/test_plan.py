@@ -7,7 +7,7 @@ import pytest
 import yaml
 from folders import summary
 
-from dlproj.config.data import ImageFolderConfig
+from dlproj.config.images import ImageFolderConfig
 from dlproj.experiments import Point
 from dlproj.labs.reproduce.plan import length, on_images, plan, shortened
 

@@ -9,7 +9,7 @@ import pytest
 from folders import summary
 
 from dlproj.config.checks import ConfigurationError
-from dlproj.config.data import ImageFolderConfig
+from dlproj.config.images import ImageFolderConfig
 from dlproj.config.reference import ReferenceConfig
 from dlproj.experiments import Point
 from dlproj.labs.reproduce.plan import plan
