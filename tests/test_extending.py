@@ -232,19 +232,27 @@ TARGET = "_target_=own_parts.parts"
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        ({"_target_": "own_parts.parts.Lost"}, f"{TARGET}.Lost cannot be used: Error loading 'own_parts.parts.Lost': "),
         (
-            {"_target_": "own_parts.parts.CountEpochs", "every": 2},
-            f"{TARGET}.CountEpochs cannot be used: CountEpochs.__init__() got an unexpected keyword argument 'every'",
+            {"_target_": "own_parts.parts.Lost"},
+            f"{TARGET}.Lost cannot be used: module 'own_parts.parts' has no attribute 'Lost'",
         ),
         ({"_target_": "own_parts.parts.Errors", "num_classes": 2}, f"{TARGET}.Errors makes no pytorch_lightning."),
+        ({"_target_": "os.system", "command": "exit"}, "_target_=os.system makes no pytorch_lightning."),
     ],
 )
-def test_a_callback_or_logger_that_cannot_be_made_is_named(part, words, importable, tmp_path):
+def test_a_callback_or_logger_that_is_none_is_named(part, words, importable, tmp_path):
     with pytest.raises(ConfigurationError, match=re.escape(f"callbacks.extra.mine.{words}")):
         build_callbacks(CallbacksConfig(extra={"mine": part}), tmp_path)
     with pytest.raises(ConfigurationError, match=re.escape(f"logger.mine.{words}")):
         build_loggers({"mine": part}, tmp_path)
+
+
+def test_arguments_that_a_callback_does_not_take_are_named(importable, tmp_path):
+    words = f"{TARGET}.CountEpochs cannot be used: CountEpochs.__init__() got an unexpected keyword argument 'every'"
+    with pytest.raises(ConfigurationError, match=re.escape(f"callbacks.extra.mine.{words}")):
+        build_callbacks(
+            CallbacksConfig(extra={"mine": {"_target_": "own_parts.parts.CountEpochs", "every": 2}}), tmp_path
+        )
 
 
 @pytest.mark.parametrize(

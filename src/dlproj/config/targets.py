@@ -1,10 +1,8 @@
-"""What is made of a mapping with a `_target_`, by hydra.utils.instantiate: callbacks, loggers, metrics, figures."""
+"""Mappings with a `_target_`, as Hydra writes them: classes of callbacks, loggers and metrics, functions that draw."""
 
 from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
-
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 
 from dlproj.config.checks import ConfigurationError, require
 
@@ -16,21 +14,38 @@ def check_targets(group: str, nodes: Mapping[str, Any]) -> None:
         require(names, f"{group}.{name}={node} names nothing to make: set {group}.{name}._target_=my_module.MyClass")
 
 
-def make(key: str, node: Mapping[str, Any], kind: type | tuple[type, ...], *arguments: Any, **named: Any) -> Any:
-    """What the node describes, made with these arguments, too. key: where the node stands, for the message.
+def make(key: str, node: Mapping[str, Any], kind: type, **further: Any) -> Any:
+    """Make an object of the class that the node names, with its arguments; key says where the node stands.
 
-    Raises ConfigurationError where it cannot be imported or made, or is not of this kind.
+    Only a class derived from `kind` is made, and nothing in its arguments is, so that the settings of a run from
+    elsewhere call nothing else. Raises ConfigurationError where it cannot be imported or made, or is of another kind.
     """
-    target = node["_target_"]
+    cls = _located(key, node)
+    fits = isinstance(cls, type) and issubclass(cls, kind)
+    require(fits, f"{key}._target_={node['_target_']} makes no {kind.__module__}.{kind.__name__}")
+    return _called(key, node, cls, **further)
+
+
+def call(key: str, node: Mapping[str, Any], *arguments: Any) -> Any:
+    """Call the function that the node names with these arguments and its own. Raises ConfigurationError as make()."""
+    return _called(key, node, _located(key, node), *arguments)
+
+
+def _located(key: str, node: Mapping[str, Any]) -> Any:
     try:
-        made = instantiate({"_convert_": "all"} | dict(node), *arguments, **named)
-    except InstantiationException as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise ConfigurationError(f"{key}._target_={target} cannot be used: {reason}") from error
-    require(isinstance(made, kind), f"{key}._target_={target} makes no {_name(kind)}")
-    return made
+        return resolve_name(node["_target_"])
+    except Exception as error:  # importing runs the module
+        raise _unusable(key, node, error) from error
 
 
-def _name(kind: type | tuple[type, ...]) -> str:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    return " or ".join(f"{one.__module__}.{one.__name__}" for one in kinds)
+def _called(key: str, node: Mapping[str, Any], function: Any, *arguments: Any, **further: Any) -> Any:
+    own = {name: value for name, value in node.items() if name != "_target_"}
+    try:
+        return function(*arguments, **further | own)
+    except Exception as error:
+        raise _unusable(key, node, error) from error
+
+
+def _unusable(key: str, node: Mapping[str, Any], error: Exception) -> ConfigurationError:
+    reason = " ".join(str(error).split())
+    return ConfigurationError(f"{key}._target_={node['_target_']} cannot be used: {reason}")

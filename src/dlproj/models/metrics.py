@@ -236,7 +236,7 @@ def further_metrics(nodes: Mapping[str, Mapping[str, Any]], classes: int) -> dic
     for name, node in nodes.items():
         key, target = f"metrics.{name}", node["_target_"]
         arguments = {key: value for key, value in node.items() if key != "direction"}
-        made[name] = make(key, {"num_classes": classes} | arguments, Metric)
+        made[name] = make(key, arguments, Metric, num_classes=classes)
         try:
             trial = made[name].clone()
             trial.update(torch.eye(classes), torch.arange(classes))

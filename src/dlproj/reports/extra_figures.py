@@ -7,14 +7,17 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
-from dlproj.config.targets import make
+from dlproj.config.checks import require
+from dlproj.config.targets import call
 from dlproj.reports.run_figures import by_layer
 from dlproj.runs.record import Run, read_run
 
 
 def extra_figure(folder: Path, name: str, node: Mapping[str, Any]) -> Figure | Image:
     """What the function of the node makes of the run in the folder. Raises ConfigurationError where it makes none."""
-    drawn: Figure | Image = make(f"figures.extra.{name}", node, (Figure, Image), read_run(folder))
+    key = f"figures.extra.{name}"
+    drawn: Figure | Image = call(key, node, read_run(folder))
+    require(isinstance(drawn, Figure | Image), f"{key}._target_={node['_target_']} makes no {Figure.__module__}.Figure")
     return drawn
 
 

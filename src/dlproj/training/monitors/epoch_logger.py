@@ -4,9 +4,9 @@ import logging
 from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from hydra.utils import get_object
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
@@ -31,7 +31,7 @@ def build_loggers(nodes: Mapping[str, Mapping[str, Any]], folder: Path) -> "tupl
 
 def _with_folder(node: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     try:
-        takes_folder = "save_dir" in signature(get_object(node["_target_"])).parameters
+        takes_folder = "save_dir" in signature(resolve_name(node["_target_"])).parameters
     except Exception:  # make() says what is wrong
         takes_folder = False
     return ({"save_dir": str(folder)} if takes_folder else {}) | dict(node)
