@@ -41,7 +41,7 @@ class DataModule(pl.LightningDataModule, ABC):
     steps_per_execution = 1  # training batches yielded together
     evaluate_train = False  # True if validation also reads the training samples
     official_sizes: tuple[int, int] | None = None  # samples in the official training and test sets, if known
-    largest_pixel = 255  # of images as they are stored
+    largest_pixel = 255  # of stored images
     restored = False  # True if the fitted state came from a checkpoint
 
     def __init__(self, config: DataConfig, seed: int) -> None:
@@ -152,7 +152,7 @@ class DataModule(pl.LightningDataModule, ABC):
         return " ".join(f"{value:.3g}" for value in inputs.flatten().tolist())
 
     def uncut(self) -> "Reviews | None":
-        """The official sets' texts before they are cut; None of data that is no text."""
+        """Return the official sets' texts before truncation, or None if the data is not text."""
         return None
 
     def bucketing_lengths(self) -> Tensor | None:

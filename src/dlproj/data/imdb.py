@@ -72,7 +72,7 @@ class IMDBDataModule(DataModule):
         return decode(inputs, self.words)
 
     def uncut(self) -> Reviews:
-        """All words of each review."""
+        """Return the untruncated reviews."""
         return read_reviews(data_root(self.config.root))
 
     def bucketing_lengths(self) -> Tensor | None:

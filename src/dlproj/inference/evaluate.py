@@ -194,7 +194,7 @@ def _where_it_is(config: DataConfig) -> DataConfig:
     root, here = getattr(config, "root", ""), default_root()
     if config.own_files or not root or data_root(root).exists() or here == root:
         return config
-    _log.warning("data.root=%s is not here: reading %s", root, here)
+    _log.warning("data.root=%s does not exist: reading %s", root, here)
     changed: dict[str, Any] = {"root": here}
     return replace(config, **changed)
 

@@ -41,7 +41,7 @@ class Classifier(OptimizedModule):
         self.execution = Execution(self)
         self.samples_trained = 0  # in all epochs and processes; a sample counts once per epoch
         self.test_confusion_matrix: list[list[int]] = []
-        self.further_metrics: dict[str, Metric] = {}  # of validation and test, by name, as further_metrics() makes them
+        self.further_metrics: dict[str, Metric] = {}  # for validation and test, by name: see metrics.further_metrics()
 
     def add_output(self, config: ModelConfig, spec: DataSpec, width: int) -> list[Penalty]:
         """Set self.output to a linear layer with inputs (B, width) and return its penalties."""

@@ -148,11 +148,11 @@ class Guesses(Metric):
 
 
 class Guessed(NamedTuple):
-    """What an evaluation counts, on the CPU; accuracy() and the others below make a number of it."""
+    """The counts of an evaluation, on the CPU, from which accuracy() and the other metrics below are computed."""
 
-    truths: Tensor  # (N,), the class of each sample
-    guesses: Tensor  # (N,), the class that it was taken for
-    top2_hits: Tensor  # how many samples are of one of the two likeliest classes
+    truths: Tensor  # (N,), each sample's true class
+    guesses: Tensor  # (N,), each sample's predicted class
+    top2_hits: Tensor  # number of samples whose true class is among the two most likely
     classes: int
 
 
@@ -162,7 +162,7 @@ class Evaluation:
     def __init__(
         self, classes: int, device: torch.device, group: Any = None, further: Mapping[str, Metric] | None = None
     ) -> None:
-        """group: the processes whose samples are counted; None: all. further: metrics beside those of the table."""
+        """Start empty. group: the processes whose samples count (None: all). further: metrics besides METRICS."""
         options = {"compute_with_cache": False, "process_group": group}  # merge() may follow compute()
         # A NaN stays NaN: the default leaves it out of the mean, and nan_strategy="disable" ignores weights.
         self._loss = MeanMetric(nan_strategy=float("nan"), **options).to(device)
@@ -210,27 +210,26 @@ class Evaluation:
 
 
 def accuracy(of: Guessed) -> Tensor:
-    """The share of samples whose class was guessed."""
+    """The share of samples that are classified correctly."""
     return (of.truths == of.guesses).sum() / len(of.truths)
 
 
 def top2_accuracy(of: Guessed) -> Tensor:
-    """The share of samples whose class is one of the two likeliest."""
+    """The share of samples whose true class is among the two most likely."""
     return of.top2_hits / len(of.truths)
 
 
 def macro_f1(of: Guessed) -> Tensor:
-    """The mean F1 of the classes that are true or predicted somewhere."""
+    """The mean F1 of all classes that occur as true or predicted class."""
     hits = of.truths[of.truths == of.guesses].bincount(minlength=of.classes)
     total = of.truths.bincount(minlength=of.classes) + of.guesses.bincount(minlength=of.classes)
     return (2 * hits / total.clamp(min=1) / (total > 0).sum()).sum()
 
 
 def further_metrics(nodes: Mapping[str, Mapping[str, Any]], classes: int) -> dict[str, Metric]:
-    """The torchmetrics of the settings `metrics`, each made for so many classes and tried on a sample of each.
+    """Build the torchmetrics in the settings `metrics` for `classes` classes, and try them on a sample of each.
 
-    Raises ConfigurationError where one cannot be made, or makes no single number of scores (N, classes) and classes
-    (N,).
+    Raises ConfigurationError if a metric cannot be made, or gives no scalar for scores (N, classes) and targets (N,).
     """
     made = {}
     for name, node in nodes.items():

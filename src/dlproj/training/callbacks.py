@@ -14,9 +14,9 @@ from dlproj.training.resuming import RankStates, StepCheckpoints
 
 
 def build_callbacks(config: CallbacksConfig, folder: Path, ending: Ending | None = None) -> list[Callback]:
-    """Lightning's callbacks; checkpoints go to folder/checkpoints/{best,last}.ckpt.
+    """Build the callbacks; checkpoints are written to folder/checkpoints/{best,last}.ckpt.
 
-    Raises ConfigurationError where one of callbacks.extra cannot be made.
+    Raises ConfigurationError if one of callbacks.extra cannot be made.
     """
     stopping = config.early_stopping
     callbacks: list[Callback] = [_checkpoint(folder, "best", stopping), _checkpoint(folder, "last", None), RankStates()]

@@ -1,4 +1,4 @@
-"""How training ended, and why."""
+"""The status of a run whose training has ended, and the reason."""
 
 import signal
 from dataclasses import dataclass
@@ -10,17 +10,14 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 @dataclass
 class Ending:
-    """What callbacks that end training before its last epoch say of it, to the run that made them.
+    """Set by callbacks that end training early, and read by the run that created them."""
 
-    status: "completed", "diverged" or "pruned".
-    """
-
-    status: str = "completed"
+    status: str = "completed"  # or "diverged" or "pruned"
     reason: str = ""
-    received: signal.Signals | None = None  # the first one that asked the process to end
+    received: signal.Signals | None = None  # the first signal that asked the process to end
 
     def reason_of(self, trainer: pl.Trainer, max_time: str | None) -> str:
-        """Why training ended, in words."""
+        """Return why training ended, in words."""
         if self.reason:
             return self.reason
         for callback in trainer.early_stopping_callbacks:
@@ -32,6 +29,6 @@ class Ending:
         return f"reached max_time={max_time}"
 
     def signal_of(self, trainer: pl.Trainer, error: BaseException) -> signal.Signals:
-        """Which signal ended the run: Lightning raises its own SystemExit on SIGTERM, and a plain one on SIGINT."""
+        """Return the signal that ended the run. Lightning raises its own SystemExit on SIGTERM, plain on SIGINT."""
         sigterm = trainer.received_sigterm or isinstance(error, SIGTERMException)
         return self.received or (signal.SIGTERM if sigterm else signal.SIGINT)

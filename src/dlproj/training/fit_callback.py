@@ -1,4 +1,4 @@
-"""The base of callbacks that keep something of training in its checkpoints."""
+"""The base of callbacks that save state of training in checkpoints."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -9,20 +9,20 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 
 class FitCallback(Callback, ABC):
-    """Keeps its part of each checkpoint, and takes it back where training goes on.
+    """Saves state in each checkpoint and restores it when training is resumed.
 
-    A test of the best weights loads a checkpoint, too, which must not bring back what belongs to an earlier epoch.
+    It is not restored when a test loads the best weights, whose checkpoint may be of an earlier epoch.
     """
 
     @abstractmethod
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Put it into the checkpoint."""
+        """Add this callback's state to the checkpoint."""
 
     @abstractmethod
     def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on from what on_save_checkpoint() has put there."""
+        """Restore the state that on_save_checkpoint() added."""
 
     def on_load_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Call resume(), unless it is for a test."""
+        """Call resume(), unless the checkpoint is loaded for a test."""
         if trainer.state.fn is TrainerFn.FITTING:
             self.resume(trainer, model, checkpoint)

@@ -74,7 +74,7 @@ class Prune(Callback):
 
 
 def find_trial(config: TrialConfig, opened: "tuple[Study, BaseStorage] | None" = None) -> "Trial":
-    """The trial in its study, which is opened unless it is given with its storage."""
+    """Return the trial from its study, which is loaded from the storage unless both are given."""
     from optuna.trial import Trial
 
     with in_one_line(storage_words(config.storage)):

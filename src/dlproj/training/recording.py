@@ -1,4 +1,4 @@
-"""The record of a run: begun once its data is read, completed when it ends, however that comes about."""
+"""The record of a run: started once the data is read, and completed when the run ends in any way."""
 
 import logging
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class Begin(Callback):
     ) -> None:
         self.config = config
         self.result = result
-        self.loggers = [*own, *others]  # which write into the folder as soon as the trainer has them
+        self.loggers = [*own, *others]  # they write to the folder as soon as the trainer has them
         self.others = others
         self.resumed = resumed
         self.replace = replace
@@ -152,7 +152,7 @@ class RecordEarlyEnd(Callback):
 
 
 def complete(result: RunResult, config: Config, trainer: pl.Trainer, watch: Stopwatch, table: EpochTable) -> None:
-    """Add what training and test came to."""
+    """Add the results of training and test."""
     model = trainer.lightning_module
     assert isinstance(model, Classifier)
     _record_epochs(config, result, table)
@@ -175,7 +175,7 @@ def _record_epochs(config: Config, result: RunResult, table: EpochTable) -> None
 
 
 def best_epoch_of(config: Config, rows: dict[int, dict[str, float]]) -> int | None:
-    """The first epoch with the best value of the metric that early stopping monitors."""
+    """Return the first epoch with the best value of the metric that early stopping monitors."""
     stopping = config.callbacks.early_stopping
     return best_epoch(rows, stopping.monitor, stopping.direction())
 

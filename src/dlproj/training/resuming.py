@@ -38,12 +38,12 @@ class RankStates(FitCallback):
         checkpoint["should_stop"] = trainer.should_stop
 
     def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take this rank's."""
+        """Keep this rank's state until training starts."""
         ranks = checkpoint["ranks"]
-        message = f"the run was begun by {len(ranks)} processes, not {trainer.world_size}: set as many devices"
+        message = f"the run was started with {len(ranks)} processes, not {trainer.world_size}: set as many devices"
         require(len(ranks) == trainer.world_size, message)
         self._resumed = ranks[trainer.global_rank]
-        trainer.should_stop = checkpoint["should_stop"]  # else a run killed in its test would train on
+        trainer.should_stop = checkpoint["should_stop"]  # else a run killed during its test would train further
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         if self._resumed:
@@ -120,7 +120,7 @@ def can_resume_here(trainer: pl.Trainer) -> bool:
     """
     epochs: Any = trainer.fit_loop.epoch_progress.current
     inside = epochs.ready > epochs.processed and trainer.fit_loop.epoch_loop.batch_idx >= 0
-    return inside and not _validation_is_due(trainer) and not accumulates(trainer)  # no checkpoint has gradients
+    return inside and not _validation_is_due(trainer) and not accumulates(trainer)  # checkpoints do not hold gradients
 
 
 def _validation_is_due(trainer: pl.Trainer) -> bool:

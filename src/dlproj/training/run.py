@@ -139,7 +139,7 @@ def _train(
             result.tested_weights = "best" if restored else "last"
             trainer.test(model, datamodule=data, ckpt_path=restored, verbose=False)
     except (KeyboardInterrupt, SystemExit) as error:
-        sys.exit(128 + ending.signal_of(trainer, error))  # what a shell expects of a process that a signal ended
+        sys.exit(128 + ending.signal_of(trainer, error))  # as shells expect of a process ended by a signal
     result.status, result.stop_reason = end
     complete(result, config, trainer, watch, table)
     if trainer.is_global_zero:
@@ -155,7 +155,7 @@ def _leave(
     """Write the results, then the figures drawn from them. Once summary.json is written, the run is complete."""
     inspection.write(Path(result.folder))
     result.write()
-    pictures.of_folder()  # takes longest, so it goes first
+    pictures.of_folder()  # first, since it takes longest
     if result.confusion_matrix:
         pictures.of_test(result.confusion_matrix, result.classes, inspection)
     for path in pictures.finish():

@@ -29,7 +29,7 @@ class Stopwatch(FitCallback):
         }
 
     def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Continue from the saved times."""
         taken = checkpoint["taken"]
         self.seconds, self.validation_seconds = taken["seconds"], taken["validation_seconds"]
         model.samples_trained = taken["samples"]

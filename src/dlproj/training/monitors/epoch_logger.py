@@ -1,4 +1,4 @@
-"""Any logger of Lightning's, told of a run once an epoch; metrics.csv and TensorBoard are written by loggers.py."""
+"""Any Lightning logger, called once per epoch; loggers.py has those for metrics.csv and TensorBoard."""
 
 import logging
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 def build_loggers(nodes: Mapping[str, Mapping[str, Any]], folder: Path) -> "tuple[EpochTensorBoard, list[EpochLogger]]":
-    """TensorBoard, and the other loggers of the settings `logger`.
+    """Build TensorBoard's logger and the other loggers in the settings `logger`.
 
-    A logger that takes a save_dir, and has none set, writes into the run's folder. Without TensorBoard in the settings
-    it is one that writes nothing. Raises ConfigurationError where one cannot be made.
+    A logger's save_dir, if it has one, defaults to the run's folder. If the settings do not name TensorBoard, its
+    logger writes nothing. Raises ConfigurationError if a logger cannot be made.
     """
     made = {name: make(f"logger.{name}", _with_folder(node, folder), Logger) for name, node in nodes.items()}
     boards = [logger for logger in made.values() if isinstance(logger, EpochTensorBoard)]
@@ -32,15 +32,15 @@ def build_loggers(nodes: Mapping[str, Mapping[str, Any]], folder: Path) -> "tupl
 def _with_folder(node: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     try:
         takes_folder = "save_dir" in signature(resolve_name(node["_target_"])).parameters
-    except Exception:  # make() says what is wrong
+    except Exception:  # make() will raise the error
         takes_folder = False
     return ({"save_dir": str(folder)} if takes_folder else {}) | dict(node)
 
 
 class EpochLogger(Logger):
-    """Hands another logger the settings, the metrics of each epoch at once with the epoch as their step, and the test.
+    """Passes another logger the settings, each epoch's metrics at once, with the epoch as step, and the test's.
 
-    The first thing that fails there is said in the log, and nothing is logged there after it: the run goes on.
+    If the logger fails, a warning is logged and the logger is not called again; the run continues.
     """
 
     def __init__(self, name: str, inner: Logger) -> None:
@@ -52,22 +52,22 @@ class EpochLogger(Logger):
 
     @property
     def name(self) -> str:
-        """As in the settings."""
+        """The logger's name in the settings."""
         return self._name
 
     @property
     def version(self) -> str:
-        """There is one."""
+        """Empty: a run has a single version."""
         return ""
 
     @property
     def experiment(self) -> Any:
-        """The inner logger's, for callbacks that use it."""
+        """The inner logger's experiment, for callbacks that use it."""
         return self.inner.experiment  # type: ignore[attr-defined]
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Collect them until the epoch has its training metrics, which come last; the test waits for complete()."""
+        """Collect metrics until the epoch's training metrics, which come last; complete() logs those of the test."""
         self._row |= {name: value for name, value in metrics.items() if not name.startswith(("test/", "epoch"))}
         if "train/loss" in metrics:
             row, self._row = self._row, {}
@@ -80,22 +80,22 @@ class EpochLogger(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write what is left."""
+        """Write pending data."""
         self._attempt("save")
 
     @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
-        """For loggers that take checkpoints, too."""
+        """Pass checkpoints to loggers that upload them."""
         self._attempt("after_save_checkpoint", checkpoint_callback)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """End a run that failed; one that trained is not over before its test: complete() ends it."""
+        """End a failed run; a successful one is ended by complete(), after its test."""
         if status != "success":
             self._attempt("finalize", status)
 
     def complete(self, metrics: Mapping[str, float], epoch: int) -> None:
-        """Log what the test came to, at the last epoch, and end the run."""
+        """Log the metrics of the test at the last epoch, and end the run."""
         tested = {name: value for name, value in metrics.items() if name.startswith("test/")}
         if tested:
             self._attempt("log_metrics", tested, epoch)
@@ -106,6 +106,6 @@ class EpochLogger(Logger):
             return
         try:
             getattr(self.inner, method)(*args, **kwargs)
-        except Exception as error:  # of a full disk, or of a server that is away
+        except Exception as error:  # a full disk or an unreachable server
             self._failed = True
             _log.warning("logger.%s logs nothing from here on: %s", self._name, " ".join(str(error).split()))

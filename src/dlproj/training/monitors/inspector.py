@@ -57,10 +57,10 @@ class KeepInspection(_Inspector, FitCallback):
         checkpoint["inspection"] = asdict(self.inspection)
 
     def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with it."""
+        """Restore the inspection."""
         kept = inspection_of(checkpoint["inspection"], Path(str(trainer.ckpt_path)))
-        for one in fields(kept):
-            setattr(self.inspection, one.name, getattr(kept, one.name))
+        for field in fields(kept):
+            setattr(self.inspection, field.name, getattr(kept, field.name))
 
 
 class WeightHistograms(_Inspector):

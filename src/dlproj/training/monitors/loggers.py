@@ -50,7 +50,7 @@ class EpochTable(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add metrics to their epoch's row; the test belongs to none, nor does what a callback logs by the step."""
+        """Add metrics to their epoch's row, without those of the test or logged by a callback per step."""
         values = {key: shortest(value) for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
         if values and "epoch" in metrics:
             self.rows.setdefault(int(metrics["epoch"]) + 1, {}).update(values)
@@ -87,7 +87,7 @@ class KeepTable(FitCallback):
         checkpoint["epochs"] = rows
 
     def resume(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with it."""
+        """Restore the table."""
         self.table.rows = checkpoint["epochs"]
         self.table.write()
 
