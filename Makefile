@@ -14,7 +14,7 @@ help:
 	@echo "make train     set up, then train the default MLP on scikit-learn's digits: no download"
 	@echo "make test      set up, then the fast tests"
 	@echo "make test-all  set up, then all tests"
-	@echo "make coverage  the fast tests, and how much of src they reach: twice as long as make test"
+	@echo "make coverage  the fast tests, and how much of src they reach"
 	@echo "make test-gpu  set up, then the tests and the benchmark that need an NVIDIA GPU"
 	@echo "make bench     compare speed and memory with other loops, on real data: over an hour on 2 quiet cores"
 	@echo "make lint      style, format and types"

@@ -1,5 +1,6 @@
 """Packages whose execution is put off: a start does without them, and who uses them finds them whole."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -7,25 +8,53 @@ import textwrap
 import pytest
 
 START = """
-import sys
+import json, os, sys, traceback, warnings
 from dlproj.late_imports import delay, is_executed
 delay()
 import torch, pytorch_lightning
 DELAYED = ("torch._dynamo", "torchmetrics", "torchmetrics.functional", "torchmetrics.utilities.plot",
            "torch.utils.flop_counter")
 """
+# Each script runs in a fork of a process that has started, which takes three seconds.
+SERVE = """
+for line in sys.stdin:
+    script, shown, path = json.loads(line)
+    if (pid := os.fork()) == 0:
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        os.dup2(2, 1)
+        if shown:
+            warnings.simplefilter("default")
+        exec(script, globals())
+        sys.exit()
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
 
 
-def python(script, warnings="error", start=START):
-    """What it prints in a fresh process after the start. Raises AssertionError where it fails."""
-    done = subprocess.run(
-        [sys.executable, "-W", warnings, "-c", start + textwrap.dedent(script)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def started():
+    """A process that has started, and runs what it is sent."""
+    words = [sys.executable, "-W", "error", "-c", START + SERVE]
+    process = subprocess.Popen(words, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    yield process
+    process.communicate()
 
 
-def test_lightning_and_an_optimizer_execute_none_of_them():
+@pytest.fixture
+def python(started, tmp_path):
+    """Call with a script: what it prints after a start. Raises AssertionError where it fails."""
+
+    def run(script, show_warnings=False):
+        path = tmp_path / "printed.txt"
+        request = json.dumps([textwrap.dedent(script), show_warnings, str(path)])
+        print(request, file=started.stdin, flush=True)
+        status = started.stdout.readline()
+        assert status == "0\n", path.read_text()
+        return path.read_text()
+
+    return run
+
+
+def test_lightning_and_an_optimizer_execute_none_of_them(python):
     python("""
         from torchmetrics import MeanMetric, Metric, MetricCollection
         weights = torch.nn.Parameter(torch.ones(1))
@@ -41,7 +70,7 @@ def test_lightning_and_an_optimizer_execute_none_of_them():
     """)
 
 
-def test_operations_can_be_counted():
+def test_operations_can_be_counted(python):
     """By Lightning, and by who counts, derives or asks with the class that stood in for the real one."""
     python("""
         from lightning_fabric.utilities.throughput import measure_flops
@@ -59,7 +88,7 @@ def test_operations_can_be_counted():
     """)
 
 
-def test_metrics_are_whole_when_they_are_used():
+def test_metrics_are_whole_when_they_are_used(python):
     python("""
         import torchmetrics
         accuracy = torchmetrics.Accuracy(task="multiclass", num_classes=3)
@@ -73,7 +102,7 @@ def test_metrics_are_whole_when_they_are_used():
     """)
 
 
-def test_a_metric_that_was_made_before_can_be_plotted():
+def test_a_metric_that_was_made_before_can_be_plotted(python):
     python("""
         import os
         os.environ["MPLBACKEND"] = "agg"
@@ -86,14 +115,14 @@ def test_a_metric_that_was_made_before_can_be_plotted():
     """)
 
 
-def test_classification_alone_does_not_execute_the_rest():
+def test_classification_alone_does_not_execute_the_rest(python):
     python("""
         from torchmetrics.classification import MulticlassAccuracy
         assert not is_executed("torchmetrics") and not is_executed("torchmetrics.functional")
     """)
 
 
-def test_torchvision_is_whole():
+def test_torchvision_is_whole(python):
     python("""
         from torchvision.ops import box_iou
         box = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
@@ -101,7 +130,7 @@ def test_torchvision_is_whole():
     """)
 
 
-def test_what_is_compiled_afterwards_computes_the_same():
+def test_what_is_compiled_afterwards_computes_the_same(python):
     """To the bit, as where nothing is put off; to the bit of what is not compiled not every version of torch does."""
     compiled = """
         import torch
@@ -126,11 +155,12 @@ def test_what_is_compiled_afterwards_computes_the_same():
     """
     executed = 'assert is_executed("torch._dynamo")'
     # Warnings are shown: the compiler's own code has some.
-    after = python(textwrap.dedent(plain) + textwrap.dedent(compiled) + executed, warnings="default")
-    assert after == python(compiled, warnings="default", start="")
+    after = python(textwrap.dedent(plain) + textwrap.dedent(compiled) + executed, show_warnings=True)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(compiled)], capture_output=True, text=True, check=True)
+    assert after.splitlines()[-1:] == done.stdout.splitlines()
 
 
-def test_lightning_knows_a_compiled_model():
+def test_lightning_knows_a_compiled_model(python):
     python("""
         from lightning_fabric.wrappers import _unwrap_compiled
         from pytorch_lightning.demos.boring_classes import BoringModel
@@ -145,7 +175,7 @@ def test_lightning_knows_a_compiled_model():
 
 
 @pytest.mark.parametrize("name", ["torch._dynamo.config", "torch._dynamo.utils"])
-def test_a_submodule_of_the_compiler_finds_it_executed(name):
+def test_a_submodule_of_the_compiler_finds_it_executed(name, python):
     python(f"""
         import {name}
         assert is_executed("torch._dynamo")
@@ -153,7 +183,7 @@ def test_a_submodule_of_the_compiler_finds_it_executed(name):
     """)
 
 
-def test_functions_that_ask_for_reasons_are_disabled_as_ever():
+def test_functions_that_ask_for_reasons_are_disabled_as_ever(python):
     python("""
         @torch.compiler.disable
         def plain(x):
@@ -166,7 +196,7 @@ def test_functions_that_ask_for_reasons_are_disabled_as_ever():
     """)
 
 
-def test_what_was_imported_before_stays_as_it_is():
+def test_what_was_imported_before_stays_as_it_is(python):
     code = (
         "import torchmetrics\nfrom dlproj.late_imports import *\ndelay(); delay()\nassert is_executed('torchmetrics')"
     )

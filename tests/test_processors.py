@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SMALL = [
     "data=feature_sum",
+    "data.train_samples=2000",
     "model.hidden=[8]",
     "trainer.max_epochs=2",
     "optim.learning_rate=0.01",
