@@ -62,7 +62,7 @@ def commands(tmp_path_factory):
 def forked_processes(monkeypatch):
     """Have run_in_processes() fork from a server that has imported dlproj, which spares each process its imports.
 
-    tests/training/test_processes.py has them spawned, as users do.
+    tests/distributed/test_processes.py has them spawned, as users do.
     """
     from torch.distributed.launcher import api
 

@@ -196,7 +196,8 @@ import os, signal, sys
 event, what = os.environ.pop("INTERRUPT_AT", "no event").split()
 def hook(name, values):
     global event
-    if name == event and any(what in str(one) for one in values[:2]):
+    found = what == values[0] if name == "import" else any(what in str(one) for one in values[:2])
+    if name == event and found:
         event = None
         signal.raise_signal(signal.SIGINT)
 sys.addaudithook(hook)
