@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 FOR_TESTS := $(VENV)/.installed-for-tests
 # Two files of tests at a time, those with most tests first: those of one file share what they have trained.
-IN_TWO = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+IN_TWO = $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet $(if $(LOCKED),--constraint locked.txt) --editable
 
 .PHONY: help train test test-all coverage test-gpu bench lint format

@@ -130,6 +130,7 @@ def test_torchvision_is_whole(python):
     """)
 
 
+@pytest.mark.slow
 def test_what_is_compiled_afterwards_computes_the_same(python):
     """To the bit, as where nothing is put off; to the bit of what is not compiled not every version of torch does."""
     compiled = """

@@ -52,6 +52,7 @@ def weights(folder):
     return torch.load(checkpoint_path(folder, "last"), weights_only=True)["state_dict"]
 
 
+@pytest.mark.slow
 def test_two_machines_share_one_folder_and_train_as_two_processes_of_one(of_our_own, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))

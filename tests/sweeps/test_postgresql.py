@@ -62,6 +62,7 @@ def server():
             process.wait(timeout=120)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_trials_of_one_search(server, tmp_path):
     script = textwrap.dedent(WORKER)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}

@@ -138,6 +138,7 @@ def test_options_that_ray_does_not_have_are_refused(cluster):
         apart(RayTasks, cluster, ONE | {"cpus": 1}, None)
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_on_the_cluster_and_compares_itself(cluster, tmp_path):
     overrides = [
         "+experiment=mlp/activations",

@@ -149,6 +149,7 @@ def test_a_signal_ends_all_runs_and_says_how_to_go_on(sent, code, start, tmp_pat
     assert [summary(folder / name)["status"] for name in "01"] == ["interrupted", "interrupted"]
 
 
+@pytest.mark.slow
 def test_each_run_of_several_processes_trains_for_itself(type_in, tmp_path):
     code, _, err = type_in(*DIGITS, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=1", "seed=1,2")
     assert code == 0, err
@@ -286,6 +287,7 @@ def test_two_jobs_of_the_same_settings_keep_to_their_own_folders(type_in, tmp_pa
     assert {line.split()[1] for line in out.splitlines()[:2]} == {"0", "1"}
 
 
+@pytest.mark.slow
 def test_jobs_that_another_launcher_runs_land_in_one_folder_and_are_compared(type_in, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install -e '.[slurm]'")
     code, out, err = type_in(*DIGITS, "hydra/launcher=submitit_local", "trainer.max_epochs=1", "seed=1,2")
