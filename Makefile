@@ -4,7 +4,7 @@ VENV := .venv
 # What training needs, and all that the tests do. LOCKED=1 installs the versions of locked.txt.
 INSTALLED := $(VENV)/.installed
 FOR_TESTS := $(VENV)/.installed-for-tests
-# Two files of tests at a time, those with most tests first: those of one file share what they have trained.
+# Two tests at a time, from both halves of the list; tests of one file share what they have trained.
 IN_TWO = $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet $(if $(LOCKED),--constraint locked.txt) --editable
 
