@@ -58,6 +58,7 @@ MAY_IMPORT = {
         "experiments",
         "command_errors",
     },
+    "api": {"config", "training", "inference", "runs", "reports", "models", "data", "command_errors"},
 }
 BUILDS = {"data", "models", "distributed", "training"}
 

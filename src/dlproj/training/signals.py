@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: training ends between two batches, with a checkpoint to resume from."""
 
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,12 @@ class StopBySignal(Callback):
         self.ending = ending or Ending()
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        """Replace Lightning's handlers; Lightning itself restores the earlier ones."""
+        """Replace Lightning's handlers; Lightning itself restores the earlier ones.
+
+        Signals reach the main thread alone: a run in another thread ends with the process.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handler(trainer))
 

@@ -1,0 +1,50 @@
+"""Settings composed by Hydra from Python, and errors raised with the text that the command line prints."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+
+from dlproj.command_errors import in_one_line, is_user_error
+from dlproj.config.checks import UserError
+from dlproj.config.compose import register
+from dlproj.config.places import CONF
+from dlproj.config.root import Config, checked
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raise what the user can mend as a UserError, with the line that the command line prints."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_user_error(error):
+            raise
+        raise UserError(in_one_line(error)) from error
+
+
+def composed(overrides: Sequence[str]) -> tuple[Config, Path]:
+    """The checked settings of one run, and the folder that Hydra would make for it: hydra.run.dir.
+
+    Hydra's own state is left as it was: the caller may be a Hydra application itself.
+    """
+    register()
+    instances = GlobalHydra.instance(), HydraConfig.instance()
+    before = instances[0].hydra, instances[1].cfg
+    try:
+        instances[0].hydra = None
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            settings = compose("config", list(overrides), return_hydra_config=True)
+            instances[1].set_config(settings)
+            folder = Path(settings.hydra.run.dir)
+            with open_dict(settings):
+                del settings["hydra"]
+            return checked(settings), folder
+    finally:
+        instances[0].hydra, instances[1].cfg = before

@@ -1,0 +1,64 @@
+"""Keywords of Python as the overrides that the command line takes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from dlproj.config.checks import ConfigurationError
+from dlproj.config.root import Config
+from dlproj.config.schemas import SCHEMAS
+
+_GROUPS = tuple(SCHEMAS)
+
+
+def as_overrides(typed: Sequence[str], keywords: Mapping[str, Any]) -> list[str]:
+    """The overrides as typed, then one for each keyword.
+
+    A keyword is a group's choice (`optim="adam"`), a setting by its full name with two underscores for each dot
+    (`model__hidden=[64]`), a group's settings (`model={"hidden": [64]}`), or the last part of a setting's name where no
+    other group has it (`max_epochs=5`). Raises ConfigurationError.
+    """
+    overrides = list(typed)
+    for name, value in keywords.items():
+        overrides += _overrides(full_name(name.replace("__", ".")), value)
+    return overrides
+
+
+def _overrides(name: str, value: Any) -> list[str]:
+    if isinstance(value, Mapping) and name in _GROUPS:
+        choice = [f"{name}={value['name']}"] if "name" in value else []
+        return choice + [
+            one for key, inner in value.items() if key != "name" for one in _overrides(f"{name}.{key}", inner)
+        ]
+    if name in _GROUPS and isinstance(value, str):
+        return [f"{name}={value}"]
+    return [f"{name}={quoted(value)}"]
+
+
+def full_name(name: str) -> str:
+    """`max_epochs` as `trainer.max_epochs`; names with dots, of groups and of the whole run as they are."""
+    if "." in name or name in _GROUPS or name in {field.name for field in fields(Config)}:
+        return name
+    groups = [group for group, classes in SCHEMAS.items() if any(_has(cls, name) for cls in classes.values())]
+    if len(groups) > 1:
+        either = " or ".join(f"{group}__{name}" for group in groups)
+        raise ConfigurationError(f"{name} is a setting of {' and '.join(groups)}: write {either}")
+    return f"{groups[0]}.{name}" if groups else name  # Hydra's message names the settings that are near
+
+
+def _has(cls: type, name: str) -> bool:
+    return any(field.name == name for field in fields(cls))
+
+
+def quoted(value: Any) -> str:
+    """A value in Hydra's grammar: text in quotes, lists and mappings by their parts, numbers as they are."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{quoted(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(quoted, value)) + "]"
+    if isinstance(value, str):
+        return QuotedString(value, Quote.single).with_quotes()
+    return json.dumps(getattr(value, "tolist", lambda: value)())  # a number of NumPy's, too

@@ -1,0 +1,92 @@
+"""Many runs from Python: the command line's sweeps and searches, in processes of their own."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from dlproj.api.overrides import full_name
+from dlproj.api.run import Run, compare
+from dlproj.config.checks import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COMMAND = [sys.executable, "-P", "-c", "from dlproj.cli.app import main; main()"]
+
+
+class Sweep:
+    """The runs of a sweep or a search, in a folder of their own."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The runs, in the order in which they were started."""
+        from dlproj.runs.record import run_folders
+
+        return [Run(folder) for folder in run_folders([self.folder])]
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row a run, the best first: the settings that vary and what came of each."""
+        return compare(self.folder)
+
+    @property
+    def best(self) -> Run:
+        """The run that the table has first."""
+        from dlproj.runs.comparison import compare as compared
+        from dlproj.runs.record import find_runs
+
+        runs, _ = find_runs([self.folder])
+        return Run(runs[compared(runs).ranking()[0]].folder)
+
+    def __repr__(self) -> str:
+        return f"<dlproj.Sweep {self.folder}: {len(self.runs)} runs>"
+
+    def _repr_html_(self) -> str:
+        """The page that compares the runs, in a frame of the notebook's output."""
+        from dlproj.api.run import framed
+
+        return framed((self.folder / "report.html").read_text(encoding="utf-8"), str(self.folder))
+
+
+def sweep(*overrides: str, **settings: str) -> Sweep:
+    """Train every combination of the values: sweep("seed=1,2,3", learning_rate="0.1,0.01").
+
+    overrides and values are written as after `python train.py -m`. The runs go on several at once, in processes of
+    their own; what they print is printed here. Raises UserError with the text that the command line prints.
+    """
+    return _many([], overrides, settings)
+
+
+def search(*overrides: str, trials: int, **settings: str) -> Sweep:
+    """Have Optuna choose the settings of `trials` runs: search("optim.learning_rate=tag(log,interval(1e-4,0.1))").
+
+    Needs the extra `search`. Raises UserError as sweep() does.
+    """
+    return _many(["hydra/sweeper=optuna", f"hydra.sweeper.trials={trials}"], overrides, settings)
+
+
+def _many(first: Sequence[str], overrides: Sequence[str], settings: dict[str, Any]) -> Sweep:
+    folder = Path("logs/sweeps") / f"{datetime.now():%Y%m%d-%H%M%S}-{token_hex(3)}"
+    named = [f"{full_name(name.replace('__', '.'))}={value}" for name, value in settings.items()]
+    _call(["train", "-m", *first, f"hydra.sweep.dir={folder}", *overrides, *named])
+    return Sweep(folder)
+
+
+def _call(arguments: Sequence[str]) -> None:
+    """Run a command of dlproj, printing what it prints. Raises UserError with its error line."""
+    last = ""
+    options: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
+    with subprocess.Popen([*_COMMAND, *arguments], **options) as process:  # which waits for it, after Ctrl-C, too
+        for line in process.stdout or ():
+            last = line.rstrip() or last
+            print(line, end="", flush=True)
+    if process.returncode:
+        raise UserError(last.removeprefix("error: "))
