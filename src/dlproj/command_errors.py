@@ -93,8 +93,13 @@ def job_errors(hydra: HydraConf, folder: Path) -> Iterator[None]:
             with _shown_as(f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"):
                 yield
     finally:
-        if folder.exists() and all(path.name == ".lock" for path in folder.iterdir()):
-            _remove_unless_locked(folder)
+        remove_if_unused(folder)
+
+
+def remove_if_unused(folder: Path) -> None:
+    """Remove a run's folder in which nothing was written yet."""
+    if folder.exists() and all(path.name == ".lock" for path in folder.iterdir()):
+        _remove_unless_locked(folder)
 
 
 def _remove_unless_locked(folder: Path) -> None:

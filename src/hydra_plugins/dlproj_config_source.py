@@ -28,14 +28,14 @@ class SettingsClasses(ConfigSource):
         return True
 
     def is_group(self, config_path: str) -> bool:
-        """Whether it is `schema` or one of its groups."""
+        """True for `schema` and its groups."""
         from dlproj.config.schemas import SCHEMAS
 
         group, name = _parts(config_path)
         return not name and (config_path.rstrip("/") == "schema" or group in SCHEMAS)
 
     def is_config(self, config_path: str) -> bool:
-        """Whether it is a short name of a group, or a dotted one: where that leads, load_config() says."""
+        """True for a short name of a group, and for any dotted name: load_config() checks whether it exists."""
         from dlproj.config.schemas import SCHEMAS
 
         group, name = _parts(config_path)

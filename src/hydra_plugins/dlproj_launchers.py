@@ -66,7 +66,7 @@ class ParallelLauncher(Launcher):
     forks = True  # whether its runs share what this process has read and imported
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Open the sweep's folder. Raises ConfigurationError where there is no sweep to resume."""
+        """Open the sweep's folder. Raises ConfigurationError if there is no sweep to resume."""
         from dlproj.config.checks import require
         from dlproj.launch import started_by_torchrun
         from dlproj.sweeps.sweep import Sweep
@@ -134,7 +134,7 @@ class ParallelLauncher(Launcher):
         return SweepJob(self._task(composed), folder, label, config, trial)
 
     def _place(self, composed: DictConfig, earlier: Path | None) -> None:
-        """Give the job its folder and number: those of the earlier run that it goes on with, or new ones."""
+        """Give the job its folder and number: those of the earlier run that it resumes, or new ones."""
         with read_write(composed.hydra), open_dict(composed):
             composed.trainer.progress_bar = False
             composed.hydra.sweep.dir = str(self.sweep.folder)  # its default names the choice of model and data

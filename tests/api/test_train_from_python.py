@@ -10,8 +10,11 @@ import threading
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from PIL import Image
 
 import dlproj
 from dlproj.api.overrides import as_overrides, full_name, quoted
@@ -110,17 +113,29 @@ def test_predictions_of_arrays_are_those_of_the_network(run):
             np.zeros((3, 9, 9), np.uint8),
             r"the samples have the shape \(3, 9, 9\), the run needs \(N, 1, 8, 8\) or \(1, 8, 8\)",
         ),
-        (
-            np.zeros((3, 8, 8)),
-            r"the samples are torch.float64, the run needs whole numbers: pixels from 0 to 255, as uint8",
-        ),
+        (np.zeros((3, 8, 8)), r"the samples are torch.float64, the run needs pixels from 0 to 16, as whole numbers"),
+        (np.full((3, 8, 8), 17, np.uint8), "the samples lie between 17 and 17, the run needs pixels from 0 to 16"),
+        (np.full((3, 8, 8), -1), "the samples lie between -1 and -1, the run needs pixels from 0 to 16"),
         ([], "there are no samples: hand in at least one"),
+        (np.zeros((0, 8, 8), np.uint8), "there are no samples: hand in at least one"),
+        (np.array(3), r"the samples have the shape \(\), the run needs"),
+        ([np.zeros((8, 8)), np.zeros((7, 8))], "the samples are not numbers of one shape"),
+        (pd.DataFrame({"a": [1.0], "b": ["x"]}), "the samples are not numbers of one shape"),
         (["nothing.png"], "nothing.png"),
     ],
 )
 def test_samples_that_do_not_fit_are_refused_in_one_line(run, samples, message):
     with pytest.raises(dlproj.DataError, match=message):
         run.predict(samples)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "HSV"])
+def test_an_image_of_pil_is_read_as_its_file_is(run, mode, tmp_path):
+    image = Image.linear_gradient("L").resize((8, 8)).convert("RGB").convert(mode)
+    path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
+    (image if mode in ("L", "RGB", "CMYK") else image.convert("RGB")).save(path)
+    columns = list(run.model.classes)
+    np.testing.assert_allclose(run.predict(image)[columns], run.predict([path])[columns], atol=1e-6)
 
 
 def test_evaluating_again_gives_the_same_figures(run):
@@ -166,6 +181,32 @@ def test_mistakes_are_exceptions_with_the_command_lines_text(settings, message):
         dlproj.train(**settings)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer=ddp", "trainer.devices=2"], "dlproj.train is one process: for several, use the command line"),
+        (["sweep.jobs=2"], "sweep.jobs=2 is for several runs: call dlproj.sweep"),
+        (["+experiment=mlp/activations"], "these settings are an experiment of several runs: call dlproj.sweep"),
+        (["+metrics.mine._target_=os.system"], r"metrics\.mine\._target_=os\.system makes no torchmetrics"),
+    ],
+)
+def test_what_is_no_run_of_one_process_is_refused_and_leaves_nothing(overrides, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(dlproj.UserError, match=message):
+        dlproj.train("data=digits", "trainer.accelerator=cpu", *overrides)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_hydra_application_keeps_its_own_composition(tmp_path):
+    (tmp_path / "own.yaml").write_text("mine: 1\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"), pytest.raises(dlproj.UserError):
+        dlproj.train(data="digits", learning_rate=-1)
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        with pytest.raises(dlproj.UserError):
+            dlproj.train(data="digits", learning_rate=-1)
+        assert compose("own").mine == 1
+
+
 def state_of_process():
     return {
         "threads": torch.get_num_threads(),
@@ -178,6 +219,7 @@ def state_of_process():
         "denormal": float(torch.tensor(1e-39) * 2),
         "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
         "folder": os.getcwd(),
+        "excepthook": threading.excepthook,
     }
 
 
@@ -200,7 +242,7 @@ def test_ctrl_c_is_recorded_and_leaves_the_process_as_it_was(tmp_path, monkeypat
     before = state_of_process()
     with monkeypatch.context() as patch:
         patch.setattr(Classifier, "on_train_epoch_start", interrupt)
-        with pytest.raises(KeyboardInterrupt, match=r"interrupted: dlproj.resume\('.*'\) goes on"):
+        with pytest.raises(KeyboardInterrupt, match=r"interrupted: dlproj.resume\('.*'\) resumes it"):
             dlproj.train(data="digits", figures="none", folder=tmp_path / "run", **QUICK)
     assert state_of_process() == before
     assert dlproj.load_run(tmp_path / "run").status == "interrupted"
@@ -232,6 +274,15 @@ def test_a_sweep_has_its_runs_best_first(tmp_path, monkeypatch, capsys):
     assert "2 runs" in repr(swept)
     assert swept._repr_html_().startswith("<iframe")
     assert "0.1" in capsys.readouterr().out
+
+
+def test_a_sweep_goes_on_in_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = ["data=digits", "trainer.max_epochs=1", "model.hidden=[4]", "figures=none", "trainer.accelerator=cpu"]
+    first = dlproj.sweep(*settings, "hydra.sweep.dir=mine", seed="1,2")
+    assert (str(first.folder), len(first.runs)) == ("mine", 2)
+    second = dlproj.sweep(*settings, "sweep.resume=mine", seed="1,2,3")
+    assert (str(second.folder), len(second.runs)) == ("mine", 3)
 
 
 def test_a_sweeps_mistake_is_an_exception(tmp_path, monkeypatch):

@@ -92,6 +92,11 @@ def test_the_entry_that_is_damaged_is_named(tmp_path, changes, key):
         read_run(write_run(tmp_path / "run", **changes))
 
 
+def test_a_name_with_half_a_character_makes_no_run_unreadable(tmp_path):
+    run = read_run(write_run(tmp_path / "run", overrides=["data.root=/x/\udce9"], stop_reason="\udce9"))
+    assert run.result.overrides == ["data.root=/x/?"]
+
+
 def test_whole_numbers_are_at_home_in_fractions_too(tmp_path):
     run = read_run(write_run(tmp_path / "run", seconds=2, **{"test/loss": 0}))
     assert (run.result.seconds, run.result.metrics["test/loss"]) == (2, 0)

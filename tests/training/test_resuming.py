@@ -305,6 +305,7 @@ def test_a_run_that_is_made_longer_ends_as_one_that_was_meant_to_be(scheduler, c
     [
         ([], ["trainer.max_epochs=4"], "made longer, as its learning-rate schedule ends at trainer.max_epochs=2"),
         (["scheduler=constant"], ["trainer.max_epochs=1"], "holds a run with trainer.max_epochs=2 (now 1): use its"),
+        ([], ["metrics=cohen_kappa"], "holds a run with metrics"),
         (
             ["scheduler=constant"],
             ["trainer.max_epochs=4", "optim=sgd", "seed=7"],

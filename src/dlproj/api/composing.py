@@ -7,10 +7,11 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import open_dict
 
 from dlproj.command_errors import in_one_line, is_user_error
-from dlproj.config.checks import UserError
+from dlproj.config.checks import UserError, require
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
 from dlproj.config.root import Config, checked
@@ -34,17 +35,20 @@ def composed(overrides: Sequence[str]) -> tuple[Config, Path]:
 
     Hydra's own state is left as it was: the caller may be a Hydra application itself.
     """
+    of_sweeps = [text for text in overrides if text.startswith("sweep.")]
+    require(not of_sweeps, f"{' '.join(of_sweeps)} is for several runs: call dlproj.sweep")
     register()
-    instances = GlobalHydra.instance(), HydraConfig.instance()
-    before = instances[0].hydra, instances[1].cfg
+    hydra, settings_before = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
     try:
-        instances[0].hydra = None
+        GlobalHydra.instance().hydra = None
         with initialize_config_dir(str(CONF), version_base="1.3"):
             settings = compose("config", list(overrides), return_hydra_config=True)
-            instances[1].set_config(settings)
+            several = settings.hydra.mode is RunMode.MULTIRUN
+            require(not several, "these settings are an experiment of several runs: call dlproj.sweep")
+            HydraConfig.instance().set_config(settings)
             folder = Path(settings.hydra.run.dir)
             with open_dict(settings):
                 del settings["hydra"]
             return checked(settings), folder
-    finally:
-        instances[0].hydra, instances[1].cfg = before
+    finally:  # initialize_config_dir() has put other instances in their places
+        GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, settings_before

@@ -1,6 +1,7 @@
 """Keywords of Python as the overrides that the command line takes."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -59,6 +60,8 @@ def quoted(value: Any) -> str:
         return "{" + ",".join(f"{key}:{quoted(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(quoted, value)) + "]"
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if isinstance(value, str):
         return QuotedString(value, Quote.single).with_quotes()
     return json.dumps(getattr(value, "tolist", lambda: value)())  # a number of NumPy's, too

@@ -1,12 +1,13 @@
 """Whatever a user hands in as samples, as stored inputs of a run's data; and what the run says of them."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from dlproj.config.checks import DataError
@@ -15,10 +16,11 @@ from dlproj.inference.trained import LoadedRun
 from dlproj.models.losses import class_probabilities, scores
 
 _BATCH = 1000
+_IN_PNG = ("1", "I", "I;16", "L", "LA", "P", "RGB", "RGBA")  # modes that a PNG file can hold
 
 
 def predicted(run: LoadedRun, x: Any) -> pd.DataFrame:
-    """A row a sample, with the index of a DataFrame or the names of files: `class`, then each class's probability."""
+    """A row a sample, by as_stored()'s index: its `class`, then the probability of each class."""
     stored, index = as_stored(run, x)
     logits = torch.cat([run.logits(part) for part in stored.split(_BATCH)]) if len(stored) else torch.zeros(0, 1)
     probabilities = class_probabilities(logits, run.model.activation).double().numpy()
@@ -29,25 +31,45 @@ def predicted(run: LoadedRun, x: Any) -> pd.DataFrame:
 
 
 def as_stored(run: LoadedRun, x: Any) -> tuple[Tensor, Any]:
-    """Stored inputs (N, …) of the samples, and an index to name them by. Raises DataError."""
-    if isinstance(x, pd.DataFrame):
-        return _fitting(run, torch.as_tensor(x.to_numpy())), x.index
-    if isinstance(x, np.ndarray | Tensor):
-        return _fitting(run, torch.as_tensor(x)), None
-    samples: list[Any] = list(x) if isinstance(x, list | tuple | pd.Series) else [x]
-    if len(samples) == 0:
+    """Stored inputs (N, …) of the samples, and an index: a DataFrame's or Series', else files or texts by themselves.
+
+    Raises DataError.
+    """
+    index = x.index if isinstance(x, pd.DataFrame | pd.Series) else None
+    samples = x if isinstance(x, np.ndarray | Tensor | pd.DataFrame) else _listed(x)
+    if isinstance(samples, list):
+        if not samples:
+            raise DataError("there are no samples: hand in at least one")
+        if isinstance(samples[0], Image.Image):
+            return torch.cat([_pixels(run, image) for image in samples]), index
+        if isinstance(samples[0], str | Path):
+            return _read(run, samples, index)
+    stored = _fitting(run, _as_tensor(samples))
+    if len(stored) == 0:
         raise DataError("there are no samples: hand in at least one")
-    first = samples[0]
-    if isinstance(first, Image.Image):
-        return torch.cat([_pixels(run, image) for image in samples]), None
-    if isinstance(first, str | Path):
-        return _read(run, samples)
-    return _fitting(run, torch.as_tensor(np.stack([np.asarray(sample) for sample in samples]))), None
+    return stored, index
 
 
-def _read(run: LoadedRun, samples: list[Any]) -> tuple[Tensor, list[str]]:
+def _listed(x: Any) -> list[Any]:
+    return list(x) if isinstance(x, list | tuple | pd.Series) else [x]
+
+
+def _as_tensor(samples: Any) -> Tensor:
+    """Numbers as a tensor. Raises DataError where they are none, or rows differ in length."""
+    try:
+        if isinstance(samples, pd.DataFrame):
+            return torch.as_tensor(samples.to_numpy(dtype=float))
+        if isinstance(samples, list):
+            return torch.stack([torch.as_tensor(np.asarray(sample)) for sample in samples])
+        return torch.as_tensor(samples)
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"the samples are not numbers of one shape ({reason}): hand in an array of numbers") from error
+
+
+def _read(run: LoadedRun, samples: list[Any], index: Any) -> tuple[Tensor, Any]:
     """Image files by their paths; texts as they are, or from files that a Path names."""
-    names = [str(sample) for sample in samples]
+    names = [str(sample) for sample in samples] if index is None else index
     if run.data.spec.kind is not Kind.image:
         texts = [sample.read_text(encoding="utf-8") if isinstance(sample, Path) else sample for sample in samples]
         return run.data.encode(texts), names
@@ -58,19 +80,20 @@ def _read(run: LoadedRun, samples: list[Any]) -> tuple[Tensor, list[str]]:
 
 
 def _pixels(run: LoadedRun, image: Image.Image) -> Tensor:
-    """A PIL image as stored pixels (1, channels, height, width), resized as an image file is."""
-    from tempfile import TemporaryDirectory
-
+    """A PIL image as stored pixels (1, channels, height, width), read as its file would be."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode not in _IN_PNG:
+        upright = upright.convert("RGB")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "image.png"
-        image.save(path)
-        return _read(run, [path])[0]
+        upright.save(path)
+        return _read(run, [path], None)[0]
 
 
 def _fitting(run: LoadedRun, values: Tensor) -> Tensor:
     """Samples (N, …), or a single one (…), in the run's layout; images may have channels last, or none if grey."""
     shape = tuple(run.data.spec.shape)
-    for samples in (values, values[None]):
+    for samples in (values, values[None]) if values.dim() else ():
         for layout in _layouts(samples, run.data.spec.kind):
             if tuple(layout.shape[1:]) == shape:
                 return _of_type(run, layout)
@@ -92,7 +115,18 @@ def _of_type(run: LoadedRun, values: Tensor) -> Tensor:
         if not values.isfinite().all():
             raise DataError("the samples have numbers that are not finite: fill them in, or leave those rows out")
         return values.float()
-    if values.is_floating_point():
-        whole = "pixels from 0 to 255, as uint8" if kind is Kind.image else "ids of words"
-        raise DataError(f"the samples are {values.dtype}, the run needs whole numbers: {whole}")
+    values = _whole_numbers(run, values)
     return values.byte() if kind is Kind.image else values.long()
+
+
+def _whole_numbers(run: LoadedRun, values: Tensor) -> Tensor:
+    """Pixels or ids of words, within the range that the run reads. Raises DataError."""
+    spec = run.data.spec
+    is_image = spec.kind is Kind.image
+    last = run.data.largest_pixel if is_image else (spec.vocabulary_size or 0) - 1
+    words = f"{'pixels' if is_image else 'ids of words'} from 0 to {last}, as whole numbers"
+    if values.is_floating_point() or values.is_complex():
+        raise DataError(f"the samples are {values.dtype}, the run needs {words}")
+    if values.numel() and not (int(values.min()) >= 0 and int(values.max()) <= last):
+        raise DataError(f"the samples lie between {int(values.min())} and {int(values.max())}, the run needs {words}")
+    return values

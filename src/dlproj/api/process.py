@@ -3,29 +3,33 @@
 import logging
 import os
 import random
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import RLock
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-_LOGGERS = ("pytorch_lightning", "lightning_fabric", "torch.distributed.tensor._redistribute")
-_one_at_a_time = RLock()  # threads, generators and the environment are the whole process's
+from dlproj.launch import forget_ranks
+from dlproj.library_internals.torch_internals import REDISTRIBUTION
+
+_LOGGERS = ("pytorch_lightning", "lightning_fabric", REDISTRIBUTION)
+_one_at_a_time = threading.RLock()  # threads, generators and the environment are the whole process's
 
 
 @contextmanager
 def unchanged_process() -> Iterator[None]:
-    """Leave threads, random generators, arithmetic, environment, warning filters and log levels as they were.
+    """Leave random generators, number of threads, environment, warning filters and log levels as they were.
 
     Also after an exception or Ctrl-C. Threads that train at the same time wait for each other: what they would change
     is the process's.
     """
     with _one_at_a_time, warnings.catch_warnings():
         before = _state()
+        forget_ranks()  # which another tool's environment may hold
         try:
             yield
         finally:
@@ -39,13 +43,14 @@ def _state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "python": random.getstate(),
         "numpy": np.random.get_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
         "environment": dict(os.environ),
         "levels": {name: logging.getLogger(name).level for name in _LOGGERS},
         "fills": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         "deterministic": torch.get_deterministic_debug_mode(),
         "benchmark": torch.backends.cudnn.benchmark,
         "rank": getattr(rank_zero_only, "rank", None),
+        "excepthook": threading.excepthook,
     }
 
 
@@ -66,8 +71,9 @@ def _restore(before: dict[str, Any]) -> None:
     torch.set_deterministic_debug_mode(before["deterministic"])
     torch.backends.cudnn.benchmark = before["benchmark"]
     rank_zero_only.rank = before["rank"]  # type: ignore[attr-defined]
+    threading.excepthook = before["excepthook"]
 
 
 def _flushes_denormals() -> bool:
-    """True if this thread's arithmetic takes numbers below 1.2e-38 as 0: torch has no function that says so."""
+    """True if this thread takes numbers below 1.2e-38 as 0: torch has no function that says so."""
     return float(torch.tensor(1e-39, dtype=torch.float32).mul(2)) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlproj.config.checks import ConfigurationError
-from dlproj.runs.choosing import chosen_run
+from dlproj.runs.choosing import LOGS, chosen_run
 from dlproj.runs.comparison import compare as compared
 from dlproj.runs.record import Run as Record
 from dlproj.runs.record import find_runs, read_run
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from dlproj.inference.trained import LoadedRun
     from dlproj.models.classifier import Classifier
-
-LOGS = Path("logs")
 
 
 class Run:
@@ -112,11 +110,12 @@ class Run:
     @contextmanager
     def _prepared(self) -> "Iterator[LoadedRun]":
         """The opened run, in a process that computes as its training did."""
+        from dlproj.api.composing import own_errors
         from dlproj.api.process import unchanged_process
         from dlproj.training.trainer import prepare_process
 
         loaded = self._loaded
-        with unchanged_process():
+        with unchanged_process(), own_errors():
             prepare_process(loaded.config.trainer)
             yield loaded
 

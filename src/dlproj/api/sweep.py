@@ -1,5 +1,6 @@
 """Many runs from Python: the command line's sweeps and searches, in processes of their own."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -74,19 +75,34 @@ def search(*overrides: str, trials: int, **settings: str) -> Sweep:
 
 
 def _many(first: Sequence[str], overrides: Sequence[str], settings: dict[str, Any]) -> Sweep:
-    folder = Path("logs/sweeps") / f"{datetime.now():%Y%m%d-%H%M%S}-{token_hex(3)}"
     named = [f"{full_name(name.replace('__', '.'))}={value}" for name, value in settings.items()]
-    _call(["train", "-m", *first, f"hydra.sweep.dir={folder}", *overrides, *named])
+    typed = [*first, *overrides, *named]
+    folder = _folder(typed)
+    if folder is None:
+        folder = f"logs/sweeps/{datetime.now():%Y%m%d-%H%M%S}-{token_hex(3)}"
+        typed.append(f"hydra.sweep.dir={folder}")
+    _call(["train", "-m", *typed])
     return Sweep(folder)
+
+
+def _folder(overrides: Sequence[str]) -> str | None:
+    """The folder that the overrides name: that of a sweep to resume, or of a new one."""
+    named = [text.partition("=")[2] for text in overrides if text.startswith(("sweep.resume=", "hydra.sweep.dir="))]
+    return named[-1] if named else None
 
 
 def _call(arguments: Sequence[str]) -> None:
     """Run a command of dlproj, printing what it prints. Raises UserError with its error line."""
     last = ""
     options: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
-    with subprocess.Popen([*_COMMAND, *arguments], **options) as process:  # which waits for it, after Ctrl-C, too
-        for line in process.stdout or ():
-            last = line.rstrip() or last
-            print(line, end="", flush=True)
+    with subprocess.Popen([*_COMMAND, *arguments], **options) as process:
+        try:
+            for line in process.stdout or ():
+                last = line.rstrip() or last
+                print(line, end="", flush=True)
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)  # a terminal has sent it, too; a notebook has not
+            process.communicate()  # until what has ended is recorded
+            raise
     if process.returncode:
         raise UserError(last.removeprefix("error: "))

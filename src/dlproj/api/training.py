@@ -1,10 +1,14 @@
-"""Training from Python, in this process: one run, or one that goes on."""
+"""Training from Python, in this process: a new run, or an interrupted one resumed."""
 
 from pathlib import Path
 from typing import Any
 
 from dlproj.api.overrides import as_overrides
 from dlproj.api.run import Run
+from dlproj.command_errors import remove_if_unused
+from dlproj.config.checks import require
+
+_CTRL_C = 130  # the exit code of a process that it ended
 
 
 def train(*overrides: str, folder: str | Path | None = None, **settings: Any) -> Run:
@@ -14,8 +18,10 @@ def train(*overrides: str, folder: str | Path | None = None, **settings: Any) ->
     settings: data="digits", max_epochs=5, model__hidden=[64] or model={"hidden": [64]}. The run is kept in `folder`,
     by default a new one in logs/runs. Raises UserError with the text that the command line prints.
 
-    The process is left as it was: random generators, threads, environment, warning filters. Ctrl-C raises
-    KeyboardInterrupt once the run is recorded; resume() goes on with it.
+    The process is left as it was: random generators, number of threads, environment, warning filters. Ctrl-C raises
+    KeyboardInterrupt once the run is recorded; resume() resumes it. Threads that torch has started before keep taking
+    numbers below 1e-38 as they are, where the command line's take them as 0: with trainer.threads=1, or if nothing was
+    computed before, the weights are those of the command line to the bit.
     """
     from dlproj.api.composing import composed, own_errors
     from dlproj.api.process import unchanged_process
@@ -23,6 +29,8 @@ def train(*overrides: str, folder: str | Path | None = None, **settings: Any) ->
     with unchanged_process(), own_errors():
         typed = as_overrides(overrides, settings)
         config, default = composed(typed)
+        message = "dlproj.train is one process: for several, use the command line, dlproj train trainer=ddp"
+        require(config.trainer.devices == 1, message)
         return _run(Path(folder) if folder else default, lambda path: _train(config, path, typed))
 
 
@@ -33,7 +41,7 @@ def _train(config: Any, folder: Path, overrides: list[str]) -> None:
 
 
 def resume(run: Run | str | Path) -> Run:
-    """Go on with a run that was interrupted, from its last checkpoint; one that is complete is returned as it is."""
+    """Resume an interrupted run from its last checkpoint; a complete one is returned as it is."""
     from dlproj.api.composing import own_errors
     from dlproj.api.process import unchanged_process
     from dlproj.api.run import load_run
@@ -47,6 +55,10 @@ def resume(run: Run | str | Path) -> Run:
 def _run(folder: Path, train: Any) -> Run:
     try:
         train(folder)
-    except SystemExit as ended:  # by which training tells a shell of the signal
-        raise KeyboardInterrupt(f"interrupted: dlproj.resume({str(folder)!r}) goes on") from ended
+    except SystemExit as ended:
+        if ended.code != _CTRL_C:
+            raise
+        raise KeyboardInterrupt(f"interrupted: dlproj.resume({str(folder)!r}) resumes it") from ended
+    finally:
+        remove_if_unused(folder)
     return Run(folder)

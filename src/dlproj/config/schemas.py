@@ -57,8 +57,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 def settings_class(group: str, name: str) -> type:
     """The settings class that a file of conf/<group> names, by its short name or as `my_package.my_module.MyConfig`.
 
-    Raises ConfigurationError where there is none, it is of another group or a method of it is missing, and KeyError for
-    a short name that is not known.
+    Raises ConfigurationError if there is none, if it belongs to another group or if it lacks a method, and KeyError for
+    an unknown short name.
     """
     if own := SCHEMAS[group].get(name):
         return own
@@ -67,7 +67,7 @@ def settings_class(group: str, name: str) -> type:
         raise KeyError(name)
     try:
         found: Any = getattr(import_module(module), last)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # importing runs the module
         way = "install its package, or name its folder in PYTHONPATH"
         raise ConfigurationError(f"/schema/{group}: {name} cannot be imported ({error}): {way}") from error
     base = BASES[group]

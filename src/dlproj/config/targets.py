@@ -8,7 +8,7 @@ from dlproj.config.checks import ConfigurationError, require
 
 
 def check_targets(group: str, nodes: Mapping[str, Any]) -> None:
-    """Raise ConfigurationError for an entry without a `_target_`. Whether that can be imported, make() says."""
+    """Raise ConfigurationError for an entry without a `_target_`; make() checks whether it exists."""
     for name, node in nodes.items():
         names = isinstance(node, Mapping) and isinstance(node.get("_target_"), str)
         require(names, f"{group}.{name}={node} names nothing to make: set {group}.{name}._target_=my_module.MyClass")
@@ -17,8 +17,9 @@ def check_targets(group: str, nodes: Mapping[str, Any]) -> None:
 def make(key: str, node: Mapping[str, Any], kind: type, **further: Any) -> Any:
     """Make an object of the class that the node names, with its arguments; key says where the node stands.
 
-    Only a class derived from `kind` is made, and nothing in its arguments is, so that the settings of a run from
-    elsewhere call nothing else. Raises ConfigurationError where it cannot be imported or made, or is of another kind.
+    Only classes derived from `kind` are made, and a `_target_` within the arguments is not: settings that come with a
+    run's folder from elsewhere can call nothing else. Raises ConfigurationError if it cannot be imported or made, or
+    is of another kind.
     """
     cls = _located(key, node)
     fits = isinstance(cls, type) and issubclass(cls, kind)

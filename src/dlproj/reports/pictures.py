@@ -139,7 +139,8 @@ def _start() -> "subprocess.Popen[bytes]":
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it forks, so it must have one thread
+        # It forks, so it must have one thread. Modules of one's own are found as in this process.
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
 
 

@@ -21,7 +21,9 @@ def validated(kind: type[T], content: Any, path: Path, advice: str = "take it fr
     from pydantic import ValidationError  # which takes 0.1 s to import
 
     try:
-        return _adapter(kind).validate_json(json.dumps(content), strict=True)  # type: ignore[arg-type]  # for the cache
+        # A name may hold halves of characters, which are no JSON: "?" stands for them.
+        text = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+        return _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]  # for the cache
     except ValidationError as error:
         raise damaged(path, ".".join(map(str, error.errors()[0]["loc"])), advice) from error
 

@@ -15,7 +15,6 @@ from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples, generator
 from dlproj.data.reviews import Reviews
 
-SETS = ("train", "test")
 MOST_CLASSES = 20  # shown by default: an image folder may have a thousand
 A_CLASS = 10  # samples of each class in the grid
 

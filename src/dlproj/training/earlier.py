@@ -51,6 +51,7 @@ def earlier_run(folder: Path, config: Config) -> Earlier | None:
         for key in changed
         if key in was and key in now
     ]
+    words = words or changed  # all are settings that one of the runs lacks
     named = ", ".join(words[:_NAMED]) + (f" and {len(words) - _NAMED} more" if len(words) > _NAMED else "")
     require(config.overwrite, f"{shown_path(folder)} holds a run with {named}: use its settings, {_WAYS_OUT}")
     return None

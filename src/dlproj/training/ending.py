@@ -26,7 +26,7 @@ class Ending:
                 return f"early stopping: {callback.monitor} no better for {callback.patience} epochs"
         if trainer.current_epoch >= (trainer.max_epochs or 0):
             return f"reached max_epochs={trainer.max_epochs}"
-        return f"reached max_time={max_time}"
+        return f"reached max_time={max_time}" if max_time else "stopped by a callback"
 
     def signal_of(self, trainer: pl.Trainer, error: BaseException) -> signal.Signals:
         """Return the signal that ended the run. Lightning raises its own SystemExit on SIGTERM, plain on SIGINT."""

@@ -1,6 +1,5 @@
 """One run: seed → data → model → trainer → fit → test → record."""
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -36,8 +35,6 @@ from dlproj.training.recording import Begin, RecordEarlyEnd, best_epoch_of, comp
 from dlproj.training.signals import StopBySignal
 from dlproj.training.stopwatch import Stopwatch
 from dlproj.training.trainer import build_trainer, prepare_process
-
-_log = logging.getLogger(__name__)
 
 
 def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: bool = False) -> RunResult:

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from dlproj.config.checks import require
 from dlproj.config.targets import make
 from dlproj.training.monitors.loggers import EpochTensorBoard
 
@@ -25,6 +26,7 @@ def build_loggers(nodes: Mapping[str, Mapping[str, Any]], folder: Path) -> "tupl
     """
     made = {name: make(f"logger.{name}", _with_folder(node, folder), Logger) for name, node in nodes.items()}
     boards = [logger for logger in made.values() if isinstance(logger, EpochTensorBoard)]
+    require(len(boards) < 2, "logger has TensorBoard two times: choose it once")
     others = [EpochLogger(name, logger) for name, logger in made.items() if logger not in boards]
     return boards[0] if boards else EpochTensorBoard(folder, writes=False), others
 
