@@ -24,7 +24,6 @@ class SettingsClasses(ConfigSource):
         return ConfigResult(self.provider, self.full_path(), node, {"package": None})
 
     def available(self) -> bool:
-        """Always."""
         return True
 
     def is_group(self, config_path: str) -> bool:

@@ -140,7 +140,6 @@ class IMDBConfig(DataConfig):
 
     @property
     def is_bucketed(self) -> bool:
-        """As set."""
         return self.bucket_by_length
 
     def spec(self) -> DataSpec:

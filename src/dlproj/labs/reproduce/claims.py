@@ -28,7 +28,7 @@ def _falling(values: Iterable[float]) -> list[bool]:
 
 
 def _best(of: Evidence, experiment: str, winner: str, labels: Iterable[str]) -> list[bool]:
-    """Whether the winner has a higher test accuracy than each other."""
+    """True if the winner has a higher test accuracy than each other."""
     return [of(experiment, winner) > of(experiment, label) for label in labels if label != winner]
 
 
@@ -37,13 +37,13 @@ def _near(values: Iterable[float], wanted: float, within: float) -> list[bool]:
 
 
 def _settles(of: Evidence, experiment: str, epoch: int) -> list[bool]:
-    """Whether training and validation loss stop falling at about this epoch."""
+    """True if training and validation loss stop falling at about this epoch."""
     found = [of.curve("settled epoch", experiment, "", metric) for metric in ("train/loss", "val/loss")]
     return [abs(one - epoch) <= NEAR_EPOCHS for one in found]
 
 
 def _swings(of: Evidence, experiment: str) -> list[bool]:
-    """Whether the accuracies of training and validation round to 48 to 53 %, and go up and down between."""
+    """True if the accuracies of training and validation round to 48 to 53 %, and go up and down between."""
     parts = []
     for metric in ("train/accuracy", "val/accuracy"):
         lowest, highest = (of.curve(name, experiment, "", metric) for name in ("lowest", "highest"))
@@ -52,7 +52,7 @@ def _swings(of: Evidence, experiment: str) -> list[bool]:
 
 
 def _by_rate(of: Evidence, quantity: str) -> list[bool]:
-    """Whether a quantity of lab5's weights falls from the highest rate to the lowest, on both scales of pixels."""
+    """True if a quantity of lab5's weights falls from the highest rate to the lowest, on both scales of pixels."""
     found = [
         [of("lab5/weight_histograms", f"{rate}, {scaling}", quantity) for rate in _RATES]
         for scaling in ("unit", "none")
@@ -61,7 +61,7 @@ def _by_rate(of: Evidence, quantity: str) -> list[bool]:
 
 
 def _overfits_more(of: Evidence, experiment: str, label: str, other: str) -> bool:
-    """Whether the gap between both accuracies is wider at one point of an experiment than at another."""
+    """True if the gap between both accuracies is wider at one point of an experiment than at another."""
     return of(experiment, label, "accuracy_gap") > of(experiment, other, "accuracy_gap")
 
 

@@ -1,4 +1,4 @@
-"""Whether a few seeds decide a claim: checked on their means, and on what the means could be.
+"""Do a few seeds decide a claim? It is checked on their means, and on draws of what the means could be.
 
 A check is a function of figures, which it asks an Evidence for; it says of each of its parts whether it holds. Of a few
 runs only a mean is known, and the true mean of all seeds lies about it as mean + s / √n · t(n − 1), with s the runs'

@@ -56,7 +56,7 @@ class Row:
 
     @property
     def is_near(self) -> bool:
-        """Whether nothing has to be explained: there is nothing to compare, or it is the same."""
+        """True if nothing has to be explained: there is nothing to compare, or the figures are the same."""
         near = NEAR if self.quantity.endswith("accuracy") else 0.0
         return self.difference is None or abs(self.difference) <= near
 
@@ -73,7 +73,7 @@ class Row:
 
     @property
     def is_explained(self) -> bool:
-        """Whether the figure differs for a reason that was tested."""
+        """True if the figure differs for a reason that was tested."""
         return bool(self.reason) and not self.reason.startswith(UNEXPLAINED)
 
     @property

@@ -23,7 +23,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def conclusions(rows: Rows) -> str:
-    """Whether the document's two conclusions hold in its way to measure, from each batch size to the next."""
+    """The verdicts on the document's two conclusions, measured in its way, from each batch size to the next."""
     totals, batches = ([row[f"torch_total_seconds{part}"] for row in rows] for part in ("", "_a_batch"))
     falls = all(later < earlier for earlier, later in pairwise(totals))
     rises = all(later > earlier for earlier, later in pairwise(batches))

@@ -34,11 +34,11 @@ class Timings:
         return np.quantile(self.seconds, (0.25, 0.5, 0.75)).tolist()
 
     def row(self) -> dict[str, float]:
-        """The same by their names."""
+        """The three quartiles by their names, in seconds."""
         return dict(zip(QUARTILES, self.quartiles(), strict=True))
 
     def median(self) -> float:
-        """In seconds."""
+        """The median in seconds."""
         return self.quartiles()[1]
 
 
