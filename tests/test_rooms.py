@@ -60,7 +60,7 @@ MAY_IMPORT = {
     },
     "api": {"config", "training", "inference", "runs", "reports", "models", "data", "command_errors"},
 }
-BUILDS = {"data", "models", "distributed", "training"}
+BUILDS = {"data", "models", "training"}
 
 
 def room_of(path):

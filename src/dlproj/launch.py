@@ -17,6 +17,16 @@ def rank() -> int:
     return int(os.environ["RANK"]) if started_by_torchrun() else 0
 
 
+def agree_on(text: str, key: str) -> str:
+    """Return the text passed by the first of torchrun's processes to call this, also after a restart."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(address, port, is_master=False)
+    agreed: bytes = store.compare_set(f"dlproj/{key}", "", text)
+    return agreed.decode()
+
+
 def forget_ranks() -> None:
     """Remove ranks not set by torchrun: with a rank above 0, Lightning would write nothing."""
     if not started_by_torchrun():

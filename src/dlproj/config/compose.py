@@ -7,7 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from dlproj.config.root import Config
-from dlproj.launch import started_by_torchrun
+from dlproj.launch import agree_on, started_by_torchrun
 
 
 def register() -> None:
@@ -18,8 +18,6 @@ def register() -> None:
     """
     text = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     if started_by_torchrun():
-        from dlproj.distributed.processes import agree_on
-
         text = agree_on(text, "stamp")
     OmegaConf.register_new_resolver("stamp", lambda: text, replace=True)
     OmegaConf.register_new_resolver("either", lambda set_, otherwise: set_ or otherwise, replace=True)

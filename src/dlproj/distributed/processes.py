@@ -21,14 +21,6 @@ T = TypeVar("T")
 _LOOPBACK = "127.0.0.1"
 
 
-def agree_on(text: str, key: str) -> str:
-    """Return the text passed by the first of torchrun's processes to call this, also after a restart."""
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = torch.distributed.TCPStore(address, port, is_master=False)  # type: ignore[attr-defined]
-    agreed: bytes = store.compare_set(f"dlproj/{key}", "", text)
-    return agreed.decode()
-
-
 def run_in_processes(count: int, function: Callable[..., T], *arguments: Any) -> T:
     """Call function(*arguments) in `count` spawned processes with torchrun's environment; return rank 0's result.
 
