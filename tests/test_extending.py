@@ -260,7 +260,7 @@ def test_arguments_that_a_callback_does_not_take_are_named(importable, tmp_path)
     [
         ("own_parts.settings.Lost", "cannot be imported (module 'own_parts.settings' has no attribute 'Lost'): "),
         ("lost_parts.settings.Config", "cannot be imported (No module named 'lost_parts'): install its package, "),
-        ("own_parts.settings.NAdamConfig", "is no settings class: derive a dataclass from dlproj.config.model."),
+        ("own_parts.settings.NAdamConfig", "is not a settings class: derive a dataclass from dlproj.config.model."),
         ("dlproj.config.model.ModelConfig", "is abstract: write its build(), hidden_layers(), inputs_of()"),
     ],
 )

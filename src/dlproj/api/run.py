@@ -158,7 +158,7 @@ def load_run(name: str | Path) -> Run:
 
 
 def list_runs(path: str | Path = LOGS) -> "pd.DataFrame":
-    """The runs in and below path, newest first: when, where, status, test accuracy, overrides."""
+    """The runs in and below path, newest first; `.attrs["damaged"]` lists folders that cannot be read."""
     import pandas as pd
 
     from dlproj.reports.listing import list_runs as listed

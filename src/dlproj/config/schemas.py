@@ -72,7 +72,7 @@ def settings_class(group: str, name: str) -> type:
         raise ConfigurationError(f"/schema/{group}: {name} cannot be imported ({error}): {way}") from error
     base = BASES[group]
     fits = isinstance(found, type) and issubclass(found, base) and is_dataclass(found)
-    require(fits, f"/schema/{group}: {name} is no settings class: derive a dataclass from {_dotted(base)}")
+    require(fits, f"/schema/{group}: {name} is not a settings class: derive a dataclass from {_dotted(base)}")
     lacking = ", ".join(f"{method}()" for method in sorted(getattr(found, "__abstractmethods__", ())))
     require(not lacking, f"/schema/{group}: {name} is abstract: write its {lacking}")
     return found

@@ -99,9 +99,8 @@ class Pipelined(Execution):
 
     def full_parameters(self) -> dict[str, Tensor]:
         """Return the parameters of all stages on the CPU of rank 0, and none on other ranks."""
-        named = self.model.named_parameters()
-        trained = {name: value.detach() for name, value in named if value.requires_grad}
-        return self.gathered({name: value.cpu() for name, value in trained.items() if not value.is_meta})
+        own = {name: value.cpu() for name, value in super().full_parameters().items() if not value.is_meta}
+        return self.gathered(own)
 
     def clip_gradients(self, optimizer: Optimizer, limit: float, algorithm: GradClipAlgorithmType) -> None:
         """Clip the gradients by value, or by their norm over all stages."""

@@ -105,10 +105,7 @@ def _call(function: Callable[..., T], *arguments: Any) -> T:
     try:
         return function(*arguments)
     except OSError as error:
-        from dlproj.command_errors import (  # imported here: a run that ends well needs none of it
-            in_one_line,
-            is_user_error,
-        )
+        from dlproj.command_errors import in_one_line, is_user_error  # which only an error needs
 
         if is_user_error(error):
             raise UserError(in_one_line(error)) from error

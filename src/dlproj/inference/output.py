@@ -48,7 +48,7 @@ def show_evaluation(outcome: Evaluated, name: str) -> None:
 
 
 def evaluation_as_json(outcome: Evaluated) -> str:
-    """Return all fields as JSON, with each metric as an entry of its own and NaN as null."""
+    """Return all fields as JSON; metrics are top-level keys, and NaN becomes null."""
     content = asdict(outcome) | {"equals_training": outcome.equals_training()}
     return json.dumps(finite(content | content.pop("metrics")), indent=2, allow_nan=False)
 
