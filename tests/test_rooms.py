@@ -48,6 +48,7 @@ MAY_IMPORT = {
     },
     "cli": {
         "config",
+        "data",
         "training",
         "inference",
         "labs",
