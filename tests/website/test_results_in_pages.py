@@ -32,10 +32,10 @@ def test_the_counts_are_as_measured():
     found = re.search(words, RESULTS, re.MULTILINE)
     reported, near, explained, far, conclusions, held, not_held, open_, unjudged = found.groups()
     text = " ".join(LABS.split())
-    assert f"of {reported} reported test, training and validation accuracies {near} come out within 1.5 points" in text
+    assert f"Of {reported} reported test, training and validation accuracies {near} come out within 1.5 points" in text
     assert f"for {explained} of the other {far} there is a [reason that was tested]" in text
     assert f"Of {reported} reported accuracies {near} come out within 1.5 points" in README
-    assert f"each of {conclusions} of the" in README
+    assert f"each of the {conclusions} conclusions of the" in README
     assert (
         f"Of {conclusions} conclusions that the documents draw {held} are held by three seeds, {not_held} are not"
         in text
