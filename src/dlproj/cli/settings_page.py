@@ -97,7 +97,8 @@ def _rows(cls: type, prefix: str) -> Iterator[tuple[str, tuple[str, str, str]]]:
 
 
 def _meaning(cls: type, name: str) -> str:
-    return about(cls)[name].text.replace("|", "\\|") or "initial values"
+    text = re.sub(r"\b_target_\b", "`_target_`", about(cls)[name].text)
+    return text.replace("|", "\\|") or "initial values"
 
 
 def _values(cls: type, name: str, kind: Any) -> str:
