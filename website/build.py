@@ -89,7 +89,7 @@ def _pages() -> dict[Path, str]:
     """Where each page comes from, and its path in the site."""
     here = {path: str(path.relative_to(ROOT / "docs")) for path in sorted((ROOT / "docs").rglob("*.md"))}
     elsewhere = {ROOT / origin: target for origin, (target, _) in ELSEWHERE.items()}
-    executed = {path: f"notebooks/{path.stem}.md" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+    executed = {path: f"notebooks/{path.stem}.md" for path in notebooks.in_order(ROOT / "notebooks")}
     return here | elsewhere | executed | {ROOT / "docs" / target: target for target in _GENERATED}
 
 
