@@ -58,4 +58,4 @@ def titles(folder: Path) -> Iterator[str]:
 
 def in_order(folder: Path) -> list[Path]:
     """The notebooks as they are to be read."""
-    return sorted(folder.glob("*.ipynb"), key=lambda path: (_ORDER + (path.stem,)).index(path.stem))
+    return sorted(folder.glob("*.ipynb"), key=lambda path: (*_ORDER, path.stem).index(path.stem))
