@@ -35,17 +35,16 @@ def listed(board):
 
 
 def test_a_folder_that_is_not_there_yet_is_empty(board):
-    overview = board.overview()
-    assert (overview["exists"], overview["runs"], overview["sweeps"]) == (False, [], [])
+    assert board.overview() == {"folder": str(board.root), "runs": [], "sweeps": []}
 
 
 def test_a_completed_run_in_words(board):
     write_run(board.root / "runs/20261128-170015-212096-mlp-digits-adam")
     (run,) = board.overview()["runs"]
     assert run["id"] == run["folder"] == "runs/20261128-170015-212096-mlp-digits-adam"
-    assert (run["name"], run["status"], run["epoch"], run["epochs"]) == ("mlp-digits-adam", "completed", 2, 2)
+    assert (run["name"], run["status"], run["epoch"], run["planned"]) == ("mlp-digits-adam", "completed", 2, 2)
     assert run["scores"] == {"val/accuracy": "87.50%", "val/loss": "0.7500", "test/accuracy": "83.33%"}
-    assert (run["started"], run["seconds"], run["report"]) == ("2026-11-28 17:00", "1.5 s", False)
+    assert (run["started"], run["seconds"], run["report"]) == ("2026-11-28 17:00:15", "1.5 s", False)
     (board.root / run["folder"] / "report.html").write_text("page")
     assert board.overview()["runs"][0]["report"] is True
 
@@ -55,7 +54,7 @@ def test_a_run_that_holds_its_lock_is_running_and_else_nobody_knows(board):
     with run_lock(folder):
         age(folder)
         run = listed(board)["a"]
-        assert (run["status"], run["epoch"], run["epochs"]) == ("running", 1, 5)
+        assert (run["status"], run["epoch"], run["planned"]) == ("running", 1, 5)
         assert run["scores"]["val/accuracy"] == "75.00%"
     assert listed(board)["a"]["status"] == "running or killed"
 
@@ -93,7 +92,7 @@ def test_the_history_is_a_list_for_each_metric(board):
     epochs = [*EPOCHS, {"epoch": 3, "train/loss": float("nan")}]
     write_run(board.root / "a", epochs=epochs)
     history = board.history("a")
-    assert history["epoch_numbers"] == [1, 2, 3]
+    assert history["epochs"] == [1, 2, 3]
     assert history["metrics"]["train/loss"] == [0.9, 0.5, None]
     assert history["metrics"]["val/accuracy"] == [0.75, 0.875, None]
     assert board.history("b") is board.history("../a") is None
@@ -179,7 +178,7 @@ def test_a_damaged_file_is_no_trouble_to_the_others(board, name, damage):
     runs = listed(board)
     assert runs["sweep/whole"]["status"] == "running"
     assert board.history("sweep/whole")["metrics"]["train/loss"] == [0.9, 0.5]
-    assert board.history("sweep/damaged")["id"] == "sweep/damaged"
+    assert board.history("sweep/damaged")["run"]["id"] == "sweep/damaged"
     if name == "summary.json":
         assert runs["sweep/damaged"]["status"] == "damaged"
         assert runs["sweep/damaged"]["trouble"].startswith("sweep/damaged/summary.json is ")
@@ -201,4 +200,4 @@ def test_odd_names_are_told_as_they_stand_in_a_url(board):
     write_run(board.root / name)
     (run,) = board.overview()["runs"]
     assert run["id"] == "a%20b%2C%23%25%FF"
-    assert board.history(run["id"])["folder"] == name
+    assert board.history(run["id"])["run"]["folder"] == name
