@@ -90,12 +90,19 @@ def test_running_runs_stand_first_then_the_newest(board):
 
 def test_the_history_is_a_list_for_each_metric(board):
     epochs = [*EPOCHS, {"epoch": 3, "train/loss": float("nan")}]
-    write_run(board.root / "a", epochs=epochs)
+    write_run(board.root / "a", epochs=epochs, last_epoch=3)
     history = board.history("a")
     assert history["epochs"] == [1, 2, 3]
     assert history["metrics"]["train/loss"] == [0.9, 0.5, None]
     assert history["metrics"]["val/accuracy"] == [0.75, 0.875, None]
     assert board.history("b") is board.history("../a") is None
+
+
+def test_an_epoch_that_has_not_ended_is_left_out(board):
+    begun = [*EPOCHS, {"epoch": 3, "val/loss": 0.25, "train/loss": ""}]
+    write_run(board.root / "a", epochs=begun, **RUNNING)
+    assert board.history("a")["epochs"] == [1, 2]
+    assert listed(board)["a"]["epoch"] == 2
 
 
 def test_runs_of_a_sweep_are_told_by_it_and_ranked(board):

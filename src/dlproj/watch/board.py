@@ -56,7 +56,8 @@ class Board:
                 return None
             epochs = self._file(self._folders[run], "metrics.csv", read_epochs)
             trouble = self._words(epochs) if isinstance(epochs, DataError) else ""
-            rows = {} if trouble else epochs
+            ended = self._runs[run]["epoch"] or math.inf  # of the epoch that goes on there may be the validation
+            rows = {} if trouble else {epoch: row for epoch, row in epochs.items() if epoch <= ended}
             names = dict.fromkeys(name for row in rows.values() for name in row)
             metrics = {name: [row.get(name) for row in rows.values()] for name in names}
             return finite({"run": self._runs[run], "epochs": list(rows), "metrics": metrics, "trouble": trouble})

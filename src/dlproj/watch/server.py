@@ -191,7 +191,7 @@ def _front_page() -> Answer:
 
 def _file(root: Path, quoted: str) -> Answer:
     """The file at a path as it stands in a URL; only what reports are made of, and nothing outside of root."""
-    parts = os.fsdecode(unquote_to_bytes(quoted)).split("/")
+    parts = os.fsdecode(unquote_to_bytes(quoted.encode("latin-1", "replace"))).split("/")
     kind = _TYPES.get(Path(parts[-1]).suffix.lower())
     if kind is None or any(not part or part.startswith(".") or "\0" in part for part in parts):
         return _NOT_FOUND
