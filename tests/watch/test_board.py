@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from folders import EPOCHS, write_run
@@ -12,6 +13,7 @@ from dlproj.watch import board as board_module
 from dlproj.watch.board import Board
 
 RUNNING = {"status": "running", "last_epoch": 0, "best_epoch": None, "seconds": 0.0, "confusion_matrix": []}
+LOCKS_ARE_SEEN = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this system does not tell of locks")
 LONG_AGO = 1_600_000_000  # seconds since 1970
 
 
@@ -49,6 +51,7 @@ def test_a_completed_run_in_words(board):
     assert board.overview()["runs"][0]["report"] is True
 
 
+@LOCKS_ARE_SEEN
 def test_a_run_that_holds_its_lock_is_running_and_else_nobody_knows(board):
     folder = write_run(board.root / "a", {"trainer.max_epochs": 5}, epochs=EPOCHS[:1], **RUNNING)
     with run_lock(folder):
@@ -64,6 +67,7 @@ def test_what_was_written_just_now_is_running_where_no_lock_is_seen(board):
     assert listed(board)["a"]["status"] == "running"
 
 
+@LOCKS_ARE_SEEN
 def test_the_time_left_is_that_of_the_epochs_seen(board):
     folder = write_run(board.root / "a", {"trainer.max_epochs": 10}, epochs=EPOCHS[:1], **RUNNING)
 
@@ -140,6 +144,12 @@ def test_only_files_that_have_changed_are_read_again(board, monkeypatch):
     write_run(board.root / "b", **{"test/accuracy": 0.5})
     assert listed(board)["b"]["scores"]["test/accuracy"] == "50.00%"
     assert sorted(reads) == ["a", "b", "b"]
+
+
+def test_the_folder_may_be_that_of_one_run(board):
+    write_run(board.root)
+    assert list(listed(board)) == [""]
+    assert board.history("")["run"]["name"] == "mlp-digits-adam"
 
 
 def test_a_deleted_run_is_gone(board):
