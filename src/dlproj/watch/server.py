@@ -94,7 +94,7 @@ def _why_not(host: str, port: int, error: Exception) -> str:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD."""
+    """Answers GET and HEAD; the base refuses other methods, and does not read what they send."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -118,16 +118,6 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     do_HEAD = do_GET  # noqa: N815
-
-    def do_POST(self) -> None:
-        """Refuse to change anything; what is sent is not read."""
-        self.close_connection = True
-        self.send_response(HTTPStatus.METHOD_NOT_ALLOWED)
-        for name, value in {"Allow": "GET, HEAD", "Content-Length": "0", "Connection": "close"}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST  # noqa: N815
 
     def log_message(self, *args: Any) -> None:
         """Print no line for each request."""
