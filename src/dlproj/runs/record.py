@@ -54,7 +54,7 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
     """
     folders: dict[Path, Path] = {}
     for path in paths:
-        below = sorted(_run_folders(path), key=_natural)
+        below = sorted(_run_folders(path), key=natural)
         if not below:
             raise DataError(f"no run in {path}: name a run's folder, or one above it, such as logs")
         folders |= {folder.resolve(): folder for folder in below if folder.resolve() not in folders}
@@ -156,13 +156,14 @@ def _run_folders(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         raise DataError(f"{path} is not a folder: name a run's folder, or one above it, such as logs")
     for folder, below, files in os.walk(path):
-        if _is_run(Path(folder), files):
+        if is_run(Path(folder), files):
             yield Path(folder)
             below.clear()
         below[:] = [name for name in below if not name.startswith(".")]
 
 
-def _is_run(folder: Path, files: Sequence[str]) -> bool:
+def is_run(folder: Path, files: Sequence[str]) -> bool:
+    """True if the folder, which holds these files, is that of a run."""
     if "summary.json" in files:
         return True
     if "config.yaml" not in files:
@@ -174,7 +175,8 @@ def _is_run(folder: Path, files: Sequence[str]) -> bool:
         return True  # read_run() will report it as damaged
 
 
-def _natural(folder: Path) -> list[tuple[int, str]]:
+def natural(folder: Path) -> list[tuple[int, str]]:
+    """Sort key of natural order: 2 before 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(folder))]
 
 
