@@ -49,6 +49,7 @@ MAY_IMPORT = {
     },
     "cli": {
         "config",
+        "data",
         "training",
         "inference",
         "labs",
