@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from dlproj.config.checks import MOST_CLASSES_IN_ROWS
 from dlproj.config.reference import Curves
 from dlproj.reports.classification import Counts, class_scores, entries, most_confused
-from dlproj.reports.style import COLORS, GRID, INK, new_figure, plain_log, short, styled
+from dlproj.reports.style import COLORS, GRID, INK, layered, new_figure, plain_log, short, styled
 from dlproj.runs.inspection import ByEpoch, Histogram
 
 Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
@@ -28,23 +28,43 @@ def learning_curves(epochs: Epochs, best: int | None, reported: Curves | None = 
     An evaluation of the training set after each epoch is a separate line. The best and the last epoch are marked.
     Reported curves are dashed with hollow marks; a reported loss includes the penalty, so the total loss gets a panel.
     """
-    panels = {"loss": "Loss", "accuracy": "Accuracy"}
-    if _has(epochs, "train/penalty"):
-        panels = {"data_loss": "Loss without the penalty", "penalty": "Penalty", "accuracy": "Accuracy"}
-        if any(metric.endswith("/loss") for metric in reported or {}):
-            panels = {"loss": "Loss with the penalty"} | panels
+    panels = _panels(epochs, reported or {})
     with styled():
-        figure, grid = _panels(len(panels))
+        figure, grid = _side_by_side(len(panels))
         for axes, (metric, title) in zip(grid, panels.items(), strict=True):
             _curves(axes, epochs, metric, best, reported or {})
             axes.set_title(title)
-        grid[-1].yaxis.set_major_formatter(PercentFormatter(1))
         lines = _legend(grid)
         figure.legend(lines.values(), lines, ncols=len(lines), loc="upper left", columnspacing=1.5)
         return figure
 
 
-def _panels(count: int) -> tuple[Figure, list[Axes]]:
+def learning_panels(epochs: Epochs, best: int | None, reported: Curves | None = None) -> dict[str, Figure]:
+    """The panels of learning_curves() by title, each a figure of its own, which a page can stack."""
+    figures = {}
+    for metric, title in _panels(epochs, reported or {}).items():
+        with styled():
+            figure = figures[title] = new_figure(5.4, 3.8)
+            axes = figure.add_axes((0.125, 0.13, 0.85, 0.7))
+            _curves(axes, epochs, metric, best, reported or {})
+            lines = _legend([axes])
+            if len(lines) > 3:  # in two rows
+                axes.set_position((0.125, 0.13, 0.85, 0.64))
+            figure.legend(lines.values(), lines, ncols=3, loc="upper left", columnspacing=1.5)
+            axes.set_title(title)
+    return figures
+
+
+def _panels(epochs: Epochs, reported: Curves) -> dict[str, str]:
+    """Titles of the panels by metric, accuracy last."""
+    if not _has(epochs, "train/penalty"):
+        return {"loss": "Loss", "accuracy": "Accuracy"}
+    panels = {"data_loss": "Loss without the penalty", "penalty": "Penalty", "accuracy": "Accuracy"}
+    with_penalty = any(metric.endswith("/loss") for metric in reported)
+    return ({"loss": "Loss with the penalty"} if with_penalty else {}) | panels
+
+
+def _side_by_side(count: int) -> tuple[Figure, list[Axes]]:
     """Up to three panels side by side, four in two rows."""
     rows, columns = (1, count) if count < 4 else (2, 2)
     figure = new_figure(4.8 * columns, 3.9 * rows)
@@ -73,14 +93,17 @@ _STEEP = 20  # highest loss / lowest loss
 
 
 def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported: Curves) -> None:
-    for split, color, marker, label in _SPLITS:
+    for i, (split, color, marker, label) in enumerate(_SPLITS):
         if split != "train_eval" or _has(epochs, f"{split}/{metric}"):
-            _line(axes, epochs, f"{split}/{metric}", color, marker, label)
+            style = layered(i, len(_SPLITS)) | {"color": color, "marker": marker, "label": label}
+            _line(axes, epochs, f"{split}/{metric}", style)
         reported_line(axes, reported.get(f"{split}/{metric}", {}), color, marker)
     epochs_axis(axes)
     axes.grid(axis="y")
     if metric.endswith("loss"):
-        _scale_loss(axes)
+        scale_loss(axes, np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)]))
+    if metric == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
     last = max(epochs, default=0)
     if best is not None:
         name = "best and last epoch" if best == last else "best epoch"
@@ -89,9 +112,8 @@ def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported:
         axes.axvline(last, color=INK, linewidth=1, linestyle=":", label=f"last epoch, {last}")
 
 
-def _scale_loss(axes: Axes) -> None:
-    """Make the loss axis logarithmic if a steep fall in the first epochs would flatten the rest."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)])
+def scale_loss(axes: Axes, values: np.ndarray) -> None:
+    """Make the axis of these losses logarithmic if a steep fall in the first epochs would flatten the rest."""
     finite = values[np.isfinite(values)]
     if len(finite) and finite.min() > 0 and finite.max() > _STEEP * finite.min():
         axes.set_yscale("log")
@@ -104,10 +126,9 @@ def epochs_axis(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # a single epoch gets no tick at 1.5
 
 
-def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, label: str) -> None:
+def _line(axes: Axes, epochs: Epochs, metric: str, style: Mapping[str, Any]) -> None:
     points = [(epoch, row[metric]) for epoch, row in sorted(epochs.items()) if metric in row]
-    shape = marker if len(points) <= 40 else ""
-    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=4, label=label)
+    axes.plot(*zip(*points, strict=True), **{**style, "marker": style["marker"] if len(points) <= 40 else ""})
 
 
 def reported_line(axes: Axes, curve: Mapping[int, float], color: str, marker: str) -> None:
@@ -226,6 +247,16 @@ def weight_histograms(histograms: Mapping[str, Mapping[int, Histogram]]) -> Figu
         return figure
 
 
+def histogram_panels(histograms: Mapping[str, Mapping[int, Histogram]]) -> dict[str, Figure]:
+    """The panels of weight_histograms() by parameter, each a figure of its own, which a page can stack."""
+    figures = {}
+    for name, epochs in histograms.items():
+        with styled():
+            figure = figures[name] = new_figure(2.9, 1.9)
+            histogram(figure.add_axes((0.04, 0.14, 0.92, 0.72)), name, epochs)
+    return figures
+
+
 def histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
     """Densities of one parameter's values: a line at the start, filled at the end.
 
@@ -274,18 +305,14 @@ def central_range(histogram: Histogram) -> tuple[float, float]:
 
 def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> Figure:
     """One line per layer or parameter, by epoch; a share is in percent from 0, other values on a log axis."""
+    columns = 2 if max(map(len, values), default=0) <= 24 else 1
+    height = 3.2 + 0.2 * -(-len(values) // columns)
     with styled():
-        figure = new_figure(7.2, 3.2)
-        axes = figure.add_axes((0.1, 0.16, 0.6, 0.72))
+        figure = new_figure(5.4, height)
+        axes = figure.add_axes((0.13, 1 - 2.7 / height, 0.84, 2.35 / height))
         for i, (layer, epochs) in enumerate(values.items()):
-            points = sorted(epochs.items())
-            axes.plot(
-                *zip(*points, strict=True),
-                color=COLORS[i % len(COLORS)],
-                marker="os^vD<>"[i % 7],
-                markersize=4,
-                label=layer,
-            )
+            style = layered(i, len(values))
+            axes.plot(*zip(*sorted(epochs.items()), strict=True), color=COLORS[i % len(COLORS)], label=layer, **style)
         if share:
             axes.set_ylim(0, max(1.05 * axes.get_ylim()[1], 0.01))
             axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -296,5 +323,5 @@ def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> 
         epochs_axis(axes)
         axes.set_title(label)
         axes.grid(axis="y")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize=8)
+        figure.legend(loc="lower left", ncols=columns, fontsize=8)
         return figure
