@@ -1,12 +1,22 @@
 """What is said of a run's figures: intervals against SciPy, over- and underfitting at the thresholds, dead units."""
 
 import math
+from pathlib import Path
 
 import pytest
 from folders import write_run
 from scipy.stats import binomtest
 
-from dlproj.reports.reading import accuracy_interval, dead_units_words, fit_words, interval_words, wilson_interval
+from dlproj.reports.reading import (
+    OVERFITTING,
+    RISE,
+    UNDERFITTING,
+    accuracy_interval,
+    dead_units_words,
+    fit_words,
+    interval_words,
+    wilson_interval,
+)
 from dlproj.runs.record import read_run
 
 
@@ -89,3 +99,15 @@ def test_dead_units_are_explained_with_the_layers_that_have_most():
     assert words.startswith("A unit is dead if its output is the same for all validation samples")
     assert words.endswith("At the end: 25.0% of hidden.1, 12.5% of hidden.0.")
     assert dead_units_words({"hidden.0": {1: 0.0}}).endswith("At the end: none.")
+
+
+def test_the_guide_has_the_same_thresholds():
+    page = (Path(__file__).parents[2] / "docs/guide/reading-reports.md").read_text()
+    assert f"is {100 * OVERFITTING:.0f} points or more above the validation accuracy" in page
+    assert f"validation loss is {RISE:.0%} or more above its lowest" in page
+    assert f"training accuracy is below {UNDERFITTING:.0%}" in page
+    ends = [
+        f"{end:.1%}" for hits, samples in ((348, 360), (9667, 10_000)) for end in wilson_interval(hits, samples)[:2]
+    ]
+    means = "96.67% of 360 digits means {} to {}, and 96.67% of 10,000 means {} to {}."
+    assert means.format(*ends) in " ".join(page.split())
