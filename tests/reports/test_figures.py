@@ -3,18 +3,9 @@
 import numpy as np
 import pytest
 
-from dlproj.reports.run_figures import (
-    TRAIN,
-    VAL,
-    by_layer,
-    central_range,
-    confusion_matrix,
-    density,
-    learning_curves,
-    per_class,
-    weight_histograms,
-)
+from dlproj.reports.run_figures import TRAIN, VAL, by_layer, confusion_matrix, learning_curves, per_class
 from dlproj.reports.style import png, svg
+from dlproj.reports.weights_figure import central_range, density, weight_histograms
 from dlproj.runs.inspection import Histogram
 
 EPOCHS = {

@@ -14,8 +14,9 @@ from dlproj.reports.comparison_table import heading, shown, table
 from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
 from dlproj.reports.reading import dead_units_words, fit_words, interval_words
-from dlproj.reports.run_figures import by_layer, histogram_panels, learning_panels
+from dlproj.reports.run_figures import by_layer, learning_panels
 from dlproj.reports.style import svg
+from dlproj.reports.weights_figure import histogram_panels
 from dlproj.runs.comparison import best_value, compare, flat, status, validation_metrics
 from dlproj.runs.inspection import LAYER_FIGURES
 from dlproj.runs.record import Run, started
