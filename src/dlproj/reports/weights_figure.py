@@ -113,8 +113,7 @@ def _overlaid(runs: Sequence[Run], colors: Sequence[str], name: str) -> Figure:
         for run, color in zip(runs, colors, strict=True):
             for epoch, noted in sorted(run.inspection.histograms.get(name, {}).items()):
                 densities, edges = density(noted)
-                line: dict[str, Any] = {"linewidth": 1.4} if epoch else {"linewidth": 1.0, "linestyle": ":"}
-                axes.stairs(densities, edges, color=color, **line)
+                axes.stairs(densities, edges, color=color, linewidth=1.2, linestyle="-" if epoch else ":")
                 drawn.append(noted)
                 top = max(top, float(densities.max())) if epoch else top
         _frame(axes, name, drawn, top or 1.0)
