@@ -117,7 +117,7 @@ def _train(
         begin,
         *build_callbacks(config.callbacks, folder, ending),
         *inspectors(config.figures, inspection, tensorboard),
-        *([NoteGraph(inspection, tensorboard, config.model.loss_words())] if config.figures.graph else []),
+        NoteGraph(inspection, tensorboard, config.model.loss_words(), config.figures.graph),
         KeepTable(table),
         RecordEarlyEnd(config, result, table, begin, ending),
         StopBySignal(checkpoint_path(folder, "last"), ending),
