@@ -24,6 +24,7 @@ HELPERS = {
 MAY_IMPORT = {
     "config": set(),
     "runs": {"config"},
+    "trackers": {"config", "runs"},
     "reports": {"config", "runs"},
     "data": {"config"},
     "models": {"config", "data"},
@@ -31,9 +32,9 @@ MAY_IMPORT = {
     "command_errors": {"config", "experiments", "runs"},
     "survey": {"config", "data", "runs", "reports"},
     "distributed": {"config", "data", "models", "command_errors"},
-    "training": {"config", "data", "models", "distributed", "runs", "reports", "command_errors", "survey"},
+    "training": {"config", "data", "models", "distributed", "runs", "reports", "command_errors", "survey", "trackers"},
     "inference": {"config", "data", "models", "training", "runs", "reports"},
-    "sweeps": {"config", "data", "training", "runs", "reports", "command_errors"},
+    "sweeps": {"config", "data", "training", "runs", "reports", "command_errors", "trackers"},
     "labs": {
         "config",
         "data",
@@ -57,6 +58,7 @@ MAY_IMPORT = {
         "sweeps",
         "experiments",
         "command_errors",
+        "trackers",
     },
     "api": {"config", "training", "inference", "runs", "reports", "models", "data", "command_errors"},
 }
