@@ -47,10 +47,11 @@ def push(
     mlflow = {"tracking_uri": tracking_uri, "experiment": experiment}
     options = mlflow if to is TrackerName.mlflow else {"project": project}
     folders = [chosen(path) if str(path) in ("latest", "best") else path for path in paths]
-    skipped = 0
+    count = skipped = 0
     with opened(to.value, options, folders[0]) as tracker:
         for folder, outcome in send(folders, tracker):
             print(one_line(f"{folder}: {outcome}"), flush=True)
+            count += 1
             skipped += outcome.startswith("skipped")
     if skipped:
-        raise DataError(f"{skipped} folders were skipped")
+        raise DataError(f"{skipped} of {count} runs were skipped")
