@@ -14,8 +14,9 @@ def client_of(uri):
 
 
 def runs_by_name(client):
-    (experiment,) = [one for one in client.search_experiments() if one.name == "dlproj"]
-    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    """The runs of the experiment, none if it was not made yet."""
+    experiments = [one.experiment_id for one in client.search_experiments() if one.name == "dlproj"]
+    return {run.info.run_name: run for run in client.search_runs(experiments)} if experiments else {}
 
 
 def rows(client, run):

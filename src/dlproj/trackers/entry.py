@@ -58,15 +58,17 @@ class Entry:
         return content.hexdigest()
 
 
-def entry_of_run(run: Run, alive: bool = False) -> Entry:
-    """A run for a tracker. alive: True until its process has written everything; otherwise its lock tells."""
+def entry_of_run(run: Run, alive: bool | None = None) -> Entry:
+    """A run for a tracker. alive: True until its process has written everything; None: the folder's lock tells."""
     result = run.result
+    if alive is None:
+        alive = result.status == "running" and _is_locked(run.folder)
     status = "running" if alive else result.status
-    if status == "running" and not (alive or _is_locked(run.folder)):
+    if status == "running" and not alive:
         status = "interrupted"  # killed
     sweep = sweep_of(run.folder)
-    of_all = _overrides(sweep) if sweep else result.overrides
-    label = [run.folder.name, *(text for text in result.overrides if text not in of_all)]
+    of_all = _overrides(sweep) if sweep else [text.lower() for text in result.overrides]
+    label = [run.folder.name, *(text for text in result.overrides if text.lower() not in of_all)]
     start = started(run.folder).timestamp()
     metrics = run.folder / "metrics.csv"
     counts = {name: float(getattr(result, name)) for name in ("parameters", "seconds", "peak_memory_bytes")}
@@ -91,10 +93,10 @@ def entry_of_run(run: Run, alive: bool = False) -> Entry:
     )
 
 
-def entry_of_sweep(folder: Path, alive: bool = False) -> Entry:
-    """A sweep for a tracker: its report, once its runs have ended."""
-    start = started(folder / "run").timestamp()
-    if alive or _is_locked(folder):
+def entry_of_sweep(folder: Path, alive: bool | None = None) -> Entry:
+    """A sweep for a tracker: its report, once its runs have ended. alive: as for a run."""
+    start = started(folder).timestamp()
+    if _is_locked(folder) if alive is None else alive:
         return Entry(folder, folder.resolve().name, "running", start, start)
     files = [folder / name for name in _SWEEP_FILES if (folder / name).is_file()]
     end = max([start, *(path.stat().st_mtime for path in files)])
@@ -108,9 +110,9 @@ def sweep_of(folder: Path) -> Path | None:
 
 
 def _overrides(sweep: Path) -> list[str]:
-    """What was typed for all runs of the sweep."""
+    """What was typed for all runs of the sweep, in lower case, since Hydra's sweeper writes False for false."""
     try:
-        return list(map(str, read_yaml(sweep / "multirun.yaml")["hydra"]["overrides"]["task"]))
+        return [str(text).lower() for text in read_yaml(sweep / "multirun.yaml")["hydra"]["overrides"]["task"]]
     except (DataError, KeyError, TypeError):
         return []
 

@@ -101,7 +101,9 @@ def _reason(error: BaseException) -> str:
     """What the network or the server says, without what libraries say about it."""
     while cause := error.__cause__ or error.__context__:
         error = cause
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    words = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        words = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return " ".join(words.split())[:200] or type(error).__name__
 
 
