@@ -81,6 +81,12 @@ def test_wandb_offline_has_the_run_once(composed, tmp_path, monkeypatch):
         assert list(push([tmp_path / "run"], tracker)) == [(tmp_path / "run", "already there")]
 
 
+def test_csv_is_metrics_csv_and_nothing_else(composed, tmp_path):
+    run(composed(*QUICK, "logger=csv", "trainer.max_epochs=1"), tmp_path)
+    names = {path.name for path in tmp_path.iterdir()} - {".lock", ".dlproj.json", "code.patch"}
+    assert names == {"checkpoints", "config.yaml", "inspection.json", "metrics.csv", "packages.txt", "summary.json"}
+
+
 def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("dlproj.trackers.sending.find_spec", lambda name: None)
     node = {"_target_": "dlproj.training.monitors.tracker_logger.TrackerLogger", "tracker": "mlflow"}

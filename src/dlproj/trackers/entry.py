@@ -125,12 +125,14 @@ def _files(run: Run) -> list[Path]:
 
 
 def _is_locked(folder: Path) -> bool:
+    if not (folder / ".lock").exists():
+        return False
     try:
         with run_lock(folder):
             return False
     except ConfigurationError:
         return True
-    except OSError:  # a folder that cannot be written to
+    except OSError:  # it cannot be written to
         return False
 
 

@@ -51,15 +51,16 @@ class Sender:
         except subprocess.TimeoutExpired:
             self._process.returncode = 0  # it is nobody's child from here on
             return
-        if problem := answer.decode().strip():
-            raise UserError(problem)
+        problem = answer.decode().strip()
+        if problem or self._process.returncode:
+            raise UserError(problem or "the process that sends the run was killed")
 
 
 def main() -> None:
     """Send the folder named on the command line until standard input ends; print why that failed."""
     name, options, folder = sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3])
     with suppress(OSError):
-        os.nice(10)  # training comes first
+        os.nice(5)  # training comes first
     with os.fdopen(os.dup(1), "w") as answer:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # trackers print there
         try:

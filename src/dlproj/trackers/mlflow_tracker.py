@@ -19,7 +19,8 @@ _ID, _DIGEST = "dlproj.id", "dlproj.digest"  # tags of MLflow's runs
 _EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # which page MLflow shows
 _LOCAL = "sqlite:///"
 _STATUS = {"running": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}  # others are FINISHED
-_LONGEST = 500  # characters of a parameter, as servers before MLflow 2.10 have it
+# Characters that servers before MLflow 2.10 take.
+_LONGEST_PARAMETER, _LONGEST_TAG = 500, 5000
 
 
 class MLflowTracker:
@@ -93,12 +94,13 @@ class MLflowTracker:
 
     def _run(self, entry: Entry) -> "Run":
         """MLflow's run of the entry, made if there is none."""
-        parent = {"mlflow.parentRunId": self._run(entry.parent).info.run_id} if entry.parent else {}
         with identity(entry.folder) as kept:
             found = self.client.search_runs([self._experiment], f"tags.`{_ID}` = '{kept['id']}'", max_results=1)
             if found:
                 return found[0]
-            tags = {_ID: kept["id"], "mlflow.source.name": "dlproj", "mlflow.source.type": "LOCAL"} | parent
+            tags = {_ID: kept["id"], "mlflow.source.name": "dlproj", "mlflow.source.type": "LOCAL"}
+            if entry.parent:
+                tags["mlflow.parentRunId"] = self._run(entry.parent).info.run_id
             if commit := entry.facts.get("git_commit"):
                 tags["mlflow.source.git.commit"] = commit.removesuffix("+")
             run = self.client.create_run(self._experiment, int(entry.start * 1000), tags, entry.name)
@@ -110,16 +112,15 @@ class MLflowTracker:
 
         # A parameter of MLflow cannot change: of a run that was made longer, the tags and config.yaml have the new one.
         params = [
-            Param(_name(key), str(value)[:_LONGEST])
+            Param(_name(key), str(value)[:_LONGEST_PARAMETER])
             for key, value in entry.settings.items()
             if _name(key) not in run.data.params
         ]
         facts = {"dlproj.status": entry.status} | {f"dlproj.{name}": words for name, words in entry.facts.items()}
-        tags = [RunTag(key, words) for key, words in facts.items() if run.data.tags.get(key) != words]
+        tags = [RunTag(key, words[:_LONGEST_TAG]) for key, words in facts.items()]
         for i in range(0, len(params), 100):  # as many as MLflow takes at once
             self.client.log_batch(run.info.run_id, params=params[i : i + 100])
-        if tags:
-            self.client.log_batch(run.info.run_id, tags=tags)
+        self.client.log_batch(run.info.run_id, tags=tags)
 
     def _send_metrics(self, run: "Run", entry: Entry) -> None:
         from mlflow.entities import Metric
@@ -141,4 +142,4 @@ class MLflowTracker:
 
 
 def _name(key: str) -> str:
-    return re.sub(r"[^\w/. -]", "_", key)
+    return re.sub(r"[^\w/. -]", "_", key, flags=re.ASCII)

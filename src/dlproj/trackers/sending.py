@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import join
 from typing import Any, Protocol
 
-from dlproj.config.checks import DataError, UserError, require
+from dlproj.config.checks import UserError, require
 from dlproj.runs.record import read_run, run_folders
 from dlproj.trackers.entry import Entry, entry_of_run, entry_of_sweep, sweep_of
 
@@ -88,13 +88,17 @@ def trackers_of(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, An
 def push_command(name: str, options: Mapping[str, Any], folder: Path | str) -> str:
     """The command that sends the folder to the tracker."""
     given = [word for key, value in options.items() if value for word in (f"--{key.replace('_', '-')}", str(value))]
-    return join(["dlproj", "push", os.path.relpath(folder), "--to", name, *given])
+    return _without_password(join(["dlproj", "push", os.path.relpath(folder), "--to", name, *given]))
 
 
 def _place(name: str, options: Mapping[str, Any]) -> str:
     """The tracker's address, without a password, or its name."""
     address = options.get("tracking_uri") or os.environ.get(_ADDRESS[name])
-    return re.sub(r"://[^/]*@", "://", str(address or name))
+    return _without_password(str(address or name))
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"://[^/ ]*@", "://", text)
 
 
 def _reason(error: BaseException) -> str:
@@ -124,7 +128,7 @@ def push(paths: Sequence[Path], tracker: Tracker) -> Iterator[tuple[Path, str]]:
     for folder in folders:
         try:
             yield folder, _in_words(tracker.send(entry_of_run(read_run(folder))))
-        except DataError as error:
+        except UserError as error:  # of this folder; those of the tracker are of other kinds
             yield folder, f"skipped: {error}"
     for sweep in dict.fromkeys(filter(None, map(sweep_of, folders))):
         yield Path(os.path.relpath(sweep)), _in_words(tracker.send(entry_of_sweep(sweep)))
