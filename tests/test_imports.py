@@ -44,6 +44,7 @@ LIGHT = [
     *modules("dlproj.config"),
     *modules("dlproj.runs"),
     *modules("dlproj.watch"),
+    *modules("dlproj.trackers"),
     "dlproj.experiments",
     "dlproj.late_imports",
     "hydra_plugins.dlproj_launchers",

@@ -24,6 +24,7 @@ HELPERS = {
 MAY_IMPORT = {
     "config": set(),
     "runs": {"config"},
+    "trackers": {"config", "runs"},
     "reports": {"config", "runs"},
     "watch": {"config", "runs", "reports"},
     "data": {"config"},
@@ -32,9 +33,9 @@ MAY_IMPORT = {
     "command_errors": {"config", "experiments", "runs"},
     "survey": {"config", "data", "runs", "reports"},
     "distributed": {"config", "data", "models", "command_errors"},
-    "training": {"config", "data", "models", "distributed", "runs", "reports", "command_errors", "survey"},
+    "training": {"config", "data", "models", "distributed", "runs", "reports", "command_errors", "survey", "trackers"},
     "inference": {"config", "data", "models", "training", "runs", "reports"},
-    "sweeps": {"config", "data", "training", "runs", "reports", "command_errors"},
+    "sweeps": {"config", "data", "training", "runs", "reports", "command_errors", "trackers"},
     "labs": {
         "config",
         "data",
@@ -60,6 +61,7 @@ MAY_IMPORT = {
         "watch",
         "experiments",
         "command_errors",
+        "trackers",
     },
     "api": {"config", "training", "inference", "runs", "reports", "models", "data", "command_errors"},
 }

@@ -142,13 +142,14 @@ def read_epochs(folder: Path) -> dict[int, dict[str, float]]:
 
 
 def started(folder: Path) -> datetime:
-    """Start of the run: the stamp in the name of its folder or sweep, else the time of summary.json."""
+    """Start of a run or sweep: the stamp in the name of its folder or sweep, else the time of its record."""
     for name in (folder.name, folder.resolve().parent.name):
         stamp = re.match(r"\d{8}-\d{6}(?=-)", name)
         with suppress(ValueError):  # digits that are not a date
             if stamp:
                 return datetime.strptime(stamp[0], "%Y%m%d-%H%M%S")
-    return datetime.fromtimestamp(os.stat(folder / "summary.json").st_mtime)
+    record = folder / "summary.json"
+    return datetime.fromtimestamp(os.stat(record if record.exists() else folder / "multirun.yaml").st_mtime)
 
 
 def _run_folders(path: Path) -> Iterator[Path]:

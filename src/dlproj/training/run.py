@@ -111,7 +111,8 @@ def _train(
     tensorboard, loggers = build_loggers(config.logger, folder)
     result = new_record(config, folder, overrides, model)
     ending, watch = Ending(), Stopwatch()
-    begin = Begin(config, result, [tensorboard, table], loggers, resumed is not None, replace)
+    own = [table] if tensorboard.failed else [tensorboard, table]  # Lightning would open a file of events
+    begin = Begin(config, result, own, loggers, resumed is not None, replace)
     inspection = Inspection()
     callbacks = [
         begin,
