@@ -40,8 +40,8 @@ def plain_console() -> Console:
     here = is_notebook()
     colors: Literal["auto"] | None = None if here else "auto"  # a notebook's file keeps no ANSI codes
     console = Console(markup=False, emoji=False, highlight=False, color_system=colors, force_jupyter=here)
-    if not (here or sys.stdout.isatty()):
-        console.width = _NO_END
+    if not sys.stdout.isatty():
+        console.width = _NO_END  # a notebook has a bar to scroll
     return console
 
 

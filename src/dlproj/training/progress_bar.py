@@ -119,11 +119,12 @@ class ProgressBar(LightningProgressBar):
         if self._bar is None:
             return
         before, done = self._batches(trainer, batch_idx), self._batches(trainer, batch_idx + 1)
+        self._bar.n = done
         now = time.monotonic()
         if done // _REFRESH_EVERY > before // _REFRESH_EVERY and now - self._refreshed >= _SHORTEST:
             self._refreshed = now
             self._bar.set_postfix_str(_in_words(_running(model)), refresh=False)
-            self._bar.update(done - self._bar.n)
+            self._bar.update(0)
 
     def on_validation_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Show that the epoch is being validated."""
