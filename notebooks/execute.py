@@ -5,6 +5,7 @@ folder that the environment variable DLPROJ_DATA_DIR names.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +44,8 @@ def tidied(notebook: Any) -> Any:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not output.get("text", "").startswith(_BUSY)]
     notebook = CoalesceStreamsPreprocessor().preprocess(notebook, {})[0]
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output):
+        output.text = re.sub(r"[ \r]+$", "", output.text, flags=re.MULTILINE)
     notebook.metadata = nbformat.from_dict(_METADATA)
     return notebook
 
