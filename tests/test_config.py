@@ -29,6 +29,7 @@ GOES_WITH = {
     "model=lstm": ["data=imdb"],
     "model=gru": ["data=imdb"],
     "model=simple_rnn": ["data=imdb"],
+    "data=sequence_arrays": ["model=gru"],
 }
 
 
@@ -40,9 +41,17 @@ def image_folder(tmp_path):
     return tmp_path
 
 
+def own_files(choice, tmp_path):
+    """Small arrays for the data sets that read the user's own."""
+    x = {"data=image_arrays": [[[0, 1]], [[1, 0]]], "data=feature_arrays": [[0.5], [1.5]]}.get(choice, [[0, 2], [1, 2]])
+    file = tmp_path / "own.npz"
+    np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])
+    return [f"data.file={file}"] if choice.endswith("_arrays") else []
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_composes_and_builds(choice, composed, image_folder, tmp_path):
-    roots = [f"data.root={image_folder}"] if choice == "data=image_folder" else []
+    roots = [f"data.root={image_folder}"] if choice == "data=image_folder" else own_files(choice, tmp_path)
     config = composed(choice, *GOES_WITH.get(choice, []), *roots)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
