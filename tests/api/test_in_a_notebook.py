@@ -1,8 +1,10 @@
 """What a cell of a notebook shows while dlproj trains; tests/test_notebooks.py has real kernels."""
 
 import io
+import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,3 +85,10 @@ def test_reproduce_returns_the_rows_of_what_was_asked_for(tmp_path, monkeypatch)
     assert ((rows["reproduced"] - rows["reported"]) - rows["difference"]).abs().max() < 1e-12
     assert set(dlproj.reproduce("lab4", "mlp/depth")["experiment"].str.split("/").str[0]) == {"lab4", "mlp"}
     assert len(dlproj.reproduce()) == len(Path("logs/reproduce/results.csv").read_text().splitlines()) - 1
+
+
+def test_the_first_run_of_a_process_loads_torch_with_threads_that_do_not_spin():
+    code = "import os, dlproj.api.process; assert 'GOMP_SPINCOUNT' not in os.environ"
+    environment = os.environ | {"OMP_DISPLAY_ENV": "VERBOSE"}  # GCC's library prints what it has read
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert "GOMP_SPINCOUNT = '1000'" in shown.stderr
