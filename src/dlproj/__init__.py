@@ -9,12 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlproj.api.labs import reproduce
     from dlproj.api.run import Run, compare, list_runs, load_run
     from dlproj.api.sweep import Sweep, search, sweep
     from dlproj.api.training import resume, train
     from dlproj.config.checks import ConfigurationError, DataError, UserError
 
 _MODULES = {  # imported on first use: `import dlproj` takes no time
+    "dlproj.api.labs": ("reproduce",),
     "dlproj.api.run": ("Run", "compare", "list_runs", "load_run"),
     "dlproj.api.sweep": ("Sweep", "search", "sweep"),
     "dlproj.api.training": ("resume", "train"),
@@ -30,6 +32,7 @@ __all__ = [
     "compare",
     "list_runs",
     "load_run",
+    "reproduce",
     "resume",
     "search",
     "sweep",
