@@ -9,7 +9,7 @@ FOR_DOCS := $(VENV)/.installed-for-docs
 IN_TWO = $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet $(if $(LOCKED),--constraint locked.txt) --editable
 
-.PHONY: help train test test-all coverage test-gpu bench lint format docs docs-serve
+.PHONY: help train test test-all coverage test-gpu bench notebooks lint format docs docs-serve
 
 help:
 	@echo "make train     set up, then train the default MLP on scikit-learn's digits: no download"
@@ -18,6 +18,7 @@ help:
 	@echo "make coverage  the fast tests, and how much of src they reach"
 	@echo "make test-gpu  set up, then the tests and the benchmark that need an NVIDIA GPU"
 	@echo "make bench     compare speed and memory with other loops, on real data: over an hour on 2 quiet cores"
+	@echo "make notebooks  executes notebooks/ anew and keeps their outputs"
 	@echo "make lint      style, format and types"
 	@echo "make format    mend style and format"
 	@echo "make docs      set up, then build the documentation into site/; warnings and dead links are errors"
@@ -51,6 +52,10 @@ test-gpu: $(FOR_TESTS)
 # Keras takes part where KERAS_PYTHON names a Python that has keras and tensorflow.
 bench: $(FOR_TESTS)
 	$(VENV)/bin/python -m benchmarks
+
+# Those on reviews and clothes read them from DLPROJ_DATA_DIR, or download them.
+notebooks: $(FOR_TESTS)
+	$(VENV)/bin/python notebooks/execute.py
 
 lint: $(FOR_TESTS)
 	$(VENV)/bin/ruff check

@@ -29,6 +29,7 @@ GOES_WITH = {
     "model=lstm": ["data=imdb"],
     "model=gru": ["data=imdb"],
     "model=simple_rnn": ["data=imdb"],
+    "data=sequence_arrays": ["model=gru"],
 }
 
 
@@ -40,9 +41,17 @@ def image_folder(tmp_path):
     return tmp_path
 
 
+def own_files(choice, tmp_path):
+    """Small arrays for the data sets that read the user's own."""
+    x = {"data=image_arrays": [[[0, 1]], [[1, 0]]], "data=feature_arrays": [[0.5], [1.5]]}.get(choice, [[0, 2], [1, 2]])
+    file = tmp_path / "own.npz"
+    np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])
+    return [f"data.file={file}"] if choice.endswith("_arrays") else []
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_composes_and_builds(choice, composed, image_folder, tmp_path):
-    roots = [f"data.root={image_folder}"] if choice == "data=image_folder" else []
+    roots = [f"data.root={image_folder}"] if choice == "data=image_folder" else own_files(choice, tmp_path)
     config = composed(choice, *GOES_WITH.get(choice, []), *roots)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
@@ -149,9 +158,9 @@ REFUSED = {
     "+model.foo=3": "unknown setting model.foo: the settings there are activation, batch_norm, bias, bias_init",
     "+typo=1": "unknown setting typo: the settings there are callbacks, data, figures, logger, metrics, model, name",
     "+callbacks.extra.mine=3": "callbacks.extra.mine=3 names nothing to make: set callbacks.extra.mine._target_=",
-    "logger=csv logger.csv.depth=2": "logger.csv.depth: Key 'depth' is not in struct: put + before it to add it",
+    "logger=wandb logger.wandb.depth=2": "logger.wandb.depth: Key 'depth' is not in struct: put + before it to add it",
     "logger=cs": "unknown choice logger=cs: did you mean logger=csv?",
-    "logger=csv logger.csv._target_=null": "logger.csv={'_target_': None, 'name': 'csv'} names nothing to make",
+    "logger.tensorboard._target_=null": "logger.tensorboard={'_target_': None} names nothing to make",
     "metrics=cohen_kappa metrics.cohen_kappa.direction=up": "metrics.cohen_kappa.direction=up must be one of min, max",
     "+metrics.accuracy._target_=x": "metrics.accuracy is dlproj's own: choose another name",
     "+figures.extra.gallery._target_=x": "figures.extra.gallery is dlproj's own: choose another name",

@@ -75,14 +75,14 @@ def _gather(pages: dict[Path, str], docs: Path) -> None:
     for origin, target in pages.items():
         path = docs / target
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = _MERMAID.sub(lambda match: as_svg(match[1]), _introduced(_text(origin, path), origin))
+        text = _MERMAID.sub(lambda match: as_svg(match[1]), _introduced(_text(origin, target, path), origin))
         path.write_text(_Links(origin, path, pages, docs).turned(text), encoding="utf-8")
 
 
-def _text(origin: Path, path: Path) -> str:
+def _text(origin: Path, target: str, path: Path) -> str:
     if origin.suffix == ".ipynb":
         return notebooks.as_markdown(origin, path)
-    return _GENERATED[path.name]() if path.name in _GENERATED else origin.read_text(encoding="utf-8")
+    return _GENERATED[target]() if target in _GENERATED else origin.read_text(encoding="utf-8")
 
 
 def _pages() -> dict[Path, str]:
@@ -164,16 +164,7 @@ def _commands() -> str:
     return done.stdout.replace("# Commands\n", f"# Commands\n\n{first}\n", 1)
 
 
-def _notebooks() -> str:
-    """The list of the notebooks, each with its title and first sentence."""
-    lines = [f"- {line}" for line in notebooks.titles(ROOT / "notebooks")]
-    first = (
-        "This page lists the notebooks, each executed from its first cell to its last; the files are in `notebooks/`."
-    )
-    return "\n".join(["# Notebooks", "", first, "", *lines, ""])
-
-
-_GENERATED: dict[str, Callable[[], str]] = {"commands.md": _commands, "notebooks.md": _notebooks}
+_GENERATED: dict[str, Callable[[], str]] = {"commands.md": _commands}
 
 if __name__ == "__main__":
     main()

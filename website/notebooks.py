@@ -1,7 +1,6 @@
 """Executed notebooks as Markdown pages, with their outputs."""
 
 import html
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,15 +44,6 @@ def _markup(text: str, folder: Path, number: int) -> str:
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
     text = re.sub(r"<table[^>]*>", "<table>", text)  # styled, and scrolled on a phone, as those of other pages
     return re.sub(r"\n\s*", "\n", text)
-
-
-def titles(folder: Path) -> Iterator[str]:
-    """For each notebook a link with its title, and the first sentence below it."""
-    for path in in_order(folder):
-        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
-        title, _, rest = first.lstrip("# ").partition("\n")
-        sentence = re.split(r"(?<=[.:?])\s", " ".join(rest.split()), maxsplit=1)[0].replace(":", ".")
-        yield f"[{title.strip()}](../notebooks/{path.name}): {sentence}"
 
 
 def in_order(folder: Path) -> list[Path]:

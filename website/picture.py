@@ -4,7 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
-_WIDTH, _HEIGHT = 1200, 1370
+_WIDTH, _HEIGHT = 1200, 1470
 
 
 def main() -> None:

@@ -9,12 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlproj.api.estimator import Classifier
+    from dlproj.api.labs import reproduce
     from dlproj.api.run import Run, compare, list_runs, load_run
     from dlproj.api.sweep import Sweep, search, sweep
     from dlproj.api.training import resume, train
     from dlproj.config.checks import ConfigurationError, DataError, UserError
 
 _MODULES = {  # imported on first use: `import dlproj` takes no time
+    "dlproj.api.estimator": ("Classifier",),
+    "dlproj.api.labs": ("reproduce",),
     "dlproj.api.run": ("Run", "compare", "list_runs", "load_run"),
     "dlproj.api.sweep": ("Sweep", "search", "sweep"),
     "dlproj.api.training": ("resume", "train"),
@@ -22,6 +26,7 @@ _MODULES = {  # imported on first use: `import dlproj` takes no time
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
+    "Classifier",
     "ConfigurationError",
     "DataError",
     "Run",
@@ -30,6 +35,7 @@ __all__ = [
     "compare",
     "list_runs",
     "load_run",
+    "reproduce",
     "resume",
     "search",
     "sweep",

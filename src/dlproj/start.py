@@ -9,6 +9,8 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any
 
@@ -67,6 +69,18 @@ def forget_other_tools() -> None:
 def end_quickly() -> None:
     """Skip garbage collection of imported modules at exit, which takes 0.6 s."""
     atexit.register(gc.freeze)
+
+
+@contextmanager
+def unchanged_environment() -> Iterator[None]:
+    """Put the environment variables back as they were."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def wait_without_spinning() -> None:

@@ -41,6 +41,10 @@ ELSEWHERE = {  # what is not run here, and why
     r"dlproj reproduce mlp/activations mlp/depth|logs/reproduce|search=lab2": "takes an hour",
     r"dlproj bench scaling|dlproj study --all": "takes minutes: tests/labs",
     r"\+experiment=(?!mlp/base)|data=imdb|dlproj predict logs/reviews": "takes minutes of a real data set",
+    r"^dlproj watch|^mlflow ui|^jupyter": "does not end: tests/watch, tests/training/monitors",
+    r"^wandb|logger=wandb|MLFLOW_TRACKING_URI": "an account, or a server of the reader's own: tests/training",
+    r"^git (checkout|apply)": "changes a checkout",
+    r"data\.file=mnist\.npz": "a file of Keras's: tests/data/test_arrays.py",
     r"photos/": "photos of the reader's own: tests/inference/test_predict.py",
 }
 LANGUAGES = {"bash", "console", "python", "text", "yaml", "mermaid"}

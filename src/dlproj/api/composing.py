@@ -1,20 +1,21 @@
 """Settings composed by Hydra from Python, and errors raised with the text that the command line prints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
 
 from dlproj.command_errors import in_one_line, is_user_error
 from dlproj.config.checks import UserError, require
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
-from dlproj.config.root import Config, checked
+from dlproj.config.root import checked
 
 
 @contextmanager
@@ -30,8 +31,8 @@ def own_errors() -> Iterator[None]:
         raise UserError(in_one_line(error)) from error
 
 
-def composed(overrides: Sequence[str]) -> tuple[Config, Path]:
-    """The checked settings of one run, and the folder that Hydra would make for it: hydra.run.dir.
+def composed(overrides: Sequence[str], check: Callable[[DictConfig], Any] = checked) -> tuple[Any, Path]:
+    """What `check` makes of the settings of one run, and the folder that Hydra would make for it: hydra.run.dir.
 
     Hydra's own state is left as it was: the caller may be a Hydra application itself.
     """
@@ -49,6 +50,6 @@ def composed(overrides: Sequence[str]) -> tuple[Config, Path]:
             folder = Path(settings.hydra.run.dir)
             with open_dict(settings):
                 del settings["hydra"]
-            return checked(settings), folder
+            return check(settings), folder
     finally:  # initialize_config_dir() has put other instances in their places
         GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, settings_before

@@ -20,12 +20,28 @@ def as_overrides(typed: Sequence[str], keywords: Mapping[str, Any]) -> list[str]
 
     A keyword is a group's choice (`optim="adam"`), a setting by its full name with two underscores for each dot
     (`model__hidden=[64]`), a group's settings (`model={"hidden": [64]}`), or the last part of a setting's name where no
-    other group has it (`max_epochs=5`). Raises ConfigurationError.
+    other group has it (`max_epochs=5`). data may be arrays: (x_train, y_train, x_test, y_test). Raises UserError.
     """
     overrides = list(typed)
     for name, value in keywords.items():
-        overrides += _overrides(full_name(name.replace("__", ".")), value)
-    return overrides
+        if not is_arrays(name, value):
+            overrides += _overrides(full_name(name.replace("__", ".")), value)
+    return with_arrays(keywords, overrides)
+
+
+def is_arrays(name: str, value: Any) -> bool:
+    """True for data=(x_train, y_train, x_test, y_test)."""
+    return name == "data" and isinstance(value, list | tuple)
+
+
+def with_arrays(keywords: Mapping[str, Any], overrides: list[str]) -> list[str]:
+    """The overrides, behind those that choose the arrays among the keywords as data. Raises DataError."""
+    if not is_arrays("data", keywords.get("data")):
+        return overrides
+    from dlproj.api.arrays import stored_arrays
+
+    group, path = stored_arrays(keywords["data"], overrides)
+    return [f"data={group}", f"data.file={quoted(path)}", *overrides]
 
 
 def _overrides(name: str, value: Any) -> list[str]:

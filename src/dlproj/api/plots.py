@@ -40,8 +40,9 @@ def _show(figure: "Figure") -> None:
     """Display the figure in a notebook's output; elsewhere the caller saves it: `axes.figure.savefig(path)`."""
     try:
         from IPython import get_ipython
+        from IPython.core.pylabtools import print_figure
         from IPython.display import display
     except ImportError:
         return
-    if get_ipython() is not None:
-        display(figure)
+    if get_ipython() is not None:  # which knows how to draw a figure only after `import matplotlib.pyplot`
+        display({"image/png": print_figure(figure, base64=True), "text/plain": repr(figure)}, raw=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dlproj.config.checks import DataError
 from dlproj.config.data import Kind
+from dlproj.data.image import ImageDataModule
 from dlproj.inference.trained import LoadedRun
 from dlproj.models.losses import class_probabilities, scores
 
@@ -58,10 +59,10 @@ def _as_tensor(samples: Any) -> Tensor:
     """Numbers as a tensor. Raises DataError where they are none, or rows differ in length."""
     try:
         if isinstance(samples, pd.DataFrame):
-            return torch.as_tensor(samples.to_numpy(dtype=float))
+            return torch.from_numpy(samples.to_numpy(dtype=float, copy=True))
         if isinstance(samples, list):
             return torch.stack([torch.as_tensor(np.asarray(sample)) for sample in samples])
-        return torch.as_tensor(samples)
+        return samples if isinstance(samples, Tensor) else torch.from_numpy(samples.copy())  # may not be writable
     except (RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"the samples are not numbers of one shape ({reason}): hand in an array of numbers") from error
@@ -111,7 +112,7 @@ def _layouts(samples: Tensor, kind: Kind) -> list[Tensor]:
 
 def _of_type(run: LoadedRun, values: Tensor) -> Tensor:
     kind = run.data.spec.kind
-    if kind is Kind.features:
+    if kind is Kind.features or (kind is Kind.image and run.data.pixel_dtype.is_floating_point):
         if not values.isfinite().all():
             raise DataError("the samples have numbers that are not finite: fill them in, or leave those rows out")
         return values.float()
@@ -123,7 +124,7 @@ def _whole_numbers(run: LoadedRun, values: Tensor) -> Tensor:
     """Pixels or ids of words, within the range that the run reads. Raises DataError."""
     spec = run.data.spec
     is_image = spec.kind is Kind.image
-    last = run.data.largest_pixel if is_image else (spec.vocabulary_size or 0) - 1
+    last = run.data.highest_pixel if isinstance(run.data, ImageDataModule) else (spec.vocabulary_size or 0) - 1
     words = f"{'pixels' if is_image else 'ids of words'} from 0 to {last}, as whole numbers"
     if values.is_floating_point() or values.is_complex():
         raise DataError(f"the samples are {values.dtype}, the run needs {words}")

@@ -1,7 +1,6 @@
 """What training changes of the process that it runs in, put back afterwards."""
 
 import logging
-import os
 import random
 import threading
 import warnings
@@ -10,11 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
-from pytorch_lightning.utilities import rank_zero_only
 
 from dlproj.launch import forget_ranks
-from dlproj.library_internals.torch_internals import REDISTRIBUTION
+from dlproj.start import unchanged_environment, wait_without_spinning
+
+with unchanged_environment():  # what the caller starts later does not inherit it
+    wait_without_spinning()
+    import torch
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from dlproj.library_internals.torch_internals import REDISTRIBUTION
 
 _LOGGERS = ("pytorch_lightning", "lightning_fabric", REDISTRIBUTION)
 _one_at_a_time = threading.RLock()  # threads, generators and the environment are the whole process's
@@ -27,7 +31,7 @@ def unchanged_process() -> Iterator[None]:
     Also after an exception or Ctrl-C. Threads that train at the same time wait for each other: what they would change
     is the process's.
     """
-    with _one_at_a_time, warnings.catch_warnings():
+    with _one_at_a_time, warnings.catch_warnings(), unchanged_environment():
         before = _state()
         forget_ranks()  # which another tool's environment may hold
         try:
@@ -44,7 +48,6 @@ def _state() -> dict[str, Any]:
         "python": random.getstate(),
         "numpy": np.random.get_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        "environment": dict(os.environ),
         "levels": {name: logging.getLogger(name).level for name in _LOGGERS},
         "fills": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         "deterministic": torch.get_deterministic_debug_mode(),
@@ -62,9 +65,6 @@ def _restore(before: dict[str, Any]) -> None:
     np.random.set_state(before["numpy"])
     if before["cuda"]:
         torch.cuda.set_rng_state_all(before["cuda"])
-    for name in set(os.environ) - set(before["environment"]):
-        del os.environ[name]
-    os.environ.update(before["environment"])
     for name, level in before["levels"].items():
         logging.getLogger(name).setLevel(level)
     torch.utils.deterministic.fill_uninitialized_memory = before["fills"]  # type: ignore[attr-defined]

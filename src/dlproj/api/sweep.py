@@ -6,13 +6,15 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from dlproj.api.overrides import full_name
+from dlproj.api.overrides import full_name, is_arrays, with_arrays
 from dlproj.api.run import Run, compare
 from dlproj.config.checks import UserError
+from dlproj.reports.terminal import is_notebook, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,16 +59,17 @@ class Sweep:
         return framed((self.folder / "report.html").read_text(encoding="utf-8"), str(self.folder))
 
 
-def sweep(*overrides: str, **settings: str) -> Sweep:
+def sweep(*overrides: str, **settings: Any) -> Sweep:
     """Train every combination of the values: sweep("seed=1,2,3", learning_rate="0.1,0.01").
 
-    overrides and values are written as after `python train.py -m`. The runs go on several at once, in processes of
-    their own; what they print is printed here. Raises UserError with the text that the command line prints.
+    overrides and values are written as after `python train.py -m`; data may be arrays, as for train(). The runs go on
+    several at once, in processes of their own; what they print is printed here. Raises UserError with the text that the
+    command line prints.
     """
     return _many([], overrides, settings)
 
 
-def search(*overrides: str, trials: int, **settings: str) -> Sweep:
+def search(*overrides: str, trials: int, **settings: Any) -> Sweep:
     """Have Optuna choose the settings of `trials` runs: search("optim.learning_rate=tag(log,interval(1e-4,0.1))").
 
     Needs the extra `search`. Raises UserError as sweep() does.
@@ -75,13 +78,17 @@ def search(*overrides: str, trials: int, **settings: str) -> Sweep:
 
 
 def _many(first: Sequence[str], overrides: Sequence[str], settings: dict[str, Any]) -> Sweep:
-    named = [f"{full_name(name.replace('__', '.'))}={value}" for name, value in settings.items()]
-    typed = [*first, *overrides, *named]
+    named = [
+        f"{full_name(name.replace('__', '.'))}={value}"
+        for name, value in settings.items()
+        if not is_arrays(name, value)
+    ]
+    typed = with_arrays(settings, [*first, *overrides, *named])
     folder = _folder(typed)
     if folder is None:
         folder = f"logs/sweeps/{datetime.now():%Y%m%d-%H%M%S}-{token_hex(3)}"
         typed.append(f"hydra.sweep.dir={folder}")
-    _call(["train", "-m", *typed])
+    call(["train", "-m", *typed])
     return Sweep(folder)
 
 
@@ -91,15 +98,23 @@ def _folder(overrides: Sequence[str]) -> str | None:
     return named[-1] if named else None
 
 
-def _call(arguments: Sequence[str]) -> None:
-    """Run a command of dlproj, printing what it prints. Raises UserError with its error line."""
+def call(arguments: Sequence[str]) -> None:
+    """Run a command of dlproj, printing what it prints; in a notebook its tables are ruled.
+
+    Raises UserError with the command's error line.
+    """
     last = ""
     options: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
     with subprocess.Popen([*_COMMAND, *arguments], **options) as process:
         try:
-            for line in process.stdout or ():
-                last = line.rstrip() or last
-                print(line, end="", flush=True)
+            for is_table, lines in groupby(process.stdout or (), lambda line: "\t" in line and is_notebook()):
+                if is_table:
+                    columns, *rows = (line.rstrip("\n").split("\t") for line in lines)
+                    print_table(columns, rows)
+                    continue
+                for line in lines:
+                    last = line.rstrip() or last
+                    print(line, end="", flush=True)
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)  # a terminal has sent it, too; a notebook has not
             process.communicate()  # until what has ended is recorded

@@ -18,6 +18,11 @@ def train(*overrides: str, folder: str | Path | None = None, **settings: Any) ->
     settings: data="digits", max_epochs=5, model__hidden=[64] or model={"hidden": [64]}. The run is kept in `folder`,
     by default a new one in logs/runs. Raises UserError with the text that the command line prints.
 
+    data may be arrays, tensors or DataFrames: (x_train, y_train, x_test, y_test). Images are (n, height, width), or
+    (n, height, width, channels) with 1 or 3 channels first or last; features are (n, features); whole numbers
+    (n, length) are ids for a recurrent model, 0 being padding. Labels (n,) are whole numbers or names. The arrays are
+    kept once in logs/arrays, from where resuming, evaluating and sweeps read them.
+
     The process is left as it was: random generators, number of threads, environment, warning filters. Ctrl-C raises
     KeyboardInterrupt once the run is recorded; resume() resumes it. Threads that torch has started before keep taking
     numbers below 1e-38 as they are, where the command line's take them as 0: with trainer.threads=1, or if nothing was

@@ -4,6 +4,7 @@ from dataclasses import is_dataclass
 from importlib import import_module
 from typing import Any
 
+from dlproj.config.arrays import FeatureArraysConfig, ImageArraysConfig, SequenceArraysConfig
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.cnn import CNNConfig
@@ -33,6 +34,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "digits": DigitsConfig,
         "image_folder": ImageFolderConfig,
         "feature_sum": FeatureSumConfig,
+        "image_arrays": ImageArraysConfig,
+        "feature_arrays": FeatureArraysConfig,
+        "sequence_arrays": SequenceArraysConfig,
     },
     "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
     "optim": {

@@ -41,7 +41,8 @@ class DataModule(pl.LightningDataModule, ABC):
     steps_per_execution = 1  # training batches yielded together
     evaluate_train = False  # True if validation also reads the training samples
     official_sizes: tuple[int, int] | None = None  # samples in the official training and test sets, if known
-    largest_pixel = 255  # of stored images
+    largest_pixel: float = 255  # of stored images
+    pixel_dtype = torch.uint8  # of stored images; the user's own arrays may be float32
     restored = False  # True if the fitted state came from a checkpoint
 
     def __init__(self, config: DataConfig, seed: int) -> None:

@@ -23,6 +23,11 @@ class ImageDataModule(DataModule):
     config: ImageConfig
     background = 255  # grey level behind the transparent parts of an image
 
+    @property
+    def highest_pixel(self) -> float:
+        """The largest value that a sample to predict may have."""
+        return self.largest_pixel
+
     def fit(self) -> None:
         """Set shift and scale, each broadcast against (B, channels, height, width): x ↦ (x − shift) / scale."""
         pixels, scaling = self.train.inputs, self.config.scaling
@@ -31,7 +36,8 @@ class ImageDataModule(DataModule):
             scale = torch.tensor(float(self.largest_pixel))
         elif scaling is Scaling.min_max:
             shift = pixels.min().float()
-            scale = (pixels.max().float() - shift).clamp(min=1)  # clamp: constant images become zeros, not NaN
+            scale = pixels.max().float() - shift
+            scale[scale == 0] = 1.0  # constant images become zeros, not NaN
         elif scaling is Scaling.standardize:
             shift, scale = channel_statistics(pixels)
         self.shift, self.scale = shift, scale
@@ -58,23 +64,30 @@ class ImageDataModule(DataModule):
         return {"scaling": self.config.scaling.name, "largest_pixel": self.largest_pixel}
 
     def decode(self, paths: Sequence[Path]) -> Decoded:
-        """Decode image files to uint8 (N, channels, height, width) in 0..largest_pixel."""
+        """Decode image files to stored pixels (N, channels, height, width) in 0..highest_pixel."""
         images = decode(paths, self.spec.shape, self.background)
-        if self.largest_pixel == 255:
+        if self.highest_pixel == 255:
             return images
-        return images._replace(pixels=(images.pixels * (self.largest_pixel / 255)).round().byte())
+        pixels = images.pixels * (self.highest_pixel / 255)
+        return images._replace(pixels=pixels if self.pixel_dtype.is_floating_point else pixels.round().byte())
 
     def transform(self, inputs: Tensor) -> Tensor:
         """Scale uint8 pixels (B, C, H, W) to float32 of the same shape."""
-        pixels = inputs.float()
+        pixels = inputs.to(torch.float32, copy=True)
         if self.config.scaling in (Scaling.min_max, Scaling.standardize):
             pixels = pixels.sub_(self.shift)
         return pixels if self.config.scaling is Scaling.none else pixels.div_(self.scale)
 
     def shown(self, inputs: Tensor) -> np.ndarray:
-        """Convert one stored image (C, H, W) to uint8 (H, W), or (H, W, 3) for colour; largest_pixel becomes 255."""
+        """Convert one stored image (C, H, W) to uint8 (H, W), or (H, W, 3) for colour; largest_pixel becomes 255.
+
+        In an image with negative pixels the smallest becomes 0, the largest 255.
+        """
         pixels = inputs.cpu().movedim(0, -1).squeeze(-1).float()
-        return (pixels * (255 / self.largest_pixel)).round().byte().numpy()
+        low, high = float(pixels.min()), self.largest_pixel
+        if low < 0:
+            pixels, high = pixels - low, float(pixels.max()) - low
+        return (pixels * (255 / high)).clamp(0, 255).round().byte().numpy()
 
     def place(self, device: torch.device) -> None:
         """Move the samples, and shift and scale to wherever these are."""
@@ -89,7 +102,13 @@ class ImageDataModule(DataModule):
 
 
 def channel_statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Per-channel mean and standard deviation (0 becomes 1) of uint8 pixels (N, C, H, W), each (C, 1, 1), exact."""
+    """Per-channel mean and standard deviation (0 becomes 1) of pixels (N, C, H, W), each (C, 1, 1).
+
+    Those of uint8 pixels are exact.
+    """
+    if pixels.is_floating_point():
+        deviation, mean = torch.std_mean(pixels.double(), (0, 2, 3), correction=0)
+        return mean.float()[:, None, None], torch.where(deviation > 0, deviation, 1.0).float()[:, None, None]
     values = torch.arange(256, dtype=torch.float64)
     counts = pixel_counts(pixels).double()
     total = counts.sum(1)

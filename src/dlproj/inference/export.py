@@ -187,7 +187,9 @@ def stored_examples(data: DataModule, count: int) -> Tensor:
     random = np.random.default_rng(0)
     shape = (count, *data.spec.shape)
     if data.spec.kind is Kind.image:
-        return torch.from_numpy(random.integers(0, data.largest_pixel, shape, endpoint=True).astype(np.uint8))
+        if data.pixel_dtype.is_floating_point:
+            return torch.from_numpy(random.random(shape, np.float32) * data.largest_pixel)
+        return torch.from_numpy(random.integers(0, int(data.largest_pixel), shape, endpoint=True).astype(np.uint8))
     if data.spec.kind is Kind.features:
         return torch.from_numpy(random.random(shape, np.float32))
     ids = random.integers(1, data.spec.vocabulary_size or 2, shape).astype(np.int32)

@@ -1,8 +1,9 @@
-"""Tables at a terminal, and the same separated by tabs for scripts."""
+"""Tables at a terminal or in a notebook, and the same separated by tabs for scripts."""
 
 import os
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +11,13 @@ from rich.table import Table
 from dlproj import formats
 from dlproj.config.checks import DISTANCE, one_line
 from dlproj.reports.comparison_table import heading, shown
+from dlproj.reports.reading import interval_words
 from dlproj.runs.summary import RunResult
+
+
+def is_notebook() -> bool:
+    """True if standard output is the output of a notebook's cell."""
+    return type(sys.stdout).__module__.startswith("ipykernel.")
 
 
 def show(result: RunResult) -> None:
@@ -31,9 +38,11 @@ def plain_console() -> Console:
 
     Without a terminal, lines are never folded or cut.
     """
-    console = Console(markup=False, emoji=False, highlight=False)
+    here = is_notebook()
+    colors: Literal["auto"] | None = None if here else "auto"  # a notebook's file keeps no ANSI codes
+    console = Console(markup=False, emoji=False, highlight=False, color_system=colors, force_jupyter=here)
     if not sys.stdout.isatty():
-        console.width = _NO_END
+        console.width = _NO_END  # a notebook has a bar to scroll
     return console
 
 
@@ -46,6 +55,7 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
     reported = [("reported", formats.reported(result.reference))] if result.reference else []
     tested = [
         ("test accuracy", f"{metrics['test/accuracy']:.2%} ({result.tested_weights} weights)"),
+        *([("95% interval", interval)] if (interval := interval_words(result)) else []),
         *reported,
         ("test loss", f"{metrics['test/loss']:.4f}"),
     ]
@@ -68,7 +78,7 @@ _LEAST = 10  # characters that a folded column needs
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table: ruled at a terminal that is wide enough, else one line per row, separated by tabs.
+    """Print a table: ruled in a notebook or a terminal that is wide enough, else a line per row, separated by tabs.
 
     The title is printed with the ruled table only.
     """
@@ -76,7 +86,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     cells = zip(columns, *rows, strict=True)
     widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
     least = 1 + sum(3 + (width if width <= _SHORT else _LEAST) for width in widths)
-    if not sys.stdout.isatty() or console.width < least:
+    if not (is_notebook() or sys.stdout.isatty()) or console.width < least:
         for row in [columns, *rows]:
             print(*(one_line(" ".join(cell.split())) for cell in row), sep="\t")
         return

@@ -43,6 +43,11 @@ class OfficialSets:
         """True if a sample is an image."""
         return self.module.spec.kind is Kind.image
 
+    @property
+    def has_bytes(self) -> bool:
+        """True if a sample is an image with uint8 pixels, whose values can be counted."""
+        return self.has_images and self.train.inputs.dtype == torch.uint8
+
     def shown(self, place: Place) -> np.ndarray | str:
         """The sample as returned by DataModule.shown()."""
         return self.module.shown(getattr(self, place.part).inputs[place.number])

@@ -95,11 +95,11 @@ def _as_text(sets: OfficialSets, places: Iterable[Place]) -> str:
 def histogram(sets: OfficialSets) -> Files:
     """Histogram of pixels, review lengths or features, by the kind of data."""
     module = sets.module
-    if sets.has_images:
+    if sets.has_bytes:
         counts = pixel_counts(sets.train.inputs).numpy()
         return {
             "pixels.png": survey_figures.pixel_histogram(
-                counts, survey_tables.channel_names(len(counts)), module.largest_pixel
+                counts, survey_tables.channel_names(len(counts)), int(module.largest_pixel)
             )
         }
     if sets.reviews is None:

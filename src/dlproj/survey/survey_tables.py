@@ -65,12 +65,12 @@ def classes(sets: OfficialSets) -> Table:
 
 def statistics(sets: OfficialSets) -> Table:
     """Table of statistics for this kind of data."""
-    if sets.has_images:
+    if sets.has_bytes:
         return pixels(sets, sets.module.largest_pixel)
     return words(sets) if sets.reviews is not None else features(sets)
 
 
-def pixels(sets: OfficialSets, largest: int) -> Table:
+def pixels(sets: OfficialSets, largest: float) -> Table:
     """Statistics of pixels by set and channel; the last columns are for pixels scaled to [0, 1]."""
     rows = []
     for label, samples in (("training", sets.train), ("test", sets.test)):

@@ -15,10 +15,12 @@ from tqdm import tqdm
 from dlproj import formats
 from dlproj.data.batches import TrainingBatches
 from dlproj.models.classifier import Classifier
-from dlproj.reports.terminal import print_table
+from dlproj.reports.terminal import is_notebook, print_table
 
 _REFRESH_EVERY = 50  # batches: updating the bar at each would cost more than a small network's arithmetic
 _SHORTEST = 0.1  # least seconds between two refreshes
+_EVERY_UPDATE: dict[str, Any] = {"mininterval": 0, "miniters": 0, "smoothing": 0}
+_IN_NOTEBOOK = {"ncols": 100, "delay": 1.0}  # s; short epochs leave nothing of a bar in its file
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 
 
@@ -66,7 +68,8 @@ def _in_words(values: dict[str, float]) -> str:
 class ProgressBar(LightningProgressBar):
     """Prints a line per epoch: the means over its batches and the metrics of the last validation.
 
-    On a terminal, a bar shows the progress of each epoch and test; it costs a step nothing between two refreshes.
+    On a terminal or in a notebook, a bar shows the progress of each epoch and test; it costs a step nothing between
+    two refreshes.
     """
 
     def __init__(self) -> None:
@@ -99,10 +102,10 @@ class ProgressBar(LightningProgressBar):
 
     def _open(self, name: str, batches: int) -> None:
         self._close()
-        if self._enabled and is_terminal():
-            self._bar = tqdm(
-                total=batches, desc=name, bar_format=_BAR, file=sys.stdout, dynamic_ncols=True, leave=False
-            )
+        here = is_notebook()
+        if self._enabled and (here or is_terminal()):
+            options = _EVERY_UPDATE | (_IN_NOTEBOOK if here else {"dynamic_ncols": True})
+            self._bar = tqdm(total=batches, desc=name, bar_format=_BAR, file=sys.stdout, leave=False, **options)
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -116,16 +119,18 @@ class ProgressBar(LightningProgressBar):
         if self._bar is None:
             return
         before, done = self._batches(trainer, batch_idx), self._batches(trainer, batch_idx + 1)
+        self._bar.n = done
         now = time.monotonic()
         if done // _REFRESH_EVERY > before // _REFRESH_EVERY and now - self._refreshed >= _SHORTEST:
             self._refreshed = now
-            self._bar.n = done
-            self._bar.set_postfix_str(_in_words(_running(model)))
+            self._bar.set_postfix_str(_in_words(_running(model)), refresh=False)
+            self._bar.update(0)
 
     def on_validation_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Show that the epoch is being validated."""
         if self._bar is not None and trainer.state.fn is TrainerFn.FITTING:
-            self._bar.set_description_str(f"{self._epoch(trainer)}, validation")
+            self._bar.set_description_str(f"{self._epoch(trainer)}, validation", refresh=False)
+            self._bar.update(0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Replace the epoch's bar by its line."""

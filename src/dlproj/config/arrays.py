@@ -1,0 +1,90 @@
+"""Settings of the user's own arrays, read from an .npz file: images, rows of features, or word ids."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from dlproj.config.data import DataConfig, DataSpec, Kind, Side
+from dlproj.config.fields import Choice, setting
+from dlproj.config.images import ImageConfig, image_spec
+
+if TYPE_CHECKING:
+    from dlproj.data.array_modules import FeatureArraysDataModule, ImageArraysDataModule, SequenceArraysDataModule
+
+FILE = ".npz file with the arrays x_train, y_train, x_test and y_test"
+_NOT_READ = {"root": "this data is one file: set data.file"}
+
+
+class FeatureScaling(Choice):
+    """How features are scaled for the model; fitted to the training samples, for each feature by itself."""
+
+    none = "none", "unchanged"
+    min_max = "min_max", "the smallest value becomes 0, the largest 1"
+    standardize = "standardize", "mean 0 and standard deviation 1"
+
+
+@dataclass(slots=True)
+class ImageArraysConfig(ImageConfig):
+    """Settings of images in arrays: (n, height, width), or with 1 or 3 channels first or last; uint8 or float32."""
+
+    own_files: ClassVar[bool] = True
+    not_read: ClassVar[Mapping[str, str]] = _NOT_READ
+    file: str = setting("", FILE)
+
+    def spec(self) -> DataSpec:
+        """Images (channels, height, width) in the classes of y_train. Raises DataError for a damaged file."""
+        from dlproj.data.arrays import read_arrays
+
+        arrays = read_arrays(self.file, Kind.image)
+        channels, height, width = arrays.x_train.shape[1:]
+        return image_spec((channels, height, width), arrays.classes)
+
+    def build(self, seed: int) -> "ImageArraysDataModule":
+        from dlproj.data.array_modules import ImageArraysDataModule
+
+        return ImageArraysDataModule(self, seed)
+
+
+@dataclass(slots=True)
+class FeatureArraysConfig(DataConfig):
+    """Settings of rows of numbers in arrays: (n, features)."""
+
+    own_files: ClassVar[bool] = True
+    not_read: ClassVar[Mapping[str, str]] = _NOT_READ
+    file: str = setting("", FILE)
+    scaling: FeatureScaling = setting(FeatureScaling.standardize, "how features are scaled for the model")
+
+    def spec(self) -> DataSpec:
+        """Vectors (features,) in the classes of y_train. Raises DataError for a damaged file."""
+        from dlproj.data.arrays import read_arrays
+
+        arrays = read_arrays(self.file, Kind.features)
+        return DataSpec(Kind.features, arrays.x_train.shape[1:], arrays.classes)
+
+    def build(self, seed: int) -> "FeatureArraysDataModule":
+        from dlproj.data.array_modules import FeatureArraysDataModule
+
+        return FeatureArraysDataModule(self, seed)
+
+
+@dataclass(slots=True)
+class SequenceArraysConfig(DataConfig):
+    """Settings of sequences of ids in arrays: (n, length); id 0 is padding."""
+
+    own_files: ClassVar[bool] = True
+    not_read: ClassVar[Mapping[str, str]] = _NOT_READ
+    file: str = setting("", FILE)
+    padding: Side = setting(Side.pre, "where the arrays pad shorter sequences with 0")
+
+    def spec(self) -> DataSpec:
+        """Ids (length,) up to the largest in the arrays, in the classes of y_train. Raises DataError."""
+        from dlproj.data.arrays import read_arrays
+
+        arrays = read_arrays(self.file, Kind.sequence)
+        size = 1 + int(max(arrays.x_train.max(), arrays.x_test.max()))
+        return DataSpec(Kind.sequence, arrays.x_train.shape[1:], arrays.classes, size, self.padding.value)
+
+    def build(self, seed: int) -> "SequenceArraysDataModule":
+        from dlproj.data.array_modules import SequenceArraysDataModule
+
+        return SequenceArraysDataModule(self, seed)

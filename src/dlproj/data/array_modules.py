@@ -1,0 +1,132 @@
+"""The user's own arrays as data sets: images, rows of features, or sequences of ids."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlproj.config.arrays import FeatureArraysConfig, FeatureScaling, ImageArraysConfig, SequenceArraysConfig
+from dlproj.config.checks import DataError
+from dlproj.config.data import DataSpec
+from dlproj.data.arrays import Arrays, read_arrays
+from dlproj.data.base import DataModule
+from dlproj.data.batches import Samples
+from dlproj.data.features import FeatureDataModule
+from dlproj.data.image import ImageDataModule
+from dlproj.torch_files import is_whole
+
+
+class ImageArraysDataModule(ImageDataModule):
+    """Images of any origin; largest_pixel is the largest magnitude in x_train."""
+
+    config: ImageArraysConfig
+    background = 0
+
+    def load(self) -> tuple[Samples, Samples]:
+        """Return training and test images, uint8 or float32 as in the file. Raises DataError."""
+        arrays = _read(self)
+        if not self.restored:
+            self.largest_pixel = float(np.abs(arrays.x_train).max()) or 1.0
+            self.pixel_dtype = torch.from_numpy(arrays.x_train).dtype
+        elif self.pixel_dtype != torch.from_numpy(arrays.x_train).dtype:
+            name = str(self.pixel_dtype).removeprefix("torch.")
+            raise DataError(f"the model was trained with {name} images, x_train is {arrays.x_train.dtype}: give {name}")
+        return _samples(arrays, self.spec)
+
+    @property
+    def highest_pixel(self) -> float:
+        return 255 if self.pixel_dtype == torch.uint8 else self.largest_pixel
+
+    def state_dict(self) -> dict[str, Any]:
+        """The spec, the scaling and the type of the pixels."""
+        return super().state_dict() | {"is_float": self.pixel_dtype.is_floating_point}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restore the scaling and the type of the pixels. Raises DataError."""
+        self.largest_pixel = float(state["largest_pixel"])
+        self.pixel_dtype = torch.float32 if state["is_float"] else torch.uint8
+        super().restore(state)
+
+
+class FeatureArraysDataModule(FeatureDataModule):
+    """Rows of features, scaled for each feature by itself."""
+
+    config: FeatureArraysConfig
+
+    def load(self) -> tuple[Samples, Samples]:
+        """Return training and test samples, float32. Raises DataError."""
+        return _samples(_read(self), self.spec)
+
+    def fit(self) -> None:
+        """Set shift and scale (features,): x ↦ (x − shift) / scale; a constant feature becomes 0."""
+        values = self.train.inputs.double()
+        shift, scale = torch.zeros(values.shape[1]), torch.ones(values.shape[1])
+        if self.config.scaling is FeatureScaling.min_max:
+            shift, scale = values.amin(0), values.amax(0) - values.amin(0)
+        elif self.config.scaling is FeatureScaling.standardize:
+            shift, scale = values.mean(0), values.std(0, correction=0)
+        self.shift, self.scale = shift.float(), torch.where(scale > 0, scale, 1.0).float()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The spec, shift and scale."""
+        return super().state_dict() | {"shift": self.shift.cpu(), "scale": self.scale.cpu()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restore shift and scale. Raises DataError."""
+        for name in ("shift", "scale"):
+            if not is_whole(state[name]) or state[name].shape != self.spec.shape or state[name].is_complex():
+                raise DataError(f"{name} does not fit {self.spec.shape[0]} features: choose a checkpoint of this data")
+        self.shift, self.scale = state["shift"], state["scale"]
+
+    def place(self, device: torch.device) -> None:
+        """Move the samples, and shift and scale to wherever these are."""
+        super().place(device)
+        self.shift, self.scale = self.shift.to(self.train.inputs.device), self.scale.to(self.train.inputs.device)
+
+    def transform(self, inputs: Tensor) -> Tensor:
+        """Scale features (B, features)."""
+        return (inputs - self.shift) / self.scale
+
+
+class SequenceArraysDataModule(DataModule):
+    """Sequences of ids, int32 (N, length)."""
+
+    config: SequenceArraysConfig
+
+    def load(self) -> tuple[Samples, Samples]:
+        """Return training and test sequences. Raises DataError for ids that the model has not seen."""
+        arrays, size = _read(self), self.spec.vocabulary_size or 0
+        largest = int(max(arrays.x_train.max(), arrays.x_test.max()))
+        if largest >= size:
+            raise DataError(f"the ids go up to {largest}, those of the model to {size - 1}: give ids below {size}")
+        return _samples(arrays, self.spec)
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        raise DataError("the model reads ids, and there is no vocabulary to turn words into them: predict from Python")
+
+
+def _read(module: ImageArraysDataModule | FeatureArraysDataModule | SequenceArraysDataModule) -> Arrays:
+    """Read the arrays. Raises DataError if samples or classes are not those of the module's spec."""
+    file, spec = module.config.file, module.spec
+    arrays = read_arrays(file, spec.kind)
+    if arrays.x_train.shape[1:] != spec.shape:
+        found = f"the samples of data.file={file} have the shape {arrays.x_train.shape[1:]}"
+        raise DataError(f"{found}, the model reads {tuple(spec.shape)}: choose data of this shape")
+    if unknown := set(arrays.classes) - set(spec.classes):
+        named = ", ".join(sorted(unknown)[:5])
+        raise DataError(f"data.file={file} has the class {named}, the model {', '.join(spec.classes[:10])}")
+    return arrays
+
+
+def _samples(arrays: Arrays, spec: DataSpec) -> tuple[Samples, Samples]:
+    names = np.array(spec.classes)
+    order = np.argsort(names)
+
+    def split(x: np.ndarray, y: np.ndarray) -> Samples:
+        return Samples(
+            torch.from_numpy(x), torch.from_numpy(order[np.searchsorted(names, y.astype(str), sorter=order)])
+        )
+
+    return split(arrays.x_train, arrays.y_train), split(arrays.x_test, arrays.y_test)
