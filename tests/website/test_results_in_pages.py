@@ -1,4 +1,4 @@
-"""The tables of results in README.md and docs/labs.md say what RESULTS.md says."""
+"""The tables of results and of speed in README.md, docs/labs.md and docs/speed.md say what was measured."""
 
 import re
 from pathlib import Path
@@ -41,3 +41,29 @@ def test_the_counts_are_as_measured():
         in text
     )
     assert f"{open_} are not decided and {unjudged} cannot be judged" in text
+
+
+SPEED = (ROOT / "docs/speed.md").read_text()
+RATIOS = re.compile(r"^\| ([^|]+) \| \**(\d\.\d\d)\**[^|]* \| \**(\d\.\d\d)\**[^|]* \|$", re.MULTILINE)
+VARIANTS = {
+    "dlproj": "dlproj",
+    "Keras": "keras",
+    "Dataset": "lab",
+    "Lightning": "template pairs",
+    "the same on torchvision": "template torchvision",
+    "the matrix products": "matmul",
+}
+
+
+@pytest.mark.parametrize("row", sorted({*RATIOS.findall(README), *RATIOS.findall(SPEED)}))
+def test_a_ratio_is_as_measured(row):
+    words, *ratios = row
+    variant = next(variant for start, variant in VARIANTS.items() if words.strip("*").startswith(start))
+    measured = (ROOT / "benchmarks/RESULTS.md").read_text()
+    for batch, ratio in zip((32, 128), ratios, strict=True):
+        assert re.search(rf"^\| mlp-1000-{batch} \| 1 \| {variant} \| \S+ \| {ratio} \|", measured, re.MULTILINE)
+
+
+def test_there_are_ratios():
+    assert len(RATIOS.findall(README)) == 4
+    assert len(RATIOS.findall(SPEED)) == 6
