@@ -73,9 +73,9 @@ def main() -> None:
 
 
 def _send_until_the_end(name: str, options: Mapping[str, Any], folder: Path) -> None:
-    from dlproj.trackers.sending import opened, send_again
+    from dlproj.trackers.sending import opened, push_command, send_again
 
-    with opened(name, options, folder) as tracker:
+    with opened(name, options, f"{push_command(name, options, folder)} sends it later") as tracker:
         goes_on = True
         while goes_on:
             send_again(tracker, folder, alive=True)
