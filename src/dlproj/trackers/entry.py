@@ -69,7 +69,9 @@ def entry_of_run(run: Run, alive: bool | None = None) -> Entry:
     sweep = sweep_of(run.folder)
     of_all = _overrides(sweep) if sweep else [text.lower() for text in result.overrides]
     label = [run.folder.name, *(text for text in result.overrides if text.lower() not in of_all)]
-    start = min(started(run.folder).timestamp(), (run.folder / "config.yaml").stat().st_mtime)
+    start = (run.folder / "config.yaml").stat().st_mtime
+    if sweep is None:  # whose stamp is not its runs'
+        start = min(start, started(run.folder).timestamp())
     metrics = run.folder / "metrics.csv"
     counts = {name: float(getattr(result, name)) for name in ("parameters", "seconds", "peak_memory_bytes")}
     tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
