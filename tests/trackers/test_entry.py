@@ -8,7 +8,7 @@ from folders import write_run
 
 from dlproj.config.checks import ConfigurationError
 from dlproj.runs.lock import run_lock
-from dlproj.runs.manifest import claim, listed
+from dlproj.runs.manifest import add, claim, listed
 from dlproj.runs.record import read_run
 from dlproj.trackers.entry import NAME, entry_of_run, identity
 
@@ -37,7 +37,7 @@ def test_what_a_tracker_keeps_is_there_the_next_time_also_after_an_error(tmp_pat
         assert kept["there"] == "digest"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"id": 3}', '{"no": "id"}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"id": 3}', '{"no": "id"}', '{"id": "a\' OR \'"}'])
 def test_a_damaged_identity_is_made_anew(content, tmp_path):
     (tmp_path / NAME).write_text(content)
     assert known(tmp_path) == known(tmp_path) == json.loads((tmp_path / NAME).read_text())["id"]
@@ -70,6 +70,15 @@ def test_a_run_that_says_it_runs_does_so_only_while_its_folder_is_locked(tmp_pat
     assert entry_of_run(done).status == "completed"
     assert entry_of_run(done, alive=True).status == "running"
     assert entry_of_run(done, alive=True).files == []
+
+
+def test_nothing_outside_of_the_folder_is_sent(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (tmp_path / "secret").write_text("secret")
+    (folder / "report.html").symlink_to(tmp_path / "secret")
+    add(folder, dict.fromkeys(["config.yaml", "../secret", str(tmp_path / "secret"), "report.html", "/etc/passwd"], ""))
+    names = [path.relative_to(folder).as_posix() for path in entry_of_run(read_run(folder)).files]
+    assert names == ["config.yaml", "metrics.csv", "summary.json"]
 
 
 def test_where_a_run_logs_to_is_not_sent(tmp_path):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +100,7 @@ def entry_of_sweep(folder: Path, alive: bool | None = None) -> Entry:
     start = started(folder).timestamp()
     if _is_locked(folder) if alive is None else alive:
         return Entry(folder, folder.resolve().name, "running", start, start)
-    files = [folder / name for name in _SWEEP_FILES if (folder / name).is_file()]
+    files = _existing(folder, _SWEEP_FILES)
     end = max([start, *(path.stat().st_mtime for path in files)])
     return Entry(folder, folder.resolve().name, "completed", start, end, files=files)
 
@@ -123,7 +123,13 @@ def _files(run: Run) -> list[Path]:
     """The run's files but for TensorBoard's events; of the checkpoints that of the tested weights."""
     names = [name for name in listed(run.folder) if not _NOT_SENT.fullmatch(name) and name != NAME]
     weights = f"checkpoints/{run.result.tested_weights or 'last'}.ckpt"
-    return [path for name in sorted([*names, weights]) if (path := run.folder / name).is_file()]
+    return _existing(run.folder, sorted([*names, weights]))
+
+
+def _existing(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The files there; none that a list or a link of a folder from elsewhere has outside of it."""
+    paths = [folder / name for name in names]
+    return [path for path in paths if path.is_file() and path.resolve().is_relative_to(folder.resolve())]
 
 
 def _is_locked(folder: Path) -> bool:
@@ -166,7 +172,7 @@ def identity(folder: Path) -> Iterator[dict[str, str]]:
 def _parsed(text: str) -> dict[str, str]:
     try:
         kept = json.loads(text)
-        return kept if isinstance(kept["id"], str) else {}
+        return kept if re.fullmatch(r"[0-9a-f]{16}", kept["id"]) else {}
     except (ValueError, TypeError, KeyError, RecursionError):  # new, or damaged
         return {}
 
