@@ -68,6 +68,7 @@ def test_a_server_that_is_away_costs_one_line_and_the_run_goes_on(composed, tmp_
 def test_wandb_offline_has_the_run_once(composed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_PROJECT", "lab")
     run(composed(*QUICK, "logger=wandb", "trainer.max_epochs=2"), tmp_path / "run")
     (file,) = tmp_path.glob("logs/wandb/offline-run-*/*.wandb")
     record, found = read_run(tmp_path / "run"), wandb_history(file)
@@ -75,7 +76,7 @@ def test_wandb_offline_has_the_run_once(composed, tmp_path, monkeypatch):
         assert found[epoch].items() >= row.items()
     assert found[2]["test/accuracy"] == record.result.metrics["test/accuracy"]
     (begun,) = [one.run for one in wandb_records(file) if one.WhichOneof("record_type") == "run"]
-    assert begun.project == "dlproj"
+    assert begun.project == "lab"
     assert {one.key for one in begun.config.update} >= {"model.hidden", "seed"}
     with opened("wandb", {"project": None}, "later") as tracker:
         assert list(push([tmp_path / "run"], tracker)) == [(tmp_path / "run", "already there")]
