@@ -4,11 +4,12 @@ VENV := .venv
 # What training needs, and all that the tests do. LOCKED=1 installs the versions of locked.txt.
 INSTALLED := $(VENV)/.installed
 FOR_TESTS := $(VENV)/.installed-for-tests
+FOR_DOCS := $(VENV)/.installed-for-docs
 # Two tests at a time, from both halves of the list; tests of one file share what they have trained.
 IN_TWO = $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet $(if $(LOCKED),--constraint locked.txt) --editable
 
-.PHONY: help train test test-all coverage test-gpu bench notebooks lint format
+.PHONY: help train test test-all coverage test-gpu bench notebooks lint format docs docs-serve
 
 help:
 	@echo "make train     set up, then train the default MLP on scikit-learn's digits: no download"
@@ -17,9 +18,11 @@ help:
 	@echo "make coverage  the fast tests, and how much of src they reach"
 	@echo "make test-gpu  set up, then the tests and the benchmark that need an NVIDIA GPU"
 	@echo "make bench     compare speed and memory with other loops, on real data: over an hour on 2 quiet cores"
-	@echo "make notebooks executes notebooks/ anew and keeps their outputs"
+	@echo "make notebooks  executes notebooks/ anew and keeps their outputs"
 	@echo "make lint      style, format and types"
 	@echo "make format    mend style and format"
+	@echo "make docs      set up, then build the documentation into site/; warnings and dead links are errors"
+	@echo "make docs-serve  the same, then show it at http://127.0.0.1:8000"
 
 train: $(INSTALLED)
 	$(VENV)/bin/python train.py data=digits
@@ -63,6 +66,12 @@ format: $(FOR_TESTS)
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+docs: $(FOR_DOCS)
+	$(VENV)/bin/python -m website.build
+
+docs-serve: $(FOR_DOCS)
+	$(VENV)/bin/python -m website.build --serve
+
 # The settings with their defaults, ranges and help texts, as the classes in src/dlproj/config/ have them.
 docs/settings.md: $(wildcard src/dlproj/config/*.py src/dlproj/cli/settings_page.py) | $(INSTALLED)
 	env -u DLPROJ_DATA_DIR $(VENV)/bin/python -m dlproj.cli.settings_page > $@
@@ -75,4 +84,8 @@ $(INSTALLED): pyproject.toml
 
 $(FOR_TESTS): $(INSTALLED)
 	$(PIP_INSTALL) ".[dev]"
+	@touch $@
+
+$(FOR_DOCS): $(INSTALLED)
+	$(PIP_INSTALL) ".[docs]"
 	@touch $@

@@ -239,6 +239,12 @@ FILES = {
         lines:
           _target_: own_parts.parts.Lines
     """,
+    "logger/table.yaml": """
+        # Lightning's table
+        table:
+          _target_: pytorch_lightning.loggers.CSVLogger
+          name: table
+    """,
     "logger/unreachable.yaml": """
         # A server that is away
         unreachable:
@@ -253,7 +259,7 @@ CHOICES = (
     "metrics=[errors,cohen_kappa]",
     "figures/extra=[errors,learning_rate]",
     "callbacks/extra=[count_epochs,rich_model_summary]",
-    "logger=[tensorboard,csv,lines,unreachable]",
+    "logger=[tensorboard,table,lines,unreachable]",
     "callbacks.early_stopping.monitor=val/errors",
 )
 

@@ -183,11 +183,11 @@ def test_loggers_get_settings_and_one_row_an_epoch_and_the_end(trained):
         (2, False, True),
     ]
     assert rows[2][1][0] == pytest.approx(run.epochs[2], rel=1e-6)
-    with (folder / "csv/version_1/metrics.csv").open() as file:
+    with (folder / "table/version_1/metrics.csv").open() as file:
         first, last = csv.DictReader(file)
     assert (first["step"], float(first["val/errors"])) == ("2", run.epochs[2]["val/errors"])
     assert float(last["test/loss"]) == pytest.approx(run.result.metrics["test/loss"])
-    assert "scale: 2.0" in (folder / "csv/version_1/hparams.yaml").read_text()
+    assert "scale: 2.0" in (folder / "table/version_1/hparams.yaml").read_text()
 
 
 def test_a_logger_that_fails_is_said_once_and_the_run_goes_on(trained):

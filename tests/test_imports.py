@@ -43,6 +43,8 @@ def imported_by(code, tmp_path):
 LIGHT = [
     *modules("dlproj.config"),
     *modules("dlproj.runs"),
+    *modules("dlproj.watch"),
+    *modules("dlproj.trackers"),
     "dlproj.experiments",
     "dlproj.late_imports",
     "hydra_plugins.dlproj_launchers",

@@ -1,21 +1,11 @@
 import os
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from dlproj import machine
 from dlproj.config.checks import ConfigurationError
 from dlproj.launch import OURS
-from dlproj.machine import (
-    git_commit,
-    memory_bytes,
-    peak_memory_bytes,
-    require_memory,
-    threads_of,
-    usable_cores,
-    versions,
-)
+from dlproj.machine import memory_bytes, peak_memory_bytes, require_memory, threads_of, usable_cores, versions
 
 
 @pytest.fixture(autouse=True)
@@ -139,19 +129,6 @@ def test_what_takes_more_than_half_of_the_memory_is_refused(monkeypatch):
     require_memory(4.9e9, "this", "--size")
     with pytest.raises(ConfigurationError, match="this takes 6 GB, the machine has 10: set --size lower"):
         require_memory(6e9, "this", "--size")
-
-
-def test_the_commit_is_gits():
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    head = subprocess.run(command, capture_output=True, text=True)
-    if head.returncode:
-        pytest.skip("the tests do not run from a git checkout")
-    assert str(git_commit()).removesuffix("+") == head.stdout.strip()
-
-
-def test_outside_a_checkout_there_is_no_commit(monkeypatch):
-    monkeypatch.setenv("GIT_DIR", "/nowhere")
-    assert git_commit() is None
 
 
 def test_peak_memory_is_in_bytes():

@@ -68,3 +68,7 @@ def test_it_reproduces_an_experiment(dlproj, tmp_path):
     out = dlproj("reproduce", "mlp/batch_size", "--quick", "--jobs", "2")
     assert "mlp/batch_size 1024" in out
     assert (tmp_path / "logs/reproduce-quick/RESULTS.md").is_file()
+
+
+def test_it_brings_the_page_of_watch(installed):
+    assert (installed / "dlproj/watch/watch.html").read_bytes() == (ROOT / "src/dlproj/watch/watch.html").read_bytes()

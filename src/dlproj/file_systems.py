@@ -4,6 +4,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -33,10 +34,21 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def lock(file: IO[str]) -> None:
-    """Lock the file until it is closed, if the file system can. Raises BlockingIOError if another process has it."""
+def lock(file: IO[str], wait: bool = False) -> None:
+    """Lock the file until it is closed, if the file system can.
+
+    If another process has it locked, wait for it or, by default, raise BlockingIOError.
+    """
     with _unless(_LACKING, "has no locks", "start no second process on the same runs meanwhile"):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def locked_inodes() -> set[int]:
+    """Inodes of the files that processes have locked now; empty where the system does not tell."""
+    try:
+        return {int(inode) for inode in re.findall(r" [0-9a-f]+:[0-9a-f]+:(\d+) ", Path("/proc/locks").read_text())}
+    except OSError:
+        return set()
 
 
 def why(error: OSError) -> str:

@@ -1,10 +1,9 @@
-"""The machine of a run: cores, memory, versions, the commit of the code."""
+"""The machine of a run: cores, memory, versions."""
 
 import math
 import os
 import platform
 import resource
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -103,17 +102,6 @@ def _processor() -> str:
     lines = _lines(Path("/proc/cpuinfo"))
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, "unknown processor")
-
-
-def git_commit() -> str | None:
-    """Commit of the checkout that this package runs from, with "+" for uncommitted changes; None outside a checkout."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True).stdout.strip()
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit.decode() + ("+" if changes else "")
 
 
 def peak_memory_bytes() -> tuple[int, int]:

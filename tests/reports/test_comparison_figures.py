@@ -165,7 +165,7 @@ def test_bars_have_accuracy_and_seconds_a_group_with_the_reported_figures_as_mar
             )
     comparison = compare([read_run(path) for path in sorted(tmp_path.iterdir())])
     assert has_bars(comparison)
-    accuracy, seconds = bars(comparison).axes
+    accuracy, seconds = (figure.axes[0] for figure in bars(comparison).values())
     assert [bar.get_width() for bar in accuracy.patches] == pytest.approx([0.875, 0.865, 0.835])
     assert [bar.get_width() for bar in seconds.patches] == [10.5, 20.5, 30.5]
     assert [text.get_text() for text in seconds.texts] == ["10.50 s", "20.50 s", "30.50 s"]
@@ -194,15 +194,37 @@ def test_bars_are_for_a_few_groups_that_lie_on_no_axis(settings, drawn, comparis
     assert has_bars(comparison_of(*((one, 0.5) for one in settings))) is drawn
 
 
-def test_weights_stand_side_by_side_on_the_same_axes(tmp_path):
+def test_weights_of_all_runs_lie_on_the_same_axes(tmp_path):
     wide = {"low": -4.0, "high": 4.0, "counts": [1, 5, 9, 4]}
     changes = [{}, {"histograms": {"hidden.0.linear.weight": {"0": wide, "2": wide}, "output.bias": {"2": wide}}}]
     folders = [write_run(tmp_path / f"{place}", inspected=inspection(**one)) for place, one in enumerate(changes)]
-    figure = weights(list(map(read_run, folders)), ["dropout=0", "dropout=0.5"])
-    first, second, absent, alone = figure.axes
-    assert first.get_xlim() == second.get_xlim()
-    assert first.get_ylim() == second.get_ylim()
-    assert (first.get_title(loc="left"), alone.get_xlim()[1] > 3) == ("hidden.0.linear.weight", True)
-    assert not absent.axison
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["end", "start"]
-    assert png(figure)
+    figures = weights(list(map(read_run, folders)), ["red", "blue"])
+    assert list(figures) == ["hidden.0.linear.weight", "output.bias"]
+    (both,), (alone,) = (figure.axes for figure in figures.values())
+    assert (both.get_title(loc="left"), both.get_xlim()) == ("hidden.0.linear.weight", (-4.4, 4.4))
+    lines = [(line.get_edgecolor()[::2], line.get_linestyle()) for line in both.patches]
+    red, blue = (1.0, 0.0), (0.0, 1.0)
+    assert lines == [(red, ":"), (red, "-"), (blue, ":"), (blue, "-")]
+    assert [line.get_linestyle() for line in alone.patches] == ["-"]  # the other run has no such parameter
+    assert all(png(figure) for figure in figures.values())
+
+
+def test_curves_that_coincide_are_told_apart_by_marker_and_width(comparison_of):
+    comparison = comparison_of(*(({"model.activation": name}, 0.9) for name in ("relu", "tanh", "sigmoid")))
+    lines = curves(comparison, "val/loss").axes[0].lines
+    assert len({line.get_marker() for line in lines}) == 3
+    widths = [(line.get_linewidth(), line.get_markersize()) for line in lines]
+    assert widths == sorted(widths, reverse=True)  # the later ones lie on top
+    assert len(set(widths)) == 3
+
+
+@pytest.mark.parametrize("metric", ["loss", "accuracy"])
+def test_training_and_validation_have_one_vertical_axis_whatever_a_diverged_run_reached(tmp_path, metric):
+    high = [{"epoch": 1, "train/loss": 1e30, "val/loss": 1e30, "train/accuracy": 0.1, "val/accuracy": 0.1}]
+    for place, (epochs, status) in enumerate([(None, "completed"), (high, "diverged")]):
+        write_run(tmp_path / str(place), {"seed": place}, **({"epochs": epochs} if epochs else {}), status=status)
+    comparison = compare([read_run(tmp_path / str(place)) for place in range(2)])
+    train, val = (curves(comparison, f"{split}/{metric}").axes[0].get_ylim() for split in ("train", "val"))
+    assert train == val
+    low, high = {"loss": (0.5, 0.9), "accuracy": (0.6, 0.875)}[metric]  # of both, in the run that came to its end
+    assert val == pytest.approx((low - 0.05 * (high - low), high + 0.05 * (high - low)))

@@ -7,14 +7,13 @@ from dlproj.reports.run_figures import (
     TRAIN,
     VAL,
     by_layer,
-    central_range,
     confusion_matrix,
-    density,
     learning_curves,
+    learning_panels,
     per_class,
-    weight_histograms,
 )
 from dlproj.reports.style import png, svg
+from dlproj.reports.weights_figure import central_range, density, weight_histograms
 from dlproj.runs.inspection import Histogram
 
 EPOCHS = {
@@ -71,6 +70,14 @@ def test_reported_curves_are_dashed_and_hollow_beside_ours_in_the_same_colour():
     assert dashed(accuracy)[0].get_xydata().tolist() == [[2, 0.75]]
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == ["train", "val", "best epoch, 2", "last epoch, 3", "reported"]
+
+
+def test_each_panel_is_a_figure_of_its_own_for_a_page():
+    epochs = {1: EPOCHS[1] | {"train/data_loss": 0.7, "train/penalty": 0.2, "val/data_loss": 0.6, "val/penalty": 0.2}}
+    together = {axes.get_title(loc="left"): lines(axes) for axes in learning_curves(epochs, 1).axes}
+    panels = learning_panels(epochs, 1)
+    assert {title: lines(figure.axes[0]) for title, figure in panels.items()} == together
+    assert all(len(figure.legends) == 1 for figure in panels.values())
 
 
 def test_with_penalties_a_reported_loss_stands_beside_the_whole_loss():

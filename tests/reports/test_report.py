@@ -5,6 +5,7 @@ import os
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 from folders import CLASSES, EPOCHS, inspection, write_run
@@ -184,6 +185,55 @@ def test_the_page_of_several_runs_compares_them(several):
     assert "Best by val/loss 0.7000, mean of 2 seeds: python train.py" in page.text
 
 
+def test_the_title_is_in_words_and_the_stamp_below_it(tmp_path):
+    sweep = tmp_path / "20261121-060235-a2c588-mlp-digits"
+    for place in range(3):
+        write_run(sweep / f"{place}", {"model.dropout": place / 4, "seed": place})
+    html = comparison_report(*find_runs([sweep]))
+    heading = "mlp-digits: 3 runs that differ in model.dropout and seed"
+    assert f"<h1>{heading}</h1>" in html
+    assert f"<title>{heading}</title>" in html
+    assert f"2026-11-21 06:02 · {sweep.name}</p>" in html
+
+
+def hrefs(html):
+    return [value for name, value in Page(html).attributes if name == "href" and not value.startswith(("data:", "#"))]
+
+
+def test_each_row_leads_to_its_runs_page_also_where_all_is_moved(tmp_path):
+    names = ["a run, 50% & #1", "2"]
+    for loss, name in enumerate(names):
+        epochs = [EPOCHS[1] | {"val/loss": 1.0 + loss}]
+        write_run(tmp_path / "sweep" / name, {"model.dropout": loss / 2}, epochs)
+    (tmp_path / "sweep" / names[0] / "report.html").write_text("the run's own page")
+    runs, _ = find_runs([tmp_path / "sweep"])
+    for folder, way in ((tmp_path / "sweep", ""), (tmp_path / "elsewhere", "../sweep/")):
+        html = write_report(runs, [], folder / "r.html")[0].read_text()
+        assert hrefs(html) == [f"{way}a%20run%2C%2050%25%20%26%20%231/report.html"]  # the other run has no page
+        assert "as long as this file and the runs' folders stay where they are to each other" in Page(html).text
+    moved = (tmp_path / "sweep").rename(tmp_path / "moved")
+    (link,) = hrefs((moved / "r.html").read_text())
+    assert (moved / unquote(link)).read_text() == "the run's own page"
+
+
+def test_the_interval_of_the_test_accuracy_has_columns_and_stands_below_the_score(several, run, tmp_path):
+    paths = write_report(*several, tmp_path / "r.html")
+    rows = list(csv.DictReader(paths[1].read_text().splitlines()))
+    assert float(rows[0]["test/accuracy low"]) == pytest.approx(0.6644, abs=1e-4)  # of 25 of 30, as SciPy has it
+    assert float(rows[0]["test/accuracy high"]) == pytest.approx(0.9266, abs=1e-4)
+    (failed,) = [row for row in rows if row["status"] == "failed"]
+    assert failed["test/accuracy low"] == failed["test/accuracy high"] == ""
+    words = "95% interval 66.4% to 92.7%, from 30 samples"
+    assert words in " ".join(Page(run_report(run)).text.split())
+
+
+def test_what_curves_and_units_mean_is_said(run):
+    text = " ".join(Page(run_report(run)).text.split())
+    assert "Overfitting: at epoch 2 the validation loss is 50% above its lowest (10% or more)." in text
+    assert "A unit is dead if its output is the same for all validation samples" in text
+    assert "At the end: 20.0% of hidden.0." in text
+
+
 def test_the_headline_is_what_validation_chose_whatever_the_test_says(tmp_path):
     for place, (loss, accuracy) in enumerate([(0.6, 0.95), (0.4, 0.8)]):
         epochs = [EPOCHS[0] | {"val/loss": 0.1}, EPOCHS[1] | {"val/loss": loss}]
@@ -320,14 +370,14 @@ def test_a_reported_curve_that_a_run_has_nothing_beside_is_said(tmp_path):
     assert "distance from the reported curves" in text
 
 
-def test_every_logged_metric_waits_to_be_chosen_and_of_many_runs_the_usual_two(tmp_path, monkeypatch):
+def test_every_logged_metric_waits_to_be_chosen_and_of_many_runs_the_usual_four(tmp_path, monkeypatch):
     for seed in (0, 1):
         write_run(tmp_path / f"{seed}", {"seed": seed}, [EPOCHS[0] | {"learning_rate": 0.1}])
     runs, _ = find_runs([tmp_path])
     drawn = r'aria-label="(\S+) by epoch, all runs"'
-    every = ["val/loss", "val/accuracy", "train/loss", "train/accuracy", "learning_rate"]
+    every = ["train/loss", "val/loss", "train/accuracy", "val/accuracy", "learning_rate"]
     assert re.findall(drawn, comparison_report(runs, [])) == every
     monkeypatch.setattr("dlproj.reports.comparison_page._RUNS_CHOSEN", 1)
     page = comparison_report(runs, [])
-    assert re.findall(drawn, page) == every[:2]
+    assert re.findall(drawn, page) == every[:4]
     assert "Of more than 1 runs no other metric is drawn." in page

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from itertools import pairwise
 
 import pytest
 from folders import inspection, png, write_run
@@ -145,6 +146,40 @@ def test_nothing_overlaps_or_leaves_the_page(visit, name, width, scheme):
     assert page.evaluate(TEXTS) == []
 
 
+@ALL
+def test_on_a_phone_only_tables_scroll_sideways_and_figures_stack(visit, name):
+    page = visit(name, width=400)
+    page.evaluate("document.querySelectorAll('details').forEach((part) => part.open = true)")
+    wide = "[...document.querySelectorAll('*')].filter((e) => !e.closest('svg') && e.scrollWidth > e.clientWidth + 1"
+    scrolling = page.evaluate(f"{wide} && getComputedStyle(e).overflowX !== 'visible').map((e) => e.className)")
+    assert all({"table", "confusion"} & set(names.split()) for names in scrolling)
+    assert page.evaluate("[...document.querySelectorAll('.scroll')].every((e) => e.querySelector('table'))")
+    boxes = [box for figure in page.locator(".figure:has(svg)").all() if (box := figure.bounding_box())]
+    assert boxes
+    assert all(box["x"] < 40 and box["width"] > 320 for box in boxes)
+    below = sorted(boxes, key=lambda box: box["y"])
+    assert all(one["y"] + one["height"] <= other["y"] + 1 for one, other in pairwise(below))
+
+
+def test_training_stands_beside_validation_on_a_screen(visit):
+    page = visit("sweep")
+    boxes = [card.bounding_box() for card in page.locator(".chosen").all()]
+    for train, val in (boxes[:2], boxes[2:]):
+        assert train["y"] == val["y"]
+        assert train["x"] + train["width"] < val["x"]
+    assert boxes[2]["y"] > boxes[0]["y"]
+
+
+def test_histograms_and_layers_use_the_whole_width(visit):
+    page = visit("run")
+    main = page.locator("main").bounding_box()
+    panels = [panel.bounding_box() for panel in page.locator(".figures.small .figure").all()]
+    assert page.locator(".figures.small").bounding_box()["width"] > 0.9 * main["width"]
+    assert all(panel["width"] >= 250 for panel in panels)
+    names, shapes = (page.locator(f".network {of}").all_inner_texts() for of in ("strong", ".shape"))
+    assert dict(zip(names, shapes, strict=True)) == {"inputs": "784", "hidden.0": "1,000"}
+
+
 def column(page, table, heading):
     """The texts of a column."""
     place = page.locator(f"{table} thead th").all_inner_texts().index(heading) + 1
@@ -182,6 +217,9 @@ def test_the_keyboard_sorts_too(visit):
     assert len(set(scores)) > 1
 
 
+FOUR = ["train/loss", "val/loss", "train/accuracy", "val/accuracy"]
+
+
 def shown(page):
     """What is drawn in the cards of curves."""
     return [svg.get_attribute("aria-label").split()[0] for svg in page.locator(".chosen svg").all()]
@@ -189,17 +227,17 @@ def shown(page):
 
 def test_the_metric_of_each_card_is_chosen_by_name_and_from_the_keyboard(visit):
     page = visit("sweep", width=400)
-    first, second = page.get_by_label("Metric").all()
-    assert shown(page) == ["val/loss", "val/accuracy"]
+    first, second, *_ = page.get_by_label("Metric").all()
+    assert shown(page) == FOUR
     assert first.locator("option").all_inner_texts() == ["train/loss", "train/accuracy", "val/loss", "val/accuracy"]
     first.select_option("train/accuracy")
     second.focus()
     page.keyboard.type("train/l")
-    assert shown(page) == ["train/accuracy", "train/loss"]
+    assert shown(page)[:2] == ["train/accuracy", "train/loss"]
     first.select_option("train/loss")
-    assert shown(page) == ["train/loss", "train/loss"]
+    assert shown(page)[:2] == ["train/loss", "train/loss"]
     first.select_option("val/loss")
-    assert shown(page) == ["val/loss", "train/loss"]
+    assert shown(page) == ["val/loss", "train/loss", *FOUR[2:]]
     assert page.evaluate(TROUBLE) == page.evaluate(TEXTS) == []
     page.emulate_media(media="print")
     assert not first.is_visible()
@@ -209,7 +247,7 @@ def test_without_a_script_the_usual_metrics_are_shown_and_nothing_to_choose(brow
     context = browser.new_context(java_script_enabled=False, offline=True)
     page = context.new_page()
     page.goto(reports["sweep"].as_uri())
-    assert shown(page) == ["val/loss", "val/accuracy"]
+    assert shown(page) == FOUR
     assert not page.locator(".chosen select").first.is_visible()
     context.close()
 

@@ -76,16 +76,16 @@ def test_each_run_is_a_line_through_its_values_and_ends_at_its_score(compared):
         ({"optim.learning_rate": 0.1, "model.hidden": [16]}, 0.7, 1),
         ({"optim.learning_rate": 0.1, "model.hidden": [16, 2]}, None, 1),
     )
-    lines = [line for line in parallel_coordinates(many).axes[0].lines if len(line.get_xdata()) > 2]
+    lines = [line for line in parallel_coordinates(many).axes[0].lines if len(line.get_ydata()) > 2]
     by_color = {to_hex(line.get_color()): line for line in lines}
     names = list(facets(many))
     assert names == ["number of model.hidden", "model.hidden[0]", "model.hidden[1]", "optim.learning_rate"]
-    best = next(line for line in lines if len(line.get_xdata()) == 5)
+    best = next(line for line in lines if len(line.get_ydata()) == 5)
     # two layers are the most, 8 units the fewest, 4 the more of 2 and 4, and 0.01 lies halfway by its logarithm
-    assert list(best.get_ydata()) == pytest.approx([1, 0, 1, 0.5, 1])
-    worst = next(line for line in lines if list(line.get_xdata()) == [0, 1, 3, 4] and line.get_ydata()[-1] == 0)
-    assert list(worst.get_ydata()) == pytest.approx([0, 0, 0, 0])  # with one layer it passes the second one's axis by
-    assert list(by_color[GREY.lower()].get_xdata()) == [0, 1, 2, 3]  # of no epoch there is no score
+    assert list(best.get_xdata()) == pytest.approx([1, 0, 1, 0.5, 1])
+    worst = next(line for line in lines if list(line.get_ydata()) == [0, 1, 3, 4] and line.get_xdata()[-1] == 0)
+    assert list(worst.get_xdata()) == pytest.approx([0, 0, 0, 0])  # with one layer it passes the second one's axis by
+    assert list(by_color[GREY.lower()].get_ydata()) == [0, 1, 2, 3]  # of no epoch there is no score
 
 
 def test_the_smaller_loss_is_the_better_one(compared):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 try:
     import typer
 
-    from dlproj.cli import data, labs, runs, use
+    from dlproj.cli import data, labs, push, runs, use, watch
     from dlproj.config.checks import UserError
     from dlproj.launch import forget_ranks
     from dlproj.start import end_quickly, forget_other_tools, open_streams, wait_without_spinning
@@ -44,6 +44,8 @@ app.command()(use.export)
 app.command()(runs.report)
 app.command()(runs.runs)
 app.command()(runs.resume)
+app.command()(watch.watch)
+app.command()(push.push)
 app.command()(labs.reproduce)
 app.command(context_settings=_ALL_ARGUMENTS)(labs.study)
 app.add_typer(labs.bench, name="bench")

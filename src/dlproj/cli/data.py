@@ -1,4 +1,4 @@
-"""`dlproj data`: look at the data sets."""
+"""`dlproj data`: look at the data sets, and fetch them ahead of time."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,9 @@ import typer
 
 from dlproj.cli.options import Overwrite
 
-app = typer.Typer(no_args_is_help=True, help="Look at the data sets.\n\nExample: `dlproj data survey fmnist`")
+app = typer.Typer(
+    no_args_is_help=True, help="Look at the data sets, or fetch them.\n\nExample: `dlproj data survey fmnist`"
+)
 
 
 @app.command()
@@ -50,3 +52,24 @@ def survey(
     check_folder(output, overwrite)
     sets = read(data_config(name, [text for text in settings or [] if "=" in text]), seed)
     survey(sets, name, places, seed, output)
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="fmnist, cifar10 or imdb", show_default=False)],
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="folder for the data sets, made if it is missing")],
+) -> None:
+    """Download data sets and check them, for use without a network later.
+
+    With DLPROJ_DATA_DIR set to the folder, or to a copy of it, training downloads nothing. Files that are there already
+    are only checked.
+
+    Example: `dlproj data fetch fmnist imdb --to /media/stick/dlproj-data`
+    """
+    from dlproj.config.checks import one_of
+    from dlproj.data.fetching import FOLDERS, fetch
+
+    for name in names:
+        one_of("data set", name, tuple(FOLDERS))
+    for name in names:
+        print(fetch(name, to), flush=True)

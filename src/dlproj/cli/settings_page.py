@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
-from typing import Any, cast, get_type_hints
+from types import NoneType
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING as REQUIRED
 
 from dlproj import formats
 from dlproj.config.callbacks import EarlyStoppingConfig
-from dlproj.config.fields import either, help_of, members
+from dlproj.config.fields import about, either, members
 from dlproj.config.layers import ConvConfig, DenseConfig, InitializerConfig, RecurrentConfig
 from dlproj.config.places import CONF
 from dlproj.config.root import Config
@@ -20,9 +21,13 @@ from dlproj.config.search import SearchConfig
 
 _HEAD = """# Settings
 
-Generated from the settings classes by `make docs/settings.md`. Set each as `SETTING=VALUE` after `python train.py`, or
-in a file under `conf/`. `python train.py --help` shows the settings of your choices, with their values.
+This page lists every setting with the values that it takes, its default and what it does.
+
+Set each as `SETTING=VALUE` behind `python train.py` or `dlproj train`, as a keyword of `dlproj.train`, or in a file
+under `conf/`. `python train.py --help` shows the settings of your choices, with their values. This page is generated
+from the settings classes (`make docs/settings.md`).
 """
+_KINDS = {int: "integer", float: "number", bool: "true or false", str: "text", Any: "any"}
 
 
 def page() -> str:
@@ -74,21 +79,41 @@ def _section(title: str, cls: type, prefix: str, base: type | None = None) -> li
     """A heading, the docstring of the class, and a table of its settings that differ from those of base."""
     known = dict(_rows(base, prefix)) if base else {}
     rows = [f"| `{name}` | {' | '.join(rest)} |" for name, rest in _rows(cls, prefix) if known.get(name) != rest]
-    table = ["| setting | default | |", "|---|---|---|", *rows, ""] if rows else []
+    table = ["| setting | values | default | meaning |", "|---|---|---|---|", *rows, ""] if rows else []
     return [title, "", _doc(cls), "", *table]
 
 
-def _rows(cls: type, prefix: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Name, default and help text of each setting, including those of nested groups."""
-    texts, kinds = help_of(cls), get_type_hints(cls)
+def _rows(cls: type, prefix: str) -> Iterator[tuple[str, tuple[str, str, str]]]:
+    """Name, values, default and meaning of each setting, including those of nested groups."""
+    kinds = get_type_hints(cls)
     for field in fields(cls):
         name, kind = prefix + field.name, kinds[field.name]
         if kind is InitializerConfig:
-            yield name, (_default(field), "[an initialiser](#an-initialiser)")
+            yield name, ("[an initialiser](#an-initialiser)", _default(field), _meaning(cls, field.name))
         elif not is_dataclass(kind):
-            yield name, (_default(field), texts[field.name].replace("|", "\\|"))
+            yield name, (_values(cls, field.name, kind), _default(field), _meaning(cls, field.name))
         elif cls is not Config:
             yield from _rows(cast(type, kind), f"{name}.")
+
+
+def _meaning(cls: type, name: str) -> str:
+    text = re.sub(r"\b_target_\b", "`_target_`", about(cls)[name].text)
+    return text.replace("|", "\\|") or "initial values"
+
+
+def _values(cls: type, name: str, kind: Any) -> str:
+    """What a setting takes: "number in [0, 1)", "last, random or test", "list of text, or null"."""
+    known, either_of = about(cls)[name], [part for part in get_args(kind) if part is not NoneType]
+    or_null = ", or null" if NoneType in get_args(kind) else ""
+    if or_null:
+        return _values(cls, name, either_of[0]) + or_null
+    if get_origin(kind) is dict:
+        return "mapping"
+    if get_origin(kind) is list:
+        return "list" if either_of == [Any] else f"list of {_values(cls, name, either_of[0])}"
+    named = either([f"`{one}`" for one in [one.name for one in members(cls).get(name, ())] or known.choices])
+    words = known.range_words()
+    return named or _KINDS.get(kind, "any") + (", " if words.endswith("or more") else " " if words else "") + words
 
 
 def _default(field: Field[Any]) -> str:

@@ -32,7 +32,9 @@ class FiguresConfig:
     )
     dead_units: bool = setting(True, "share of each layer's units whose output is the same for all validation samples")
     gradients: bool = setting(False, "norms of gradients, and of updates relative to weights; steps batches one by one")
-    graph: bool = setting(False, "the network's computational graph, also in TensorBoard; not if spread over processes")
+    graph: bool = setting(
+        False, "the network's computational graph, operation by operation; not if spread over processes"
+    )
     report: bool = setting(True, "report.html, all of the above on one page")
     samples: list[str] = setting(
         list, "pictures of the data: grid (some of each class), or by index: train:0,50, test:3"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from dlproj.config.checks import ConfigurationError, require
+from dlproj.config.checks import ConfigurationError, UserError, require
 
 
 def check_targets(group: str, nodes: Mapping[str, Any]) -> None:
@@ -43,6 +43,8 @@ def _called(key: str, node: Mapping[str, Any], function: Any, *arguments: Any, *
     own = {name: value for name, value in node.items() if name != "_target_"}
     try:
         return function(*arguments, **further | own)
+    except UserError as error:
+        raise ConfigurationError(f"{key.replace('.', '=', 1)}: {error}") from error
     except Exception as error:
         raise _unusable(key, node, error) from error
 

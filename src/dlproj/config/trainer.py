@@ -38,6 +38,9 @@ class ClipAlgorithm(Choice):
     value = "value", "each gradient's absolute value"
 
 
+_GUIDE = "docs/guide/processes.md"
+
+
 @dataclass(slots=True)
 class TrainerConfig:
     """Length, devices and precision of training. Names are Lightning's."""
@@ -187,7 +190,7 @@ class TrainerConfig:
     def check_launch(self, started: int | None) -> None:
         """Raise ConfigurationError if torchrun started another number of processes. started: None without torchrun."""
         if started is None:
-            message = f"trainer.num_nodes={self.num_nodes} is for torchrun, begun on each machine: see the README"
+            message = f"trainer.num_nodes={self.num_nodes} is for torchrun, begun on each machine: see {_GUIDE}"
             require(self.num_nodes == 1, message)
             return
         have = f"trainer.devices={self.devices} on trainer.num_nodes={self.num_nodes} machines are {self.processes()}"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from dlproj import formats
-from dlproj.reports.run_figures import epochs_axis, reported_line
+from dlproj.reports.run_figures import epochs_axis, reported_line, scale_loss
 from dlproj.reports.scales import in_order, scale
-from dlproj.reports.style import COLORS, GREY, INK, SCALE, new_figure, short, styled
+from dlproj.reports.style import COLORS, GREY, INK, SCALE, layered, new_figure, short, styled
 from dlproj.runs.comparison import Comparison, Group, Scalar, Spread
 from dlproj.runs.record import Run
 
@@ -49,23 +50,57 @@ def logged(runs: Sequence[Run]) -> list[str]:
     return list(metrics | dict.fromkeys(name for run in runs for name in run.result.reference_curves))
 
 
-def curves(comparison: Comparison, metric: str) -> Figure:
-    """A metric by epoch, one line per run, in the colour of its group; grey lines are drawn below.
+def group_styles(comparison: Comparison) -> list[dict[str, Any]]:
+    """Line style of each group: its colour and, unless grey, a marker and a width by which it shows below others."""
+    colors = group_colors(comparison)
+    drawn = [i for i, color in enumerate(colors) if color != GREY]
+    grey = {"linewidth": 1.0, "marker": "", "zorder": 2}
+    return [
+        {"color": color} | (layered(drawn.index(i), len(drawn)) | {"zorder": 3} if i in drawn else grey)
+        for i, color in enumerate(colors)
+    ]
 
-    Reported curves are dashed with hollow marks, in the colour of their group, or INK if several groups share one.
+
+def curves(comparison: Comparison, metric: str) -> Figure:
+    """A metric by epoch, one line per run, in the style of its group; grey lines are drawn below.
+
+    Training and validation have the same vertical axis. Reported curves are dashed with hollow marks, in the colour of
+    their group, or INK if several groups share one.
     """
-    marker = "o" if len(comparison.runs) <= _MARKED else ""
+    few = len(comparison.runs) <= _MARKED
     with styled():
         figure, axes = _panel(metric)
-        for group, color in zip(comparison.groups, group_colors(comparison), strict=True):
+        for group, style in zip(comparison.groups, group_styles(comparison), strict=True):
             for run in group.runs:
-                _curve(axes, run, metric, color, marker, alone=len(group.repetitions) == 1)
+                _curve(axes, run, metric, style | ({} if few else {"marker": ""}), alone=len(group.repetitions) == 1)
         for curve, color in _reported(comparison, metric).items():
             reported_line(axes, dict(curve), color, "o")
         epochs_axis(axes)
+        _share_axis(axes, comparison, metric)
         if metric.endswith(formats.PERCENTAGES):
             _percent(axes)
         return figure
+
+
+def _share_axis(axes: Axes, comparison: Comparison, metric: str) -> None:
+    """Give the axis the range of the metric in training and validation, in all runs that have not diverged."""
+    split, _, name = metric.partition("/")
+    if split not in ("train", "val"):
+        return
+    both = [f"{split}/{name}" for split in ("train", "val")]
+    rows = [row for run in comparison.runs if run.result.status != "diverged" for row in run.epochs.values()]
+    curves = [run.result.reference_curves.get(one, {}) for run in comparison.runs for one in both]
+    values = [row[one] for row in rows for one in both if one in row] + [v for curve in curves for v in curve.values()]
+    finite = np.array([value for value in values if math.isfinite(value)])
+    if not len(finite):
+        return
+    if name.endswith("loss"):
+        scale_loss(axes, finite)
+    if axes.get_yscale() == "log":
+        axes.set_ylim(finite.min() / 1.1, finite.max() * 1.1)
+    else:
+        margin = 0.05 * (float(np.ptp(finite)) or 1.0)
+        axes.set_ylim(finite.min() - margin, finite.max() + margin)
 
 
 def _reported(comparison: Comparison, metric: str) -> dict[tuple[tuple[int, float], ...], str]:
@@ -85,17 +120,10 @@ def _panel(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _curve(axes: Axes, run: Run, metric: str, color: str, marker: str, alone: bool) -> None:
+def _curve(axes: Axes, run: Run, metric: str, style: Mapping[str, Any], alone: bool) -> None:
     points = [(epoch, row[metric]) for epoch, row in sorted(run.epochs.items()) if metric in row]
-    shape = marker if len(points) <= 20 else ""
-    axes.plot(
-        *zip(*points, strict=True),
-        color=color,
-        marker=shape,
-        markersize=3.5,
-        alpha=1 if alone else 0.7,
-        zorder=2 if color == GREY else 3,
-    )
+    style = {**style, "alpha": 1 if alone else 0.7} | ({} if len(points) <= 20 else {"marker": ""})
+    axes.plot(*zip(*points, strict=True), **style)
 
 
 def _percent(axes: Axes) -> None:
@@ -116,11 +144,12 @@ def score_against(comparison: Comparison, setting: str) -> Figure:
         figure, axes = _panel("Test accuracy")
         positions = _positions(axes, in_order(group.settings[setting] for group in groups))
         ordered = not any(isinstance(value, str) for value in positions)
-        for value, color in zip(values, colors, strict=False):
+        for i, (value, color) in enumerate(zip(values, colors, strict=False)):
             part = [group for group in groups if len(others) != 1 or group.settings[others[0]] == value]
             part.sort(key=lambda group: positions[group.settings[setting]])
             line = "-" if ordered and len(others) < 2 else "none"
-            _points(axes, [positions[group.settings[setting]] for group in part], part, color, line, _word(value))
+            style = {"color": color, "linestyle": line, "label": _word(value)} | layered(i, len(values))
+            _points(axes, [positions[group.settings[setting]] for group in part], part, style)
         axes.set_xlabel(setting)
         _percent(axes)
         if len(values) > 1:
@@ -133,25 +162,15 @@ def _word(value: Scalar) -> str:
     return short(value if isinstance(value, str) else formats.setting(value), 20)
 
 
-def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], color: str, line: str, label: str) -> None:
+def _points(axes: Axes, x: Sequence[float], groups: Sequence[Group], style: Mapping[str, Any]) -> None:
     """A dot per run, and the mean of each group with an error bar of one standard deviation."""
     spreads = [spread for group in groups if (spread := group.spread(SCORE))]
     for position, group in zip(x, groups, strict=True):
         if len(group.repetitions) > 1:
             scores = [run.result.metrics.get(SCORE, math.nan) for run in group.repetitions]
-            axes.plot([position] * len(scores), scores, "o", color=color, markersize=3, alpha=0.5)
+            axes.plot([position] * len(scores), scores, "o", color=style["color"], markersize=3, alpha=0.5)
     bars = [math.nan if spread.deviation is None else spread.deviation for spread in spreads]
-    axes.errorbar(
-        x,
-        [spread.mean for spread in spreads],
-        bars,
-        color=color,
-        marker="o",
-        markersize=5,
-        capsize=3,
-        linestyle=line,
-        label=label,
-    )
+    axes.errorbar(x, [spread.mean for spread in spreads], bars, capsize=3, **style)
 
 
 def _positions(axes: Axes, values: Sequence[Scalar]) -> Mapping[Scalar, float]:
@@ -216,49 +235,51 @@ def has_bars(comparison: Comparison) -> bool:
     return 2 <= len(tested) <= _MOST_BARS and not one_axis
 
 
-def bars(comparison: Comparison) -> Figure:
-    """Test accuracy and training time: one bar per group, the first on top, with a mark for a reported figure."""
+def bars(comparison: Comparison) -> dict[str, Figure]:
+    """Test accuracy and training time by title: a bar per group, the first on top; a mark for a reported figure."""
     groups = [group for group in comparison.groups if group.spread(SCORE)]
+    accuracy = _bars(comparison, groups, [group.spread(SCORE) for group in groups], SCORE, "Test accuracy")
+    accuracy.axes[0].xaxis.set_major_formatter(PercentFormatter(1))
+    seconds = _bars(comparison, groups, [group.seconds() for group in groups], "seconds", "Seconds of training")
+    return {"Test accuracy": accuracy, "Seconds of training": seconds}
+
+
+def _bars(
+    comparison: Comparison, groups: Sequence[Group], spreads: Sequence[Spread | None], quantity: str, title: str
+) -> Figure:
+    """Means with error bars of one standard deviation, each below its settings; a diamond marks the reported figure."""
+    means = [spread.mean if spread else math.nan for spread in spreads]
+    deviations = [spread.deviation if spread and spread.deviation else math.nan for spread in spreads]
+    reported = {
+        row: value for row, group in enumerate(groups) if (value := _reported_value(group, quantity)) is not None
+    }
+    height = 1.2 + 0.48 * len(groups)
     with styled():
-        figure = new_figure(10, 1.0 + 0.34 * len(groups))
-        height = figure.get_size_inches()[1]
-        box = (0.45 / height, 1 - 0.95 / height)
-        accuracy, seconds = (figure.add_axes((left, box[0], 0.26, box[1])) for left in (0.32, 0.66))
-        _bars(accuracy, groups, [group.spread(SCORE) for group in groups], SCORE)
-        _bars(seconds, groups, [group.seconds() for group in groups], "seconds")
-        accuracy.set_title("Test accuracy")
-        accuracy.xaxis.set_major_formatter(PercentFormatter(1))
-        seconds.set_title("Seconds of training")
-        accuracy.set_yticks(
-            range(len(groups)), [short(", ".join(comparison.label(group)), 46) for group in groups], fontsize=8
-        )
-        seconds.set_yticks(range(len(groups)), [""] * len(groups))
-        marks = {
-            label: mark
-            for axes in (accuracy, seconds)
-            for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
-        if marks:
-            figure.legend(marks.values(), marks, loc="upper left", fontsize=8)
+        figure = new_figure(5.4, height)
+        axes = figure.add_axes((0.03, 0.45 / height, 0.82, 1 - 0.95 / height))
+        axes.barh(range(len(groups)), means, height=0.36, color=COLORS[0], xerr=deviations, error_kw={"capsize": 3})
+        for row, mean in enumerate(means):
+            axes.annotate(
+                formats.quantity(quantity, mean),
+                (1.02, row),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8,
+            )
+        if reported:
+            axes.plot(
+                list(reported.values()), list(reported), "D", color=COLORS[1], markeredgecolor=INK, label="reported"
+            )
+            figure.legend(loc="upper right", fontsize=8)
+        labels = [short(", ".join(comparison.label(group)), 64) for group in groups]
+        axes.set_yticks([row - 0.38 for row in range(len(groups))], labels, fontsize=8, ha="left")
+        axes.tick_params(axis="y", length=0, pad=-2)
+        axes.set_ylim(len(groups) - 0.6, -0.7)
+        axes.set_title(title)
+        axes.grid(axis="x")
         return figure
 
 
-def _bars(axes: Axes, groups: Sequence[Group], spreads: Sequence[Spread | None], quantity: str) -> None:
-    """Means with error bars of one standard deviation; a diamond marks the reported figure."""
-    means = [spread.mean if spread else math.nan for spread in spreads]
-    deviations = [spread.deviation if spread and spread.deviation else math.nan for spread in spreads]
-    axes.barh(range(len(groups)), means, height=0.6, color=COLORS[0], xerr=deviations, error_kw={"capsize": 3})
-    for row, mean in enumerate(means):
-        axes.annotate(
-            formats.quantity(quantity, mean), (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8
-        )
-    reported = {row: figure for row, group in enumerate(groups) if (figure := _figure(group, quantity)) is not None}
-    if reported:
-        axes.plot(list(reported.values()), list(reported), "D", color=COLORS[1], markeredgecolor=INK, label="reported")
-    axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.grid(axis="x")
-
-
-def _figure(group: Group, quantity: str) -> float | None:
+def _reported_value(group: Group, quantity: str) -> float | None:
     """The figure that a document reports for the group; None without one."""
     return next((run.result.reference[quantity] for run in group.runs if quantity in run.result.reference), None)

@@ -2,8 +2,11 @@
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -17,6 +20,7 @@ from dlproj.reports.comparison_figures import (
     bars,
     curves,
     group_colors,
+    group_styles,
     has_bars,
     heat_map,
     is_grid,
@@ -24,11 +28,12 @@ from dlproj.reports.comparison_figures import (
     score_against,
 )
 from dlproj.reports.comparison_table import Cell, best, heading, repetitions, same_runs, score_column, shown, table
-from dlproj.reports.run_page import Page, run_summary
-from dlproj.reports.style import GREY, svg
+from dlproj.reports.reading import interval_words
+from dlproj.reports.run_page import Page, drawn, run_summary
+from dlproj.reports.style import GREY, MARKER_LETTERS, svg
 from dlproj.reports.weights_figure import weights
 from dlproj.runs.comparison import Comparison, Spread, Value, compare, flat, status
-from dlproj.runs.record import Damaged, Run
+from dlproj.runs.record import Damaged, Run, started
 
 SPREAD = (
     "Mean ± sample standard deviation (n − 1) over the tested runs that differ in nothing but the seed; "
@@ -36,19 +41,22 @@ SPREAD = (
 )
 _RUNS_NOTE = (
     "The best run stands first, by {column}; click a heading to sort. “tested” is the value at the epoch whose weights "
-    "were tested, “best” the best over the epochs, of each metric by itself, “last” that of the last epoch."
+    "were tested, “best” the best over the epochs, of each metric by itself, “last” that of the last epoch. “95% low” "
+    "and “95% high” are the ends of Wilson's interval of the test accuracy, from the number of its samples: runs whose "
+    "intervals overlap may differ by chance alone."
 )
+_SHOWN_FIRST = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
 _RUNS_READABLE = 12
 _PANELS_READABLE = 6
 _RUNS_CHOSEN = 300  # runs up to which curves of other metrics, 0.4 kB each, are drawn
 
 
-def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
-    """Values of report_comparison.html."""
+def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path | None = None) -> Page:
+    """Values of report_comparison.html. output: where it will be, from which it links to the runs' own pages."""
     comparison = compare(runs)
     rows = table(comparison)
     return {
-        "title": title(runs),
+        "title": title(comparison),
         "subtitle": _subtitle(comparison),
         "best": _best(comparison),
         "same_runs": same_runs(comparison),
@@ -57,13 +65,14 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
         "spread_note": SPREAD,
         "table": _cells(rows),
         "places": [i + 1 for i in comparison.ranking()],
+        "links": _links(comparison, output),
         "runs_note": _RUNS_NOTE.format(column=heading(score_column(comparison))),
         "curves": _curves(comparison),
         "legend": _legend(comparison),
         "search": _search(comparison),
         "chooses": comparison.chooses,
         "against": _against(comparison),
-        "bars": Markup(svg(bars(comparison), "Test accuracy and seconds") if has_bars(comparison) else ""),
+        "bars": drawn(bars(comparison), "Bars:") if has_bars(comparison) else [],
         "against_note": _left_out(len(_compared(comparison)), _PANELS_READABLE, "settings"),
         "weights": _weights(comparison),
         "pages": _pages(comparison),
@@ -71,9 +80,16 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged]) -> Page:
     }
 
 
-def title(runs: Sequence[Run]) -> str:
-    """Name of the runs' common parent folder."""
-    return os.path.basename(os.path.commonpath([run.folder.resolve().parent for run in runs])) or "Runs"
+def title(comparison: Comparison) -> str:
+    """In words, with the name of the common parent folder without its stamp: "mlp: 6 runs that differ in seed"."""
+    name = re.sub(r"^\d{8}-\d{6}-([0-9a-f]{6}-)?", "", _parent(comparison.runs).name) or "Comparison"
+    varied = comparison.varied
+    words = " and ".join(varied) if len(varied) < 3 else f"{len(varied)} settings"
+    return f"{name}: {len(comparison.runs)} runs" + (f" that differ in {words}" if varied else "")
+
+
+def _parent(runs: Sequence[Run]) -> Path:
+    return Path(os.path.commonpath([run.folder.resolve().parent for run in runs]))
 
 
 def _subtitle(comparison: Comparison) -> str:
@@ -81,7 +97,19 @@ def _subtitle(comparison: Comparison) -> str:
     ends = Counter(status(run.result) for run in runs)
     words = ", ".join(f"{count} {end}" for end, count in ends.items())
     varied = ", ".join(comparison.varied) or "nothing"
-    return f"{len(runs)} runs, {words} · what varies: {varied}"
+    first = min(started(run.folder) for run in runs)
+    return f"{len(runs)} runs, {words} · what varies: {varied} · {first:%Y-%m-%d %H:%M} · {_parent(runs).name}"
+
+
+def _links(comparison: Comparison, output: Path | None) -> list[str]:
+    """The way from the page to each run's report.html, in the order of the table; "" where there is none."""
+    if output is None:
+        return [""] * len(comparison.runs)
+    pages = [comparison.runs[i].folder.resolve() / "report.html" for i in comparison.ranking()]
+    start = output.resolve().parent
+    return [
+        quote(os.fsencode(Path(os.path.relpath(page, start)).as_posix())) if page.exists() else "" for page in pages
+    ]
 
 
 def _best(comparison: Comparison) -> Page | None:
@@ -95,6 +123,7 @@ def _best(comparison: Comparison) -> Page | None:
     return {
         "score": chosen.tested,
         "label": f"{mean}, of the {chosen.weights}",
+        "interval": "" if seeds > 1 else interval_words(chosen.runs[0].result),
         "place": first + 1,
         "name": "" if seeds > 1 else comparison.names[first],
         "facts": [(key, shown(key, value)) for key, value in chosen.settings.items()],
@@ -119,24 +148,25 @@ def _number(value: Cell) -> Value:
     return "" if value is None or value != value else value
 
 
-def _legend(comparison: Comparison) -> list[tuple[str, str]]:
+def _legend(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Colour, marker as a letter, and words of each group that has a colour; then the others."""
     if not comparison.settings:
         return []
     colored = [
-        (color, ", ".join(comparison.label(group)))
-        for color, group in zip(group_colors(comparison), comparison.groups, strict=True)
-        if color != GREY
+        (style["color"], MARKER_LETTERS[style["marker"]], ", ".join(comparison.label(group)))
+        for style, group in zip(group_styles(comparison), comparison.groups, strict=True)
+        if style["color"] != GREY
     ]
     rest = len(comparison.groups) - len(colored)
-    return [*colored, *([(GREY, f"{rest} other{'s' * (rest > 1)}")] if rest else [])]
+    return [*colored, *([(GREY, "", f"{rest} other{'s' * (rest > 1)}")] if rest else [])]
 
 
 def _curves(comparison: Comparison) -> Page | None:
-    """Figures of the metrics by name, and the two that are shown first."""
+    """Figures of the metrics by name, and those that are shown first: training beside validation."""
     metrics = logged(comparison.runs)
     if not metrics:
         return None
-    shown = [name for name in ("val/loss", "val/accuracy") if name in metrics] or metrics[:2]
+    shown = [name for name in _SHOWN_FIRST if name in metrics] or metrics[:2]
     drawn = metrics if len(comparison.runs) <= _RUNS_CHOSEN else shown
     left_out = "" if drawn == metrics else f"Of more than {_RUNS_CHOSEN} runs no other metric is drawn."
     return {
@@ -185,33 +215,41 @@ def _search(comparison: Comparison) -> Page | None:
     """Figures of a search: runs by setting, importance of settings, score against size; None for too few runs."""
     if sum(map(math.isfinite, search_figures.scores(comparison))) < search_figures.FEWEST_RUNS:
         return None
-    wide, narrow = [], []
+    figures = []
     axes = len(search_figures.facets(comparison))
     if axes > 1:
-        wide.append(svg(search_figures.parallel_coordinates(comparison), "Settings and score of each run"))
+        figures.append(svg(search_figures.parallel_coordinates(comparison), "Settings and score of each run"))
         if shares := search_figures.importance(comparison):
-            narrow.append(svg(search_figures.importance_bars(shares), "How much each setting matters"))
+            figures.append(svg(search_figures.importance_bars(shares), "How much each setting matters"))
     if len({run.result.parameters for run in comparison.runs}) > 2 and comparison.chooses not in COUNTED:
         words = f"{comparison.chooses} against the number of parameters"
-        narrow.append(svg(search_figures.pareto(comparison), words))
-    if not (wide or narrow):
+        figures.append(svg(search_figures.pareto(comparison), words))
+    if not figures:
         return None
     note = _left_out(axes, search_figures.MOST_AXES, "settings and items of lists")
-    return {"wide": list(map(Markup, wide)), "narrow": list(map(Markup, narrow)), "note": note}
+    return {"figures": list(map(Markup, figures)), "note": note}
 
 
 def _weights(comparison: Comparison) -> Page | None:
-    """Histograms of the first run of each group that has them, as many as fit side by side."""
-    noted = [group for group in comparison.groups if group.runs[0].inspection.histograms]
+    """Densities of the first completed run of each group that has them, of as many groups as can be told apart."""
+    styles = zip(comparison.groups, group_styles(comparison), strict=True)
+    runs = [(group, group.repetitions[0], style["color"]) for group, style in styles if style["color"] != GREY]
+    noted = [(group, run, color) for group, run, color in runs if run.inspection.histograms]
+    noted = [one for one in noted if one[1].result.status == "completed"] or noted
     if not noted:
         return None
-    shown_groups = noted[:_PANELS_READABLE]
-    runs = [group.runs[0] for group in shown_groups]
-    names = [comparison.names[comparison.runs.index(run)] for run in runs]
-    titles = ["\n".join(comparison.label(group)) or name for group, name in zip(shown_groups, names, strict=True)]
-    note = f"The values of each parameter at the start and the end, on the same axes: {', '.join(names)}. "
-    note += _left_out(len(noted), _PANELS_READABLE, "groups of runs")
-    return {"note": note, "svg": Markup(svg(weights(runs, titles), "Weights of the runs"))}
+    noted = noted[:_PANELS_READABLE]
+    names = [comparison.names[comparison.runs.index(run)] for _, run, _ in noted]
+    legend = [
+        (color, "", ", ".join(comparison.label(group)) or name)
+        for (group, _, color), name in zip(noted, names, strict=True)
+    ]
+    figures = weights([run for _, run, _ in noted], [color for *_, color in noted])
+    words = f"of the runs {', '.join(names)}" if len(names) > 1 else f"of run {names[0]}"
+    note = (
+        f"How the values of each parameter are distributed, {words}: solid lines at the end, dotted ones at the start."
+    )
+    return {"note": note, "legend": legend, "figures": drawn(figures, "Weights:")}
 
 
 def _pages(comparison: Comparison) -> list[Page]:

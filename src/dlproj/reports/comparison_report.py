@@ -33,7 +33,7 @@ def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path, 
     """
     if output.suffix != ".html":
         raise UserError(f"{output} is not a name for a report: give one that ends in .html")
-    html = run_report(runs[0]) if len(runs) == 1 and not damaged else comparison_report(runs, damaged)
+    html = run_report(runs[0]) if len(runs) == 1 and not damaged else comparison_report(runs, damaged, output)
     comparison = compare(runs)
     contents = {".html": html, ".csv": as_csv(table(comparison)), ".md": _markdown(runs, damaged)}
     files = {output.with_suffix(suffix).name: content for suffix, content in contents.items()}
@@ -50,9 +50,9 @@ def folder_report(folder: Path) -> str:
     return run_report(read_run(folder))
 
 
-def comparison_report(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
-    """HTML page that compares several runs."""
-    return template("report_comparison.html").render(comparison_page(runs, damaged))
+def comparison_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path | None = None) -> str:
+    """HTML page that compares several runs. output: where it will be, from which it links to the runs' own pages."""
+    return template("report_comparison.html").render(comparison_page(runs, damaged, output))
 
 
 @cache
@@ -67,7 +67,7 @@ def template(name: str) -> Template:
 
 def _markdown(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
     comparison = compare(runs)
-    parts = [f"# {as_markdown_text(title(runs))}"]
+    parts = [f"# {as_markdown_text(title(comparison))}"]
     if len(runs) > 1 and (chosen := best(comparison)):
         parts.append(as_markdown_text(f"Best by {chosen.words}: {chosen.command}"))
     parts += [as_markdown_text(note)] if (note := same_runs(comparison)) else []

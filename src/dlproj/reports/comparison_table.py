@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dlproj import formats
 from dlproj.config.checks import COUNTED, DISTANCE
 from dlproj.config.places import TRAIN
+from dlproj.reports.reading import accuracy_interval
 from dlproj.runs.comparison import (
     Comparison,
     Row,
@@ -59,7 +60,14 @@ def _outcome(run: Run, metrics: Sequence[str], counts: Sequence[str]) -> Row:
     result, ended = run.result, run.result.has_ended()
     last_epoch = max([*run.epochs, result.last_epoch])  # the summary of a killed run has none
     values: Row = {"status": status(result)}
-    values |= {name: result.metrics.get(name) for name in _TESTED}
+    interval = accuracy_interval(result)
+    low, high = interval[:2] if interval else (None, None)
+    values |= {
+        "test/accuracy": result.metrics.get("test/accuracy"),
+        "test/accuracy low": low,
+        "test/accuracy high": high,
+    }
+    values["test/loss"] = result.metrics.get("test/loss")
     values["tested_epoch"] = result.tested_epoch()
     for name in metrics:
         (top, top_epoch), tested = best_value(run, name), run.epochs.get(result.tested_epoch() or 0, {})
@@ -99,6 +107,8 @@ _HEADINGS = {
     "stop_reason": "stopped",
     "seconds": "time",
     "samples_per_second": "samples/s",
+    "test/accuracy low": "95% low",
+    "test/accuracy high": "95% high",
     DISTANCE: "distance from the reported curves",
 }
 

@@ -43,7 +43,7 @@ def _samples(name: str, title: str) -> Callable[[Material], Sequence[Any]]:
 FIGURES = (
     RunFigure("learning_curves", "run_figures.learning_curves", lambda of: [of.epochs, of.best, of.reported]),
     RunFigure("graph", "network_figure.network", _noted("graph")),
-    RunFigure("histograms", "run_figures.weight_histograms", _noted("histograms")),
+    RunFigure("histograms", "weights_figure.weight_histograms", _noted("histograms")),
     *(
         RunFigure(name, "run_figures.by_layer", _noted(name, title, name == "dead_units"))
         for name, title in LAYER_FIGURES.items()

@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from dlproj.config.checks import MOST_CLASSES_IN_ROWS
 from dlproj.config.reference import Curves
 from dlproj.reports.classification import Counts, class_scores, entries, most_confused
-from dlproj.reports.style import COLORS, GRID, INK, new_figure, plain_log, short, styled
-from dlproj.runs.inspection import ByEpoch, Histogram
+from dlproj.reports.style import COLORS, GRID, INK, layered, new_figure, plain_log, short, styled
+from dlproj.runs.inspection import ByEpoch
 
 Epochs = Mapping[int, Mapping[str, float]]  # a run's metrics by epoch, counted from 1
 TRAIN, VAL = COLORS[0], COLORS[1]
@@ -28,23 +28,43 @@ def learning_curves(epochs: Epochs, best: int | None, reported: Curves | None = 
     An evaluation of the training set after each epoch is a separate line. The best and the last epoch are marked.
     Reported curves are dashed with hollow marks; a reported loss includes the penalty, so the total loss gets a panel.
     """
-    panels = {"loss": "Loss", "accuracy": "Accuracy"}
-    if _has(epochs, "train/penalty"):
-        panels = {"data_loss": "Loss without the penalty", "penalty": "Penalty", "accuracy": "Accuracy"}
-        if any(metric.endswith("/loss") for metric in reported or {}):
-            panels = {"loss": "Loss with the penalty"} | panels
+    panels = _panels(epochs, reported or {})
     with styled():
-        figure, grid = _panels(len(panels))
+        figure, grid = _side_by_side(len(panels))
         for axes, (metric, title) in zip(grid, panels.items(), strict=True):
             _curves(axes, epochs, metric, best, reported or {})
             axes.set_title(title)
-        grid[-1].yaxis.set_major_formatter(PercentFormatter(1))
         lines = _legend(grid)
         figure.legend(lines.values(), lines, ncols=len(lines), loc="upper left", columnspacing=1.5)
         return figure
 
 
-def _panels(count: int) -> tuple[Figure, list[Axes]]:
+def learning_panels(epochs: Epochs, best: int | None, reported: Curves | None = None) -> dict[str, Figure]:
+    """The panels of learning_curves() by title, each a figure of its own, which a page can stack."""
+    figures = {}
+    for metric, title in _panels(epochs, reported or {}).items():
+        with styled():
+            figure = figures[title] = new_figure(5.4, 3.8)
+            axes = figure.add_axes((0.125, 0.13, 0.85, 0.7))
+            _curves(axes, epochs, metric, best, reported or {})
+            lines = _legend([axes])
+            if len(lines) > 3:  # in two rows
+                axes.set_position((0.125, 0.13, 0.85, 0.64))
+            figure.legend(lines.values(), lines, ncols=3, loc="upper left", columnspacing=1.5)
+            axes.set_title(title)
+    return figures
+
+
+def _panels(epochs: Epochs, reported: Curves) -> dict[str, str]:
+    """Titles of the panels by metric, accuracy last."""
+    if not _has(epochs, "train/penalty"):
+        return {"loss": "Loss", "accuracy": "Accuracy"}
+    panels = {"data_loss": "Loss without the penalty", "penalty": "Penalty", "accuracy": "Accuracy"}
+    with_penalty = any(metric.endswith("/loss") for metric in reported)
+    return ({"loss": "Loss with the penalty"} if with_penalty else {}) | panels
+
+
+def _side_by_side(count: int) -> tuple[Figure, list[Axes]]:
     """Up to three panels side by side, four in two rows."""
     rows, columns = (1, count) if count < 4 else (2, 2)
     figure = new_figure(4.8 * columns, 3.9 * rows)
@@ -73,14 +93,17 @@ _STEEP = 20  # highest loss / lowest loss
 
 
 def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported: Curves) -> None:
-    for split, color, marker, label in _SPLITS:
+    for i, (split, color, marker, label) in enumerate(_SPLITS):
         if split != "train_eval" or _has(epochs, f"{split}/{metric}"):
-            _line(axes, epochs, f"{split}/{metric}", color, marker, label)
+            style = layered(i, len(_SPLITS)) | {"color": color, "marker": marker, "label": label}
+            _line(axes, epochs, f"{split}/{metric}", style)
         reported_line(axes, reported.get(f"{split}/{metric}", {}), color, marker)
     epochs_axis(axes)
     axes.grid(axis="y")
     if metric.endswith("loss"):
-        _scale_loss(axes)
+        scale_loss(axes, np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)]))
+    if metric == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
     last = max(epochs, default=0)
     if best is not None:
         name = "best and last epoch" if best == last else "best epoch"
@@ -89,9 +112,8 @@ def _curves(axes: Axes, epochs: Epochs, metric: str, best: int | None, reported:
         axes.axvline(last, color=INK, linewidth=1, linestyle=":", label=f"last epoch, {last}")
 
 
-def _scale_loss(axes: Axes) -> None:
-    """Make the loss axis logarithmic if a steep fall in the first epochs would flatten the rest."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)])
+def scale_loss(axes: Axes, values: np.ndarray) -> None:
+    """Make the axis of these losses logarithmic if a steep fall in the first epochs would flatten the rest."""
     finite = values[np.isfinite(values)]
     if len(finite) and finite.min() > 0 and finite.max() > _STEEP * finite.min():
         axes.set_yscale("log")
@@ -104,10 +126,9 @@ def epochs_axis(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # a single epoch gets no tick at 1.5
 
 
-def _line(axes: Axes, epochs: Epochs, metric: str, color: str, marker: str, label: str) -> None:
+def _line(axes: Axes, epochs: Epochs, metric: str, style: Mapping[str, Any]) -> None:
     points = [(epoch, row[metric]) for epoch, row in sorted(epochs.items()) if metric in row]
-    shape = marker if len(points) <= 40 else ""
-    axes.plot(*zip(*points, strict=True), color=color, marker=shape, markersize=4, label=label)
+    axes.plot(*zip(*points, strict=True), **{**style, "marker": style["marker"] if len(points) <= 40 else ""})
 
 
 def reported_line(axes: Axes, curve: Mapping[int, float], color: str, marker: str) -> None:
@@ -208,84 +229,16 @@ def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
         return figure
 
 
-def weight_histograms(histograms: Mapping[str, Mapping[int, Histogram]]) -> Figure:
-    """Densities of the values of each parameter: a line at the start, filled at the end. Needs a parameter."""
-    columns = min(len(histograms), 4)
-    rows = -(-len(histograms) // columns)
-    with styled():
-        figure = new_figure(2.5 * max(columns, 2) + 0.3, 2.1 * rows + 0.5)
-        grid = figure.subplots(rows, columns, squeeze=False)
-        inches = figure.get_size_inches()
-        figure.subplots_adjust(0.3 / inches[0], 0.35 / inches[1], 1 - 0.2 / inches[0], 1 - 0.75 / inches[1], 0.15, 0.62)
-        for axes in grid.flat[len(histograms) :]:
-            axes.set_axis_off()
-        for axes, (name, epochs) in zip(grid.flat, histograms.items(), strict=False):
-            histogram(axes, name, epochs)
-        figure.text(0.3 / inches[0], 1 - 0.28 / inches[1], "Values of the parameters", fontsize=11, va="center")
-        figure.legend(*grid.flat[0].get_legend_handles_labels(), ncols=2, loc="upper right")
-        return figure
-
-
-def histogram(axes: Axes, name: str, epochs: Mapping[int, Histogram]) -> None:
-    """Densities of one parameter's values: a line at the start, filled at the end.
-
-    The axis leaves out a thousandth of the values on each side, so that outliers do not squeeze the rest.
-    """
-    last = max(epochs)
-    filled: dict[str, Any] = {"fill": True, "color": TRAIN, "alpha": 0.6}
-    peaks = {}
-    for epoch, style in ((last, filled), (0, {"color": INK, "linewidth": 1.2})):
-        if epoch in epochs:
-            densities, edges = density(epochs[epoch])
-            axes.stairs(densities, edges, label=f"end, epoch {last}" if epoch else "start", **style)
-            peaks[epoch] = float(densities.max())
-    axes.set_title(name, fontsize=8)
-    axes.set_yticks([])
-    # Cut off the start's peak: biases that start at zero would dwarf the rest.
-    axes.set_ylim(0, 1.1 * min(max(peaks.values()), 4 * peaks[last]))
-    low, high = zip(*map(central_range, epochs.values()), strict=True)
-    margin = 0.05 * (max(high) - min(low))  # keeps tick labels at the edge apart from the next panel's
-    axes.set_xlim(min(low) - margin, max(high) + margin)
-    axes.tick_params(labelsize=8)
-    axes.locator_params(axis="x", nbins=4)
-    axes.spines["left"].set_visible(False)
-
-
-_SHOWN_BINS = 50  # in the central range; more would be noise in a small panel
-
-
-def density(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
-    """Density of the values (bins,) and the edges of the bins (bins + 1,), neighbouring bins merged."""
-    width = (histogram.high - histogram.low) / len(histogram.counts)
-    low, high = central_range(histogram)
-    merged = max(1, round((high - low) / width / _SHOWN_BINS))
-    counts = np.append(histogram.counts, np.zeros(-len(histogram.counts) % merged)).reshape(-1, merged).sum(1)
-    edges = histogram.low + width * merged * np.arange(len(counts) + 1)
-    return counts / (max(counts.sum(), 1) * width * merged), edges
-
-
-def central_range(histogram: Histogram) -> tuple[float, float]:
-    """Edges between which all values lie except a thousandth on each side."""
-    shares = np.cumsum(histogram.counts) / max(sum(histogram.counts), 1)
-    width = (histogram.high - histogram.low) / len(shares)
-    first, last = np.searchsorted(shares, (0.001, 0.999))
-    return histogram.low + width * first, histogram.low + width * (last + 1)
-
-
 def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> Figure:
     """One line per layer or parameter, by epoch; a share is in percent from 0, other values on a log axis."""
+    columns = 2 if max(map(len, values), default=0) <= 24 else 1
+    height = 3.2 + 0.2 * -(-len(values) // columns)
     with styled():
-        figure = new_figure(7.2, 3.2)
-        axes = figure.add_axes((0.1, 0.16, 0.6, 0.72))
+        figure = new_figure(5.4, height)
+        axes = figure.add_axes((0.13, 1 - 2.7 / height, 0.84, 2.35 / height))
         for i, (layer, epochs) in enumerate(values.items()):
-            points = sorted(epochs.items())
-            axes.plot(
-                *zip(*points, strict=True),
-                color=COLORS[i % len(COLORS)],
-                marker="os^vD<>"[i % 7],
-                markersize=4,
-                label=layer,
-            )
+            style = layered(i, len(values))
+            axes.plot(*zip(*sorted(epochs.items()), strict=True), color=COLORS[i % len(COLORS)], label=layer, **style)
         if share:
             axes.set_ylim(0, max(1.05 * axes.get_ylim()[1], 0.01))
             axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -296,5 +249,5 @@ def by_layer(values: Mapping[str, ByEpoch], label: str, share: bool = False) -> 
         epochs_axis(axes)
         axes.set_title(label)
         axes.grid(axis="y")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize=8)
+        figure.legend(loc="lower left", ncols=columns, fontsize=8)
         return figure

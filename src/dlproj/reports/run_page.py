@@ -1,18 +1,22 @@
 """Plain values that the templates show of one run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from dlproj import formats
 from dlproj.config.checks import DISTANCE
 from dlproj.config.reference import unmatched
 from dlproj.reports.classification import class_scores, most_confused
 from dlproj.reports.comparison_table import heading, shown, table
+from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
-from dlproj.reports.run_figures import by_layer, learning_curves, weight_histograms
+from dlproj.reports.reading import dead_units_words, fit_words, interval_words
+from dlproj.reports.run_figures import by_layer, learning_panels
 from dlproj.reports.style import svg
+from dlproj.reports.weights_figure import histogram_panels
 from dlproj.runs.comparison import best_value, compare, flat, status, validation_metrics
 from dlproj.runs.inspection import LAYER_FIGURES
 from dlproj.runs.record import Run, started
@@ -25,15 +29,17 @@ Page = dict[str, Any]
 def run_page(run: Run) -> Page:
     """Values of report_run.html."""
     inspection = run.inspection
-    parameters = inspection.histograms
     return run_summary(run, run.folder.resolve().name) | {
         "started": f"{started(run.folder):%Y-%m-%d %H:%M}",
         "folder": run.folder.resolve().name,
         "gallery": inspection.gallery,
         "most_wrong": inspection.most_wrong,
-        "weights": Markup(svg(weight_histograms(parameters), "Weights") if parameters else ""),
-        "layers": _layer_figures(run),
-        "network": Markup(svg(network(inspection.graph), "Computational graph") if inspection.graph else ""),
+        "weights": drawn(histogram_panels(inspection.histograms), "Weights of"),
+        "weights_end": max((max(epochs) for epochs in inspection.histograms.values()), default=0),
+        "units": _layer_figures(run),
+        "dead_units": dead_units_words(inspection.dead_units) if inspection.dead_units else "",
+        "layers": layers(inspection.graph),
+        "network": _network(run),
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
         "environment": _environment(run),
     }
@@ -42,20 +48,31 @@ def run_page(run: Run) -> Page:
 def run_summary(run: Run, name: str) -> Page:
     """Values of one run shared by both pages. name: distinguishes the run on the page."""
     result = run.result
-    drawn = ""
-    if run.epochs:
-        figure = learning_curves(run.epochs, result.best_epoch, result.reference_curves)
-        drawn = svg(figure, f"Learning curves of {name}")
+    panels = learning_panels(run.epochs, result.best_epoch, result.reference_curves) if run.epochs else {}
     return {
         "name": name,
         "result": result,
         "status": status(result),
         "trouble": _trouble(run),
         "facts": _facts(run),
-        "curves": Markup(drawn),
+        "interval": interval_words(result),
+        "curves": drawn(panels, f"Learning curves of {name}:"),
+        "fit": fit_words(run),
         "unmatched": "; ".join(unmatched(result.reference_curves, run.epochs) if result.status != "running" else ()),
         "matrix": _matrix(run),
     } | _score(run)
+
+
+def drawn(figures: Mapping[str, Figure], what: str) -> list[Markup]:
+    """SVG elements of figures by name. what: says with the name, for screen readers, what each shows."""
+    return [Markup(svg(figure, f"{what} {name}")) for name, figure in figures.items()]
+
+
+def _network(run: Run) -> Markup:
+    """The graph in detail, if the settings ask for it; older runs have recorded it only then."""
+    graph = run.inspection.graph
+    wanted = graph and (run.settings.get("figures") or {}).get("graph", True)
+    return Markup(svg(network(graph), "Computational graph") if wanted else "")
 
 
 def _score(run: Run) -> Page:

@@ -57,42 +57,54 @@ def scores(comparison: Comparison) -> list[float]:
 
 
 def parallel_coordinates(comparison: Comparison) -> Figure:
-    """An upright axis for each setting that varies and one for the score, and a line through them for each run."""
-    columns = dict(list(facets(comparison).items())[:MOST_AXES])
+    """An axis for each setting that varies and one for the score, below one another, and a line a run through them."""
+    rows = dict(list(facets(comparison).items())[:MOST_AXES])
     by_run = scores(comparison)
     shade = Normalize(np.nanmin(by_run), np.nanmax(by_run))
+    height = 0.7 + 0.72 * len(rows)
     with styled():
-        figure = new_figure(1.6 + 1.35 * len(columns), 3.8)
-        axes = figure.add_axes((0.06, 0.1, 0.88, 0.68))
-        heights = [_draw_axis(axes, x, name, values) for x, (name, values) in enumerate(columns.items())]
-        heights.append(_draw_axis(axes, len(columns), comparison.chooses, by_run))
+        figure = new_figure(5.4, height)
+        axes = figure.add_axes((0, 0, 1, 1))
+        places = [_draw_axis(axes, y, name, values) for y, (name, values) in enumerate(rows.items())]
+        places.append(_draw_axis(axes, len(rows), comparison.chooses, by_run))
         for run in reversed(comparison.ranking()):  # the best one lies on top
-            line = [(x, column[run]) for x, column in enumerate(heights) if math.isfinite(column[run])]
+            line = [(row[run], y) for y, row in enumerate(places) if math.isfinite(row[run])]
             color = SCALE(shade(by_run[run])) if math.isfinite(by_run[run]) else GREY
             axes.plot(*zip(*line, strict=True), color=color, linewidth=1.4, alpha=0.8)
-        axes.set(xlim=(-0.3, len(columns) + 0.3), ylim=(-0.04, 1.04))
+        axes.set(xlim=(-0.09, 1.09), ylim=(len(rows) + 0.45, -0.5))
         axes.set_axis_off()
         return figure
 
 
-def _draw_axis(axes: Axes, x: int, name: str, values: Sequence[Scalar]) -> list[float]:
-    """Draw an upright axis at x; return the height of each value on it, in [0, 1], NaN for a run that has none."""
+def _draw_axis(axes: Axes, y: int, name: str, values: Sequence[Scalar]) -> list[float]:
+    """Draw a level axis at y; return the place of each value on it, in [0, 1], NaN for a run that has none."""
     present = [value for value in values if value != "" and value == value]
     kind = scale(present)
     ordered = in_order(present)
     if kind == "categories":
         spots: Mapping[Scalar, float] = {value: _share(i, len(ordered) - 1) for i, value in enumerate(ordered)}
-        ticks = [(value, spots[value]) for value in ordered[:: max(1, len(ordered) // 8)]]
     else:
         numbers = [math.log(value) if kind == "log" else float(value) for value in ordered]  # type: ignore[arg-type]
         low, high = min(numbers), max(numbers)
         spots = {value: _share(number - low, high - low) for value, number in zip(ordered, numbers, strict=True)}
-        ticks = [(value, spots[value]) for value in (ordered if len(ordered) <= 6 else (ordered[0], ordered[-1]))]
-    axes.axvline(x, color=INK, linewidth=0.8, alpha=0.6)
-    axes.text(x, 1.1, short(name, 22), ha="center", fontsize=8, rotation=12)
-    for value, height in ticks:
-        axes.text(x + 0.03, height, _tick(name, value), fontsize=7, va="center")
+    axes.plot([0, 1], [y, y], color=INK, linewidth=0.8, alpha=0.6)
+    axes.text(-0.06, y - 0.2, short(name, 60), fontsize=8, weight="bold", va="bottom")
+    for place, words in _readable({spots[value]: _tick(name, value) for value in ordered}).items():
+        axes.text(place, y + 0.1, words, fontsize=7, ha="center", va="top")
     return [spots.get(value, math.nan) for value in values]
+
+
+_LETTER = 0.0125  # width of a letter as a share of the axis
+
+
+def _readable(ticks: Mapping[float, str]) -> dict[float, str]:
+    """The ticks at both ends, and of the others those that cover none before."""
+    kept: dict[float, str] = {}
+    for place in sorted(ticks, key=lambda place: (place not in (min(ticks), max(ticks)), place)):
+        room = [abs(place - other) - _LETTER * (len(ticks[place]) + len(kept[other])) / 2 for other in kept]
+        if min(room, default=1.0) > _LETTER:
+            kept[place] = ticks[place]
+    return kept
 
 
 def _share(part: float, whole: float) -> float:

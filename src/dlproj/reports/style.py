@@ -49,6 +49,16 @@ _STYLE: Any = {
 }
 
 
+MARKERS = "os^vD<>"  # of matplotlib; the page's legend has them as letters
+MARKER_LETTERS = dict(zip(MARKERS, "●■▲▼◆◀▶", strict=True))
+
+
+def layered(i: int, count: int) -> dict[str, Any]:
+    """Line style of the i-th of `count` lines, by which those that coincide stay visible: earlier ones are wider."""
+    below = min(2.4, 0.6 * (count - 1)) * (count - 1 - i) / max(count - 1, 1)
+    return {"marker": MARKERS[i % len(MARKERS)], "linewidth": 1.4 + below, "markersize": 3.5 + 1.6 * below}
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     """Context for drawing in this style, needed where a figure is created and where it is written."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from dlproj import formats
 from dlproj.config.checks import DISTANCE, one_line
 from dlproj.reports.comparison_table import heading, shown
+from dlproj.reports.reading import interval_words
 from dlproj.runs.summary import RunResult
 
 
@@ -54,6 +55,7 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
     reported = [("reported", formats.reported(result.reference))] if result.reference else []
     tested = [
         ("test accuracy", f"{metrics['test/accuracy']:.2%} ({result.tested_weights} weights)"),
+        *([("95% interval", interval)] if (interval := interval_words(result)) else []),
         *reported,
         ("test loss", f"{metrics['test/loss']:.4f}"),
     ]

@@ -14,9 +14,9 @@ SAMPLE_FIGURES = {  # attributes of Inspection, and the titles of their figures
     "most_wrong": "Wrong, and most confident of it",
 }
 LAYER_FIGURES = {
-    "dead_units": "Share of units whose output is the same for all validation samples",
+    "dead_units": "Dead units: share of each layer by epoch",
     "gradient_norms": "Norm of the gradient, before clipping",
-    "update_ratios": "Norm of a step's change against the norm of the weights",
+    "update_ratios": "Norm of an update / norm of the weights",
 }
 
 

@@ -54,7 +54,7 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
     """
     folders: dict[Path, Path] = {}
     for path in paths:
-        below = sorted(_run_folders(path), key=_natural)
+        below = sorted(_run_folders(path), key=natural)
         if not below:
             raise DataError(f"no run in {path}: name a run's folder, or one above it, such as logs")
         folders |= {folder.resolve(): folder for folder in below if folder.resolve() not in folders}
@@ -142,13 +142,14 @@ def read_epochs(folder: Path) -> dict[int, dict[str, float]]:
 
 
 def started(folder: Path) -> datetime:
-    """Start of the run: the stamp in the name of its folder or sweep, else the time of summary.json."""
+    """Start of a run or sweep: the stamp in the name of its folder or sweep, else the time of its record."""
     for name in (folder.name, folder.resolve().parent.name):
         stamp = re.match(r"\d{8}-\d{6}(?=-)", name)
         with suppress(ValueError):  # digits that are not a date
             if stamp:
                 return datetime.strptime(stamp[0], "%Y%m%d-%H%M%S")
-    return datetime.fromtimestamp(os.stat(folder / "summary.json").st_mtime)
+    record = folder / "summary.json"
+    return datetime.fromtimestamp(os.stat(record if record.exists() else folder / "multirun.yaml").st_mtime)
 
 
 def _run_folders(path: Path) -> Iterator[Path]:
@@ -156,13 +157,14 @@ def _run_folders(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         raise DataError(f"{path} is not a folder: name a run's folder, or one above it, such as logs")
     for folder, below, files in os.walk(path):
-        if _is_run(Path(folder), files):
+        if is_run(Path(folder), files):
             yield Path(folder)
             below.clear()
         below[:] = [name for name in below if not name.startswith(".")]
 
 
-def _is_run(folder: Path, files: Sequence[str]) -> bool:
+def is_run(folder: Path, files: Sequence[str]) -> bool:
+    """True if the folder, which holds these files, is that of a run."""
     if "summary.json" in files:
         return True
     if "config.yaml" not in files:
@@ -174,7 +176,8 @@ def _is_run(folder: Path, files: Sequence[str]) -> bool:
         return True  # read_run() will report it as damaged
 
 
-def _natural(folder: Path) -> list[tuple[int, str]]:
+def natural(folder: Path) -> list[tuple[int, str]]:
+    """Sort key of natural order: 2 before 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(folder))]
 
 

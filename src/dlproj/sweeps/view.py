@@ -16,8 +16,10 @@ from dlproj.config.checks import DataError, UserError, one_line
 from dlproj.reports.comparison_table import best, heading, same_runs, score_column, shown, table
 from dlproj.reports.terminal import plain_console, print_table
 from dlproj.runs.comparison import Comparison, compare
-from dlproj.runs.record import find_runs, read_epochs
+from dlproj.runs.record import Run, find_runs, read_epochs
 from dlproj.sweeps.jobs import SweepJob
+from dlproj.trackers.live import Sender
+from dlproj.trackers.sending import trackers_of
 
 if TYPE_CHECKING:
     from dlproj.sweeps.search import BestTrial, Search
@@ -136,6 +138,16 @@ def conclude(folder: Path) -> None:
         print(one_line(os.path.relpath(write_report(runs, damaged, folder / "report.html")[0])))
     except UserError as error:  # which costs no run
         _log.warning("the report was not written: %s", error)
+    _tell_trackers(folder, runs[0])
+
+
+def _tell_trackers(folder: Path, run: Run) -> None:
+    """Send the report to the trackers that have the runs; the first run says which."""
+    for tracker, options in trackers_of(run.settings):
+        try:
+            Sender(tracker, options, folder).end()
+        except UserError as error:
+            _log.warning("%s does not have the sweep's report: %s", tracker, error)
 
 
 def _print_runs(comparison: Comparison) -> None:

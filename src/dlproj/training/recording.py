@@ -13,10 +13,11 @@ from dlproj.config.reference import distance, unmatched
 from dlproj.config.root import Config
 from dlproj.config.whole_files import write_whole
 from dlproj.data.base import DataModule
-from dlproj.machine import git_commit, machine, peak_memory_bytes, versions
+from dlproj.machine import machine, peak_memory_bytes, versions
 from dlproj.models.classifier import Classifier
 from dlproj.runs.manifest import add, claim, run_files
 from dlproj.runs.summary import RunResult
+from dlproj.training.code_record import git_commit, write_code_record
 from dlproj.training.earlier import check_goes_on
 from dlproj.training.ending import Ending
 from dlproj.training.monitors.epoch_logger import EpochLogger
@@ -108,6 +109,7 @@ class Begin(Callback):
     def _record(self, folder: Path) -> None:
         self.result.write()  # first, since config.yaml marks the folder as a run's
         self.config.save(folder / "config.yaml")
+        write_code_record(folder, self.result.git_commit)
 
     def _claim(self, folder: Path) -> None:
         names = run_files(self.config.figures)

@@ -111,13 +111,14 @@ def _train(
     tensorboard, loggers = build_loggers(config.logger, folder)
     result = new_record(config, folder, overrides, model)
     ending, watch = Ending(), Stopwatch()
-    begin = Begin(config, result, [tensorboard, table], loggers, resumed is not None, replace)
+    own = [table] if tensorboard.failed else [tensorboard, table]  # Lightning would open a file of events
+    begin = Begin(config, result, own, loggers, resumed is not None, replace)
     inspection = Inspection()
     callbacks = [
         begin,
         *build_callbacks(config.callbacks, folder, ending),
         *inspectors(config.figures, inspection, tensorboard),
-        *([NoteGraph(inspection, tensorboard, config.model.loss_words())] if config.figures.graph else []),
+        NoteGraph(inspection, tensorboard, config.model.loss_words(), config.figures.graph),
         KeepTable(table),
         RecordEarlyEnd(config, result, table, begin, ending),
         StopBySignal(checkpoint_path(folder, "last"), ending),

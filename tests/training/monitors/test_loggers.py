@@ -58,6 +58,62 @@ def test_tensorboard_counts_epochs_from_1_and_keeps_settings_with_the_final_metr
     assert not (tmp_path / "hparams.yaml").exists()
 
 
+def test_tensorboard_opens_on_accuracy_and_loss(tmp_path):
+    board = EpochTensorBoard(tmp_path)
+    names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/macro_f1", "learning_rate")
+    board.log_metrics(dict.fromkeys(names, 0.5) | {"epoch": 0})
+    board.log_scalar("dead_units/hidden.0", 0.0, 1)
+    board.log_outcome({}, {"test/accuracy": 0.25, "test/loss": 0.75}, 1)
+    board.finalize("success")
+    events = EventAccumulator(str(tmp_path)).Reload()
+    tags = sorted(events.Tags()["scalars"])  # its page opens the first two groups of this order
+    expected = ["Accuracy/test", "Accuracy/train", "Accuracy/val", "Loss/train", "Loss/val"]
+    assert tags[:5] == expected
+    assert set(tags[5:]) == {*names, "dead_units/hidden.0", "test/accuracy", "test/loss"}  # as metrics.csv names them
+    assert [(event.step, event.value) for event in events.Scalars("Loss/val")] == [(1, 0.5)]
+
+
+def test_tensorboard_shows_the_settings_that_vary_first_and_the_tests_accuracy(tmp_path):
+    for number, rate in enumerate((0.1, 0.01)):
+        board = EpochTensorBoard(tmp_path / str(number))
+        settings = {"a": 1, "model": {"hidden": [64], "bias": True}, "optim": {"learning_rate": rate}, "unset": None}
+        board.log_metrics({"train/accuracy": 0.5, "val/loss": 0.5, "epoch": 0})
+        board.log_outcome(settings, {"test/accuracy": 0.875, "test/loss": 0.5}, 1)
+        board.finalize("success")
+    experiment, groups = hparams_of(tmp_path)
+    infos = {info.name: info.differs for info in experiment.hparam_infos}
+    assert infos == {"optim/learning_rate": True, "a": False, "model/bias": False, "model/hidden": False}
+    assert next(iter(infos)) == "optim/learning_rate"
+    shown = [info.name.tag for info in experiment.metric_infos][:3]
+    assert shown == ["Accuracy/test", "Accuracy/train", "Loss/val"]
+    found = {
+        group.hparams["optim/learning_rate"].number_value: {
+            value.name.tag: value.value for value in group.metric_values
+        }
+        for group in groups
+    }
+    assert set(found) == {0.1, 0.01}
+    assert all(values["test/accuracy"] == 0.875 and values["Loss/val"] == 0.5 for values in found.values())
+
+
+def hparams_of(folder):
+    """What TensorBoard's own HParams plugin answers its page: the experiment and the groups of runs."""
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+    multiplexer = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(folder))
+    multiplexer.Reload()
+    provider = data_provider.MultiplexerDataProvider(multiplexer, str(folder))
+    backend, request = backend_context.Context(TBContext(data_provider=provider)), RequestContext()
+    metadata = backend.hparams_metadata(request, "")
+    experiment = backend.experiment_from_metadata(request, "", True, metadata, [])
+    statuses = [api_pb2.STATUS_SUCCESS, api_pb2.STATUS_UNKNOWN]
+    asked = api_pb2.ListSessionGroupsRequest(start_index=0, slice_size=9, allowed_statuses=statuses)
+    return experiment, list_session_groups.Handler(request, backend, "", asked).run().session_groups
+
+
 def test_a_full_disk_ends_tensorboards_events_and_not_the_run(tmp_path, caplog, capfd):
     board = EpochTensorBoard(tmp_path)
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -182,6 +182,30 @@ def test_a_run_leaves_it_as_data_as_a_picture_and_in_tensorboard_and_trains_the_
     assert [size.size for size in product.attr["_output_shapes"].list.shape[0].dim] == [16]
 
 
+def test_every_run_has_it_in_tensorboard_and_the_layers_on_its_page(composed, tmp_path):
+    train(composed(*QUICK, "model.hidden=[16]", "figures.report=true"), tmp_path)
+    assert any(node.op == "matmul" for node in EventAccumulator(str(tmp_path)).Reload().Graph().node)
+    page = (tmp_path / "report.html").read_text()
+    assert "<strong>hidden.0</strong>" in page
+    assert "1,040 parameters" in page
+    assert "Computational graph" not in page
+    assert not (tmp_path / "figures/graph.png").exists()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_network_that_cannot_be_traced_trains_and_a_graph_that_was_asked_for_is_missed(
+    composed, tmp_path, caplog, monkeypatch, wanted
+):
+    def fail(*arguments):
+        raise ValueError("cannot take ones")
+
+    monkeypatch.setattr("dlproj.training.monitors.network_graph.graph_of", fail)
+    result = train(composed(*QUICK, "model.hidden=[16]", f"figures.graph={wanted}"), tmp_path)
+    assert result.status == "completed"
+    words = "figures.graph=true cannot draw a network that cannot be traced: ValueError: cannot take ones"
+    assert (words in caplog.messages) == wanted
+
+
 def test_a_network_in_double_precision_is_traced_in_it(composed):
     model, spec = built(composed("data=digits", "model.hidden=[16]"))
     assert operations(graph_of(model.double(), spec, "softmax, cross entropy")) == MLP

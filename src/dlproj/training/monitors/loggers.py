@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from dlproj import formats
 from dlproj.config.whole_files import write_whole
 from dlproj.library_internals.torch_internals import file_writer
 from dlproj.runs.inspection import GraphNode, Histogram
@@ -135,7 +136,7 @@ class EpochTensorBoard(TensorBoardLogger):
         if "epoch" in metrics:
             step = int(metrics["epoch"]) + 1
             metrics = {key: value for key, value in metrics.items() if not key.startswith(("test/", "epoch"))}
-        super().log_metrics(metrics, step)
+        super().log_metrics({**metrics, **_shown_first(metrics)}, step)
 
     @rank_zero_only
     @_while_it_can
@@ -181,8 +182,17 @@ class EpochTensorBoard(TensorBoardLogger):
 
     @_while_it_can
     def log_outcome(self, settings: dict[str, Any], metrics: dict[str, float], epoch: int) -> None:
-        """Fill the HParams tab with the settings that are not None and the final metrics, at the last epoch."""
-        self.log_hyperparams(_set(settings), dict(metrics), epoch)
+        """Fill the HParams tab with the settings that are not None and the final metrics, at the last epoch.
+
+        Lightning would also write a description of the experiment, by this run alone. Without one, TensorBoard compares
+        all runs, and shows the settings that differ first.
+        """
+        from torch.utils.tensorboard.summary import hparams
+
+        _, start, end = hparams(_flat(settings), {})
+        for summary in (start, end):
+            file_writer(self.experiment).add_summary(summary)
+        self.log_metrics(metrics, epoch)
         self.save()
 
     @rank_zero_only
@@ -215,8 +225,22 @@ def graph_def(nodes: Sequence[GraphNode]) -> Any:
     return GraphDef(node=defs)
 
 
-def _set(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings without those that are None."""
-    return {
-        key: _set(value) if isinstance(value, dict) else value for key, value in settings.items() if value is not None
-    }
+def _shown_first(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return loss and accuracy as torch's documentation names them: Loss/train, Accuracy/val.
+
+    TensorBoard opens the first two groups by name, with capitals before small letters, and shows the first five metrics
+    in its HParams tab: without a loss of the test, they are these.
+    """
+    parts = {key: key.partition("/") for key in metrics if key.endswith(("/loss", "/accuracy")) and key != "test/loss"}
+    return {f"{metric.capitalize()}/{split}": metrics[key] for key, (split, _, metric) in parts.items()}
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the settings that are not None with names such as optim/learning_rate; lists become text."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}/")
+        elif value is not None:
+            flat[f"{prefix}{key}"] = value if isinstance(value, bool | int | float | str) else formats.setting(value)
+    return flat

@@ -1,0 +1,34 @@
+"""`dlproj watch`: runs in a browser, while they train."""
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlproj.config.checks import DataError, one_line
+
+
+def watch(
+    path: Annotated[Path, typer.Argument(help="a folder above the runs, which may come later")] = Path("logs"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one")] = 6789,
+    host: Annotated[
+        str, typer.Option(help="address to serve at; other than this machine's own, it takes a token")
+    ] = "127.0.0.1",
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="open the page in a browser")] = False,
+) -> None:
+    """Show runs and sweeps in a web page while they train: curves, tables and reports.
+
+    It only reads, and looks at the folder only while the page is open. Ctrl-C ends it.
+
+    Example: `dlproj watch logs --open`
+    """
+    from dlproj.watch.server import Server
+
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path} is not a folder: name one above the runs, such as logs")
+    with Server(path, host, port) as server:
+        print(one_line(f"{path} is shown at {server.url} until Ctrl-C"), flush=True)
+        if open_browser:
+            webbrowser.open(server.url)
+        server.serve_forever()
