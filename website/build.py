@@ -89,7 +89,7 @@ def _pages() -> dict[Path, str]:
     """Where each page comes from, and its path in the site."""
     here = {path: str(path.relative_to(ROOT / "docs")) for path in sorted((ROOT / "docs").rglob("*.md"))}
     elsewhere = {ROOT / origin: target for origin, (target, _) in ELSEWHERE.items()}
-    executed = {path: f"notebooks/{path.stem}.md" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+    executed = {path: f"notebooks/{path.stem}.md" for path in notebooks.in_order(ROOT / "notebooks")}
     return here | elsewhere | executed | {ROOT / "docs" / target: target for target in _GENERATED}
 
 
@@ -164,16 +164,7 @@ def _commands() -> str:
     return done.stdout.replace("# Commands\n", f"# Commands\n\n{first}\n", 1)
 
 
-def _notebooks() -> str:
-    """The list of the notebooks, each with its title and first sentence."""
-    lines = [f"- {line}" for line in notebooks.titles(ROOT / "notebooks")]
-    first = (
-        "This page lists the notebooks, each executed from its first cell to its last; the files are in `notebooks/`."
-    )
-    return "\n".join(["# Notebooks", "", first, "", *lines, ""])
-
-
-_GENERATED: dict[str, Callable[[], str]] = {"commands.md": _commands, "notebooks.md": _notebooks}
+_GENERATED: dict[str, Callable[[], str]] = {"commands.md": _commands}
 
 if __name__ == "__main__":
     main()

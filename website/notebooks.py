@@ -1,12 +1,12 @@
 """Executed notebooks as Markdown pages, with their outputs."""
 
 import html
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_ORDER = ("first_run", "which_activation", "your_own_data", "recurrent_networks", "lab_reproduced")
 _FRAME = re.compile(r'<iframe srcdoc="([^"]*)"', re.DOTALL)
 
 
@@ -42,13 +42,10 @@ def _markup(text: str, folder: Path, number: int) -> str:
         file.write_text(html.unescape(framed[1]), encoding="utf-8")
         text = text.replace(framed[0], f'<iframe loading="lazy" src="{folder.name}/{file.name}"', 1)
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<table[^>]*>", "<table>", text)  # styled, and scrolled on a phone, as those of other pages
     return re.sub(r"\n\s*", "\n", text)
 
 
-def titles(folder: Path) -> Iterator[str]:
-    """For each notebook a link with its title, and the first sentence below it."""
-    for path in sorted(folder.glob("*.ipynb")):
-        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
-        title, _, rest = first.lstrip("# ").partition("\n")
-        sentence = re.split(r"(?<=[.:])\s", " ".join(rest.split()), maxsplit=1)[0]
-        yield f"[{title.strip()}](../notebooks/{path.name}): {sentence}"
+def in_order(folder: Path) -> list[Path]:
+    """The notebooks as they are to be read."""
+    return sorted(folder.glob("*.ipynb"), key=lambda path: (*_ORDER, path.stem).index(path.stem))

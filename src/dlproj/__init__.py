@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlproj.api.estimator import Classifier
     from dlproj.api.labs import reproduce
     from dlproj.api.run import Run, compare, list_runs, load_run
     from dlproj.api.sweep import Sweep, search, sweep
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dlproj.config.checks import ConfigurationError, DataError, UserError
 
 _MODULES = {  # imported on first use: `import dlproj` takes no time
+    "dlproj.api.estimator": ("Classifier",),
     "dlproj.api.labs": ("reproduce",),
     "dlproj.api.run": ("Run", "compare", "list_runs", "load_run"),
     "dlproj.api.sweep": ("Sweep", "search", "sweep"),
@@ -24,6 +26,7 @@ _MODULES = {  # imported on first use: `import dlproj` takes no time
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
+    "Classifier",
     "ConfigurationError",
     "DataError",
     "Run",

@@ -40,7 +40,9 @@ ELSEWHERE = {  # what is not run here, and why
     r"--install-completion": "asks which shell calls it",
     r"dlproj reproduce mlp/activations mlp/depth|logs/reproduce|search=lab2": "takes an hour",
     r"dlproj bench scaling|dlproj study --all": "takes minutes: tests/labs",
-    r"\+experiment=(?!mlp/base)|figures=all|data=imdb|dlproj predict logs/reviews": "takes minutes of a real data set",
+    r"\+experiment=(?!mlp/base)|data=imdb|dlproj predict logs/reviews": "takes minutes of a real data set",
+    r"^dlproj watch": "does not end: tests/watch",
+    r"data\.file=mnist\.npz": "a file of Keras's: tests/data/test_arrays.py",
     r"photos/": "photos of the reader's own: tests/inference/test_predict.py",
 }
 LANGUAGES = {"bash", "console", "python", "text", "yaml", "mermaid"}

@@ -157,6 +157,7 @@ def browser():
 # What can be scrolled sideways or leaves the screen, but for tables in their boxes.
 TOO_WIDE = """() => [...document.querySelectorAll("body *")].filter((e) => {
   if (!e.checkVisibility() || e.closest("svg, header, .md-sidebar, .md-search, .md-typeset__scrollwrap")) return false;
+  if (e.closest("pre") && /^[┏┌]/.test(e.closest("pre").textContent.trim())) return false;  // a table, drawn in lines
   const scrolled = ["auto", "scroll"].includes(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1;
   const box = e.getBoundingClientRect();
   return scrolled || (box.width && (box.left < -0.5 || box.right > document.documentElement.clientWidth + 0.5));

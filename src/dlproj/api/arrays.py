@@ -22,8 +22,8 @@ _GROUPS = {Kind.image: "image_arrays", Kind.features: "feature_arrays", Kind.seq
 _CHOOSE_MODEL = ("model", "experiment", "+experiment")
 
 
-def stored_arrays(data: Sequence[Any], typed: Sequence[str]) -> tuple[str, Path]:
-    """Choice of the group data for (x_train, y_train, x_test, y_test), and the file in which they are.
+def stored_arrays(data: Sequence[Any], typed: Sequence[str], folder: Path = LOGS / "arrays") -> tuple[str, Path]:
+    """Choice of the group data for (x_train, y_train, x_test, y_test), and the file in `folder` that holds them.
 
     typed: the other overrides, since whole numbers (n, k) are ids for a recurrent model and features for others. Raises
     DataError.
@@ -32,7 +32,7 @@ def stored_arrays(data: Sequence[Any], typed: Sequence[str]) -> tuple[str, Path]
         raise DataError(f"data has {len(data)} parts: give {len(NAMES)}, ({', '.join(NAMES)})")
     parts = [_as_numpy(part) for part in data]
     kind = _kind(parts[0], typed)
-    return _GROUPS[kind], _stored(checked_arrays(kind, *parts))
+    return _GROUPS[kind], _stored(checked_arrays(kind, *parts), folder)
 
 
 def _as_numpy(part: Any) -> np.ndarray:
@@ -58,14 +58,14 @@ def _is_recurrent(typed: Sequence[str]) -> bool:
     return issubclass(model, RNNConfig)
 
 
-def _stored(arrays: Arrays) -> Path:
+def _stored(arrays: Arrays, folder: Path) -> Path:
     """The file with these arrays, written if it is not there."""
     parts = {name: getattr(arrays, name) for name in NAMES}
     digest = hashlib.sha256()
     for name, part in parts.items():
         digest.update(f"{name} {part.dtype} {part.shape}".encode())
         digest.update(np.ascontiguousarray(part).view(np.uint8).data)
-    path = (LOGS / "arrays" / f"{digest.hexdigest()[:16]}.npz").absolute()
+    path = (folder / f"{digest.hexdigest()[:16]}.npz").absolute()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent) as beside:  # no reader sees half a file

@@ -98,9 +98,9 @@ def scores(logits: Tensor) -> Tensor:
 
 
 def class_probabilities(logits: Tensor, activation: Activation) -> Tensor:
-    """Convert logits (B, 1 or classes) to the output layer's value for each class, float32 (B, classes).
+    """Convert logits (B, 1 or classes) to the output layer's value for each class (B, classes), at least float32.
 
     The values of a softmax or a single output add up to 1; sigmoids and raw outputs are not normalised.
     """
-    values = probabilities(logits.float(), activation)
+    values = probabilities(logits.to(torch.promote_types(logits.dtype, torch.float32)), activation)
     return torch.cat([1 - values, values], dim=1) if values.shape[1] == 1 else values
