@@ -72,7 +72,7 @@ def test_links_to_other_notebooks_lead_somewhere(name):
 
 
 def test_the_guide_names_every_notebook():
-    guide = (FOLDER.parent / "docs/guide/notebooks.md").read_text(encoding="utf-8")
+    guide = (FOLDER.parent / "docs/notebooks.md").read_text(encoding="utf-8")
     assert sorted(set(re.findall(r"notebooks/(\w+)\.ipynb", guide))) == NAMES
 
 
