@@ -18,6 +18,12 @@ def test_accuracy_is_a_percentage_and_says_which_weights_were_tested():
     assert dict(rows(result(best_epoch=3)))["test accuracy"] == "12.35% (best weights)"
 
 
+def test_the_interval_of_the_accuracy_fits_one_cell_and_needs_a_tested_run():
+    tested = dict(rows(result(best_epoch=3, classes=["a", "b"], confusion_matrix=[[10, 5], [0, 15]])))
+    assert tested["95% interval"] == "66.4% to 92.7%, from 30 samples"
+    assert "95% interval" not in dict(rows(result(best_epoch=3)))
+
+
 def test_the_best_epoch_is_named_with_its_metric_or_said_to_be_none():
     assert dict(rows(result(best_epoch=3)))["best epoch"] == "3 by val/loss"
     assert dict(rows(result(best_epoch=None)))["best epoch"] == "none: val/loss was never finite"

@@ -47,7 +47,7 @@ def test_a_run_is_in_a_local_store_by_its_end_and_goes_on_there_when_it_is_resum
     for epoch, row in record.epochs.items():
         assert found[epoch].items() >= row.items()
     assert found[3]["test/accuracy"] == record.result.metrics["test/accuracy"]
-    with opened("mlflow", {"tracking_uri": store}, folder) as tracker:
+    with opened("mlflow", {"tracking_uri": store}, "later") as tracker:
         assert list(push([folder], tracker)) == [(folder, "already there")]
 
 
@@ -68,6 +68,7 @@ def test_a_server_that_is_away_costs_one_line_and_the_run_goes_on(composed, tmp_
 def test_wandb_offline_has_the_run_once(composed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_PROJECT", "lab")
     run(composed(*QUICK, "logger=wandb", "trainer.max_epochs=2"), tmp_path / "run")
     (file,) = tmp_path.glob("logs/wandb/offline-run-*/*.wandb")
     record, found = read_run(tmp_path / "run"), wandb_history(file)
@@ -75,9 +76,9 @@ def test_wandb_offline_has_the_run_once(composed, tmp_path, monkeypatch):
         assert found[epoch].items() >= row.items()
     assert found[2]["test/accuracy"] == record.result.metrics["test/accuracy"]
     (begun,) = [one.run for one in wandb_records(file) if one.WhichOneof("record_type") == "run"]
-    assert begun.project == "dlproj"
+    assert begun.project == "lab"
     assert {one.key for one in begun.config.update} >= {"model.hidden", "seed"}
-    with opened("wandb", {"project": None}, tmp_path / "run") as tracker:
+    with opened("wandb", {"project": None}, "later") as tracker:
         assert list(push([tmp_path / "run"], tracker)) == [(tmp_path / "run", "already there")]
 
 
@@ -173,7 +174,7 @@ def test_a_server_that_dies_takes_no_run_with_it_and_push_sends_the_rest(
     client = client_of(server.uri)
     (cut,) = runs_by_name(client).values()
     assert cut.info.status == "RUNNING"
-    with opened("mlflow", {"tracking_uri": server.uri}, folder) as tracker:
+    with opened("mlflow", {"tracking_uri": server.uri}, "later") as tracker:
         assert list(push([folder], tracker)) == [(folder, "sent")]
     (whole,) = runs_by_name(client).values()
     assert whole.info.status == "FINISHED"

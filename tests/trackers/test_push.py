@@ -52,7 +52,7 @@ def pushed(logs, uri):
 
 
 def push_to(uri, folder):
-    with opened("mlflow", {"tracking_uri": uri}, folder) as tracker:
+    with opened("mlflow", {"tracking_uri": uri}, "later") as tracker:
         return {path.name: words for path, words in push([folder], tracker)}
 
 
@@ -144,7 +144,7 @@ def test_a_server_that_is_away_is_one_line_without_its_password(tmp_path, monkey
         before = dict(os.environ)
         done = CliRunner().invoke(app, ["push", "run", "--to", "mlflow"])
         assert isinstance(done.exception, UserError)
-        words = f"http://{address} cannot be used (Connection refused): dlproj push run --to mlflow sends it later"
+        words = f"http://{address} cannot be used (Connection refused): push again later"
         assert str(done.exception) == words
         assert dict(os.environ) == before
 

@@ -42,6 +42,11 @@ ELSEWHERE = {  # what is not run here, and why
     r"dlproj bench scaling|dlproj study --all": "takes minutes: tests/labs",
     r"\+experiment=(?!mlp/base)|data=imdb|dlproj predict logs/reviews": "takes minutes of a real data set",
     r"^dlproj watch": "does not end: tests/watch",
+    r"^mlflow ui": "does not end: tests/trackers",
+    r"tracking\.example\.org": "a server of MLflow's: tests/trackers",
+    r"^wandb |WANDB_MODE|logger=wandb": "an account: tests/trackers",
+    r"^git (checkout COMMIT|apply)": "a clone of the code: tests/training/test_code_record.py",
+    r"^jupyter lab": "does not end: tests/test_notebooks.py",
     r"data\.file=mnist\.npz": "a file of Keras's: tests/data/test_arrays.py",
     r"photos/": "photos of the reader's own: tests/inference/test_predict.py",
 }

@@ -48,7 +48,7 @@ def push(
     options = mlflow if to is TrackerName.mlflow else {"project": project}
     folders = [chosen(path) if str(path) in ("latest", "best") else path for path in paths]
     count = skipped = 0
-    with opened(to.value, options, folders[0]) as tracker:
+    with opened(to.value, options, "push again later") as tracker:
         for folder, outcome in send(folders, tracker):
             print(one_line(f"{folder}: {outcome}"), flush=True)
             count += 1

@@ -55,7 +55,7 @@ MARKER_LETTERS = dict(zip(MARKERS, "●■▲▼◆◀▶", strict=True))
 
 def layered(i: int, count: int) -> dict[str, Any]:
     """Line style of the i-th of `count` lines, by which those that coincide stay visible: earlier ones are wider."""
-    below = min(2.4, 0.6 * (count - 1)) * (count - 1 - i) / max(count - 1, 1)
+    below = min(2.4, 0.9 * (count - 1)) * (count - 1 - i) / max(count - 1, 1)
     return {"marker": MARKERS[i % len(MARKERS)], "linewidth": 1.4 + below, "markersize": 3.5 + 1.6 * below}
 
 

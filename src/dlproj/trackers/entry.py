@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from dlproj.runs.comparison import flat
 from dlproj.runs.lock import run_lock
 from dlproj.runs.manifest import add, is_sweep, listed
 from dlproj.runs.record import Run, started
+from dlproj.runs.summary import RunResult
 
 NAME = ".tracker.json"  # the identity of a run or sweep in trackers
 _DEEPEST = 3  # levels between a sweep's folder and its runs'
@@ -63,34 +64,47 @@ def entry_of_run(run: Run, alive: bool | None = None) -> Entry:
     result = run.result
     if alive is None:
         alive = result.status == "running" and _is_locked(run.folder)
-    status = "running" if alive else result.status
-    if status == "running" and not alive:
-        status = "interrupted"  # killed
     sweep = sweep_of(run.folder)
-    of_all = _overrides(sweep) if sweep else [text.lower() for text in result.overrides]
-    label = [run.folder.name, *(text for text in result.overrides if text.lower() not in of_all)]
-    start = started(run.folder).timestamp()
-    metrics = run.folder / "metrics.csv"
-    counts = {name: float(getattr(result, name)) for name in ("parameters", "seconds", "peak_memory_bytes")}
-    tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+    start, end = _times(run, sweep)
     return Entry(
         run.folder,
-        " ".join(label)[:200],
-        status,
+        _label(run, sweep),
+        "running" if alive else "interrupted" if result.status == "running" else result.status,  # it was killed
         start,
-        max(start, metrics.stat().st_mtime if metrics.exists() else start),
+        end,
         {key: value for key, value in flat(run.settings).items() if not key.startswith("logger.")},
         run.epochs,
-        tested | counts if result.has_ended() and not alive else {},
+        _outcome(result) if result.has_ended() and not alive else {},
         {
             "stop_reason": result.stop_reason,
             "overrides": " ".join(result.overrides),
             "machine": result.machine,
             "git_commit": result.git_commit or "",
         },
-        [] if status == "running" else _files(run),
+        [] if alive else _files(run),
         entry_of_sweep(sweep, alive=True) if sweep else None,
     )
+
+
+def _times(run: Run, sweep: Path | None) -> tuple[float, float]:
+    """When the run began and its last epoch ended; a sweep's stamp is not its runs'."""
+    start = (run.folder / "config.yaml").stat().st_mtime
+    if sweep is None:
+        start = min(start, started(run.folder).timestamp())
+    metrics = run.folder / "metrics.csv"
+    return start, max(start, metrics.stat().st_mtime if metrics.exists() else start)
+
+
+def _label(run: Run, sweep: Path | None) -> str:
+    """The folder's name; in a sweep followed by the settings that tell the run from the others."""
+    own = run.result.overrides if sweep else []
+    of_all = _overrides(sweep) if sweep else []
+    return " ".join([run.folder.name, *(text for text in own if text.lower() not in of_all)])[:200]
+
+
+def _outcome(result: RunResult) -> dict[str, float]:
+    counts = {name: float(getattr(result, name)) for name in ("parameters", "seconds", "peak_memory_bytes")}
+    return {name: value for name, value in result.metrics.items() if name.startswith("test/")} | counts
 
 
 def entry_of_sweep(folder: Path, alive: bool | None = None) -> Entry:
@@ -98,7 +112,7 @@ def entry_of_sweep(folder: Path, alive: bool | None = None) -> Entry:
     start = started(folder).timestamp()
     if _is_locked(folder) if alive is None else alive:
         return Entry(folder, folder.resolve().name, "running", start, start)
-    files = [folder / name for name in _SWEEP_FILES if (folder / name).is_file()]
+    files = _existing(folder, _SWEEP_FILES)
     end = max([start, *(path.stat().st_mtime for path in files)])
     return Entry(folder, folder.resolve().name, "completed", start, end, files=files)
 
@@ -121,7 +135,13 @@ def _files(run: Run) -> list[Path]:
     """The run's files but for TensorBoard's events; of the checkpoints that of the tested weights."""
     names = [name for name in listed(run.folder) if not _NOT_SENT.fullmatch(name) and name != NAME]
     weights = f"checkpoints/{run.result.tested_weights or 'last'}.ckpt"
-    return [path for name in sorted([*names, weights]) if (path := run.folder / name).is_file()]
+    return _existing(run.folder, sorted([*names, weights]))
+
+
+def _existing(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The files there; none that a list or a link of a folder from elsewhere has outside of it."""
+    paths = [folder / name for name in names]
+    return [path for path in paths if path.is_file() and path.resolve().is_relative_to(folder.resolve())]
 
 
 def _is_locked(folder: Path) -> bool:
@@ -164,7 +184,7 @@ def identity(folder: Path) -> Iterator[dict[str, str]]:
 def _parsed(text: str) -> dict[str, str]:
     try:
         kept = json.loads(text)
-        return kept if isinstance(kept["id"], str) else {}
+        return kept if re.fullmatch(r"[0-9a-f]{16}", kept["id"]) else {}
     except (ValueError, TypeError, KeyError, RecursionError):  # new, or damaged
         return {}
 

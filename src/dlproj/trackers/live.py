@@ -18,7 +18,8 @@ from typing import Any
 from dlproj.config.checks import UserError, one_line
 
 _PAUSE = 1.0  # seconds between two times that something is sent
-_PATIENCE = 5.0  # seconds that an interrupted run waits for what is still being sent, which goes on then
+# Seconds that a run waits at its end for what is still being sent, which goes on then; less if it was interrupted.
+_PATIENCE, _LITTLE_PATIENCE = 600.0, 5.0
 
 
 class Sender:
@@ -47,9 +48,11 @@ class Sender:
     def end(self, wait: bool = True) -> None:
         """Wait until the folder was sent, or with wait=False not for long. Raises UserError if that is impossible."""
         try:
-            answer, _ = self._process.communicate(timeout=None if wait else _PATIENCE)
+            answer, _ = self._process.communicate(timeout=_PATIENCE if wait else _LITTLE_PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.returncode = 0  # it is nobody's child from here on
+            if wait:
+                raise UserError(f"process {self._process.pid} is still sending the run") from None
             return
         problem = answer.decode().strip()
         if problem or self._process.returncode:
@@ -70,9 +73,9 @@ def main() -> None:
 
 
 def _send_until_the_end(name: str, options: Mapping[str, Any], folder: Path) -> None:
-    from dlproj.trackers.sending import opened, send_again
+    from dlproj.trackers.sending import opened, push_command, send_again
 
-    with opened(name, options, folder) as tracker:
+    with opened(name, options, f"{push_command(name, options, folder)} sends it later") as tracker:
         goes_on = True
         while goes_on:
             send_again(tracker, folder, alive=True)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _ID, _DIGEST = "dlproj.id", "dlproj.digest"  # tags of MLflow's runs
-_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # which page MLflow shows
 _LOCAL = "sqlite:///"
 _STATUS = {"running": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}  # others are FINISHED
 # Characters that servers before MLflow 2.10 take.
@@ -56,7 +55,7 @@ class MLflowTracker:
         if found := self.client.get_experiment_by_name(name):
             return str(found.experiment_id)
         try:
-            return str(self.client.create_experiment(name, self._artifacts(name), _EXPERIMENT))
+            return str(self.client.create_experiment(name, self._artifacts(name)))
         except MlflowException:
             if found := self.client.get_experiment_by_name(name):  # another process has made it meanwhile
                 return str(found.experiment_id)

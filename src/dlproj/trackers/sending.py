@@ -44,13 +44,13 @@ def check_installed(name: str) -> None:
 
 
 @contextmanager
-def opened(name: str, options: Mapping[str, Any], folder: Path | str) -> Iterator[Tracker]:
+def opened(name: str, options: Mapping[str, Any], advice: str) -> Iterator[Tracker]:
     """A tracker of TRACKERS, by its name and its options. The environment is as before afterwards.
 
-    folder: of what is sent, for messages. Raises UserError whatever the tracker or its server raises.
+    Raises UserError, which ends with the advice, whatever the tracker or its server raises.
     """
-    before = dict(os.environ)
-    os.environ.update(_ENVIRONMENT | before)
+    lacking = _ENVIRONMENT.keys() - os.environ.keys()
+    os.environ.update({key: _ENVIRONMENT[key] for key in lacking})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -60,11 +60,11 @@ def opened(name: str, options: Mapping[str, Any], folder: Path | str) -> Iterato
     except UserError:
         raise
     except Exception as error:
-        way = f"{push_command(name, options, folder)} sends it later"
-        raise UserError(f"{_place(name, options)} cannot be used ({_reason(error)}): {way}") from error
+        words = f"{_place(name, options)} cannot be used ({_reason(error)}): {advice}"
+        raise UserError(_without_password(words)) from error
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        for key in lacking:
+            os.environ.pop(key, None)
 
 
 def _tracker(name: str, options: Mapping[str, Any]) -> Tracker:
@@ -85,16 +85,15 @@ def trackers_of(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, An
             yield node["tracker"], options
 
 
-def push_command(name: str, options: Mapping[str, Any], folder: Path | str) -> str:
+def push_command(name: str, options: Mapping[str, Any], folder: Path) -> str:
     """The command that sends the folder to the tracker."""
     given = [word for key, value in options.items() if value for word in (f"--{key.replace('_', '-')}", str(value))]
-    return _without_password(join(["dlproj", "push", os.path.relpath(folder), "--to", name, *given]))
+    return join(["dlproj", "push", os.path.relpath(folder), "--to", name, *given])
 
 
 def _place(name: str, options: Mapping[str, Any]) -> str:
-    """The tracker's address, without a password, or its name."""
-    address = options.get("tracking_uri") or os.environ.get(_ADDRESS[name])
-    return _without_password(str(address or name))
+    """The tracker's address, or its name."""
+    return str(options.get("tracking_uri") or os.environ.get(_ADDRESS[name]) or name)
 
 
 def _without_password(text: str) -> str:

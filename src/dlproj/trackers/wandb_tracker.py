@@ -1,5 +1,6 @@
 """Weights & Biases as a tracker; its sweeps are groups of runs."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from dlproj.trackers.entry import Entry, identity
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
 
+_DIGEST = "dlproj_digest"  # in the summary of wandb's runs
 _ENDED_WELL = ("completed", "pruned", "diverged")
 
 
@@ -31,25 +33,28 @@ class WandbTracker:
             x_file_stream_retry_max=2,
             x_file_transfer_retry_max=2,
         )
-        self._project = project or self._settings.project or "dlproj"
-        self._place = "/".join(filter(None, [self._settings.mode, self._settings.base_url, self._project]))
+        self._project = project or os.environ.get("WANDB_PROJECT") or "dlproj"
+        self._offline = wandb.setup().settings.mode == "offline"
         self._run: Run | None = None  # of the entry that is being sent
 
     def send(self, entry: Entry) -> bool:
-        """Send what was not sent from the run's folder; False if all was."""
-        digest = entry.digest()
+        """Send what wandb does not have yet; False if it has all: the server knows, of offline runs the folder."""
+        digest, key = entry.digest(), f"wandb offline {self._project}"
         with identity(entry.folder) as kept:
-            key = f"wandb {self._place}"
-            if kept.get(key) == digest:
+            if self._offline and kept.get(key) == digest:
                 return False
             if self._run is not None and self._run.id != kept["id"]:
                 self.close()
             if self._run is None:
                 self._run = self._begin(entry, kept["id"])
+            if self._run.summary.get(_DIGEST) == digest:
+                self._finish(self._run, entry)
+                return False
             self._send(self._run, entry)
             if entry.status != "running":
-                self._end(self._run, entry)
-                kept[key] = digest
+                self._send_outcome(self._run, entry, digest)
+                self._finish(self._run, entry)
+                kept |= {key: digest} if self._offline else {}
         return True
 
     def close(self) -> None:
@@ -77,13 +82,17 @@ class WandbTracker:
             if epoch >= run.step:
                 run.log(row, step=epoch)
 
-    def _end(self, run: "Run", entry: Entry) -> None:
+    def _send_outcome(self, run: "Run", entry: Entry, digest: str) -> None:
         run.log(entry.outcome | self._pictures(entry.files), step=max(entry.last_epoch, run.step))
-        run.summary.update(entry.outcome | {"status": entry.status})
         artifact = self._wandb.Artifact(f"run-{run.id}", type="run")
         for path in entry.files:
             artifact.add_file(str(path), path.relative_to(entry.folder).as_posix())
         run.log_artifact(artifact)
+        if not self._offline:
+            artifact.wait()
+        run.summary.update(entry.outcome | {"status": entry.status, _DIGEST: digest})
+
+    def _finish(self, run: "Run", entry: Entry) -> None:
         run.finish(exit_code=0 if entry.status in _ENDED_WELL else 1)
         self._run = None
 

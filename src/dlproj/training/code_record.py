@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ _log = logging.getLogger(__name__)
 _LARGEST = 1_000_000  # bytes of code.patch
 _NEW = ("*.py", "*.yaml", "*.yml")  # untracked files of these names are code, too
 # As git itself writes a patch, whatever the user's configuration says.
-_DIFF = "diff --binary --full-index --no-color --no-ext-diff --no-textconv --no-relative --submodule=short"
+_DIFF = "diff --binary --full-index --no-color --no-ext-diff --no-textconv --no-relative --ignore-submodules=dirty"
 _DIFF_OPTIONS = [*_DIFF.split(), "--ita-visible-in-index", "--src-prefix=a/", "--dst-prefix=b/", "HEAD"]
 
 
@@ -80,7 +81,8 @@ def _patch() -> bytes | None:
         return None
     with TemporaryDirectory() as temporary:
         copy = Path(temporary, "index")
-        copyfile(Path(os.fsdecode(index.strip()), "index"), copy)
+        with suppress(FileNotFoundError):  # nothing was ever added
+            copyfile(Path(os.fsdecode(index.strip()), "index"), copy)
         new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *_NEW)
         from_input = ("--pathspec-from-file=-", "--pathspec-file-nul")
         if new:
