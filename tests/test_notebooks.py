@@ -134,6 +134,7 @@ def test_your_own_data(execute, tmp_path):
     check(code_cells(notebook))
     for samples in ("images", "wines"):
         assert float(said_by(notebook, f"test {samples} are right").split("%")[0]) > 90
+    assert float(said_by(notebook, "cross_val_score(").split("%")[0]) > 90
     assert said_by(notebook, "glob(").count("seven  ") >= 2
 
 

@@ -87,8 +87,9 @@ def test_reproduce_returns_the_rows_of_what_was_asked_for(tmp_path, monkeypatch)
     assert len(dlproj.reproduce()) == len(Path("logs/reproduce/results.csv").read_text().splitlines()) - 1
 
 
-def test_the_first_run_of_a_process_loads_torch_with_threads_that_do_not_spin():
-    code = "import os, dlproj.api.process; assert 'GOMP_SPINCOUNT' not in os.environ"
+@pytest.mark.parametrize("used", ["import dlproj.api.process", "from dlproj import Classifier"])
+def test_what_is_used_first_loads_torch_with_threads_that_do_not_spin(used):
+    code = f"import os; {used}; assert 'GOMP_SPINCOUNT' not in os.environ"
     environment = os.environ | {"OMP_DISPLAY_ENV": "VERBOSE"}  # GCC's library prints what it has read
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert "GOMP_SPINCOUNT = '1000'" in shown.stderr

@@ -1,5 +1,8 @@
 """A network as a scikit-learn classifier."""
 
+import dlproj.api.process  # noqa: F401  # loads torch with threads that do not spin
+
+# isort: split
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -130,17 +130,18 @@ class Run:
         A row a sample: its `class`, and a column with the probability of each class. Raises DataError, with the shape
         that came and the one that is needed.
         """
-        from dlproj.api.prediction import predicted
-
         with self._prepared() as loaded:
+            from dlproj.api.prediction import predicted
+
             return predicted(loaded, x)
 
     def evaluate(self, split: str = "test", **data: Any) -> dict[str, float]:
         """The metrics of the tested weights on train, val or test; keywords set other data, such as root="…"."""
         from dlproj.api.overrides import quoted
-        from dlproj.inference.evaluate import evaluate
 
         with self._prepared() as loaded:
+            from dlproj.inference.evaluate import evaluate
+
             return evaluate(loaded, split, [f"{key}={quoted(value)}" for key, value in data.items()]).metrics
 
 
