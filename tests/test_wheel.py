@@ -70,5 +70,6 @@ def test_it_reproduces_an_experiment(dlproj, tmp_path):
     assert (tmp_path / "logs/reproduce-quick/RESULTS.md").is_file()
 
 
-def test_it_brings_the_page_of_watch(installed):
-    assert (installed / "dlproj/watch/watch.html").read_bytes() == (ROOT / "src/dlproj/watch/watch.html").read_bytes()
+@pytest.mark.parametrize("file", ["watch/watch.html", "py.typed"])
+def test_it_brings_what_is_not_code(installed, file):
+    assert (installed / "dlproj" / file).read_bytes() == (ROOT / "src/dlproj" / file).read_bytes()
