@@ -34,14 +34,14 @@ class Classifier(ClassifierMixin, BaseEstimator):
     for a recurrent model. Predictions are computed in float64. Nothing is left on disk; for a run with a folder of its
     own call dlproj.train.
 
-    model, optim: choices of conf/model and conf/optim.
-    hidden, activation, dropout, learning_rate, batch_size: settings as in conf/; None is the default of the choice.
-    max_epochs: passes over the samples.
-    validation_fraction: share of the samples held out for the val columns of `history_`, by class where each has two
-    samples; with None all samples train, and the val columns are those of training.
-    random_state: seed of weights, order and dropout: an int, a RandomState, or None for another one each time.
-    settings: further settings by name, such as {"model.batch_norm": True, "callbacks": "early_stopping"};
-    trainer.threads is 1 unless it is among them, since several fits often run at once.
+    - model, optim: choices of conf/model and conf/optim.
+    - hidden, activation, dropout, learning_rate, batch_size: settings as in conf/; None is the default of the choice.
+    - max_epochs: passes over the samples.
+    - validation_fraction: share of the samples held out for the val columns of `history_`, stratified by class where
+      each has two samples. With None all samples train, and the val columns are those of training.
+    - random_state: seed of weights, order and dropout: an int, a RandomState, or None for another one each time.
+    - settings: further settings by name, such as {"model.batch_norm": True, "callbacks": "early_stopping"};
+      trainer.threads is 1 unless it is among them, since several fits often run at once.
 
     Attributes after fit(): `classes_`, `n_features_in_`, `history_` (a DataFrame, a row an epoch), `network_` (a
     LightningModule). Raises ValueError for samples that do not fit.
