@@ -1,6 +1,6 @@
 """A network as a scikit-learn classifier."""
 
-import dlproj.api.process  # noqa: F401  # loads torch with threads that do not spin
+from dlproj.api.process import unchanged_process  # first: it loads torch with threads that do not spin
 
 # isort: split
 from collections.abc import Mapping
@@ -17,10 +17,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from dlproj.api.arrays import stored_arrays
-from dlproj.api.overrides import as_overrides
+from dlproj.api.overrides import as_overrides, quoted
 from dlproj.api.training import train
 from dlproj.config.checks import LARGEST_SEED, UserError
 from dlproj.data.arrays import as_samples
+from dlproj.inference.trained import open_run
 from dlproj.models.losses import class_probabilities
 
 _QUIET = {"figures": "none", "logger": "none", "trainer.progress_bar": False, "trainer.threads": 1}
@@ -84,9 +85,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
         with TemporaryDirectory() as folder:
             typed = as_overrides([], self._overrides())
             group, file = self._stored(X, targets, typed, Path(folder))
-            chosen = [f"data={group}", f"data.file={file}", "data.val=test"]
+            chosen = [f"data={group}", f"data.file={quoted(file)}", "data.val=test"]
             run = train(*chosen, *typed, folder=Path(folder, "run"))
-            self.history_, self._fitted = run.history, run._loaded
+            self.history_ = run.history
+            with unchanged_process():
+                self._fitted = open_run(run.folder)
         self.network_ = self._fitted.model.double()
         return self
 

@@ -29,8 +29,15 @@ class NoteGraph(Callback):
         self.tensorboard = tensorboard
         self.loss = loss
         self.wanted = wanted
+        self.started = False
+
+    def on_fit_end(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Record the graph of a run that was resumed after its last epoch: its training does not start."""
+        if not self.started:
+            self.on_train_start(trainer, model)
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        self.started = True
         assert isinstance(model, Classifier)
         if not trainer.is_global_zero:
             return
