@@ -12,6 +12,7 @@ from dlproj.config.images import DigitsConfig
 from dlproj.data.digits import DigitsDataModule
 
 QUICK = {"max_epochs": 2, "progress_bar": False, "accelerator": "cpu", "threads": 1, "figures": "none"}
+ONES, MASKED = np.ones((4, 2)), np.ma.masked_greater(np.arange(4.0)[:, None], 2)
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,35 @@ def test_a_table_with_names_of_classes(wine):
     assert run.evaluate()["test/accuracy"] == pytest.approx(run.metrics["test/accuracy"])
 
 
+def test_columns_are_found_by_their_names(wine):
+    x_train, y_train, x_test, y_test = wine
+    run = dlproj.train(data=(x_train, y_train, x_test.iloc[:, ::-1], y_test), hidden=[8], **QUICK)
+    assert run.metrics == dlproj.train(data=wine, hidden=[8], **QUICK).metrics
+    wanted = run.predict(x_test)
+    assert run.predict(x_test.iloc[:, ::-1].assign(further=1)).equals(wanted)
+    assert run.predict(x_test.to_numpy()).to_numpy().tolist() == wanted.to_numpy().tolist()
+    assert run.predict(x_test.iloc[0])["class"].tolist() == [wanted["class"].iloc[0]]
+    with pytest.raises(DataError, match=r"have no column ash: the model reads 13 by name"):
+        run.predict(x_test.rename(columns={"ash": "hash"}))
+    with pytest.raises(DataError, match="have no column alcohol"):
+        dlproj.train(data=(x_train, y_train, x_test.drop(columns="alcohol"), y_test), **QUICK)
+
+
+def test_a_run_is_evaluated_on_other_arrays(wine):
+    run = dlproj.train(data=wine, hidden=[8], **QUICK)
+    x_train, y_train, x_test, y_test = wine
+    wanted = (run.predict(x_train)["class"] == y_train).mean()
+    assert run.evaluate(data=(x_test, y_test, x_train, y_train))["test/accuracy"] == pytest.approx(wanted)
+    with pytest.raises(dlproj.UserError, match="split=tset must be one of train, val, test"):
+        run.evaluate("tset")
+
+
+def test_columns_of_several_types(wine):
+    x = wine[0].assign(old=wine[0]["ash"] > 2, count=pd.array([1] * len(wine[0]), "Int64"))
+    run = dlproj.train(data=(x, wine[1], x, wine[1]), hidden=[4], **QUICK)
+    assert len(run.predict(x[:3])) == 3
+
+
 def test_the_arrays_are_written_once(wine, tmp_path):
     first, second = (dlproj.train(data=wine, hidden=[4], seed=seed, **QUICK) for seed in (0, 1))
     assert len(list((tmp_path / "logs" / "arrays").iterdir())) == 1
@@ -62,6 +92,8 @@ def test_images_that_are_floats_can_be_predicted_from_floats(digits):
     x_train, y_train, x_test, y_test = digits
     data = (torch.tensor(x_train) / 16, torch.tensor(y_train), torch.tensor(x_test) / 16, torch.tensor(y_test))
     run = dlproj.train(data=data, model__hidden=[8], **QUICK)
+    with pytest.raises(DataError, match="the samples are uint8, the run was trained with float images"):
+        run.predict(x_test)
     again = (run.predict(data[2])["class"].astype(int) == y_test).mean()
     assert again == pytest.approx(run.metrics["test/accuracy"])
 
@@ -73,15 +105,27 @@ def test_whole_numbers_are_ids_for_a_recurrent_model_and_features_for_others():
     assert recurrent.settings["data"]["padding"] == "pre"
     assert recurrent.settings["schema"]["data"] == "sequence_arrays"
     assert list(recurrent.predict(ids[:2]).columns) == ["class", "False", "True"]
+    assert recurrent.predict(ids[:2].astype(float)).equals(recurrent.predict(ids[:2]))
     assert dlproj.train(data=data, **QUICK).settings["schema"]["data"] == "feature_arrays"
+    floats = dlproj.train("model=gru", "model.hidden=[4]", data=(data[0].astype(float), *data[1:]), **QUICK)
+    assert floats.settings["schema"]["data"] == "sequence_arrays"
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (([[1.0]], [0], [[1.0]]), r"data has 3 parts: give 4, \(x_train, y_train, x_test, y_test\)"),
-        (([[1.0], [1.0, 2.0]], [0, 1], [[1.0]], [0]), "cannot be made an array .*: give rows of one length"),
-        ((pd.DataFrame({"a": ["x", "y"]}), [0, 1], [[1.0]], [0]), "x_train holds object of the shape"),
+        (
+            ([[1.0], [1.0, 2.0]], [0, 1], [[1.0]], [0]),
+            "cannot be made an array .*: give numbers, in rows of one length",
+        ),
+        ((pd.DataFrame({"a": ["x", "y"]}), [0, 1], [[1.0]], [0]), "the column a holds str, no numbers: encode it as"),
+        ((ONES, ONES, [0] * 4, [0] * 4), r"y_train has the shape of samples, \(4, 2\): give"),
+        ((ONES, ["a", "b", float("nan"), "a"], ONES[:1], ["a"]), "y_train holds labels of mixed"),
+        ((ONES, [1e30, 2e30, 1, 1], ONES[:1], [1]), "y_train holds float64 labels"),
+        ((MASKED, [0, 1, 0, 1], [[1.0]], [0]), "samples have masked values"),
+        ((ONES[:0], [], ONES[:1], [1]), r"x_train has the shape \(0, 2\) and holds nothing"),
+        ((np.ones(4), [0, 1] * 2, np.ones(4), [0, 1] * 2), r"x_train has the shape \(4,\): give features"),
         (("digits", "cifar10", "fmnist", "imdb"), "x_train holds <U6 of the shape"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_wine
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -89,8 +90,38 @@ def test_held_out_samples_and_further_settings(wine):
     assert len(held_out.fit(*wine).history_) < 40
 
 
+def test_a_fit_that_fails_leaves_the_one_before(wine):
+    x, y = wine
+    network = clone(QUICK)
+    with pytest.raises(UserError, match=r"model\.dropout=7"):
+        network.set_params(dropout=7).fit(x, y)
+    with pytest.raises(NotFittedError):
+        network.predict(x)
+    before = network.set_params(dropout=None).fit(x, y).predict(x)
+    with pytest.raises(UserError):
+        network.set_params(dropout=7).fit(x, y + 5)
+    assert (network.predict(x) == before).all()
+
+
+def test_samples_of_another_shape_and_ids_that_were_not_seen():
+    images = np.random.default_rng(0).random((20, 8, 8))
+    network = clone(QUICK).fit(images, [0, 1] * 10)
+    with pytest.raises(ValueError, match=r"have the shape \(20, 8, 8, 3\), the run needs \(n, 1, 8, 8\)"):
+        network.predict(np.repeat(images[..., None], 3, 3))
+    ids = np.random.default_rng(0).integers(1, 9, (20, 5))
+    recurrent = clone(QUICK).set_params(model="gru", hidden=4).fit(ids, [0, 1] * 10)
+    with pytest.raises(ValueError, match="the samples lie between"):
+        recurrent.predict(ids + 5)
+
+
 def test_what_does_not_fit(fitted, wine):
     x, y = wine
+    with pytest.raises(UserError, match="unknown choice model=rnn"):
+        clone(QUICK).set_params(model="rnn").fit(x.astype(int), y)
+    with pytest.raises(UserError, match="settings name data"):
+        clone(QUICK).set_params(settings={"data": "digits"}).fit(x, y)
+    with pytest.raises(UserError, match="is no mapping"):
+        clone(QUICK).set_params(settings=["model.dropout=0.5"]).fit(x, y)
     with pytest.raises(ValueError, match="y has one class only, 1: give samples of two or more"):
         clone(QUICK).fit(x[:5], [1] * 5)
     with pytest.raises(ValueError, match="12 features, but Classifier is expecting 13"):

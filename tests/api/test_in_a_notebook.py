@@ -90,6 +90,7 @@ def test_reproduce_returns_the_rows_of_what_was_asked_for(tmp_path, monkeypatch)
 @pytest.mark.parametrize("used", ["import dlproj.api.process", "from dlproj import Classifier"])
 def test_what_is_used_first_loads_torch_with_threads_that_do_not_spin(used):
     code = f"import os; {used}; assert 'GOMP_SPINCOUNT' not in os.environ"
-    environment = os.environ | {"OMP_DISPLAY_ENV": "VERBOSE"}  # GCC's library prints what it has read
+    others = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}  # another test's
+    environment = others | {"OMP_DISPLAY_ENV": "VERBOSE"}  # GCC's library prints what it has read
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert "GOMP_SPINCOUNT = '1000'" in shown.stderr

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from folders import write_run
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
@@ -111,16 +112,16 @@ def test_predictions_of_arrays_are_those_of_the_network(run):
     [
         (
             np.zeros((3, 9, 9), np.uint8),
-            r"the samples have the shape \(3, 9, 9\), the run needs \(N, 1, 8, 8\) or \(1, 8, 8\)",
+            r"have the shape \(3, 9, 9\), the run needs \(n, 1, 8, 8\), or one sample of the shape \(1, 8, 8\)",
         ),
-        (np.zeros((3, 8, 8)), r"the samples are torch.float64, the run needs pixels from 0 to 16, as whole numbers"),
+        (np.full((3, 8, 8), 0.5), r"the samples are float64, the run needs pixels from 0 to 16, as whole numbers"),
         (np.full((3, 8, 8), 17, np.uint8), "the samples lie between 17 and 17, the run needs pixels from 0 to 16"),
         (np.full((3, 8, 8), -1), "the samples lie between -1 and -1, the run needs pixels from 0 to 16"),
         ([], "there are no samples: hand in at least one"),
         (np.zeros((0, 8, 8), np.uint8), "there are no samples: hand in at least one"),
         (np.array(3), r"the samples have the shape \(\), the run needs"),
-        ([np.zeros((8, 8)), np.zeros((7, 8))], "the samples are not numbers of one shape"),
-        (pd.DataFrame({"a": [1.0], "b": ["x"]}), "the samples are not numbers of one shape"),
+        ([np.zeros((8, 8)), np.zeros((7, 8))], "the samples cannot be made an array"),
+        (pd.DataFrame({"a": [1.0], "b": ["x"]}), "the column b holds str, no numbers"),
         (["nothing.png"], "nothing.png"),
     ],
 )
@@ -267,13 +268,22 @@ def test_threads_train_to_the_same_weights_as_the_main_one(run, tmp_path):
 def test_a_sweep_has_its_runs_best_first(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     settings = ["data=digits", "trainer.max_epochs=1", "model.hidden=[4]", "figures=none", "trainer.accelerator=cpu"]
-    swept = dlproj.sweep(*settings, learning_rate="0.0001,0.1")
+    swept = dlproj.sweep(*settings, learning_rate=[0.0001, 0.1])
     assert len(swept.runs) == 2
     assert swept.table["optim.learning_rate"].tolist() == [0.1, 0.0001]
     assert swept.best.settings["optim"]["learning_rate"] == 0.1
     assert "2 runs" in repr(swept)
     assert swept._repr_html_().startswith("<iframe")
     assert "0.1" in capsys.readouterr().out
+
+
+def test_the_best_of_a_sweep_is_best_over_its_seeds(tmp_path, monkeypatch):
+    """One seed of the first setting is lucky, as .table shows; the mean of the second is better, as is printed."""
+    for i, (rate, seed, loss) in enumerate([(0.1, 1, 0.1), (0.1, 2, 0.9), (0.01, 1, 0.2), (0.01, 2, 0.3)]):
+        epochs = [{"epoch": 1, "val/loss": loss, "val/accuracy": 0.5}]
+        write_run(tmp_path / str(i), {"optim.learning_rate": rate, "seed": seed}, epochs, last_epoch=1)
+    swept = dlproj.Sweep(tmp_path)
+    assert swept.best.settings["optim"]["learning_rate"] == 0.01
 
 
 def test_a_sweep_goes_on_in_its_folder(tmp_path, monkeypatch):

@@ -140,14 +140,14 @@ def test_ids_are_below_the_vocabulary(tmp_path):
 X, Y = FEATURES, LABELS
 LARGE, INFINITE = X.astype(float) * 1e300, np.where([0, 0, 1, 0], np.inf, X)
 BAD = [
-    (Kind.image, (X, Y, X, Y), r"x_train has the shape \(6, 4\): image samples need \(n, h"),
-    (Kind.features, (IMAGES, Y, IMAGES, Y), r"x_train has the shape \(6, 4, 5\): features samples need"),
+    (Kind.image, (X, Y, X, Y), r"x_train has the shape \(6, 4\): give images \(n, height"),
+    (Kind.features, (IMAGES, Y, IMAGES, Y), r"x_train has the shape \(6, 4, 5\): give features"),
     (Kind.features, (X[:0], [], X, Y), r"x_train has the shape \(0, 4\)"),
     (Kind.features, (X, Y[:5], X, Y), r"x_train has the shape \(6, 4\), y_train \(5,\)"),
     (Kind.features, (X, Y, X[:, :3], Y), r"x_test have the shape \(3,\): x_test needs \(n, 4\)"),
     (Kind.features, (X, np.eye(6), X, Y), r"y_train has the shape \(6, 6\).*argmax\(1\)"),
     (Kind.features, (X, Y + 0.5, X, Y), "y_train holds float64 labels: give whole numbers"),
-    (Kind.features, (X, [None] * 6, X, Y), "y_train holds labels of several types or none"),
+    (Kind.features, (X, [None] * 6, X, Y), "y_train holds labels of mixed types, or missing ones"),
     (Kind.features, (X, [1] * 6, X, [1] * 6), "y_train has one class only, 1: give samples of two or more"),
     (Kind.features, (X, Y, X, Y + 1), "y_test has labels that y_train lacks, 11, 3: its classes"),
     (Kind.features, (X, ["a\n", "b"] * 3, X, ["b"] * 6), r"a class 'a\\n', which cannot be written"),

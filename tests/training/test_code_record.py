@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dlproj.runs.manifest import CODE, add
 from dlproj.training import code_record
 from dlproj.training.code_record import git_commit, packages, write_code_record
 
@@ -42,7 +43,8 @@ def change(here):
     (here / "staged.py").write_text("staged\n")
     git(here, "add", "staged.py")
     (here / "below/größe *.py").write_text("new\n")
-    (here / "below/mine.yaml").write_text("a: 1\n")
+    (here / "conf").mkdir()
+    (here / "conf/mine.yaml").write_text("a: 1\n")
     (here / "run.sh").write_text("#!/bin/sh\n")
     git(here, "add", "run.sh")
     (here / "run.sh").chmod(0o755)
@@ -86,7 +88,7 @@ def test_the_patch_makes_a_clone_the_code_of_the_run(checkout, tmp_path, setting
 
 def test_what_is_no_code_and_what_git_ignores_is_in_no_patch(checkout, tmp_path):
     change(checkout)
-    for name in ("ignored.py", ".env", "data.csv"):
+    for name in ("ignored.py", ".env", "data.csv", "secrets.yaml"):
         (checkout / name).write_text("TOKEN=secret\n")
     write_code_record(tmp_path, git_commit())
     assert "secret" not in (tmp_path / "code.patch").read_text()
@@ -95,11 +97,35 @@ def test_what_is_no_code_and_what_git_ignores_is_in_no_patch(checkout, tmp_path)
 def test_a_clean_checkout_leaves_no_patch_also_of_an_earlier_start(checkout, tmp_path):
     change(checkout)
     write_code_record(tmp_path, git_commit())
+    add(tmp_path, dict.fromkeys(CODE, ""))  # as a run does
     git(checkout, "reset", "-q", "--hard")
     git(checkout, "clean", "-qfd")
     assert not git_commit().endswith("+")
     write_code_record(tmp_path, git_commit())
     assert not (tmp_path / "code.patch").exists()
+
+
+def test_files_of_the_user_with_these_names_stay(checkout, tmp_path, caplog):
+    change(checkout)
+    (tmp_path / "packages.txt").write_text("mine")
+    write_code_record(tmp_path, git_commit())
+    assert (tmp_path / "packages.txt").read_text() == "mine"
+    assert not (tmp_path / "code.patch").exists()
+    assert caplog.messages == [f"{tmp_path}/packages.txt is not dlproj's: code.patch and packages.txt are not kept"]
+
+
+def test_new_files_that_are_too_large_are_not_even_read(checkout, tmp_path, caplog):
+    with (checkout / "large.py").open("wb") as file:
+        file.truncate(10**12)
+    write_code_record(tmp_path, git_commit())
+    assert caplog.messages == ["no code.patch is kept: git does not give it"]
+
+
+def test_nothing_is_left_in_the_users_repository(checkout, tmp_path):
+    change(checkout)
+    before = sorted(path for path in (checkout / ".git").rglob("*"))
+    write_code_record(tmp_path, git_commit())
+    assert sorted(path for path in (checkout / ".git").rglob("*")) == before
 
 
 def test_a_large_patch_is_left_out_with_one_line(checkout, tmp_path, caplog):

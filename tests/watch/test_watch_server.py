@@ -47,6 +47,8 @@ def root(tmp_path_factory):
     (root / "link.txt").symlink_to(root.parent / "outside.txt")
     (root / "out").symlink_to(root.parent)
     (root / "inside.md").symlink_to(root / "runs/a b/report.html")
+    (root / "innocent.txt").symlink_to(folder / ".hidden.txt")
+    (root / "weights.txt").symlink_to(folder / "weights.ckpt")
     (root / "circle.txt").symlink_to("circle.txt")
     return root
 
@@ -113,6 +115,8 @@ SECRETS = [
     "{parent}/outside.txt",
     "%2f{parent}/outside.txt",
     "link.txt",
+    "innocent.txt",
+    "weights.txt",
     "out/outside.txt",
     "circle.txt",
     "runs/a%20b/weights.ckpt",

@@ -17,10 +17,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from dlproj.api.arrays import stored_arrays
+from dlproj.api.composing import own_errors
 from dlproj.api.overrides import as_overrides, quoted
+from dlproj.api.prediction import as_stored
 from dlproj.api.training import train
-from dlproj.config.checks import LARGEST_SEED, UserError
-from dlproj.data.arrays import as_samples
+from dlproj.config.checks import LARGEST_SEED, UserError, require
 from dlproj.inference.trained import open_run
 from dlproj.models.losses import class_probabilities
 
@@ -79,24 +80,23 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """Train a network anew on X and the labels y (n,). Raises ValueError, and UserError for settings."""
         X, y = validate_data(self, X, y, allow_nd=True)  # noqa: N806
         check_classification_targets(y)
-        self.classes_, targets = np.unique(column_or_1d(y, warn=True), return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has one class only, {self.classes_[0]}: give samples of two or more")
-        with TemporaryDirectory() as folder:
+        classes, targets = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y has one class only, {classes[0]}: give samples of two or more")
+        with TemporaryDirectory() as folder, unchanged_process(), own_errors():
             typed = as_overrides([], self._overrides())
             group, file = self._stored(X, targets, typed, Path(folder))
             chosen = [f"data={group}", f"data.file={quoted(file)}", "data.val=test"]
             run = train(*chosen, *typed, folder=Path(folder, "run"))
-            self.history_ = run.history
-            with unchanged_process():
-                self._fitted = open_run(run.folder)
-        self.network_ = self._fitted.model.double()
+            history, fitted = run.history, open_run(run.folder)
+        self.classes_, self.history_, self._fitted = classes, history, fitted
+        self.network_ = fitted.model.double()
         return self
 
     def _overrides(self) -> dict[str, Any]:
         seed = int(check_random_state(self.random_state).randint(LARGEST_SEED))
         named = {
-            "model.hidden": None if self.hidden is None else list(self.hidden),
+            "model.hidden": self._hidden(),
             "model.activation": self.activation,
             "model.dropout": self.dropout,
             "optim.learning_rate": self.learning_rate,
@@ -105,7 +105,18 @@ class Classifier(ClassifierMixin, BaseEstimator):
             "seed": seed,
         }
         chosen = {name: value for name, value in named.items() if value is not None}
-        return {"model": self.model, "optim": self.optim} | _QUIET | chosen | dict(self.settings or {})
+        return {"model": self.model, "optim": self.optim} | _QUIET | chosen | dict(self._checked_settings())
+
+    def _checked_settings(self) -> Mapping[str, Any]:
+        settings = {} if self.settings is None else self.settings
+        require(isinstance(settings, Mapping), f"settings={settings!r} is no mapping: write {{name: value}}")
+        require("data" not in settings, "settings name data: the samples are those of fit()")
+        return settings
+
+    def _hidden(self) -> list[Any] | None:
+        if self.hidden is None:
+            return None
+        return [self.hidden] if isinstance(self.hidden, int) else list(self.hidden)
 
     def _stored(self, x: np.ndarray, targets: np.ndarray, typed: list[str], folder: Path) -> tuple[str, Path]:
         parts = (x, targets, x, targets)
@@ -122,10 +133,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Probabilities (n, classes) of the samples, float64. Raises ValueError."""
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")
         X = validate_data(self, X, reset=False, allow_nd=True)  # noqa: N806
         try:
-            stored = torch.from_numpy(as_samples(self._fitted.data.spec.kind, X, "X"))
+            stored, _ = as_stored(self._fitted, X)
         except UserError as error:
             raise ValueError(str(error)) from error
         logits = torch.cat([self._fitted.logits(part) for part in stored.split(_BATCH)])

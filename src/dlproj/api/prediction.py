@@ -1,5 +1,6 @@
 """Whatever a user hands in as samples, as stored inputs of a run's data; and what the run says of them."""
 
+from numbers import Number
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,8 +11,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from dlproj.api.arrays import as_numpy, in_order
 from dlproj.config.checks import DataError
 from dlproj.config.data import Kind
+from dlproj.data.array_modules import FeatureArraysDataModule
 from dlproj.data.image import ImageDataModule
 from dlproj.inference.trained import LoadedRun
 from dlproj.models.losses import class_probabilities, scores
@@ -36,7 +39,11 @@ def as_stored(run: LoadedRun, x: Any) -> tuple[Tensor, Any]:
 
     Raises DataError.
     """
+    if isinstance(x, pd.Series) and len(x) and isinstance(x.iloc[0], Number):
+        x = x.to_frame().T  # a row of a table
     index = x.index if isinstance(x, pd.DataFrame | pd.Series) else None
+    if isinstance(x, pd.DataFrame) and isinstance(run.data, FeatureArraysDataModule) and run.data.columns:
+        x = in_order(x, run.data.columns)
     samples = x if isinstance(x, np.ndarray | Tensor | pd.DataFrame) else _listed(x)
     if isinstance(samples, list):
         if not samples:
@@ -57,15 +64,12 @@ def _listed(x: Any) -> list[Any]:
 
 def _as_tensor(samples: Any) -> Tensor:
     """Numbers as a tensor. Raises DataError where they are none, or rows differ in length."""
-    try:
-        if isinstance(samples, pd.DataFrame):
-            return torch.from_numpy(samples.to_numpy(dtype=float, copy=True))
-        if isinstance(samples, list):
-            return torch.stack([torch.as_tensor(np.asarray(sample)) for sample in samples])
-        return samples if isinstance(samples, Tensor) else torch.from_numpy(samples.copy())  # may not be writable
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"the samples are not numbers of one shape ({reason}): hand in an array of numbers") from error
+    if isinstance(samples, Tensor):
+        return samples
+    values = as_numpy(samples)
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"the samples are {values.dtype} of the shape {values.shape}: hand in numbers")
+    return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), copy=True))  # writable, of this machine
 
 
 def _read(run: LoadedRun, samples: list[Any], index: Any) -> tuple[Tensor, Any]:
@@ -99,8 +103,8 @@ def _fitting(run: LoadedRun, values: Tensor) -> Tensor:
             if tuple(layout.shape[1:]) == shape:
                 return _of_type(run, layout)
     needed = ", ".join(map(str, shape))
-    message = f"the samples have the shape {tuple(values.shape)}, the run needs (N, {needed}) or ({needed})"
-    raise DataError(f"{message}: hand in {run.data.spec.kind.name} of this shape")
+    message = f"the samples have the shape {tuple(values.shape)}, the run needs (n, {needed})"
+    raise DataError(f"{message}, or one sample of the shape {shape}")
 
 
 def _layouts(samples: Tensor, kind: Kind) -> list[Tensor]:
@@ -112,12 +116,19 @@ def _layouts(samples: Tensor, kind: Kind) -> list[Tensor]:
 
 def _of_type(run: LoadedRun, values: Tensor) -> Tensor:
     kind = run.data.spec.kind
-    if kind is Kind.features or (kind is Kind.image and run.data.pixel_dtype.is_floating_point):
+    has_floats = kind is Kind.image and run.data.pixel_dtype.is_floating_point
+    if has_floats and not values.is_floating_point():
+        raise DataError(f"the samples are {_type(values)}, the run was trained with float images: hand in such pixels")
+    if kind is Kind.features or has_floats:
         if not values.isfinite().all():
             raise DataError("the samples have numbers that are not finite: fill them in, or leave those rows out")
         return values.float()
     values = _whole_numbers(run, values)
     return values.byte() if kind is Kind.image else values.long()
+
+
+def _type(values: Tensor) -> str:
+    return str(values.dtype).removeprefix("torch.")
 
 
 def _whole_numbers(run: LoadedRun, values: Tensor) -> Tensor:
@@ -126,8 +137,8 @@ def _whole_numbers(run: LoadedRun, values: Tensor) -> Tensor:
     is_image = spec.kind is Kind.image
     last = run.data.highest_pixel if isinstance(run.data, ImageDataModule) else (spec.vocabulary_size or 0) - 1
     words = f"{'pixels' if is_image else 'ids of words'} from 0 to {last}, as whole numbers"
-    if values.is_floating_point() or values.is_complex():
-        raise DataError(f"the samples are {values.dtype}, the run needs {words}")
+    if values.is_floating_point() and not bool((values == values.floor()).all()):
+        raise DataError(f"the samples are {_type(values)}, the run needs {words}")
     if values.numel() and not (int(values.min()) >= 0 and int(values.max()) <= last):
         raise DataError(f"the samples lie between {int(values.min())} and {int(values.max())}, the run needs {words}")
     return values

@@ -136,13 +136,23 @@ class Run:
             return predicted(loaded, x)
 
     def evaluate(self, split: str = "test", **data: Any) -> dict[str, float]:
-        """The metrics of the tested weights on train, val or test; keywords set other data, such as root="…"."""
-        from dlproj.api.overrides import quoted
+        """The metrics of the tested weights on train, val or test; keywords set other data, such as root="…".
 
+        data=(x_train, y_train, x_test, y_test) evaluates on these arrays.
+        """
+        from dlproj.api.overrides import is_arrays, quoted
+        from dlproj.config.checks import one_of
+        from dlproj.inference.evaluate import evaluate
+
+        one_of("split", split, ("train", "val", "test"))
         with self._prepared() as loaded:
-            from dlproj.inference.evaluate import evaluate
+            settings = [f"{key}={quoted(value)}" for key, value in data.items() if not is_arrays(key, value)]
+            if is_arrays("data", data.get("data")):
+                from dlproj.api.arrays import GROUPS, stored_as
 
-            return evaluate(loaded, split, [f"{key}={quoted(value)}" for key, value in data.items()]).metrics
+                kind = loaded.data.spec.kind
+                settings = [GROUPS[kind], f"file={quoted(stored_as(kind, data['data']))}", *settings]
+            return evaluate(loaded, split, settings).metrics
 
 
 def framed(page: str, title: str) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from dlproj.api.overrides import full_name, is_arrays, with_arrays
+from dlproj.api.overrides import full_name, is_arrays, quoted, with_arrays
 from dlproj.api.run import Run, compare
-from dlproj.config.checks import UserError
+from dlproj.config.checks import DataError, UserError
 from dlproj.reports.terminal import is_notebook, print_table
 
 if TYPE_CHECKING:
@@ -42,12 +42,15 @@ class Sweep:
 
     @property
     def best(self) -> Run:
-        """The run that the table has first."""
+        """A run with the best settings, by validation and over their seeds: the first. Raises DataError for none."""
+        from dlproj.reports.comparison_table import best
         from dlproj.runs.comparison import compare as compared
         from dlproj.runs.record import find_runs
 
-        runs, _ = find_runs([self.folder])
-        return Run(runs[compared(runs).ranking()[0]].folder)
+        chosen = best(compared(find_runs([self.folder])[0]))
+        if chosen is None:
+            raise DataError(f"no run in {self.folder} has a score: look at their status in .table")
+        return Run(chosen.runs[0].folder)
 
     def __repr__(self) -> str:
         return f"<dlproj.Sweep {self.folder}: {len(self.runs)} runs>"
@@ -62,7 +65,8 @@ class Sweep:
 def sweep(*overrides: str, **settings: Any) -> Sweep:
     """Train every combination of the values: sweep("seed=1,2,3", learning_rate="0.1,0.01").
 
-    overrides and values are written as after `python train.py -m`; data may be arrays, as for train(). The runs go on
+    overrides and values are written as after `python train.py -m`, or values as a list, learning_rate=[0.01, 0.1]; data
+    may be arrays, as for train(). The runs go on
     several at once, in processes of their own; what they print is printed here. Raises UserError with the text that the
     command line prints.
     """
@@ -79,7 +83,7 @@ def search(*overrides: str, trials: int, **settings: Any) -> Sweep:
 
 def _many(first: Sequence[str], overrides: Sequence[str], settings: dict[str, Any]) -> Sweep:
     named = [
-        f"{full_name(name.replace('__', '.'))}={value}"
+        f"{full_name(name.replace('__', '.'))}={_values(value)}"
         for name, value in settings.items()
         if not is_arrays(name, value)
     ]
@@ -88,8 +92,18 @@ def _many(first: Sequence[str], overrides: Sequence[str], settings: dict[str, An
     if folder is None:
         folder = f"logs/sweeps/{datetime.now():%Y%m%d-%H%M%S}-{token_hex(3)}"
         typed.append(f"hydra.sweep.dir={folder}")
-    call(["train", "-m", *typed])
+    try:
+        call(["train", "-m", *typed])
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f'interrupted: dlproj.sweep("sweep.resume={folder}") goes on') from None
     return Sweep(folder)
+
+
+def _values(value: Any) -> str:
+    """Text as it is typed after -m; several values as they are in a list or range."""
+    if isinstance(value, str):
+        return value
+    return ",".join(map(quoted, value)) if isinstance(value, list | tuple | range) else quoted(value)
 
 
 def _folder(overrides: Sequence[str]) -> str | None:

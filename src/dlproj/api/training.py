@@ -63,7 +63,7 @@ def _run(folder: Path, train: Any) -> Run:
     except SystemExit as ended:
         if ended.code != _CTRL_C:
             raise
-        raise KeyboardInterrupt(f"interrupted: dlproj.resume({str(folder)!r}) resumes it") from ended
+        raise KeyboardInterrupt(f"interrupted: dlproj.resume({str(folder)!r}) resumes it") from None
     finally:
         remove_if_unused(folder)
     return Run(folder)

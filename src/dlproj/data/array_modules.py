@@ -54,10 +54,15 @@ class FeatureArraysDataModule(FeatureDataModule):
     """Rows of features, scaled for each feature by itself."""
 
     config: FeatureArraysConfig
+    columns: tuple[str, ...] = ()  # names of the features, if they came from a DataFrame
 
     def load(self) -> tuple[Samples, Samples]:
         """Return training and test samples, float32. Raises DataError."""
-        return _samples(_read(self), self.spec)
+        arrays = _read(self)
+        if self.restored and self.columns and arrays.columns and self.columns != arrays.columns:
+            raise DataError(f"data.file={self.config.file} has other columns than the model: give {self.columns[:10]}")
+        self.columns = self.columns or arrays.columns
+        return _samples(arrays, self.spec)
 
     def fit(self) -> None:
         """Set shift and scale (features,): x ↦ (x − shift) / scale; a constant feature becomes 0."""
@@ -70,11 +75,13 @@ class FeatureArraysDataModule(FeatureDataModule):
         self.shift, self.scale = shift.float(), torch.where(scale > 0, scale, 1.0).float()
 
     def state_dict(self) -> dict[str, Any]:
-        """The spec, shift and scale."""
-        return super().state_dict() | {"shift": self.shift.cpu(), "scale": self.scale.cpu()}
+        """The spec, names of the features, shift and scale."""
+        fitted = {"shift": self.shift.cpu(), "scale": self.scale.cpu()}
+        return super().state_dict() | {"columns": list(self.columns)} | fitted
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore shift and scale. Raises DataError."""
+        """Restore what state_dict() holds. Raises DataError."""
+        self.columns = tuple(map(str, state["columns"]))
         for name in ("shift", "scale"):
             if not is_whole(state[name]) or state[name].shape != self.spec.shape or state[name].is_complex():
                 raise DataError(f"{name} does not fit {self.spec.shape[0]} features: choose a checkpoint of this data")

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +15,9 @@ from dlproj.file_systems import why
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")  # as in the files that Keras's mnist.load_data() reads
 _SHAPES = {
-    Kind.image: "(n, height, width), (n, height, width, 1 or 3) or (n, 1 or 3, height, width)",
-    Kind.features: "(n, features)",
-    Kind.sequence: "(n, length)",
+    Kind.image: "images (n, height, width), (n, height, width, 1 or 3) or (n, 1 or 3, height, width)",
+    Kind.features: "features (n, features)",
+    Kind.sequence: "ids (n, length)",
 }
 
 
@@ -32,6 +33,7 @@ class Arrays(NamedTuple):
     x_test: np.ndarray
     y_test: np.ndarray
     classes: tuple[str, ...]  # of y_train: numbers in their order, names by the alphabet
+    columns: tuple[str, ...] = ()  # names of the features, if they came from a DataFrame
 
 
 def read_arrays(file: str, kind: Kind) -> Arrays:
@@ -43,38 +45,41 @@ def read_arrays(file: str, kind: Kind) -> Arrays:
         with zipfile.ZipFile(Path(file).expanduser()) as members:
             held = members.namelist()
         with np.load(Path(file).expanduser()) as content:
-            parts = {name: content[name] for name in NAMES if f"{name}.npy" in held}
+            parts = {name: content[name] for name in (*NAMES, "columns") if f"{name}.npy" in held}
     except OSError as error:
         raise DataError(f"data.file={file} cannot be read ({why(error)}): {advice}") from error
-    except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (EOFError, NotImplementedError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"data.file={file} cannot be read ({brief(error)}): {advice}") from error
     if lacking := [name for name in NAMES if name not in parts]:
         raise DataError(f"data.file={file} has no {' and no '.join(lacking)}: write them with numpy.savez")
     return checked_arrays(kind, **parts)
 
 
-def checked_arrays(kind: Kind, x_train: Any, y_train: Any, x_test: Any, y_test: Any) -> Arrays:
+def checked_arrays(
+    kind: Kind, x_train: Any, y_train: Any, x_test: Any, y_test: Any, columns: Sequence[str] = ()
+) -> Arrays:
     """Check the arrays against each other and put them in dlproj's layout. Raises DataError."""
     parts: dict[str, Any] = {}
     for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         parts[f"x_{split}"] = samples = as_samples(kind, x, f"x_{split}")
-        parts[f"y_{split}"] = labels = _labels(np.asarray(y), f"y_{split}")
+        parts[f"y_{split}"] = labels = _labels(y, f"y_{split}")
         if len(samples) != len(labels):
             have = f"x_{split} has the shape {np.shape(x)}, y_{split} {np.shape(y)}"
             raise DataError(f"{have}: give each of the {len(samples)} samples one label, ({len(samples)},)")
     _check_equal_samples(parts["x_train"], parts["x_test"])
-    return Arrays(**parts, classes=_classes(parts["y_train"], parts["y_test"]))
+    names = tuple(map(str, columns)) if len(columns) == parts["x_train"].shape[1] else ()
+    return Arrays(**parts, classes=_classes(parts["y_train"], parts["y_test"]), columns=names)
 
 
 def as_samples(kind: Kind, x: Any, name: str) -> np.ndarray:
     """The samples in dlproj's layout and type; `name` is what messages call them. Raises DataError."""
     values = np.asarray(x)
     if values.dtype.kind not in "biuf":
-        needed = f"numbers of the shape {_SHAPES[kind]}"
-        raise DataError(f"{name} holds {values.dtype} of the shape {values.shape}: give {needed}")
+        raise DataError(f"{name} holds {values.dtype} of the shape {values.shape}: give numbers, {_SHAPES[kind]}")
     laid_out = _images(values) if kind is Kind.image else values if values.ndim == 2 else None
     if laid_out is None or 0 in values.shape:
-        raise DataError(f"{name} has the shape {values.shape}: {kind.value} samples need {_SHAPES[kind]}")
+        empty = " and holds nothing" if 0 in values.shape else ""
+        raise DataError(f"{name} has the shape {values.shape}{empty}: give {_SHAPES[kind]}")
     _check_finite(values, name)
     return np.ascontiguousarray(_of_type(kind, laid_out, name))
 
@@ -99,27 +104,31 @@ def _check_finite(values: np.ndarray, name: str) -> None:
 
 def _of_type(kind: Kind, values: np.ndarray, name: str) -> np.ndarray:
     if kind is Kind.features or (kind is Kind.image and values.dtype.kind == "f"):
-        return values.astype(np.float32)
+        return values.astype(np.float32, copy=False)
     low, high = values.min(), values.max()
     last = 255 if kind is Kind.image else 2**31 - 2
     whole = values.dtype.kind != "f" or bool((values == np.floor(values)).all())
     if not (whole and low >= 0 and high <= last):
         needed = f"{'pixels' if kind is Kind.image else 'ids'}, whole numbers from 0 to {last}"
         raise DataError(f"{name} holds {values.dtype} from {low:g} to {high:g}: give {needed}")
-    return values.astype(np.uint8 if kind is Kind.image else np.int32)
+    return values.astype(np.uint8 if kind is Kind.image else np.int32, copy=False)
 
 
-def _labels(values: np.ndarray, name: str) -> np.ndarray:
+def _labels(y: Any, name: str) -> np.ndarray:
     """Labels (n,): whole numbers or names, of one type. Raises DataError."""
+    mixed = isinstance(y, list | tuple) and any(
+        isinstance(label, str) for label in y
+    )  # NumPy would make all of them text
+    values = np.asarray(y, object) if mixed else np.asarray(y)
     labels = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values  # a column, as Keras loads CIFAR-10
     if labels.ndim != 1:
-        advice = "one label a sample, (n,); of one column a class, take its argmax(1)"
-        raise DataError(f"{name} has the shape {values.shape}: give {advice}")
+        advice = "give one label a sample, (n,); for one-hot labels that is y.argmax(1)"
+        raise DataError(f"{name} has the shape {values.shape}: {advice}")
     if labels.dtype.kind == "O":
         if not all(isinstance(label, str) for label in labels.tolist()):
-            raise DataError(f"{name} holds labels of several types or none: give whole numbers or names")
+            raise DataError(f"{name} holds labels of mixed types, or missing ones: give whole numbers or names")
         labels = labels.astype(str)
-    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.floor(labels)).all():
+    if labels.dtype.kind == "f" and (np.abs(labels) < 2**63).all() and (labels == np.floor(labels)).all():
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "biuU":
         raise DataError(f"{name} holds {values.dtype} labels: give whole numbers or names")

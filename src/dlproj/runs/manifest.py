@@ -20,7 +20,7 @@ from dlproj.file_systems import why
 NAME = ".dlproj.json"
 FORMAT = 1
 _RECORD = ("summary.json", "config.yaml", "metrics.csv", "inspection.json")
-_CODE = ("code.patch", "packages.txt")
+CODE = ("code.patch", "packages.txt")
 _LAST = "checkpoints/last.ckpt"
 _EVENTS = "events.out.tfevents.*"  # TensorBoard appends time, host and process
 _REPORTS = ("report.html", "report.csv", "report.md")
@@ -31,7 +31,7 @@ Names = Mapping[str, str]  # hashes by name or pattern, relative to the folder; 
 
 def run_files(figures: FiguresConfig) -> dict[str, str]:
     """Names of the files that a run with these figures writes into its folder."""
-    return dict.fromkeys([*_RECORD, *_CODE, "checkpoints/best.ckpt", _LAST, _EVENTS, *figures.files()], "")
+    return dict.fromkeys([*_RECORD, *CODE, "checkpoints/best.ckpt", _LAST, _EVENTS, *figures.files()], "")
 
 
 def listed(folder: Path) -> dict[str, str]:

@@ -170,6 +170,8 @@ def is_run(folder: Path, files: Sequence[str]) -> bool:
     if "config.yaml" not in files:
         return False
     try:
+        if not (folder / "config.yaml").is_file():
+            return True  # a pipe, which nobody may ever write to, or a link to nowhere
         with (folder / "config.yaml").open("rb") as file:  # conf/ also has a config.yaml, with another first line
             return file.readline().startswith(b"schema:")
     except OSError:
@@ -178,7 +180,7 @@ def is_run(folder: Path, files: Sequence[str]) -> bool:
 
 def natural(folder: Path) -> list[tuple[int, str]]:
     """Sort key of natural order: 2 before 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(folder))]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(folder))]
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

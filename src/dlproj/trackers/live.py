@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from dlproj.config.checks import UserError, one_line
@@ -50,7 +51,7 @@ class Sender:
         try:
             answer, _ = self._process.communicate(timeout=_PATIENCE if wait else _LITTLE_PATIENCE)
         except subprocess.TimeoutExpired:
-            self._process.returncode = 0  # it is nobody's child from here on
+            Thread(target=self._process.wait, daemon=True).start()  # no zombie is left of it
             if wait:
                 raise UserError(f"process {self._process.pid} is still sending the run") from None
             return

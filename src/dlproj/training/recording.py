@@ -15,7 +15,7 @@ from dlproj.config.whole_files import write_whole
 from dlproj.data.base import DataModule
 from dlproj.machine import machine, peak_memory_bytes, versions
 from dlproj.models.classifier import Classifier
-from dlproj.runs.manifest import add, claim, run_files
+from dlproj.runs.manifest import CODE, add, claim, foreign, run_files
 from dlproj.runs.summary import RunResult
 from dlproj.training.code_record import git_commit, write_code_record
 from dlproj.training.earlier import check_goes_on
@@ -117,7 +117,8 @@ class Begin(Callback):
             claim(folder, names, self.replace)
             return
         check_goes_on(folder, self.config, self.result)
-        add(folder, names)
+        of_the_user = {path.name for path in foreign(folder, CODE)}  # beside a run of an older version
+        add(folder, {name: content for name, content in names.items() if name not in of_the_user})
 
 
 def _draw_samples(config: Config) -> dict[str, str | bytes]:

@@ -11,6 +11,7 @@ import socket
 import stat
 import sys
 from base64 import b64encode
+from collections.abc import Sequence
 from functools import cache
 from hmac import compare_digest
 from http import HTTPStatus
@@ -179,20 +180,25 @@ def _front_page() -> Answer:
     return Answer(HTTPStatus.OK, page.encode(), _TYPES[".html"], policy)
 
 
+def _is_shown(parts: Sequence[str]) -> bool:
+    """True for a file of a kind that reports are made of, in folders that are not hidden."""
+    hidden = any(not part or part.startswith(".") or "\0" in part for part in parts)
+    return not hidden and Path(parts[-1]).suffix.lower() in _TYPES
+
+
 def _file(root: Path, quoted: str) -> Answer:
     """The file at a path as it stands in a URL; only what reports are made of, and nothing outside of root."""
     parts = os.fsdecode(unquote_to_bytes(quoted.encode("latin-1", "replace"))).split("/")
-    kind = _TYPES.get(Path(parts[-1]).suffix.lower())
-    if kind is None or any(not part or part.startswith(".") or "\0" in part for part in parts):
+    if not _is_shown(parts):
         return _NOT_FOUND
     try:
         path = root.joinpath(*parts).resolve(strict=True)
-        if not path.is_relative_to(root):  # a link that leads out
+        if not path.is_relative_to(root) or not _is_shown(path.relative_to(root).parts):  # where a link leads
             return _NOT_FOUND
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return _NOT_FOUND
-            return Answer(HTTPStatus.OK, file.read(), kind, _FILE_POLICY)
+            return Answer(HTTPStatus.OK, file.read(), _TYPES[Path(parts[-1]).suffix.lower()], _FILE_POLICY)
     except (OSError, ValueError, RuntimeError):  # missing, deleted meanwhile, or a circle of links
         return _NOT_FOUND
