@@ -153,3 +153,42 @@ def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch
     monkeypatch.setattr("dlproj.trackers.sending.find_spec", lambda name: None)
     done = CliRunner().invoke(app, ["push", str(tmp_path), "--to", "wandb"])
     assert str(done.exception) == "wandb is not installed: pip install 'dlproj[wandb]'"
+
+
+def said(*arguments):
+    done = CliRunner().invoke(app, ["push", *map(str, arguments)])
+    assert isinstance(done.exception, UserError)
+    return str(done.exception)
+
+
+def test_without_a_run_no_store_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "e").mkdir()
+    assert said("e", "--to", "mlflow").startswith("no run in e")
+    assert [path.name for path in tmp_path.iterdir()] == ["e"]
+
+
+def test_an_address_that_mlflow_does_not_know_is_said_to_be_wrong(tmp_path):
+    folder = write_run(tmp_path / "run")
+    words = "MLflow has no address that begins with nonsense:, but with http://, https:// or sqlite:///"
+    assert said(folder, "--to", "mlflow", "--tracking-uri", "nonsense://me:secret@x") == words
+
+
+def test_an_option_of_the_other_tracker_is_refused(tmp_path):
+    words = "--project has no effect with --to mlflow: set --tracking-uri or --experiment"
+    assert said(tmp_path, "--to", "mlflow", "--project", "foo") == words
+    words = "--tracking-uri has no effect with --to wandb: set --project"
+    assert said(tmp_path, "--to", "wandb", "--tracking-uri", "foo") == words
+
+
+def test_without_a_login_wandb_says_how_to_log_in(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "run")
+    reason = "not logged in: run wandb login, or set WANDB_API_KEY"
+    assert said("run", "--to", "wandb") == f"wandb cannot be used ({reason}): push again later"
