@@ -94,7 +94,7 @@ def changed(run, folder, **figures):
     return folder
 
 
-@pytest.mark.parametrize("figure", [0.999, None, 0.0])
+@pytest.mark.parametrize("figure", [0.999, None, 0.0, "x"])
 def test_evaluate_marks_a_figure_that_is_not_what_the_weights_give(dlproj, digits, tmp_path, figure):
     folder = changed(digits, tmp_path / "run", test_accuracy=figure)
     code, out, err = dlproj("evaluate", folder)

@@ -58,15 +58,13 @@ class Evaluated:
         On the machine that trained, rounding is up to 1e-4 of the value; elsewhere 1e-3, or two samples.
         """
         relative, least = (1e-4, 1e-9) if self.evaluated_on == self.recorded_on else (1e-3, 2 / max(self.samples, 1))
-        pairs = {name: (finite(self.metrics[name]), finite(value)) for name, value in self.recorded.items()}
-        return [
-            name
-            for name, (value, recorded) in pairs.items()
-            if value != recorded
-            and (
-                value is None or recorded is None or not math.isclose(value, recorded, rel_tol=relative, abs_tol=least)
-            )
-        ]
+
+        def near(value: float, recorded: Any) -> bool:  # of any kind in a damaged record
+            both = math.isfinite(value) and isinstance(recorded, float | int)
+            return both and math.isclose(value, recorded, rel_tol=relative, abs_tol=least)
+
+        pairs = {name: (self.metrics[name], value) for name, value in self.recorded.items()}
+        return [name for name, (a, b) in pairs.items() if finite(a) != finite(b) and not near(a, b)]
 
 
 def evaluate(
