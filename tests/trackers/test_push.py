@@ -4,6 +4,8 @@ import math
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -182,13 +184,19 @@ def test_an_option_of_the_other_tracker_is_refused(tmp_path):
     assert said(tmp_path, "--to", "wandb", "--tracking-uri", "foo") == words
 
 
-def test_without_a_login_wandb_says_how_to_log_in(tmp_path, monkeypatch):
+def test_without_a_login_wandb_says_how_to_log_in(tmp_path):
+    """In a process of its own: wandb keeps the mode that it was first set up with."""
     pytest.importorskip("wandb")
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "run")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+    done = subprocess.run(
+        [sys.executable, "-c", "from dlproj.cli.app import main; main()", "push", "run", "--to", "wandb"],
+        cwd=tmp_path,
+        env=kept | {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     reason = "not logged in: run wandb login, or set WANDB_API_KEY"
-    assert said("run", "--to", "wandb") == f"wandb cannot be used ({reason}): push again later"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: wandb cannot be used ({reason}): push again later\n"
