@@ -78,8 +78,12 @@ def test_damaged_and_incomplete_data_is_refused(type_in, fetched, tmp_path, monk
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fmnist", "fmnst", "--to", "there"], "data set=fmnst must be one of fmnist, cifar10, imdb"),
+        (
+            ["fmnist", "fmnst", "--to", "there"],
+            "data set=fmnst must be one of fmnist, cifar10, imdb: did you mean fmnist?",
+        ),
         (["digits", "--to", "there"], "data set=digits must be one of fmnist, cifar10, imdb"),
+        (["fmnist", "--to", __file__], f"{__file__} is not a folder: set --to to one, or to a folder to be made"),
     ],
 )
 def test_a_name_that_cannot_be_fetched_ends_before_anything_is(
@@ -97,3 +101,11 @@ def test_without_a_network_the_error_is_one_line_and_nothing_is_left(type_in, fe
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "<urlopen error no route to host>): connect to the network" in err
     assert list((tmp_path / "there").iterdir()) == []
+
+
+@pytest.mark.parametrize(("variable", "folder"), [("", "data"), ("elsewhere", "elsewhere")])
+def test_by_default_it_is_put_where_training_reads_it(type_in, fetched, tmp_path, monkeypatch, variable, folder):
+    fetched(serve)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DLPROJ_DATA_DIR", variable)
+    assert type_in("fmnist")[:2] == (0, f"fmnist: downloaded, 20 + 6 samples in {folder}/FashionMNIST\n")

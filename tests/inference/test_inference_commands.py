@@ -84,6 +84,51 @@ def test_evaluate_names_the_machine_that_recorded_other_figures(trained_on, wher
     assert (code, err) == (0, f"other figures than training recorded{where}\n")
 
 
+def changed(run, folder, **figures):
+    """A copy of the run that has recorded other figures."""
+    folder = shutil.copytree(run, folder)
+    recorded = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(
+        json.dumps(recorded | {key.replace("_", "/", 1): figures[key] for key in figures})
+    )
+    return folder
+
+
+@pytest.mark.parametrize("figure", [0.999, None, 0.0, "x"])
+def test_evaluate_marks_a_figure_that_is_not_what_the_weights_give(dlproj, digits, tmp_path, figure):
+    folder = changed(digits, tmp_path / "run", test_accuracy=figure)
+    code, out, err = dlproj("evaluate", folder)
+    rows = {name: mark for name, _, _, mark in (line.split("\t") for line in out.splitlines())}
+    assert (code, [name for name, mark in rows.items() if mark]) == (1, ["test/accuracy"])
+    assert err.startswith("other figures than training recorded: test/accuracy 0.")
+    assert err.endswith(f", not {figure}\n")
+    assert dlproj("evaluate", folder, "--json")[0] == 1
+
+
+def test_another_machine_may_move_a_figure_by_two_samples_and_no_more(dlproj, digits, tmp_path):
+    accuracy = json.loads((digits / "summary.json").read_text())["test/accuracy"]
+    for name, machine_, samples, expected in (("a", "Plan 9", 2, 0), ("b", "Plan 9", 3, 1), ("c", machine(), 1, 1)):
+        folder = changed(digits, tmp_path / name, machine=machine_, test_accuracy=accuracy - samples / 360.001)
+        assert dlproj("evaluate", folder)[0] == expected
+
+
+def test_evaluate_prints_a_line_for_each_of_several_runs(dlproj, digits, tmp_path):
+    accuracy = json.loads((digits / "summary.json").read_text())["test/accuracy"]
+    same = changed(digits, tmp_path / "hand-ins/alice")
+    other = changed(digits, tmp_path / "hand-ins/bob", test_accuracy=0.999)
+    first = f"{same}: test/accuracy {accuracy}, the same figures as training recorded"
+    recorded = f"other figures than training recorded: test/accuracy {accuracy}, not 0.999"
+    code, out, err = dlproj("evaluate", tmp_path / "hand-ins")
+    assert (code, out.splitlines()) == (1, [first, f"{other}: test/accuracy {accuracy}, {recorded}"])
+    assert err == "error: 1 of 2 runs were skipped or have other figures than training recorded\n"
+    third = changed(digits, tmp_path / "third")
+    assert dlproj("evaluate", same, third)[:2] == (0, f"{first}\n{first.replace(str(same), str(third))}\n")
+    (third / "config.yaml").write_text("{")
+    code, out, _ = dlproj("evaluate", same, third)
+    assert (code, out.splitlines()[1].startswith(f"{third}: skipped: ")) == (1, True)
+    assert dlproj("evaluate", same, third, "--json") == (1, "", "error: --json prints one run: name a single folder\n")
+
+
 def test_predict_says_what_the_cpu_computes_in_another_precision(dlproj, trained_run, monkeypatch):
     small = ("data=feature_sum", "data.train_samples=100", "model=lstm", "model.hidden=[2]", "trainer.max_epochs=1")
     folder = trained_run(*small, "trainer.precision=bf16-mixed", "figures=none")

@@ -10,6 +10,7 @@ from folders import write_run
 
 from dlproj.cli.app import main
 from dlproj.config.checks import UserError
+from dlproj.config.places import train_command
 from dlproj.runs.choosing import chosen_run
 
 
@@ -168,3 +169,37 @@ def test_a_complete_run_is_not_gone_on_with(dlproj, three_runs):
     code, out, err = dlproj("resume", "latest")
     assert (code, err) == (0, "")
     assert out.startswith("logs/runs/20260101-000002-bbbbbb-x is complete: there is nothing to go on with\n")
+
+
+def test_a_folder_without_a_run_beside_runs_is_named(dlproj, tmp_path):
+    for name in ("alice", "bob/inner", "arrays", ".hidden/x"):
+        write_run(tmp_path / "f" / name)
+    (tmp_path / "f/carol").mkdir()
+    (tmp_path / "f/frank").mkdir()
+    (tmp_path / "f/frank/config.yaml").write_text("defaults: [x]\n")
+    code, _, err = dlproj("report", "f")
+    assert (code, err) == (0, "no run in f/carol, f/frank\n")
+    assert dlproj("report", "f/alice")[2] == ""  # whose subfolders are its own
+
+
+def test_beside_the_runs_of_where_one_works_nothing_is_named(dlproj, tmp_path):
+    write_run(tmp_path / "logs/alice")
+    for name in ("arrays", "studies", "surveys", ".mlflow"):
+        (tmp_path / "logs" / name).mkdir()
+    (tmp_path / "notes").mkdir()
+    assert (dlproj("report", "logs")[2], dlproj("report", ".")[2]) == ("", "")
+    write_run(tmp_path / "logs/runs/one")
+    (tmp_path / "logs/old").mkdir()
+    assert dlproj("report", "logs")[2] == ""
+
+
+def test_the_table_of_one_run_is_not_one_of_runs(dlproj, tmp_path):
+    write_run(tmp_path / "f/alice")
+    assert dlproj("report", "f")[0] == 0
+    assert (tmp_path / "f/report.md").read_text().startswith("# f: 1 run\n")
+
+
+def test_a_printed_command_is_one_that_works_in_the_current_folder(dlproj, tmp_path):
+    assert train_command() == "dlproj train"
+    (tmp_path / "train.py").write_text("")
+    assert train_command() == "python train.py"

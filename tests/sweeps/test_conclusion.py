@@ -22,7 +22,7 @@ def test_the_best_by_validation_stands_first_with_its_test_and_its_command(tmp_p
         "1\t0.5\tcompleted\t0.4000\t80.00%\t2\t2\t1.5 s",
         "0\t0\tcompleted\t0.6000\t95.00%\t2\t2\t1.5 s",
         "best: val/loss 0.4000; test accuracy 80.00%, of the last weights (epoch 2)",
-        "  python train.py data=digits model.dropout=0.5",
+        "  dlproj train data=digits model.dropout=0.5",
         "report.html",
     ]
 

@@ -89,7 +89,7 @@ def test_a_sweep_runs_compares_and_names_the_best_command(type_in, tmp_path):
     )
     assert lines[-1] == str(folder.relative_to(tmp_path) / "report.html")
     assert "mean of 2 seeds" in lines[-3]
-    command = f"python train.py {' '.join(DIGITS)} trainer.max_epochs=2 optim.learning_rate=".replace("[16]", "[16]'")
+    command = f"dlproj train {' '.join(DIGITS)} trainer.max_epochs=2 optim.learning_rate=".replace("[16]", "[16]'")
     assert lines[-2].strip().startswith(command.replace("model.hidden", "'model.hidden"))
     assert (folder / "report.html").exists()
     assert summary(folder / "3")["overrides"] == [*DIGITS, "trainer.max_epochs=2", "optim.learning_rate=0.01", "seed=2"]
@@ -239,7 +239,7 @@ def test_a_search_that_is_done_says_so_and_shows_its_best_again(type_in, tmp_pat
     assert (code, err) == (0, "")
     assert out.splitlines()[0].startswith("no trial ran: the study ours has its 1 trial (1 complete); to go on, set ")
     assert f"{tmp_path}/a/0" in out
-    assert "python train.py data=digits" in out
+    assert "dlproj train data=digits" in out
 
 
 @pytest.mark.parametrize(

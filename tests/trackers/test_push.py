@@ -4,6 +4,8 @@ import math
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,48 @@ def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch
     monkeypatch.setattr("dlproj.trackers.sending.find_spec", lambda name: None)
     done = CliRunner().invoke(app, ["push", str(tmp_path), "--to", "wandb"])
     assert str(done.exception) == "wandb is not installed: pip install 'dlproj[wandb]'"
+
+
+def said(*arguments):
+    done = CliRunner().invoke(app, ["push", *map(str, arguments)])
+    assert isinstance(done.exception, UserError)
+    return str(done.exception)
+
+
+def test_without_a_run_no_store_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "e").mkdir()
+    assert said("e", "--to", "mlflow").startswith("no run in e")
+    assert [path.name for path in tmp_path.iterdir()] == ["e"]
+
+
+def test_an_address_that_mlflow_does_not_know_is_said_to_be_wrong(tmp_path):
+    folder = write_run(tmp_path / "run")
+    words = "MLflow has no address that begins with nonsense:, but with http://, https:// or sqlite:///"
+    assert said(folder, "--to", "mlflow", "--tracking-uri", "nonsense://me:secret@x") == words
+
+
+def test_an_option_of_the_other_tracker_is_refused(tmp_path):
+    words = "--project has no effect with --to mlflow: set --tracking-uri or --experiment"
+    assert said(tmp_path, "--to", "mlflow", "--project", "foo") == words
+    words = "--tracking-uri has no effect with --to wandb: set --project"
+    assert said(tmp_path, "--to", "wandb", "--tracking-uri", "foo") == words
+
+
+def test_without_a_login_wandb_says_how_to_log_in(tmp_path):
+    """In a process of its own: wandb keeps the mode that it was first set up with."""
+    pytest.importorskip("wandb")
+    write_run(tmp_path / "run")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+    done = subprocess.run(
+        [sys.executable, "-c", "from dlproj.cli.app import main; main()", "push", "run", "--to", "wandb"],
+        cwd=tmp_path,
+        env=kept | {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    reason = "not logged in: run wandb login, or set WANDB_API_KEY"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: wandb cannot be used ({reason}): push again later\n"

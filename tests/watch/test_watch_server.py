@@ -285,3 +285,15 @@ def test_open_shows_it_in_a_browser(tmp_path, monkeypatch):
     result = CliRunner().invoke(app, ["watch", str(tmp_path), "--port", "0", "--open"])
     assert len(opened) == 1
     assert opened[0] in result.output
+
+
+def test_a_folder_that_does_not_exist_is_one_line_and_latest_is_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Server, "serve_forever", lambda server: None)
+    result = CliRunner().invoke(app, ["watch", "nowhere", "--port", "0"])
+    assert str(result.exception) == "nowhere does not exist: name one above the runs, such as logs"
+    assert CliRunner().invoke(app, ["watch", "--port", "0"]).output.startswith("logs is shown at ")
+    result = CliRunner().invoke(app, ["watch", "latest", "--port", "0"])
+    assert str(result.exception) == "logs holds no run: train one, or name a run's folder"
+    write_run(tmp_path / "logs/runs/one")
+    assert CliRunner().invoke(app, ["watch", "latest", "--port", "0"]).output.startswith("logs/runs/one is shown at ")

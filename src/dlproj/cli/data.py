@@ -57,7 +57,15 @@ def survey(
 @app.command()
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="fmnist, cifar10 or imdb", show_default=False)],
-    to: Annotated[Path, typer.Option(metavar="FOLDER", help="folder for the data sets, made if it is missing")],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="folder for the data sets, made if it is missing; by default the one that training reads: "
+            "$DLPROJ_DATA_DIR, or data",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Download data sets and check them, for use without a network later.
 
@@ -66,10 +74,14 @@ def fetch(
 
     Example: `dlproj data fetch fmnist imdb --to /media/stick/dlproj-data`
     """
-    from dlproj.config.checks import one_of
+    from dlproj.config.checks import DataError, one_of
+    from dlproj.config.data import default_root
     from dlproj.data.fetching import FOLDERS, fetch
 
     for name in names:
         one_of("data set", name, tuple(FOLDERS))
+    folder = to or Path(default_root())
+    if blocked := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
+        raise DataError(f"{blocked} is not a folder: set --to to one, or to a folder to be made")
     for name in names:
-        print(fetch(name, to), flush=True)
+        print(fetch(name, folder), flush=True)

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dlproj import formats
 from dlproj.config.fields import help_of
-from dlproj.config.places import CONF, TRAIN
+from dlproj.config.places import CONF, train_command
 from dlproj.experiments import composing
 from hydra_plugins.dlproj_search_path import config_dir
 
@@ -34,6 +34,7 @@ def help_text(arguments: Sequence[str]) -> str:
     Raises Hydra's and OmegaConf's errors for overrides that cannot be composed.
     """
     folders = [CONF, *([Path(own)] if (own := config_dir(arguments)) else [])]
+    train = train_command()
     with composing():
         settings = list(_settings(compose("config", _overrides(arguments)), "", {}))
     return "\n".join(
@@ -46,9 +47,9 @@ def help_text(arguments: Sequence[str]) -> str:
             "Settings, SETTING=VALUE, with these choices:",
             *_columns(settings, shutil.get_terminal_size().columns),
             "",
-            f"{TRAIN} model=mlp optim=rmsprop",
-            f"{TRAIN} data=imdb model=lstm trainer.max_epochs=1",
-            f"{TRAIN} -m optim.learning_rate=0.1,0.01,0.001 seed=1,2",
+            f"{train} model=mlp optim=rmsprop",
+            f"{train} data=imdb model=lstm trainer.max_epochs=1",
+            f"{train} -m optim.learning_rate=0.1,0.01,0.001 seed=1,2",
         ]
     )
 

@@ -27,6 +27,13 @@ def run_names(incomplete: str) -> list[str]:
     return [name for name in ["latest", "best", *reversed(folders)] if name.startswith(incomplete)]
 
 
+def chosen_each(names: list[Path]) -> list[Path]:
+    """The folders of the runs that are named as for chosen(), or that are in and below the named folders."""
+    from dlproj.runs.choosing import chosen_runs
+
+    return chosen_runs(names)
+
+
 Run = Annotated[
     Path,
     typer.Argument(
@@ -34,6 +41,16 @@ Run = Annotated[
         help="The run's folder, such as logs/runs/…, or latest or best in logs.",
         show_default=False,
         callback=chosen,
+        autocompletion=run_names,
+    ),
+]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN…",
+        help="The run's folder, such as logs/runs/…, or latest or best in logs; or several, or folders above them.",
+        show_default=False,
+        callback=chosen_each,
         autocompletion=run_names,
     ),
 ]

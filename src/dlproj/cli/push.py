@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dlproj.cli.options import chosen, run_names
-from dlproj.config.checks import DataError, one_line
+from dlproj.config.checks import DataError, one_line, require
 
 
 class TrackerName(Enum):
@@ -40,13 +40,18 @@ def push(
 
     Example: `dlproj push logs/runs --to mlflow`
     """
+    from dlproj.runs.record import run_folders
     from dlproj.trackers.sending import check_installed, opened
     from dlproj.trackers.sending import push as send
 
     check_installed(to.value)
     mlflow = {"tracking_uri": tracking_uri, "experiment": experiment}
-    options = mlflow if to is TrackerName.mlflow else {"project": project}
-    folders = [chosen(path) if str(path) in ("latest", "best") else path for path in paths]
+    wandb = {"project": project}
+    options, others = (mlflow, wandb) if to is TrackerName.mlflow else (wandb, mlflow)
+    for name, value in others.items():
+        words = f"--{name} has no effect with --to {to.value}: set --{' or --'.join(options)}"
+        require(value is None, words.replace("_", "-"))
+    folders = run_folders([chosen(path) if str(path) in ("latest", "best") else path for path in paths])
     count = skipped = 0
     with opened(to.value, options, "push again later") as tracker:
         for folder, outcome in send(folders, tracker):

@@ -29,15 +29,19 @@ def report(
     One run is shown in full. Several are compared: varied settings, results, curves, weights.
 
     Without --output the page is report.html in PATH, or in the current folder if there are several. Damaged runs are
-    named and left out; the exit code is 1 if no run is left.
+    named and left out, and folders without a run that lie beside runs are named; the exit code is 1 if no run is left.
 
     Example: `dlproj report logs/sweeps/20261121-060235-a2c588-mlp-digits`
     """
     from dlproj.reports.comparison_report import write_report
+    from dlproj.runs.choosing import without_run
     from dlproj.runs.record import find_runs
 
     runs, damaged = find_runs(paths)
     _name_skipped(damaged, runs)
+    found = [run.folder for run in runs] + [run.folder for run in damaged]
+    if empty := without_run(paths, found):
+        print(one_line(f"no run in {', '.join(map(str, empty))}"), file=sys.stderr)
     default = paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
     for path in write_report(runs, damaged, output or default, overwrite):
         print(one_line(str(path)))

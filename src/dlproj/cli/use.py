@@ -1,13 +1,15 @@
 """`dlproj evaluate`, `predict` and `export`: use a run's model."""
 
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dlproj.cli.options import Checkpoint, Overwrite, Run
+from dlproj.cli.options import Checkpoint, Overwrite, Run, Runs
+from dlproj.config.checks import DataError, UserError, one_line, require
 from dlproj.loop_progress import announce
 
 
@@ -35,7 +37,7 @@ class ExportFormat(Enum):
 
 
 def evaluate(
-    run: Run,
+    runs: Runs,
     split: Annotated[Split, typer.Option(help="The samples to evaluate on.")] = Split.test,
     checkpoint: Checkpoint = None,
     data: Annotated[
@@ -48,21 +50,47 @@ def evaluate(
 ) -> None:
     """Evaluate a run again; gives the figures that training printed, to the digit.
 
-    Other data is scaled, and its words are numbered, like the training data.
+    Other data is scaled, and its words are numbered, like the training data. Of several runs a line each is printed.
+    The exit code is 1 if figures differ by more than rounding from those that training recorded.
 
     Example: `dlproj evaluate logs/runs/20261121-012711-4532ab-mlp-digits-adam --split val --checkpoint best`
     """
-    announce(f"evaluating {run} on {split.value}")
+    announce(f"evaluating {runs[0] if len(runs) == 1 else f'{len(runs)} runs'} on {split.value}")
+    if len(runs) > 1:
+        require(not as_json, "--json prints one run: name a single folder")
+        _evaluate_each(runs, split.value, checkpoint, data or [])
+        return
     from dlproj.inference.evaluate import evaluate
     from dlproj.inference.output import evaluation_as_json, show_evaluation
     from dlproj.inference.trained import open_run
 
-    trained = open_run(run, checkpoint)
+    trained = open_run(runs[0], checkpoint)
     outcome = evaluate(trained, split.value, data or [], progress=sys.stdout.isatty() and not as_json)
     if as_json:
         print(evaluation_as_json(outcome))
     else:
         show_evaluation(outcome, trained.config.name)
+    if outcome.differing():
+        raise typer.Exit(1)
+
+
+def _evaluate_each(runs: Sequence[Path], split: str, checkpoint: str | None, settings: Sequence[str]) -> None:
+    """Print a line for each run. Raises DataError at the end if one cannot be evaluated or has other figures."""
+    from dlproj.inference.evaluate import evaluate
+    from dlproj.inference.output import evaluation_in_one_line
+    from dlproj.inference.trained import open_run
+
+    wrong = 0
+    for run in runs:
+        try:
+            outcome = evaluate(open_run(run, checkpoint), split, settings)
+            words, differs = evaluation_in_one_line(outcome), bool(outcome.differing())
+        except UserError as error:
+            words, differs = f"skipped: {error}", True
+        print(one_line(f"{run}: {words}"), flush=True)
+        wrong += differs
+    if wrong:
+        raise DataError(f"{wrong} of {len(runs)} runs were skipped or have other figures than training recorded")
 
 
 def predict(

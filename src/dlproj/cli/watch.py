@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from dlproj.cli.options import chosen
 from dlproj.config.checks import DataError, one_line
 
 
 def watch(
-    path: Annotated[Path, typer.Argument(help="a folder above the runs, which may come later")] = Path("logs"),
+    path: Annotated[
+        Path, typer.Argument(help="a folder above the runs, or latest or best; logs may come later")
+    ] = Path("logs"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one")] = 6789,
     host: Annotated[
         str, typer.Option(help="address to serve at; other than this machine's own, it takes a token")
@@ -23,10 +26,14 @@ def watch(
 
     Example: `dlproj watch logs --open`
     """
+    from dlproj.runs.choosing import LOGS
     from dlproj.watch.server import Server
 
-    if path.exists() and not path.is_dir():
-        raise DataError(f"{path} is not a folder: name one above the runs, such as logs")
+    if str(path) in ("latest", "best"):
+        path = chosen(path)
+    if not path.is_dir() and (path.exists() or path.name != LOGS.name):
+        problem = "is not a folder" if path.exists() else "does not exist"
+        raise DataError(f"{path} {problem}: name one above the runs, such as logs")
     with Server(path, host, port) as server:
         print(one_line(f"{path} is shown at {server.url} until Ctrl-C"), flush=True)
         if open_browser:

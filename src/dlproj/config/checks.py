@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from difflib import get_close_matches
 
 LARGEST_SEED = 2**32 - 1
 # With more classes, only the entries above 0 of the confusion matrix are stored: they are few among classes².
@@ -58,8 +59,10 @@ def within(key: str, value: float | None, interval: str) -> None:
 
 
 def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ConfigurationError, listing the choices, unless `value` is one of them."""
-    require(value in choices, f"{key}={value} must be one of {', '.join(choices)}")
+    """Raise ConfigurationError, listing the choices and naming the nearest, unless `value` is one of them."""
+    near = [] if value in choices else get_close_matches(value, choices, n=1)
+    hint = f": did you mean {near[0]}?" if near else ""
+    require(value in choices, f"{key}={value} must be one of {', '.join(choices)}{hint}")
 
 
 def whole_numbers(option: str, text: str, least: int = 1, such_as: str = "16,32,64") -> list[int]:

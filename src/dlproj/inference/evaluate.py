@@ -1,6 +1,7 @@
 """Evaluation of a trained run, on its own or other data, like the test at the end of training."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -50,6 +51,20 @@ class Evaluated:
         """True if all metrics equal the recorded ones to the last digit; None if none are recorded."""
         pairs = [(finite(self.metrics[name]), finite(value)) for name, value in self.recorded.items()]
         return all(value == recorded for value, recorded in pairs) if pairs else None
+
+    def differing(self) -> list[str]:
+        """The metrics that differ from the recorded ones by more than rounding.
+
+        On the machine that trained, rounding is up to 1e-4 of the value; elsewhere 1e-3, or two samples.
+        """
+        relative, least = (1e-4, 1e-9) if self.evaluated_on == self.recorded_on else (1e-3, 2 / max(self.samples, 1))
+
+        def near(value: float, recorded: Any) -> bool:  # of any kind in a damaged record
+            both = math.isfinite(value) and isinstance(recorded, float | int)
+            return both and math.isclose(value, recorded, rel_tol=relative, abs_tol=least)
+
+        pairs = {name: (self.metrics[name], value) for name, value in self.recorded.items()}
+        return [name for name, (a, b) in pairs.items() if finite(a) != finite(b) and not near(a, b)]
 
 
 def evaluate(

@@ -29,22 +29,38 @@ def say(note: str) -> None:
 
 
 def show_evaluation(outcome: Evaluated, name: str) -> None:
-    """Print a line per metric with the value recorded in training, and to standard error whether all are equal."""
-    equal = outcome.equals_training()
+    """Print a line per metric with the value recorded in training, and to standard error whether all are equal.
+
+    What differs by more than rounding is marked in a column of its own.
+    """
+    differing = outcome.differing()
     rows = [
         [metric, *(str(figures.get(metric, "")) for figures in (outcome.metrics, outcome.recorded) if figures)]
+        + (["differs" if metric in differing else ""] if differing else [])
         for metric in outcome.metrics
     ]
-    columns = ["metric", "evaluated", "training"][: 3 if outcome.recorded else 2]
+    columns = ["metric", "evaluated", "training", ""][: len(rows[0])]
     print_table(columns, rows, f"{name}: {outcome.samples:,} samples, {outcome.weights} weights")
+    say(_against_training(outcome))
+
+
+def _against_training(outcome: Evaluated) -> str:
+    """Whether the figures are those of training, in words."""
+    equal = outcome.equals_training()
     if equal is None:
-        say("training recorded no figures of these weights on this data")
-    elif equal:
-        say("the same figures as training recorded")
-    else:
-        elsewhere = outcome.recorded_on not in ("", outcome.evaluated_on)
-        where = f" on {outcome.recorded_on} (here: {outcome.evaluated_on})" if elsewhere else ""
-        say(f"other figures than training recorded{where}")
+        return "training recorded no figures of these weights on this data"
+    if equal:
+        return "the same figures as training recorded"
+    elsewhere = outcome.recorded_on not in ("", outcome.evaluated_on)
+    where = f" on {outcome.recorded_on} (here: {outcome.evaluated_on})" if elsewhere else ""
+    differing = [f"{name} {outcome.metrics[name]}, not {outcome.recorded[name]}" for name in outcome.differing()]
+    return f"other figures than training recorded{where}" + (f": {'; '.join(differing)}" if differing else "")
+
+
+def evaluation_in_one_line(outcome: Evaluated) -> str:
+    """The accuracy, and whether the figures are those of training."""
+    accuracy = f"{outcome.split}/accuracy"
+    return f"{accuracy} {outcome.metrics[accuracy]}, {_against_training(outcome)}"
 
 
 def evaluation_as_json(outcome: Evaluated) -> str:

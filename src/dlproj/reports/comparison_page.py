@@ -85,7 +85,8 @@ def title(comparison: Comparison) -> str:
     name = re.sub(r"^\d{8}-\d{6}-([0-9a-f]{6}-)?", "", _parent(comparison.runs).name) or "Comparison"
     varied = comparison.varied
     words = " and ".join(varied) if len(varied) < 3 else f"{len(varied)} settings"
-    return f"{name}: {len(comparison.runs)} runs" + (f" that differ in {words}" if varied else "")
+    count = len(comparison.runs)
+    return f"{name}: {count} run{'s' if count > 1 else ''}" + (f" that differ in {words}" if varied else "")
 
 
 def _parent(runs: Sequence[Run]) -> Path:

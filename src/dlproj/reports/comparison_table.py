@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dlproj import formats
 from dlproj.config.checks import COUNTED, DISTANCE
-from dlproj.config.places import TRAIN
+from dlproj.config.places import train_command
 from dlproj.reports.reading import accuracy_interval
 from dlproj.runs.comparison import (
     Comparison,
@@ -186,7 +186,7 @@ def best(comparison: Comparison) -> Best | None:
 def command(result: RunResult) -> str:
     """The command line that trains the run by itself."""
     swept = any(text.startswith(("+experiment=", "+search=")) for text in result.overrides)  # their files may set -m
-    return shlex.join([*TRAIN.split(), *result.overrides, *(["hydra.mode=RUN"] if swept else [])])
+    return shlex.join([*train_command().split(), *result.overrides, *(["hydra.mode=RUN"] if swept else [])])
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -1,6 +1,8 @@
 """The run that a command names: a folder, or the latest or the best run in logs/."""
 
 import math
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dlproj.config.checks import DataError, UserError
@@ -8,6 +10,7 @@ from dlproj.runs.comparison import score
 from dlproj.runs.record import Run, find_runs, run_folders, started
 
 LOGS = Path("logs")
+_OTHERS = ("arrays", "reproduce", "scaling", "studies", "surveys", "wandb")  # what dlproj keeps in logs/ beside runs
 _LISTED = 5  # runs named in a message
 
 
@@ -43,6 +46,40 @@ def _data_of(folder: Path) -> object:
     if not runs:
         raise UserError(f"{folder}, the latest run, is damaged: name another run's folder")
     return _data(runs[0])
+
+
+def chosen_runs(names: Sequence[Path]) -> list[Path]:
+    """Return the runs' folders, each as of chosen_run(); those in and below a folder of runs in natural order.
+
+    Raises UserError where there is no run.
+    """
+    folders: list[Path] = []
+    for name in names:
+        below = [] if (name / "config.yaml").is_file() or not name.is_dir() else _below(name)
+        folders += below if len(below) > 1 else [chosen_run(*below or [name])]
+    return list(dict.fromkeys(folders))
+
+
+def _below(path: Path) -> list[Path]:
+    with suppress(DataError):
+        return run_folders([path])
+    return []
+
+
+def without_run(paths: Sequence[Path], folders: Sequence[Path]) -> list[Path]:
+    """Subfolders of paths that have none of the runs' folders in them, but lie beside some that have.
+
+    Of where one works, which is the current folder, those above it and a folder with runs/ or sweeps/, none is meant.
+    """
+    runs, here = [folder.resolve() for folder in folders], Path.cwd()
+    empty = []
+    for path in paths:
+        holds = {run.relative_to(path.resolve()).parts[:1] for run in runs if run.is_relative_to(path.resolve())}
+        at_work = here.is_relative_to(path.resolve()) or any((path / name).is_dir() for name in ("runs", "sweeps"))
+        if () not in holds and not at_work:
+            names = sorted(one.name for one in path.iterdir() if one.is_dir() and (one.name,) not in holds)
+            empty += [path / name for name in names if name not in _OTHERS and not name.startswith(".")]
+    return empty
 
 
 def existing_run(folder: Path) -> Path:

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlproj.config.checks import UserError
 from dlproj.file_systems import lock
 from dlproj.runs.choosing import LOGS
 from dlproj.trackers.entry import Entry, identity
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
 
 _ID, _DIGEST = "dlproj.id", "dlproj.digest"  # tags of MLflow's runs
 _LOCAL = "sqlite:///"
@@ -29,13 +31,21 @@ class MLflowTracker:
         """tracking_uri: by default that of MLFLOW_TRACKING_URI, or else a database in logs/."""
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        from mlflow.tracking import MlflowClient
-
         self._uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{_LOCAL}{LOGS.resolve()}/mlflow.db"
         with self._alone():
-            self.client = MlflowClient(self._uri)
+            self.client = self._client()
             self._experiment = self._experiment_id(experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "dlproj")
         self._sent: dict[str, set[tuple[str, int]]] = {}  # metrics and steps by run of MLflow
+
+    def _client(self) -> "MlflowClient":
+        from mlflow.tracking import MlflowClient
+        from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
+
+        try:
+            return MlflowClient(self._uri)
+        except UnsupportedModelRegistryStoreURIException as error:
+            scheme, begins = self._uri.partition(":")[0], "http://, https:// or sqlite:///"
+            raise UserError(f"MLflow has no address that begins with {scheme}:, but with {begins}") from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

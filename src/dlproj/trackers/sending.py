@@ -104,6 +104,8 @@ def _reason(error: BaseException) -> str:
     """What the network or the server says, without what libraries say about it."""
     while cause := error.__cause__ or error.__context__:
         error = cause
+    if type(error).__name__ == "NotATerminalError":  # wandb would ask for a login
+        return "not logged in: run wandb login, or set WANDB_API_KEY"
     words = str(error)
     if isinstance(error, OSError) and error.strerror:
         words = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
