@@ -61,7 +61,7 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_1(arguments, tmp_path)
 
 
 def test_ctrl_c_is_exit_code_130(tmp_path):
-    os.mkfifo(tmp_path / "config.yaml")  # reading it waits until somebody writes
+    os.mkfifo(tmp_path / "summary.json")  # reading it waits until somebody writes
     # Warnings are off: Ctrl-C may come while a file is opened, which is then closed by the garbage collector.
     process = subprocess.Popen(
         [sys.executable, *RUN, "runs", str(tmp_path)],
@@ -69,7 +69,7 @@ def test_ctrl_c_is_exit_code_130(tmp_path):
         start_new_session=True,
         preexec_fn=ctrl_c.heed,
     )
-    with (tmp_path / "config.yaml").open("w"):  # opens when it reads, so that nothing is timed
+    with (tmp_path / "summary.json").open("w"):  # opens when it reads, so that nothing is timed
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
