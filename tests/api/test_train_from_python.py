@@ -115,6 +115,7 @@ def test_predictions_of_arrays_are_those_of_the_network(run):
             r"have the shape \(3, 9, 9\), the run needs \(n, 1, 8, 8\), or one sample of the shape \(1, 8, 8\)",
         ),
         (np.full((3, 8, 8), 0.5), r"the samples are float64, the run needs pixels from 0 to 16, as whole numbers"),
+        (np.full((3, 8, 8), np.inf), r"the samples are float64, the run needs pixels from 0 to 16, as whole numbers"),
         (np.full((3, 8, 8), 17, np.uint8), "the samples lie between 17 and 17, the run needs pixels from 0 to 16"),
         (np.full((3, 8, 8), -1), "the samples lie between -1 and -1, the run needs pixels from 0 to 16"),
         ([], "there are no samples: hand in at least one"),

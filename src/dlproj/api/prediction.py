@@ -137,7 +137,7 @@ def _whole_numbers(run: LoadedRun, values: Tensor) -> Tensor:
     is_image = spec.kind is Kind.image
     last = run.data.highest_pixel if isinstance(run.data, ImageDataModule) else (spec.vocabulary_size or 0) - 1
     words = f"{'pixels' if is_image else 'ids of words'} from 0 to {last}, as whole numbers"
-    if values.is_floating_point() and not bool((values == values.floor()).all()):
+    if values.is_floating_point() and not bool((values.isfinite() & (values == values.floor())).all()):
         raise DataError(f"the samples are {_type(values)}, the run needs {words}")
     if values.numel() and not (int(values.min()) >= 0 and int(values.max()) <= last):
         raise DataError(f"the samples lie between {int(values.min())} and {int(values.max())}, the run needs {words}")
