@@ -143,8 +143,10 @@ def test_what_is_not_run_here_is_in_the_pages():
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path_factory, monkeypatch):
     """A folder as a reader's: train.py, an active environment, data and images of their own."""
+    tmp_path = tmp_path_factory.mktemp("reader") / "dlproj"
+    tmp_path.mkdir()
     for linked in ("train.py", "results.json"):
         (tmp_path / linked).symlink_to(ROOT / linked)
     (tmp_path / ".venv").symlink_to(sys.prefix)
@@ -155,7 +157,7 @@ def folder(tmp_path, monkeypatch):
                 pixels = np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(tmp_path / "mine" / part / kind / f"{i}.png")
     data = os.environ.get("DLPROJ_DATA_DIR")
-    for place in ("dlproj-data", "stick/dlproj-data"):
+    for place in ("dlproj-data", "stick/dlproj-data", "../dlproj-data"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).symlink_to(data or tmp_path)
     monkeypatch.chdir(tmp_path)
