@@ -72,6 +72,8 @@ def test_a_run_is_evaluated_on_other_arrays(wine):
     x_train, y_train, x_test, y_test = wine
     wanted = (run.predict(x_train)["class"] == y_train).mean()
     assert run.evaluate(data=(x_test, y_test, x_train, y_train))["test/accuracy"] == pytest.approx(wanted)
+    with pytest.raises(DataError, match="data has 2 parts: give 4"):
+        run.evaluate(data=(x_test, y_test))
     with pytest.raises(dlproj.UserError, match="split=tset must be one of train, val, test"):
         run.evaluate("tset")
 

@@ -30,14 +30,19 @@ def stored_arrays(data: Sequence[Any], typed: Sequence[str], folder: Path = LOGS
     typed: the other overrides, since whole numbers (n, k) are ids for a recurrent model and features for others. Raises
     DataError.
     """
-    if len(data) != len(NAMES):
-        raise DataError(f"data has {len(data)} parts: give {len(NAMES)}, ({', '.join(NAMES)})")
+    _check_parts(data)
     kind = _kind(as_numpy(data[0]), typed)
     return GROUPS[kind], stored_as(kind, data, folder)
 
 
+def _check_parts(data: Sequence[Any]) -> None:
+    if len(data) != len(NAMES):
+        raise DataError(f"data has {len(data)} parts: give {len(NAMES)}, ({', '.join(NAMES)})")
+
+
 def stored_as(kind: Kind, data: Sequence[Any], folder: Path = LOGS / "arrays") -> Path:
     """The file in `folder` that holds (x_train, y_train, x_test, y_test). Raises DataError."""
+    _check_parts(data)
     x_train, y_train, x_test, y_test = data
     columns = list(x_train.columns) if isinstance(x_train, pd.DataFrame) else []
     if isinstance(x_test, pd.DataFrame) and columns:
@@ -47,8 +52,8 @@ def stored_as(kind: Kind, data: Sequence[Any], folder: Path = LOGS / "arrays") -
         raise DataError(
             f"y_train has the shape of samples, {np.shape(y_train)}: give ({', '.join(NAMES)}), in this order"
         )
-    labels = (_without_device(y) for y in (y_train, y_test))
-    return _stored(checked_arrays(kind, inputs[0], next(labels), inputs[1], next(labels), columns), folder)
+    labels = _without_device(y_train), _without_device(y_test)
+    return _stored(checked_arrays(kind, inputs[0], labels[0], inputs[1], labels[1], columns), folder)
 
 
 def in_order(frame: pd.DataFrame, columns: Sequence[Any]) -> pd.DataFrame:

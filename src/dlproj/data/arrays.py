@@ -61,7 +61,7 @@ def checked_arrays(
     """Check the arrays against each other and put them in dlproj's layout. Raises DataError."""
     parts: dict[str, Any] = {}
     for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        parts[f"x_{split}"] = samples = as_samples(kind, x, f"x_{split}")
+        parts[f"x_{split}"] = samples = _as_samples(kind, x, f"x_{split}")
         parts[f"y_{split}"] = labels = _labels(y, f"y_{split}")
         if len(samples) != len(labels):
             have = f"x_{split} has the shape {np.shape(x)}, y_{split} {np.shape(y)}"
@@ -71,7 +71,7 @@ def checked_arrays(
     return Arrays(**parts, classes=_classes(parts["y_train"], parts["y_test"]), columns=names)
 
 
-def as_samples(kind: Kind, x: Any, name: str) -> np.ndarray:
+def _as_samples(kind: Kind, x: Any, name: str) -> np.ndarray:
     """The samples in dlproj's layout and type; `name` is what messages call them. Raises DataError."""
     values = np.asarray(x)
     if values.dtype.kind not in "biuf":
