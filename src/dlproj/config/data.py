@@ -43,6 +43,7 @@ class DataSpec:
     classes: tuple[str, ...]
     vocabulary_size: int | None = None  # sequences: ids lie in [0, vocabulary_size)
     padding: str | None = None  # sequences: "pre" or "post"
+    category_sizes: tuple[int, ...] = ()  # features: the last ones are blocks of one-hot inputs, of these sizes
 
     def __post_init__(self) -> None:
         if min(self.shape) <= 0:  # in a damaged checkpoint
@@ -104,6 +105,10 @@ class DataConfig(ABC):
     @abstractmethod
     def spec(self) -> DataSpec:
         """Kind, shape and classes of the samples, without loading them."""
+
+    def spec_like(self, trained: DataSpec) -> DataSpec:
+        """spec() as read with the fitted state of a model that was trained on data of `trained`."""
+        return self.spec()
 
     @abstractmethod
     def build(self, seed: int) -> "DataModule":

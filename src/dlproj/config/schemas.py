@@ -15,6 +15,7 @@ from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
+from dlproj.config.table import TableConfig
 from dlproj.config.trainer import TrainerConfig
 
 BASES: dict[str, type] = {
@@ -37,6 +38,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "image_arrays": ImageArraysConfig,
         "feature_arrays": FeatureArraysConfig,
         "sequence_arrays": SequenceArraysConfig,
+        "table": TableConfig,
     },
     "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
     "optim": {

@@ -107,9 +107,7 @@ def _excel_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
             sheet = load_workbook(file, read_only=True, data_only=True).worksheets[0]
             rows = [list(row) for row in sheet.iter_rows(values_only=True)]
         except Exception as error:  # of zipfile, XML and openpyxl, whatever the file holds
-            raise DataError(
-                f"{path} is no Excel file, or damaged ({brief(error)}): save it again, or as CSV"
-            ) from error
+            raise DataError(f"{path} is damaged, or no Excel file ({brief(error)}): save it anew, or as CSV") from error
     width = max((_width(row) for row in rows), default=0)
     for number, row in enumerate(rows, 1):
         yield number, (row + [None] * width)[:width]

@@ -216,7 +216,7 @@ def _where_it_is(config: DataConfig) -> DataConfig:
 
 def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
     """Raise DataError unless the data has the classes, kind and shape of the training data."""
-    spec = config.spec()
+    spec = config.spec_like(trained)
     if set(spec.classes) != set(trained.classes):
         odd = sorted(set(spec.classes) ^ set(trained.classes))
         raise DataError(
