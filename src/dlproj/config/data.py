@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import LARGEST_SEED, DataError, require
 from dlproj.config.fields import Choice, check_ranges, setting
@@ -138,6 +138,11 @@ class DataConfig(ABC):
     @abstractmethod
     def spec(self) -> DataSpec:
         """Kind, shape and classes of the samples, without loading them."""
+
+    @classmethod
+    def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
+        """Settings to change in a run's data, with those that go along, when it is evaluated on other data."""
+        return changed
 
     def spec_like(self, trained: DataSpec) -> DataSpec:
         """spec() as read with the fitted state of a model that was trained on data of `trained`."""

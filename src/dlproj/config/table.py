@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import require
 from dlproj.config.data import DataConfig, DataSpec, Kind
@@ -38,6 +38,9 @@ class TableScaling(Choice):
     quantile_uniform = "quantile_uniform", "by rank, to [0, 1]"
 
 
+TEST_FRACTION = 0.2  # of a table without a test file, unless folds are set
+
+
 @dataclass(slots=True)
 class TableConfig(DataConfig):
     """Settings of a table with named columns: one of them is the target, the others are read by their role."""
@@ -63,6 +66,8 @@ class TableConfig(DataConfig):
     def __post_init__(self) -> None:
         DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         require(not (self.file and self.train_file), "data.file and data.train_file both name training rows: set one")
+        if self.test_fraction is None and self.folds is None and not self.test_file:
+            self.test_fraction = TEST_FRACTION
 
     def rows_file(self) -> str:
         """The file of the training rows."""
@@ -76,12 +81,20 @@ class TableConfig(DataConfig):
 
     def spec(self) -> DataSpec:
         """Numbers, indicators of missing ones and one-hot categories. Raises DataError."""
-        table = self.table()
-        return table.schema.spec()
+        self.check_test_set(bool(self.test_file))
+        return self.table().schema.spec()
 
     def spec_like(self, trained: DataSpec) -> DataSpec:
         """As a model reads it that was trained on another table: the checkpoint says which columns."""
         return trained if trained.kind is Kind.features else self.spec()
+
+    @classmethod
+    def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
+        """Another test_file is read alone and whole; another file is split as that of the training."""
+        if changed.get("test_file") and not {"file", "train_file"} & changed.keys():
+            alone = {"file": changed["test_file"], "train_file": "", "test_fraction": None, "folds": None, "fold": 0}
+            return alone | changed
+        return {"train_file": ""} | changed if "file" in changed else changed
 
     def build(self, seed: int) -> "TableDataModule":
         from dlproj.data.table import TableDataModule

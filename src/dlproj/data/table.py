@@ -17,7 +17,7 @@ from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
 from dlproj.data.table_encoding import Encoder
 from dlproj.data.table_files import read_table
-from dlproj.data.table_rows import OTHER, Schema, naming, raw_rows, targets_of
+from dlproj.data.table_rows import OTHER, Schema, groups_of, naming, raw_rows, targets_of
 from dlproj.launch import rank
 
 _log = logging.getLogger(__name__)
@@ -63,8 +63,11 @@ class TableDataModule(DataModule):
 
     def groups(self) -> Tensor | None:
         """Codes (N,) of data.group_column for the rows of the training file."""
-        groups = self.config.table().groups if self.config.group_column else None
-        return None if groups is None else torch.from_numpy(groups)
+        if self.config.group_column is None:
+            return None
+        file = self.config.rows_file()
+        with naming(file):
+            return torch.from_numpy(groups_of(read_table(file), self.config.group_column))
 
     def fit(self) -> None:
         """Learn from the training rows alone, and encode all."""

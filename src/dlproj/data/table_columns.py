@@ -14,9 +14,8 @@ MOST_CATEGORIES = 1000  # of a column that is read without being asked for
 _FEW = 20  # rows or values from which a guess is made
 _MOSTLY = 0.8  # share of numbers in a column that has them by intention
 _TIME = r"([ T]\d{1,2}:.*)?"
-_DATE = (
-    rf"\d{{4}}-\d{{1,2}}(-\d{{1,2}})?{_TIME}|\d{{4}}/\d{{1,2}}/\d{{1,2}}{_TIME}|(\d{{1,2}}[./-]){{2}}\d{{2,4}}{_TIME}"
-)
+_DAY = (r"\d{4}-\d{1,2}(-\d{1,2})?", r"\d{4}/\d{1,2}/\d{1,2}", r"(\d{1,2}[./-]){2}\d{2,4}")
+_DATE = rf"({'|'.join(_DAY)})([ T]\d{{1,2}}:.*)?"
 _ID = r"(?i:(.*[\W_])?(id|key|nr|no|index|uuid)|unnamed: 0)|.*[a-z](Id|ID)"
 _GAP = r"(?<=\d)[ \u00a0\u202f'’](?=\d{3}(?!\d))"  # separates thousands, and nothing else
 _LARGEST = float(np.finfo(np.float32).max)

@@ -88,10 +88,8 @@ class Encoder:
         scaled = self._transformer().transform(filled) if self.quantiles else (filled - self.shift) / self.scale
         marked = [columns.index(name) for name in self.schema.indicated]
         missing = np.isnan(rows[:, marked]) | (rows[:, marked] == MISSING) & (np.array(marked) >= count)
-        ids = [
-            np.array(inputs)[codes.astype(int) + 2]
-            for inputs, codes in zip(self.inputs, rows[:, count:].T, strict=True)
-        ]
+        codes = rows[:, count:].astype(int) - MISSING
+        ids = [np.array(inputs)[code] for inputs, code in zip(self.inputs, codes.T, strict=True)]
         return np.column_stack([scaled, missing, *ids]).astype(np.float32)
 
     def described(self, stored: np.ndarray) -> dict[str, str]:
@@ -128,7 +126,7 @@ def _middle(column: np.ndarray, missing: Missing) -> float:
 def _inputs(codes: np.ndarray, size: int, first: int, column: str, schema: Schema, rare_count: int) -> list[int]:
     """The input of MISSING, of OTHER and of each category; rare ones share that of OTHER, if training rows have it."""
     known, none = len(schema.categories[column]), sum(schema.sizes())
-    counts = np.bincount(codes.astype(int) + 2, minlength=known + 2)
+    counts = np.bincount(codes.astype(int) - MISSING, minlength=known + 2)
     own_missing = size > known + 1
     places = [first + known, first + size - 1, *range(first, first + known)]
     common = counts >= rare_count

@@ -88,14 +88,13 @@ class Schema:
 
 
 class Table(NamedTuple):
-    """Rows of a table: values (n, columns) as raw_rows() gives them, and targets (n,). test is None without a test file."""
+    """Rows of a table: values (n, columns) as raw_rows() gives them, and targets (n,); None without a test file."""
 
     schema: Schema
     train: np.ndarray
     targets: np.ndarray
     test: np.ndarray | None
     test_targets: np.ndarray | None
-    groups: np.ndarray | None  # (n,) codes of data.group_column
     suspicious: tuple[str, ...]  # columns with one value for each class
 
 
@@ -131,13 +130,12 @@ def _read(
     with naming(path):
         schema = schema_of(frame, target, dict(roles), group_column, *learned)
         values, targets = raw_rows(frame, schema), targets_of(frame, schema)
-        groups = None if group_column is None else pd.factorize(names(frame[group_column]))[0]
     test: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
     if len(stamps) > 1:
         other = read_table(stamps[1][0])
         with naming(stamps[1][0]):
             test = raw_rows(other, schema), targets_of(other, schema)
-    return Table(schema, values, targets, *test, groups, _like_target(values, targets, schema))
+    return Table(schema, values, targets, *test, _like_target(values, targets, schema))
 
 
 class naming:  # noqa: N801
@@ -223,8 +221,8 @@ def classes_of(column: pd.Series) -> tuple[str, ...]:
     whole = bool((numeric % 1 == 0).all())
     if len(counts) > _MOST_CLASSES and numeric.notna().all() and not whole:
         raise DataError(
-            f"the target {column.name} has {len(counts):,} different numbers, such as {counts.index[0]}, and looks like "
-            "one of a regression: dlproj classifies, so make classes of it, or set data.target to another column"
+            f"the target {column.name} has {len(counts):,} different numbers, such as {counts.index[0]}, and looks "
+            "like that of a regression: dlproj classifies, so make classes of it, or set data.target to another column"
         )
     if counts.iloc[-1] < 2:
         raise DataError(
@@ -259,6 +257,15 @@ def targets_of(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
             f"theirs are {_listed(schema.classes)}"
         )
     return codes.astype(np.int64)
+
+
+def groups_of(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Codes (n,) of a column's values, one for each row. Raises DataError for a missing value."""
+    check_there(frame, [column])
+    text = names(frame[column])
+    if missing := np.flatnonzero(text.isna()).tolist():
+        raise DataError(f"{where(text, missing[0])} has no {column}, which data.group_column names: fill it in")
+    return pd.factorize(text)[0].astype(np.int64)
 
 
 def raw_rows(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
