@@ -37,6 +37,11 @@ class MLPConfig(FeedForwardConfig):
     splits_weights: ClassVar[bool] = True
 
     hidden: list[Any] = like(ModelConfig, "hidden", lambda: [1000])
+    category_embedding_dim: int | None = setting(
+        None,
+        "size of a category's embedding vector, for the categorical columns of a table; unset: one-hot",
+        "[1, inf)",
+    )
 
     def hidden_layers(self) -> list[DenseConfig]:
         """Settings of each hidden layer. Raises ConfigurationError if one is invalid."""
@@ -62,7 +67,10 @@ class MLPConfig(FeedForwardConfig):
             raise ConfigurationError(
                 "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn"
             )
-        return math.prod(spec.shape)
+        sizes, dim = spec.category_sizes, self.category_embedding_dim
+        message = "model.category_embedding_dim is for categorical columns, and the data has none: leave it out"
+        require(dim is None or bool(sizes), message)
+        return math.prod(spec.shape) + sum(dim - size for size in sizes) if dim else math.prod(spec.shape)
 
     def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "MLPClassifier":
         """Build the classifier for this data."""

@@ -28,6 +28,7 @@ class TableDataModule(DataModule):
     """Rows of a table. load() gives them as read, or, once the encoder is restored, as stored; fit() encodes them."""
 
     config: TableConfig
+    reads_tables = True
     encoder: Encoder | None = None
 
     def schema(self) -> Schema:
@@ -94,6 +95,9 @@ class TableDataModule(DataModule):
         """Rows (N, inputs) as stored, whatever the order of the columns. Raises DataError."""
         schema = self.schema()
         raw = raw_rows(frame, schema)
+        known = {schema.target, *schema.columns(), *schema.dropped}
+        if extra := [name for name in frame.columns if name not in known]:
+            _log.warning("columns that the model does not know are not read: %s", one_line(", ".join(extra[:_NAMED])))
         unseen = {
             name: int(count)
             for name, count in zip(schema.categories, (raw[:, len(schema.numeric) :] == OTHER).sum(0), strict=True)
@@ -129,6 +133,13 @@ class TableDataModule(DataModule):
         numbers, ids = inputs[:, : -len(sizes)], inputs[:, -len(sizes) :].long()
         one_hot = inputs.new_zeros(len(inputs), width + 1).scatter_(1, ids, 1.0)  # the last one is of no category
         return torch.cat([numbers, one_hot[:, :width]], 1)
+
+    def feature_columns(self, inputs: Tensor) -> dict[str, Tensor]:
+        columns = {name: inputs[:, i] for i, name in enumerate(self.schema().numeric)}
+        return {name: values[~values.isnan()] for name, values in columns.items() if not values.isnan().all()}
+
+    def roles(self) -> list[tuple[str, str, str]]:
+        return self.schema().roles()
 
     def shown(self, inputs: Tensor) -> str:
         row = inputs.cpu().numpy()

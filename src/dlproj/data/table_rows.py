@@ -196,7 +196,9 @@ def _kept(column: pd.Series, rare_count: int) -> tuple[str, ...]:
 
 
 def check_there(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
-    """Raise DataError, naming the first column that is missing."""
+    """Raise DataError, naming the first column that is missing, or that is there twice."""
+    if not frame.columns.is_unique:
+        raise DataError(f"there are several columns {frame.columns[frame.columns.duplicated()][0]}: rename all but one")
     for name in wanted:
         if name not in frame.columns:
             near = get_close_matches(name, list(frame.columns), n=1)
