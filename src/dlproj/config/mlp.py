@@ -38,9 +38,7 @@ class MLPConfig(FeedForwardConfig):
 
     hidden: list[Any] = like(ModelConfig, "hidden", lambda: [1000])
     category_embedding_dim: int | None = setting(
-        None,
-        "size of a category's embedding vector, for the categorical columns of a table; unset: one-hot",
-        "[1, inf)",
+        None, "size of a category's embedding vector, for categorical columns of a table; unset: one-hot", "[1, inf)"
     )
 
     def hidden_layers(self) -> list[DenseConfig]:

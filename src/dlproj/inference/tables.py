@@ -69,9 +69,8 @@ def write_with_classes(trained: LoadedRun, arguments: Sequence[str], output: Pat
         raise UserError(f"{output} exists: set --output to another file, or --overwrite")
     frame, stored = read_stored(trained.data, arguments[0])
     classes = class_table(trained, stored, frame.index)
-    new = {"predicted_class": classes.pop("class")} | {
-        f"probability_{name}": classes[name].astype("float32") for name in classes
-    }
+    new = {"predicted_class": classes.pop("class")}
+    new |= {f"probability_{name}": column.astype("float32") for name, column in classes.items()}
     kept = frame.drop(columns=[name for name in new if name in frame.columns])
     write_table(pd.concat([kept, pd.DataFrame(new)], axis=1), output)
     return len(frame)
