@@ -41,8 +41,18 @@ def numbers(column: pd.Series, style: str = "") -> tuple[np.ndarray, str]:
 
     style: how the column was written in training. Raises DataError with the row of the first cell that is no number.
     """
+    values, style = _parsed(column, style)
+    with np.errstate(invalid="ignore"):
+        odd = np.flatnonzero(np.abs(values) > _LARGEST)
+    if len(odd):
+        cell = _short(column.iloc[odd[0]])
+        raise DataError(f"{where(column, odd[0])} of the column {column.name} holds {cell}: give finite numbers")
+    return values, style
+
+
+def _parsed(column: pd.Series, style: str) -> tuple[np.ndarray, str]:
     if pd.api.types.is_numeric_dtype(column):
-        return _finite(column, column.to_numpy(np.float64, na_value=np.nan)), ""
+        return column.to_numpy(np.float64, na_value=np.nan), ""
     cells = names(column)
     there = np.flatnonzero(cells != None)  # noqa: E711
     text = cells[there].tolist()
@@ -62,7 +72,7 @@ def numbers(column: pd.Series, style: str = "") -> tuple[np.ndarray, str]:
             raise DataError(f"{place}: {_short(text[0])} may be two numbers: {advice}")
     placed = np.full(len(column), np.nan)
     placed[there] = values
-    return _finite(column, placed), style
+    return placed, style
 
 
 def _as_floats(text: list[str]) -> np.ndarray:
@@ -82,30 +92,23 @@ def _in_style(text: list[str], style: str) -> np.ndarray | None:
     return _as_floats(found)
 
 
-def _finite(column: pd.Series, values: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        odd = np.flatnonzero(np.abs(values) > _LARGEST)
-    if len(odd):
-        cell = _short(column.iloc[odd[0]])
-        raise DataError(f"{where(column, odd[0])} of the column {column.name} holds {cell}: give finite numbers")
-    return values
-
-
 def _short(cell: Any) -> str:
     text = str(cell)
     return ascii(text if len(text) <= 40 else text[:40] + "…")
 
 
 def names(column: pd.Series) -> np.ndarray:
-    """The values (n,) as texts, whole numbers without a decimal point; None where missing."""
+    """The values (n,) as texts, 1.0 as 1, which pandas makes of it beside missing values; None where missing."""
     cells = column.to_numpy(object)
     there = ~pd.isna(cells)
-    present = list(cells[there])
-    if pd.api.types.is_float_dtype(column) and all(value % 1 == 0 and abs(value) < 2**53 for value in present):
-        present = [int(value) for value in present]
     text = np.full(len(cells), None, object)
-    text[there] = np.fromiter((str(cell).strip() for cell in present), object, len(present))
+    text[there] = np.fromiter(map(_name, cells[there]), object, there.sum())
     return text
+
+
+def _name(cell: Any) -> str:
+    text = str(cell).strip()
+    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
 
 
 def guess(column: pd.Series) -> tuple[ColumnRole, str]:
@@ -133,7 +136,7 @@ def _are_numbers(column: pd.Series, text: list[str]) -> bool:
     if pd.api.types.is_bool_dtype(column):
         return False
     try:
-        numbers(column)
+        _parsed(column, "")
     except DataError:
         digits = sum(bool(_DIGITS.fullmatch(name)) for name in text)
         if digits > 1 and digits >= _MOSTLY * len(text):
