@@ -141,7 +141,7 @@ def test_inputs_are_those_of_scikit_learn(scaling, missing, tmp_path):
 
 
 def test_rare_missing_and_unseen_categories(tmp_path):
-    """Worked by hand: a and b have a column each; c and d, once each, share that of all others; missing has its own."""
+    """Worked by hand: a and b have an input each; c and d, once each, share that of all others."""
     cities = ["a"] * 30 + ["b"] * 20 + ["c", "d"] + [None] * 8
     table = frame(city=cities)
     data = set_up(
@@ -196,7 +196,7 @@ def test_the_state_restores_the_encoding(tmp_path):
 
 @pytest.mark.parametrize("scaling", TableScaling)
 def test_a_stored_row_is_shown_as_it_was_read(scaling, tmp_path):
-    table = frame(city=["Köln", "Paris", None] * (N // 3), age=np.arange(N) % 41 * 2.0)
+    table = frame(city=["Köln", "Paris", None] * (N // 3), age=np.arange(N) % 41 * 2.0 + 2)
     table.loc[3, "age"] = np.nan
     data = set_up(tmp_path, table, scaling=scaling)
     raw = module(tmp_path, table)
@@ -224,7 +224,7 @@ def test_a_fifth_is_held_out_unless_the_settings_say_otherwise(tmp_path):
 
 def test_a_group_stays_in_one_fold(tmp_path):
     table = frame(patient=np.arange(N) // 4)
-    data = set_up(tmp_path, table, group_column="patient", folds=3, fold=1)
+    data = set_up(tmp_path, table, group_column="patient", folds=3, fold=1, val=ValidationSplit.random)
     tested = set((data.test_indices // 4).tolist())
     assert len(data.test) == 4 * len(tested)
     assert roles(data)["patient"] == "left out"
@@ -245,7 +245,7 @@ STRANGE = {  # a table, and words of the line that refuses it
     ),
     "a number to be guessed": (frame(y=np.random.default_rng(0).normal(size=N)), "has a single row"),
     "many numbers to be guessed": (
-        pd.DataFrame({"x": range(400), "y": np.arange(400) / 3}),
+        pd.DataFrame({"x": range(0, 800, 2), "y": np.arange(400) / 3}),
         "the target y has 400 different numbers, such as 0.0, and looks like that of a regression",
     ),
     "no class in some rows": (

@@ -166,6 +166,7 @@ def schema_of(
     check_there(frame, [target, *chosen, *([group_column] if group_column else [])])
     if target in chosen:
         raise DataError(f"data.columns names the target, {target}: leave it out there")
+    classes = classes_of(frame[target])
     roles, dropped = dict[str, ColumnRole](), dict[str, str]()
     for name in frame.columns.drop(target):
         role, why = (chosen[name], "as data.columns says") if name in chosen else guess(frame[name])
@@ -186,7 +187,7 @@ def schema_of(
     has_missing = tuple(name for name in (*numeric, *categories) if frame[name].isna().any())
     own = missing is Missing.median
     indicated = tuple(name for name in has_missing if indicator and not (own and name in categories))
-    return Schema(target, classes_of(frame[target]), numeric, styles, categories, has_missing, own, indicated, dropped)
+    return Schema(target, classes, numeric, styles, categories, has_missing, own, indicated, dropped)
 
 
 def _kept(column: pd.Series, rare_count: int) -> tuple[str, ...]:
