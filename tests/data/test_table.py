@@ -246,7 +246,7 @@ STRANGE = {  # a table, and words of the line that refuses it
     "a number to be guessed": (frame(y=np.random.default_rng(0).normal(size=N)), "has a single row"),
     "many numbers to be guessed": (
         pd.DataFrame({"x": range(0, 800, 2), "y": np.arange(400) / 3}),
-        "the target y has 400 different numbers, such as 0.0, and looks like that of a regression",
+        "the target y has 400 different numbers, such as 0, and looks like that of a regression",
     ),
     "no class in some rows": (
         frame(y=["a", None, "b"] * 20),
