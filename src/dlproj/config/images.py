@@ -66,6 +66,8 @@ FMNIST_CLASSES = (
 class FMNISTConfig(StoredImageConfig):
     """Settings of Fashion-MNIST, read from `<root>/FashionMNIST/raw`."""
 
+    has_test_set: ClassVar[bool] = True
+
     def spec(self) -> DataSpec:
         """Grey images (1, 28, 28) in ten classes."""
         return image_spec((1, 28, 28), FMNIST_CLASSES)
@@ -82,6 +84,8 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 @dataclass(slots=True)
 class CIFAR10Config(StoredImageConfig):
     """Settings of CIFAR-10, read from `<root>/cifar-10-batches-py`."""
+
+    has_test_set: ClassVar[bool] = True
 
     def in_image_folder(self, root: str) -> "ImageFolderConfig":
         shared = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -100,6 +104,8 @@ class CIFAR10Config(StoredImageConfig):
 @dataclass(slots=True)
 class DigitsConfig(ImageConfig):
     """Settings of the digits that come with scikit-learn."""
+
+    has_test_set: ClassVar[bool] = True
 
     def spec(self) -> DataSpec:
         """Grey images (1, 8, 8) in ten classes."""
@@ -132,9 +138,11 @@ class ImageFolderConfig(StoredImageConfig):
 
         Raises DataError if folders are missing or do not match.
         """
-        from dlproj.data.class_folders import class_names
+        from dlproj.data.class_folders import class_names, has_test_folder
 
-        return image_spec((self.channels, self.image_size, self.image_size), class_names(self.root))
+        classes = class_names(self.root)
+        self.check_test_set(has_test_folder(self.root), f"data.root={self.root} has no folder test")
+        return image_spec((self.channels, self.image_size, self.image_size), classes)
 
     def build(self, seed: int) -> "ImageFolderDataModule":
         from dlproj.data.image_folder import ImageFolderDataModule

@@ -1,5 +1,6 @@
 """The classes of an image tree: the folders in both train/ and test/."""
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,21 @@ from dlproj.data.data_files import brief, data_root
 
 
 def class_names(root: str) -> tuple[str, ...]:
-    """Return the folder names in root/train, sorted. Raises DataError unless root/test has the same, at least two."""
-    classes, test = _folders(data_root(root), "train"), _folders(data_root(root), "test")
-    _check_equal(classes, test, root)
+    """Return the folder names in root/train, sorted. Raises DataError unless root/test, if there, has the same.
+
+    Also raises it for fewer than two.
+    """
+    classes = _folders(data_root(root), "train")
+    if has_test_folder(root):
+        _check_equal(classes, _folders(data_root(root), "test"), root)
     if len(classes) < 2:
         raise DataError(f"data.root={root} holds one class only: add a folder for another to train/ and test/")
     return classes
+
+
+def has_test_folder(root: str) -> bool:
+    """True if the tree has a test set: something of the name root/test."""
+    return os.path.lexists(data_root(root) / "test")
 
 
 def _folders(root: Path, split: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A user's own tree of image files: train/CLASS/* and test/CLASS/*."""
+"""A user's own tree of image files: train/CLASS/* and, unless it has no test set, test/CLASS/*."""
 
 import logging
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import torch
 
 from dlproj.config.images import ImageFolderConfig
 from dlproj.data.batches import Samples
+from dlproj.data.class_folders import has_test_folder
 from dlproj.data.data_files import data_root, files_below, fixed_order, refuse_problems, warn_left_out
 from dlproj.data.decoding import EXTENSIONS, FIRST_FRAME, Decoded
 from dlproj.data.image import ImageDataModule
@@ -36,25 +37,27 @@ class ImageFolderDataModule(ImageDataModule):
         if unread := sorted(name for name in folders if name.lower() in _VALIDATION):
             _log.warning("%s/ is not read: validation samples are taken from train/", unread[0])
 
-    def load(self) -> tuple[Samples, Samples]:
+    def load(self) -> tuple[Samples, Samples | None]:
         """Return training images in a fixed order (data_files.fixed_order), not sorted by class, and test images.
 
         Raises DataError, naming the files that cannot be read.
         """
         first = self._listed is not None  # of several processes, the one that logs warnings
         splits, self._listed = self._listed or self._list(), None
-        train, test = fixed_order(splits[0].images), splits[1].images
-        decoded = [self.decode([path for path, _ in images]) for images in (train, test)]
+        parts = [fixed_order(splits[0].images), *(split.images for split in splits[1:])]
+        decoded = [self.decode([path for path, _ in images]) for images in parts]
         refuse_problems((problem for split in decoded for problem in split.problems), "images")
         several = sum(FIRST_FRAME in conversion for split in decoded for conversion in split.conversions)
         if first and several:
             have = "image has" if several == 1 else "images have"
             _log.warning("%d %s several frames or pages: the first of each is read", several, have)
-        return _samples(decoded[0], train), _samples(decoded[1], test)
+        train, *test = map(_samples, decoded, parts)
+        return train, test[0] if test else None
 
     def _list(self) -> "list[_Split]":
         root = data_root(self.config.root)
-        return [_split(root / name, self.spec.classes) for name in ("train", "test")]
+        names = ["train", "test"] if has_test_folder(self.config.root) else ["train"]
+        return [_split(root / name, self.spec.classes) for name in names]
 
 
 class _Split(NamedTuple):

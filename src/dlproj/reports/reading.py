@@ -6,6 +6,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from dlproj.reports.classification import entries
+from dlproj.runs.comparison import flat, fold_of, folds_of
 from dlproj.runs.inspection import ByEpoch
 from dlproj.runs.record import Run
 from dlproj.runs.summary import RunResult
@@ -53,6 +54,16 @@ def interval_words(result: RunResult) -> str:
     """The interval as text: "94.6% to 98.3%, from 360 samples"; "" for a run that was not tested."""
     interval = accuracy_interval(result)
     return f"{interval.low:.1%} to {interval.high:.1%}, from {interval.samples:,} samples" if interval else ""
+
+
+def test_set_words(run: Run) -> str:
+    """What the test set is, if it was held out of the training set; "" for one that comes with the data."""
+    settings = flat(run.settings)
+    drawn = f"drawn by data.split_seed={settings.get('data.split_seed')}"
+    if folds := folds_of(run):
+        return f"fold {fold_of(run)} (from 0) of {folds} folds of the training set, {drawn}"
+    share = settings.get("data.test_fraction")
+    return f"{share:.0%} of the data, {drawn}" if isinstance(share, float) else ""
 
 
 def fit_words(run: Run) -> str:

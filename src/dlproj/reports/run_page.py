@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from dlproj import formats
 from dlproj.config.checks import DISTANCE
 from dlproj.config.reference import unmatched
-from dlproj.reports.classification import class_scores, most_confused
+from dlproj.reports.classification import Counts, class_scores, most_confused
 from dlproj.reports.comparison_table import heading, shown, table
 from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
-from dlproj.reports.reading import dead_units_words, fit_words, interval_words
+from dlproj.reports.reading import dead_units_words, fit_words, interval_words, test_set_words
 from dlproj.reports.run_figures import by_layer, learning_panels
 from dlproj.reports.style import svg
 from dlproj.reports.weights_figure import histogram_panels
@@ -59,7 +59,7 @@ def run_summary(run: Run, name: str) -> Page:
         "curves": drawn(panels, f"Learning curves of {name}:"),
         "fit": fit_words(run),
         "unmatched": "; ".join(unmatched(result.reference_curves, run.epochs) if result.status != "running" else ()),
-        "matrix": _matrix(run),
+        "matrix": confusion_page(result.confusion_matrix, result.classes),
     } | _score(run)
 
 
@@ -113,11 +113,12 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     if result.reference_distance is not None:
         reported[heading(DISTANCE)] = shown(DISTANCE, result.reference_distance)
     facts = {heading(key): text for key, text in facts.items()}
+    reported |= {"test set": words} if (words := test_set_words(run)) else {}
     return [*(reported | validation | {"best epoch": best} | facts).items()]
 
 
-def _matrix(run: Run) -> Page | None:
-    counts, classes = run.result.confusion_matrix, run.result.classes
+def confusion_page(counts: Counts, classes: Sequence[str]) -> Page | None:
+    """Values of a confusion matrix; None if there is none."""
     if not counts or len(classes) < 2:
         return None
     readable = classes if len(classes) <= _CLASSES_READABLE else []

@@ -27,6 +27,7 @@ from dlproj.training.checkpoints import remove_leftovers
 from dlproj.training.earlier import Earlier, earlier_run
 from dlproj.training.ending import Ending
 from dlproj.training.monitors.epoch_logger import build_loggers
+from dlproj.training.monitors.fold_predictions import KeepPredictions
 from dlproj.training.monitors.inspector import inspectors
 from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepTable
 from dlproj.training.monitors.network_graph import NoteGraph
@@ -122,6 +123,7 @@ def _train(
         KeepTable(table),
         RecordEarlyEnd(config, result, table, begin, ending),
         StopBySignal(checkpoint_path(folder, "last"), ending),
+        *([KeepPredictions(folder)] if config.data.folds else []),
         *([Prune(config.sweep.trial, ending)] if config.sweep.trial.number >= 0 else []),
         watch,
     ]
