@@ -34,6 +34,13 @@ class ValidationSplit(Choice):
     test = "test", "the official test set, as some of the lab documents do"
 
 
+class Sampling(Choice):
+    """How an epoch's training samples are drawn."""
+
+    shuffled = "shuffled", "each once, in random order"
+    balanced = "balanced", "as many, with replacement, from every class with the same probability"
+
+
 @dataclass(frozen=True, slots=True)
 class DataSpec:
     """Shape and classes of the data, known from the settings before anything is loaded."""
@@ -78,6 +85,10 @@ class DataConfig(ABC):
     val: ValidationSplit = setting(ValidationSplit.last, "source of the validation samples")
     val_fraction: float = setting(0.1, "share of the training set to validate on, unless val is test", "(0, 1)")
     drop_last: bool = setting(False, "drop the last training batch of an epoch if it is incomplete")
+    sampling: Sampling = setting(Sampling.shuffled, "how an epoch's training samples are drawn")
+    mixup: float = setting(
+        0.0, "mix pairs of training samples, λ · a + (1 − λ) · b, with λ from Beta(mixup, mixup); 0: off", "[0, inf)"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "data.")
@@ -87,6 +98,11 @@ class DataConfig(ABC):
         default = type(self).__dataclass_fields__["val_fraction"].default
         message = f"data.val_fraction={self.val_fraction} has no effect with data.val=test: set data.val=last or random"
         require(self.val is not ValidationSplit.test or self.val_fraction == default, message)
+
+    def check_spec(self, spec: DataSpec) -> None:
+        """Raise ConfigurationError if a setting does not go with this kind of data."""
+        message = f"data.mixup={self.mixup} mixes numbers, and this data has word ids: leave it out"
+        require(not self.mixup or spec.kind is not Kind.sequence, message)
 
     def in_image_folder(self, root: str) -> "DataConfig":
         """The same data read from a tree of images, train/CLASS/* and test/CLASS/*; itself where that is not meant."""
