@@ -75,7 +75,6 @@ class Classifier(OptimizedModule):
         for name in self.config.freeze:
             one_of("model.freeze", name, tuple(name for name, _ in self.named_modules() if name))
             self.get_submodule(name).requires_grad_(False)
-            self.train(self.training)
         self.execution.configure()
 
     def train(self, mode: bool = True) -> Self:
@@ -124,6 +123,10 @@ class Classifier(OptimizedModule):
         """Keep the weights of the classes."""
         if self.class_weights is not None:
             checkpoint["class_weights"] = self.class_weights
+
+    def on_train_start(self) -> None:
+        """Put batch norm of frozen layers in eval mode; before, Lightning would warn of it."""
+        self.train()
 
     def on_train_epoch_start(self) -> None:
         """Reset the sums and record the epoch's initial learning rate."""

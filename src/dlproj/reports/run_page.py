@@ -13,7 +13,7 @@ from dlproj.reports.classification import class_scores, most_confused
 from dlproj.reports.comparison_table import heading, shown, table
 from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
-from dlproj.reports.reading import dead_units_words, fit_words, interval_words
+from dlproj.reports.reading import dead_units_words, fit_words, interval_words, training_words
 from dlproj.reports.run_figures import by_layer, learning_panels
 from dlproj.reports.style import svg
 from dlproj.reports.weights_figure import histogram_panels
@@ -38,7 +38,7 @@ def run_page(run: Run) -> Page:
         "weights_end": max((max(epochs) for epochs in inspection.histograms.values()), default=0),
         "units": _layer_figures(run),
         "dead_units": dead_units_words(inspection.dead_units) if inspection.dead_units else "",
-        "layers": layers(inspection.graph),
+        "layers": layers(inspection.graph, flat(run.settings).get("model.freeze") or ()),
         "network": _network(run),
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
         "environment": _environment(run),
@@ -57,7 +57,7 @@ def run_summary(run: Run, name: str) -> Page:
         "facts": _facts(run),
         "interval": interval_words(result),
         "curves": drawn(panels, f"Learning curves of {name}:"),
-        "fit": fit_words(run),
+        "fit": " ".join(filter(None, [fit_words(run), training_words([run])])),
         "unmatched": "; ".join(unmatched(result.reference_curves, run.epochs) if result.status != "running" else ()),
         "matrix": _matrix(run),
     } | _score(run)
@@ -126,6 +126,7 @@ def _matrix(run: Run) -> Page | None:
         "classes": classes,
         "rows": rows,
         "scores": list(zip(classes, class_scores(counts, len(classes)), strict=True)),
+        "weights": dict(zip(classes, run.result.class_weights or (), strict=False)),
         "most_confused": most_confused(counts, classes),
     }
 
