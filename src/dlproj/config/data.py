@@ -35,6 +35,13 @@ class ValidationSplit(Choice):
     test = "test", "the official test set, as some of the lab documents do"
 
 
+class Sampling(Choice):
+    """How an epoch's training samples are drawn."""
+
+    shuffled = "shuffled", "each once, in random order"
+    balanced = "balanced", "as many, with replacement, from every class with the same probability"
+
+
 @dataclass(frozen=True, slots=True)
 class DataSpec:
     """Shape and classes of the data, known from the settings before anything is loaded."""
@@ -90,6 +97,10 @@ class DataConfig(ABC):
     split_seed: int = setting(
         0, "seed of test_fraction and folds; the run's seed does not change them", f"[0, {LARGEST_SEED}]"
     )
+    sampling: Sampling = setting(Sampling.shuffled, "how an epoch's training samples are drawn")
+    mixup: float = setting(
+        0.0, "mix pairs of training samples, λ · a + (1 − λ) · b, with λ from Beta(mixup, mixup); 0: off", "[0, inf)"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "data.")
@@ -120,6 +131,11 @@ class DataConfig(ABC):
         require(self.folds is None or self.test_fraction is None, message)
         message = "data.split_seed has no effect without data.folds or data.test_fraction: set one of them"
         require(bool(self.folds or self.test_fraction) or self.split_seed == 0, message)
+
+    def check_spec(self, spec: DataSpec) -> None:
+        """Raise ConfigurationError if a setting does not go with this kind of data."""
+        message = f"data.mixup={self.mixup} mixes numbers, and this data has word ids: leave it out"
+        require(not self.mixup or spec.kind is not Kind.sequence, message)
 
     def in_image_folder(self, root: str) -> "DataConfig":
         """The same data read from a tree of images, train/CLASS/* and test/CLASS/*; itself where that is not meant."""

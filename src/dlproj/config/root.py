@@ -15,11 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import LARGEST_SEED, ConfigurationError, one_of, require
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
-from dlproj.config.data import DataConfig
+from dlproj.config.data import DataConfig, Sampling
 from dlproj.config.fields import check_ranges, either, setting
 from dlproj.config.figures import FiguresConfig
 from dlproj.config.metrics import check_metrics
-from dlproj.config.model import ModelConfig
+from dlproj.config.model import BALANCED, ModelConfig
 from dlproj.config.optim import OptimConfig
 from dlproj.config.reference import ReferenceConfig
 from dlproj.config.renamed import with_new_names
@@ -66,6 +66,9 @@ class Config:
         require(not (self.trainer.val_check_interval and by_epoch), message)
         message = "trainer.evaluate_train=true would go on training with model.eval_mode=false: leave one of them out"
         require(self.model.eval_mode or not self.trainer.evaluate_train, message)
+        twice = self.model.class_weights == BALANCED and self.data.sampling is Sampling.balanced
+        message = "model.class_weights=balanced would count what data.sampling=balanced has balanced: leave one out"
+        require(not twice, message)
         in_blocks = self.trainer.steps_per_execution not in ("auto", 1)
         scaled = self.figures.gradients and self.trainer.precision == "16-mixed"
         message = "figures.gradients=true needs gradients that are not scaled: set trainer.precision=bf16-mixed"
@@ -88,6 +91,7 @@ class Config:
         if self.trainer.tensor_parallel_size > 1:
             self.model.check_tensor_parallel(self.trainer.tensor_parallel_size)
         if self.trainer.strategy is StrategyName.pipeline:
+            require(not self.model.freeze, "model.freeze does not go with trainer=pipeline: set trainer=ddp or fsdp")
             self.model.check_pipeline(self.data.batch_size, self.trainer.processes(), self.trainer.micro_batches)
             message = "figures.gradients=true looks at layers that a pipeline has in other processes: set it to false"
             require(not self.figures.gradients, message)
@@ -177,7 +181,9 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
     config = typed_config(composed)
     if alone:
         config.check_read()
-    config.model.check_data(config.data.spec())
+    spec = config.data.spec()
+    config.data.check_spec(spec)
+    config.model.check_data(spec)
     return config
 
 

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import DataConfig, DataSpec, Kind, ValidationSplit
+from dlproj.config.data import DataConfig, DataSpec, Kind, Sampling, ValidationSplit
 from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
 from dlproj.data.decoding import Decoded
 from dlproj.data.holding_out import Strata, hold_out_fold, hold_out_share
+from dlproj.data.mixup import Mixup
 
 if TYPE_CHECKING:
     from dlproj.data.reviews import Reviews
@@ -216,6 +217,8 @@ class DataModule(pl.LightningDataModule, ABC):
             self.config.drop_last,
             self.steps_per_execution,
             self.bucketing_lengths(),
+            self.config.sampling is Sampling.balanced,
+            Mixup(self.config.mixup, len(self.spec.classes), self.seed) if self.config.mixup else None,
         )
 
     def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:

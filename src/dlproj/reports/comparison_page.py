@@ -30,7 +30,7 @@ from dlproj.reports.comparison_figures import (
 from dlproj.reports.comparison_table import Cell, best, heading, repetitions, same_runs, score_column, shown, table
 from dlproj.reports.out_of_fold import NOTE as OUT_OF_FOLD
 from dlproj.reports.out_of_fold import out_of_fold
-from dlproj.reports.reading import interval_words
+from dlproj.reports.reading import interval_words, training_words
 from dlproj.reports.run_page import Page, confusion_page, drawn, run_summary
 from dlproj.reports.style import GREY, MARKER_LETTERS, svg
 from dlproj.reports.weights_figure import weights
@@ -176,8 +176,12 @@ def _curves(comparison: Comparison) -> Page | None:
     return {
         "shown": shown,
         "drawn": {name: Markup(svg(curves(comparison, name), f"{name} by epoch, all runs")) for name in drawn},
-        "note": " ".join(filter(None, [_colors_note(comparison), left_out, _reported_note(comparison.runs)])),
+        "note": " ".join(filter(None, _curve_notes(comparison, left_out))),
     }
+
+
+def _curve_notes(comparison: Comparison, left_out: str) -> list[str]:
+    return [_colors_note(comparison), left_out, _reported_note(comparison.runs), training_words(comparison.runs)]
 
 
 def _colors_note(comparison: Comparison) -> str:

@@ -13,7 +13,7 @@ from dlproj.reports.classification import Counts, class_scores, most_confused
 from dlproj.reports.comparison_table import heading, shown, table
 from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
-from dlproj.reports.reading import dead_units_words, fit_words, interval_words, test_set_words
+from dlproj.reports.reading import dead_units_words, fit_words, interval_words, test_set_words, training_words
 from dlproj.reports.run_figures import by_layer, learning_panels
 from dlproj.reports.style import svg
 from dlproj.reports.weights_figure import histogram_panels
@@ -38,7 +38,7 @@ def run_page(run: Run) -> Page:
         "weights_end": max((max(epochs) for epochs in inspection.histograms.values()), default=0),
         "units": _layer_figures(run),
         "dead_units": dead_units_words(inspection.dead_units) if inspection.dead_units else "",
-        "layers": layers(inspection.graph),
+        "layers": layers(inspection.graph, flat(run.settings).get("model.freeze") or ()),
         "network": _network(run),
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
         "environment": _environment(run),
@@ -57,9 +57,9 @@ def run_summary(run: Run, name: str) -> Page:
         "facts": _facts(run),
         "interval": interval_words(result),
         "curves": drawn(panels, f"Learning curves of {name}:"),
-        "fit": fit_words(run),
+        "fit": " ".join(filter(None, [fit_words(run), training_words([run])])),
         "unmatched": "; ".join(unmatched(result.reference_curves, run.epochs) if result.status != "running" else ()),
-        "matrix": confusion_page(result.confusion_matrix, result.classes),
+        "matrix": confusion_page(result.confusion_matrix, result.classes, result.class_weights or ()),
     } | _score(run)
 
 
@@ -117,8 +117,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     return [*(reported | validation | {"best epoch": best} | facts).items()]
 
 
-def confusion_page(counts: Counts, classes: Sequence[str]) -> Page | None:
-    """Values of a confusion matrix; None if there is none."""
+def confusion_page(counts: Counts, classes: Sequence[str], weights: Sequence[float] = ()) -> Page | None:
+    """Values of a confusion matrix; None if there is none. weights: of the classes in the training loss."""
     if not counts or len(classes) < 2:
         return None
     readable = classes if len(classes) <= _CLASSES_READABLE else []
@@ -127,6 +127,7 @@ def confusion_page(counts: Counts, classes: Sequence[str]) -> Page | None:
         "classes": classes,
         "rows": rows,
         "scores": list(zip(classes, class_scores(counts, len(classes)), strict=True)),
+        "weights": dict(zip(classes, weights, strict=False)),
         "most_confused": most_confused(counts, classes),
     }
 

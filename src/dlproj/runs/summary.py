@@ -27,7 +27,8 @@ class RunResult:
     # Of the test: row = true class, column = predicted class; with many classes [true class, predicted class, count].
     confusion_matrix: list[list[int]] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
-    parameters: int = 0  # all of them are trained
+    class_weights: list[float] | None = None  # factor of each class in the training loss; None: 1
+    parameters: int = 0  # including those of frozen layers
     reference: dict[str, float] = field(default_factory=dict)  # figures that a document reports, by quantity
     reference_curves: dict[str, dict[int, float]] = field(default_factory=dict)  # likewise, by metric and epoch
     reference_distance: float | None = None  # from these curves, see dlproj.config.reference

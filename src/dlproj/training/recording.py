@@ -163,7 +163,7 @@ def complete(result: RunResult, config: Config, trainer: pl.Trainer, watch: Stop
         _log.warning("%s", words)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.steps = trainer.global_step
-    result.confusion_matrix = model.test_confusion_matrix
+    result.confusion_matrix, result.class_weights = model.test_confusion_matrix, model.class_weights
     result.seconds = watch.seconds
     result.samples_per_second = model.samples_trained / (watch.seconds - watch.validation_seconds)
     result.peak_memory_bytes, result.peak_gpu_memory_bytes = peak_memory_bytes()

@@ -121,7 +121,7 @@ class _Trace:
         own = {
             key: self._parameter(f"{name}.{key}", value)
             for key, value in module.named_parameters()
-            if value.requires_grad
+            if key != "unread"  # the rows of an embedding that no word reads
         }
         if isinstance(module, nn.Linear):
             self._add(name, "matmul", shape, [self.last, own["weight"]])
