@@ -18,12 +18,12 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import IMDBConfig
 from dlproj.config.images import CIFAR10_CLASSES, ImageFolderConfig
+from dlproj.config.texts import IMDBConfig
 from dlproj.data import cifar10, fmnist
 from dlproj.data.data_files import extract, refuse_problems
 from dlproj.data.decoding import decode
-from dlproj.data.reviews import read_reviews
+from dlproj.data.imdb import read_reviews
 from dlproj.data.vocabulary import Texts
 
 RANDOM = np.random.default_rng(0)

@@ -15,7 +15,7 @@ app = typer.Typer(
 @app.command()
 def survey(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="fmnist, cifar10, imdb, digits, image_folder or feature_sum")
+        str, typer.Argument(metavar="NAME", help="fmnist, cifar10, imdb, digits, image_folder, text_folder, …")
     ],
     settings: Annotated[
         list[str] | None,

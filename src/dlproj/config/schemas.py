@@ -8,13 +8,14 @@ from dlproj.config.arrays import FeatureArraysConfig, ImageArraysConfig, Sequenc
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.cnn import CNNConfig
-from dlproj.config.data import DataConfig, FeatureSumConfig, IMDBConfig
+from dlproj.config.data import DataConfig, FeatureSumConfig
 from dlproj.config.images import CIFAR10Config, DigitsConfig, FMNISTConfig, ImageFolderConfig
 from dlproj.config.mlp import MLPConfig
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
+from dlproj.config.texts import IMDBConfig, TextFolderConfig, TextTableConfig
 from dlproj.config.trainer import TrainerConfig
 
 BASES: dict[str, type] = {
@@ -31,6 +32,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "fmnist": FMNISTConfig,
         "cifar10": CIFAR10Config,
         "imdb": IMDBConfig,
+        "text_folder": TextFolderConfig,
+        "text_table": TextTableConfig,
         "digits": DigitsConfig,
         "image_folder": ImageFolderConfig,
         "feature_sum": FeatureSumConfig,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from dlproj.config.checks import DataError, one_of
 from dlproj.config.schemas import settings_class
-from dlproj.data import cifar10, fmnist, reviews
+from dlproj.data import cifar10, fmnist, imdb
 from dlproj.data.base import DataModule
 
-FOLDERS = {"fmnist": fmnist.NAME, "cifar10": cifar10.NAME, "imdb": reviews.NAME}
+FOLDERS = {"fmnist": fmnist.NAME, "cifar10": cifar10.NAME, "imdb": imdb.NAME}
 
 
 def fetch(name: str, to: Path) -> str:
