@@ -56,7 +56,12 @@ def survey(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="fmnist, cifar10 or imdb", show_default=False)],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME…", help="fmnist, mnist, kmnist, emnist, qmnist, cifar10 or imdb", show_default=False
+        ),
+    ],
     to: Annotated[
         Path | None,
         typer.Option(

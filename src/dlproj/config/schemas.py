@@ -11,6 +11,7 @@ from dlproj.config.cnn import CNNConfig
 from dlproj.config.data import DataConfig, FeatureSumConfig
 from dlproj.config.images import CIFAR10Config, DigitsConfig, FMNISTConfig, ImageFolderConfig
 from dlproj.config.mlp import MLPConfig
+from dlproj.config.mnist import EMNISTConfig, KMNISTConfig, MNISTConfig, QMNISTConfig
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.rnn import RNNConfig
@@ -32,14 +33,18 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "fmnist": FMNISTConfig,
         "cifar10": CIFAR10Config,
         "imdb": IMDBConfig,
-        "text_folder": TextFolderConfig,
-        "text_table": TextTableConfig,
         "digits": DigitsConfig,
         "image_folder": ImageFolderConfig,
         "feature_sum": FeatureSumConfig,
         "image_arrays": ImageArraysConfig,
         "feature_arrays": FeatureArraysConfig,
         "sequence_arrays": SequenceArraysConfig,
+        "text_folder": TextFolderConfig,
+        "text_table": TextTableConfig,
+        "mnist": MNISTConfig,
+        "kmnist": KMNISTConfig,
+        "emnist": EMNISTConfig,
+        "qmnist": QMNISTConfig,
     },
     "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
     "optim": {
