@@ -46,7 +46,17 @@ def own_files(choice, tmp_path):
     x = {"data=image_arrays": [[[0, 1]], [[1, 0]]], "data=feature_arrays": [[0.5], [1.5]]}.get(choice, [[0, 2], [1, 2]])
     file = tmp_path / "own.npz"
     np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])
-    return [f"data.file={file}"] if choice.endswith("_arrays") else []
+    table = tmp_path / "own.csv"
+    table.write_text("text,label\na film,good\nno film,bad\n")
+    named = {"data=text_table": [f"data.file={table}"], "data=text_folder": [f"data.root={text_folder(tmp_path)}"]}
+    return [f"data.file={file}"] if choice.endswith("_arrays") else named.get(choice, [])
+
+
+def text_folder(tmp_path):
+    for place in ("train/bad", "train/good", "test/bad", "test/good"):
+        (tmp_path / "texts" / place).mkdir(parents=True)
+        (tmp_path / "texts" / place / "0.txt").write_text("a film")
+    return tmp_path / "texts"
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -207,7 +217,12 @@ REFUSED = {
     "model.output.activation=relu": "model.output.activation=relu does not go with model.loss=cross_entropy: set",
     "model.loss=mean_squared_error model.loss_from=logits": "model.loss_from=logits does not go with model.loss",
     "data=cifar10 model.inputs=784": "model.inputs=784, but the data has 3072 (image of 3 × 32 × 32): set",
-    "data=imdb": "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn",
+    "data=digits model.text_input=counts": "model.text_input and model.embedding_dim are for texts: leave them out",
+    "data=imdb model.text_input=counts model.embedding_dim=8": "model.embedding_dim is for text_input=mean_of_embe",
+    "data=imdb data.padding=post data.bucket_by_length=true": "data.bucket_by_length=true saves work only if padding",
+    "data=text_folder data.root=/nowhere": "/nowhere/train cannot be read",
+    "data=text_table": "set data.file to a table, or data.train_file and data.test_file to two",
+    "data=text_table data.file=/nowhere.csv": "/nowhere.csv cannot be read",
     "model=lstm": "an RNN needs to know how to read an image: set model.image_reading=rows",
     "model=lstm data=imdb model.masking=true": "model.masking=true reads reviews from their first word: set",
     "model=lstm data=imdb data.bucket_by_length=true": "data.bucket_by_length=true saves work only if padding",

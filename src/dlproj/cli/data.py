@@ -15,7 +15,7 @@ app = typer.Typer(
 @app.command()
 def survey(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="fmnist, cifar10, imdb, digits, image_folder or feature_sum")
+        str, typer.Argument(metavar="NAME", help="fmnist, cifar10, imdb, digits, image_folder, text_folder, …")
     ],
     settings: Annotated[
         list[str] | None,
@@ -56,7 +56,12 @@ def survey(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="fmnist, cifar10 or imdb", show_default=False)],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME…", help="fmnist, mnist, kmnist, emnist, qmnist, cifar10 or imdb", show_default=False
+        ),
+    ],
     to: Annotated[
         Path | None,
         typer.Option(

@@ -13,7 +13,6 @@ from dlproj.config.fields import Choice, check_ranges, setting
 if TYPE_CHECKING:
     from dlproj.data.base import DataModule
     from dlproj.data.feature_sum import FeatureSumDataModule
-    from dlproj.data.imdb import IMDBDataModule
 
 FIRST_WORD = 4  # the id of the most frequent word: its rank 1, plus 3, as in Keras
 
@@ -51,6 +50,7 @@ class DataSpec:
     classes: tuple[str, ...]
     vocabulary_size: int | None = None  # sequences: ids lie in [0, vocabulary_size)
     padding: str | None = None  # sequences: "pre" or "post"
+    first_token: int = 1  # sequences: smaller ids stand for no word: 0 for padding, 1 for the start of a text
 
     def __post_init__(self) -> None:
         if min(self.shape) <= 0:  # in a damaged checkpoint
@@ -164,43 +164,6 @@ class Side(Choice):
 
     pre = "pre", "the front"
     post = "post", "the end"
-
-
-@dataclass(slots=True)
-class IMDBConfig(DataConfig):
-    """Settings of the IMDB reviews, read from `<root>/aclImdb`."""
-
-    has_test_set: ClassVar[bool] = True
-    root: str = setting(default_root, ROOT)
-    vocabulary_size: int = setting(
-        10_000, "word ids are below this, Keras's num_words; rarer words become 2", f"[{FIRST_WORD + 1}, inf)"
-    )
-    length: int = setting(200, "ids per review after padding and truncating", "[1, inf)")
-    padding: Side = setting(Side.pre, "where shorter reviews are padded with 0")
-    truncating: Side = setting(Side.pre, "where longer reviews are truncated")
-    bucket_by_length: bool = setting(
-        False, "train on batches of similar lengths: with model.masking, fewer time steps on the CPU"
-    )
-
-    def __post_init__(self) -> None:
-        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
-        check_root(self.root)
-        aligned = not self.bucket_by_length or self.padding is Side.post
-        require(aligned, "data.bucket_by_length=true saves work only if padding comes last: set data.padding=post")
-
-    @property
-    def is_bucketed(self) -> bool:
-        return self.bucket_by_length
-
-    def spec(self) -> DataSpec:
-        """Word ids (length,) in two classes."""
-        classes = ("negative", "positive")
-        return DataSpec(Kind.sequence, (self.length,), classes, self.vocabulary_size, self.padding.value)
-
-    def build(self, seed: int) -> "IMDBDataModule":
-        from dlproj.data.imdb import IMDBDataModule
-
-        return IMDBDataModule(self, seed)
 
 
 @dataclass(slots=True)

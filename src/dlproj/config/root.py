@@ -58,7 +58,7 @@ class Config:
         self.callbacks.early_stopping.check_monitor(self.metrics)
         self._check_processes()
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)
-        message = "data.bucket_by_length=true saves work only if padding is masked: set model.masking=true"
+        message = "data.bucket_by_length=true saves work only if padding is masked: set model.masking=true (of an RNN)"
         require(not (self.data.is_bucketed and self.model.reads_padding), message)
         stopping = self.callbacks.early_stopping
         by_epoch = stopping.patience is not None or stopping.restore_best

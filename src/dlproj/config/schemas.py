@@ -8,13 +8,15 @@ from dlproj.config.arrays import FeatureArraysConfig, ImageArraysConfig, Sequenc
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.cnn import CNNConfig
-from dlproj.config.data import DataConfig, FeatureSumConfig, IMDBConfig
+from dlproj.config.data import DataConfig, FeatureSumConfig
 from dlproj.config.images import CIFAR10Config, DigitsConfig, FMNISTConfig, ImageFolderConfig
 from dlproj.config.mlp import MLPConfig
+from dlproj.config.mnist import EMNISTConfig, KMNISTConfig, MNISTConfig, QMNISTConfig
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.rnn import RNNConfig
 from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
+from dlproj.config.texts import IMDBConfig, TextFolderConfig, TextTableConfig
 from dlproj.config.trainer import TrainerConfig
 
 BASES: dict[str, type] = {
@@ -37,6 +39,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "image_arrays": ImageArraysConfig,
         "feature_arrays": FeatureArraysConfig,
         "sequence_arrays": SequenceArraysConfig,
+        "text_folder": TextFolderConfig,
+        "text_table": TextTableConfig,
+        "mnist": MNISTConfig,
+        "kmnist": KMNISTConfig,
+        "emnist": EMNISTConfig,
+        "qmnist": QMNISTConfig,
     },
     "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
     "optim": {

@@ -22,7 +22,7 @@ from dlproj.data.holding_out import Strata, hold_out_fold, hold_out_share
 from dlproj.data.mixup import Mixup
 
 if TYPE_CHECKING:
-    from dlproj.data.reviews import Reviews
+    from dlproj.data.tokenized import TokenizedTexts
 
 _log = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class DataModule(pl.LightningDataModule, ABC):
         """Convert one stored sample for display: to a uint8 image (H, W) or (H, W, 3), or to text."""
         return " ".join(f"{value:.3g}" for value in inputs.flatten().tolist())
 
-    def uncut(self) -> "Reviews | None":
+    def uncut(self) -> "TokenizedTexts | None":
         """Return the official sets' texts before truncation, or None if the data is not text."""
         return None
 

@@ -105,7 +105,7 @@ def histogram(sets: OfficialSets) -> Files:
     if sets.reviews is None:
         return {"features.png": survey_figures.value_histogram(sets.train.inputs.numpy())}
     words = {"training set": sets.words("train"), "test set": sets.words("test")}
-    return {"lengths.png": survey_figures.length_histogram(words, module.spec.shape[0])}
+    return {"lengths.png": survey_figures.length_histogram(words, module.spec.shape[0], sets.unit, sets.noun)}
 
 
 def _label_counts(sets: OfficialSets) -> Figure:
