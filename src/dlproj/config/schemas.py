@@ -14,7 +14,14 @@ from dlproj.config.mlp import MLPConfig
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.rnn import RNNConfig
-from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
+from dlproj.config.scheduler import (
+    CosineConfig,
+    ExponentialConfig,
+    OneCycleConfig,
+    PlateauConfig,
+    SchedulerConfig,
+    StepConfig,
+)
 from dlproj.config.trainer import TrainerConfig
 
 BASES: dict[str, type] = {
@@ -51,6 +58,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "step": StepConfig,
         "exponential": ExponentialConfig,
         "cosine": CosineConfig,
+        "one_cycle": OneCycleConfig,
         "plateau": PlateauConfig,
     },
     "callbacks": {"callbacks": CallbacksConfig},

@@ -58,6 +58,9 @@ class TrainerConfig:
     micro_batches: int = setting(1, "pipeline: equal parts of each batch, in flight at once", "[1, inf)")
     pipeline_schedule: str = setting("1f1b", "1f1b keeps fewer activations than gpipe", choices=SCHEDULES)
     max_epochs: int = setting(10, "passes over the training set", "[1, inf)")
+    max_steps: int | None = setting(
+        None, "optimizer steps after which training ends, also within an epoch; unset: max_epochs alone", "[1, inf)"
+    )
     max_time: str | None = setting(None, "training ends after DD:HH:MM:SS")
     precision: str = setting("32-true", "numeric precision, in Lightning's names", choices=PRECISIONS)
     gradient_clip_val: float | None = setting(None, "upper bound of the gradient; unset: no clipping", "(0, inf)")

@@ -22,6 +22,7 @@ from dlproj.runs.lock import run_lock
 from dlproj.runs.manifest import check, holds_run, recover, run_files
 from dlproj.runs.record import read_result
 from dlproj.runs.summary import RunResult
+from dlproj.training.averaging import AverageWeights
 from dlproj.training.callbacks import build_callbacks, checkpoint_path
 from dlproj.training.checkpoints import remove_leftovers
 from dlproj.training.earlier import Earlier, earlier_run
@@ -116,6 +117,7 @@ def _train(
     inspection = Inspection()
     callbacks = [
         begin,
+        *([AverageWeights(config.optim)] if config.optim.averages() else []),
         *build_callbacks(config.callbacks, folder, ending),
         *inspectors(config.figures, inspection, tensorboard),
         NoteGraph(inspection, tensorboard, config.model.loss_words(), config.figures.graph),
