@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 
 from dlproj.config.callbacks import Resume
+from dlproj.config.checks import require
 from dlproj.config.root import Config, load
 from dlproj.distributed.processes import run_in_processes
 from dlproj.launch import rank, started_by_torchrun
@@ -46,6 +47,8 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
     from whatever process; also if the folder holds another run, unless overwrite=true, or files that dlproj did not
     write.
     """
+    message = "trainer=overfit and trainer=fast_dev_run leave no run: use them on the command line, dlproj train"
+    require(config.trainer.keeps_run(), message)
     config.trainer.check_launch(started_by_torchrun())
     config.trainer.check_machine()
     resume = resume or config.sweep.resume is not None or config.callbacks.resume is Resume.auto
