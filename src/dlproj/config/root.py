@@ -57,6 +57,7 @@ class Config:
         check_metrics(self.metrics)
         self.callbacks.early_stopping.check_monitor(self.metrics)
         self._check_processes()
+        self._check_optim()
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)
         message = "data.bucket_by_length=true saves work only if padding is masked: set model.masking=true (of an RNN)"
         require(not (self.data.is_bucketed and self.model.reads_padding), message)
@@ -96,12 +97,25 @@ class Config:
             message = "figures.gradients=true looks at layers that a pipeline has in other processes: set it to false"
             require(not self.figures.gradients, message)
 
+    def _check_optim(self) -> None:
+        optim, trainer = self.optim, self.trainer
+        split = trainer.strategy in (StrategyName.pipeline, StrategyName.model_parallel)
+        for name in ("layer_decay", "ema_decay", "swa_start"):
+            unset = getattr(optim, name) in (None, 1.0)
+            message = f"optim.{name} needs each process to have all weights: set trainer=auto or ddp"
+            require(unset or not split, message)
+        message = "trainer.precision=bf16-true is too coarse to average weights in: set bf16-mixed"
+        require(not (optim.averages() and trainer.precision == "bf16-true"), message)
+        lowest = getattr(self.scheduler, "min_learning_rate", 0.0)
+        message = "scheduler.min_learning_rate would be one for all layers: leave it or optim.layer_decay out"
+        require(optim.layer_decay == 1 or not lowest, message)
+
     def check_read(self) -> None:
         """Raise ConfigurationError if a setting has no effect in combination with the others.
 
         load() does not check this: recorded runs may have such settings.
         """
-        for group in (self.data, self.model, self.callbacks, self.trainer):
+        for group in (self.data, self.model, self.scheduler, self.callbacks, self.trainer):
             group.check_read()
 
     def fallbacks(self) -> list[str]:

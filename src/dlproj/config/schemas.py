@@ -15,7 +15,14 @@ from dlproj.config.mnist import EMNISTConfig, KMNISTConfig, MNISTConfig, QMNISTC
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.rnn import RNNConfig
-from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
+from dlproj.config.scheduler import (
+    CosineConfig,
+    ExponentialConfig,
+    OneCycleConfig,
+    PlateauConfig,
+    SchedulerConfig,
+    StepConfig,
+)
 from dlproj.config.texts import IMDBConfig, TextFolderConfig, TextTableConfig
 from dlproj.config.trainer import TrainerConfig
 
@@ -59,6 +66,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "step": StepConfig,
         "exponential": ExponentialConfig,
         "cosine": CosineConfig,
+        "one_cycle": OneCycleConfig,
         "plateau": PlateauConfig,
     },
     "callbacks": {"callbacks": CallbacksConfig},

@@ -45,6 +45,12 @@ class Execution:
         """Return the parameters that this process's optimizer updates."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
+    def trained_layers(self) -> list[list[nn.Parameter]]:
+        """Return the trained parameters of each layer that has any, in the order of the network."""
+        layers = [list(layer.parameters()) for layer in self.model.sequential_layers()]
+        trained = [[parameter for parameter in layer if parameter.requires_grad] for layer in layers]
+        return list(filter(None, trained))
+
     def full_tensor(self, tensor: Tensor) -> Tensor:
         """Complete a parameter or gradient with other processes' parts; all processes must call this."""
         return tensor

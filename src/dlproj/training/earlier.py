@@ -62,8 +62,10 @@ def _cannot_be_longer(folder: Path, config: Config, epochs: int) -> str:
     end = f"{_LENGTH}={epochs}"
     if not config.scheduler.lengthens:
         return f"cannot be made longer, as its learning-rate schedule ends at {end} (scheduler=constant has no end)"
+    if config.optim.swa_start is not None:
+        return f"cannot be made longer, as optim.swa_start is a share of {end} (optim.ema_decay has no end)"
     result = read_result(folder)
-    if result.has_ended() and result.last_epoch < epochs:
+    if result.has_ended() and (result.last_epoch < epochs or "max_steps" in result.stop_reason):
         return f"ended before {end} ({result.stop_reason}), and would again"
     return "" if checkpoint_path(folder, "last").exists() else "has no checkpoints/last.ckpt to resume from"
 

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 
 from dlproj.config.callbacks import Resume
+from dlproj.config.checks import require
 from dlproj.config.root import Config, load
 from dlproj.distributed.processes import run_in_processes
 from dlproj.launch import rank, started_by_torchrun
@@ -22,6 +23,7 @@ from dlproj.runs.lock import run_lock
 from dlproj.runs.manifest import check, holds_run, recover, run_files
 from dlproj.runs.record import read_result
 from dlproj.runs.summary import RunResult
+from dlproj.training.averaging import AverageWeights
 from dlproj.training.callbacks import build_callbacks, checkpoint_path
 from dlproj.training.checkpoints import remove_leftovers
 from dlproj.training.earlier import Earlier, earlier_run
@@ -46,6 +48,8 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
     from whatever process; also if the folder holds another run, unless overwrite=true, or files that dlproj did not
     write.
     """
+    message = "trainer=overfit and trainer=fast_dev_run leave no run: use them on the command line, dlproj train"
+    require(config.trainer.keeps_run(), message)
     config.trainer.check_launch(started_by_torchrun())
     config.trainer.check_machine()
     resume = resume or config.sweep.resume is not None or config.callbacks.resume is Resume.auto
@@ -117,6 +121,7 @@ def _train(
     inspection = Inspection()
     callbacks = [
         begin,
+        *([AverageWeights(config.optim)] if config.optim.averages() else []),
         *build_callbacks(config.callbacks, folder, ending),
         *inspectors(config.figures, inspection, tensorboard),
         NoteGraph(inspection, tensorboard, config.model.loss_words(), config.figures.graph),

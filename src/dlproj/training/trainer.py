@@ -25,7 +25,7 @@ from dlproj.training.checkpoints import WholeCheckpoints
 from dlproj.training.contention import NoteContention
 from dlproj.training.evaluate_train import EvaluateTrain
 from dlproj.training.progress_bar import ProgressBar, Summary
-from dlproj.training.stepping import StepsPerExecution
+from dlproj.training.stepping import StepsPerExecution, ValidateAtLimit
 
 _HARMLESS = (
     # Lightning 2.6 uses a function of torch's tree utilities that torch 2.15 deprecates.
@@ -70,6 +70,8 @@ def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path
         Timer(config.max_time),
         NoteContention(),
     ]
+    if config.max_steps:
+        extra.append(ValidateAtLimit())
     if config.evaluate_train:
         extra.append(EvaluateTrain())
     if config.progress_bar:
@@ -91,6 +93,7 @@ def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path
         use_distributed_sampler=False,  # the data modules shard by themselves
         # Named explicitly, since Lightning would look for processes of SLURM, LSF or MPI.
         plugins=[WholeCheckpoints(), TorchElasticEnvironment() if started_by_torchrun() else LightningEnvironment()],
+        max_steps=config.max_steps or -1,
         **_same_names(config),
     )
 
