@@ -42,7 +42,11 @@ def image_folder(tmp_path):
 
 
 def own_files(choice, tmp_path):
-    """Small arrays for the data sets that read the user's own."""
+    """Small arrays or a small table for the data sets that read the user's own."""
+    if choice == "data=table":
+        table = tmp_path / "own.csv"
+        table.write_text("number,class\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)))
+        return [f"data.file={table}", "data.target=class"]
     x = {"data=image_arrays": [[[0, 1]], [[1, 0]]], "data=feature_arrays": [[0.5], [1.5]]}.get(choice, [[0, 2], [1, 2]])
     file = tmp_path / "own.npz"
     np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])

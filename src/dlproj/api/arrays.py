@@ -16,6 +16,7 @@ from dlproj.api.composing import composed
 from dlproj.config.checks import DataError
 from dlproj.config.data import Kind
 from dlproj.config.rnn import RNNConfig
+from dlproj.config.whole_files import write_whole
 from dlproj.data.arrays import NAMES, Arrays, checked_arrays
 from dlproj.runs.choosing import LOGS
 
@@ -55,6 +56,16 @@ def stored_as(kind: Kind, data: Sequence[Any], folder: Path = LOGS / "arrays") -
         )
     labels = _without_device(y_train), _without_device(y_test)
     return _stored(checked_arrays(kind, inputs[0], labels[0], inputs[1], labels[1], columns), folder)
+
+
+def stored_table(frame: pd.DataFrame, folder: Path = LOGS / "arrays") -> Path:
+    """The CSV file in `folder` that holds the table, without its index; written if it is not there."""
+    content = frame.to_csv(index=False).encode()
+    path = (folder / f"{hashlib.sha256(content).hexdigest()[:16]}.csv").absolute()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    return path
 
 
 def in_order(frame: pd.DataFrame, columns: Sequence[Any]) -> pd.DataFrame:

@@ -138,7 +138,8 @@ class Run:
     def evaluate(self, split: str = "test", **data: Any) -> dict[str, float]:
         """The metrics of the tested weights on train, val or test; keywords set other data, such as root="…".
 
-        data=(x, y) evaluates on these arrays, data=(x_train, y_train, x_test, y_test) on one of their splits.
+        data=(x, y) evaluates on these arrays, data=(x_train, y_train, x_test, y_test) on one of their splits, and a
+        DataFrame on its rows, if the run was trained on a table.
         """
         from dlproj.api.overrides import is_arrays, quoted
         from dlproj.config.checks import one_of
@@ -147,7 +148,11 @@ class Run:
         one_of("split", split, ("train", "val", "test"))
         with self._prepared() as loaded:
             settings = [f"{key}={quoted(value)}" for key, value in data.items() if not is_arrays(key, value)]
-            if is_arrays("data", data.get("data")):
+            if hasattr(data.get("data"), "columns"):
+                from dlproj.api.arrays import stored_table
+
+                settings = ["table", f"test_file={quoted(stored_table(data['data']))}", *settings]
+            elif is_arrays("data", data.get("data")):
                 from dlproj.api.arrays import GROUPS, stored_as
 
                 kind = loaded.data.spec.kind

@@ -18,7 +18,8 @@ def train(*overrides: str, folder: str | Path | None = None, **settings: Any) ->
     settings: data="digits", max_epochs=5, model__hidden=[64] or model={"hidden": [64]}. The run is kept in `folder`,
     by default a new one in logs/runs. Raises UserError with the text that the command line prints.
 
-    data may be arrays, tensors or DataFrames: (x_train, y_train, x_test, y_test). Images are (n, height, width), or
+    data may be a table, a DataFrame, of which data__target names the column of classes: see data=table. Or it may be
+    arrays, tensors or DataFrames: (x_train, y_train, x_test, y_test). Images are (n, height, width), or
     (n, height, width, channels) with 1 or 3 channels first or last; features are (n, features); whole numbers
     (n, length) are ids for a recurrent model, 0 being padding. Labels (n,) are whole numbers or names. Without a test
     set give (x_train, y_train), and test_fraction=0.2 or folds=5. The arrays are kept once in logs/arrays, from where

@@ -99,7 +99,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="Image files or folders; or texts, files of one text each, or - for standard input, a text per line.",
+            help="Image files or folders; or texts, files of one text each, or - for standard input, a text per line; "
+            "or table files.",
         ),
     ] = None,
     checkpoint: Checkpoint = None,
@@ -109,11 +110,17 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Number of classes to name, the likeliest first.")] = 3,
     lines: Annotated[bool, typer.Option("--lines", help="Text files hold one text per line.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Inputs per batch.")] = 1000,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the table to this file, with the class and its probabilities added.")
+    ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Classify images, texts or rows of numbers with a run's model; its training data is not needed.
+    """Classify images, texts, rows of numbers or tables with a run's model; its training data is not needed.
 
     Images of any size and mode are converted to what the model reads, with a note on standard error. Texts come as
     arguments, from files or from standard input, where blank lines are skipped.
+
+    Columns of a table are found by name, in any order; the target may be missing.
 
     Inputs that cannot be read are named on standard error, the others are predicted, and the exit code is 1.
 
@@ -123,15 +130,22 @@ def predict(
     announce(f"reading {run}")
     from dlproj.inference.output import Conversions, name_left_out, say, write
     from dlproj.inference.predict import predict, read_inputs
+    from dlproj.inference.tables import predict_files, write_with_classes
     from dlproj.inference.trained import open_run
 
     trained = open_run(run, checkpoint)
     for fallback in trained.fallbacks():
         say(fallback)
+    if output is not None:
+        say(f"{write_with_classes(trained, inputs or [], output, overwrite):,} rows with their classes in {output}")
+        return
     top = min(top, len(trained.model.classes))
     conversions, left_out = Conversions(trained), list[str]()
-    items = read_inputs(trained.data.spec.kind, inputs or [], lines, left_out.append)
-    predictions = predict(trained, items, top, batch_size, left_out.append)
+    if trained.data.reads_tables:
+        predictions = predict_files(trained, inputs or [], top, batch_size, left_out.append)
+    else:
+        items = read_inputs(trained.data.spec.kind, inputs or [], lines, left_out.append)
+        predictions = predict(trained, items, top, batch_size, left_out.append)
     write(conversions.count(predictions), format.value, trained, top)
     if note := conversions.note():
         say(note)

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import LARGEST_SEED, DataError, require
 from dlproj.config.fields import Choice, check_ranges, setting
@@ -51,6 +51,7 @@ class DataSpec:
     vocabulary_size: int | None = None  # sequences: ids lie in [0, vocabulary_size)
     padding: str | None = None  # sequences: "pre" or "post"
     first_token: int = 1  # sequences: smaller ids stand for no word: 0 for padding, 1 for the start of a text
+    category_sizes: tuple[int, ...] = ()  # features: the last ones are blocks of one-hot inputs, of these sizes
 
     def __post_init__(self) -> None:
         if min(self.shape) <= 0:  # in a damaged checkpoint
@@ -153,6 +154,15 @@ class DataConfig(ABC):
     @abstractmethod
     def spec(self) -> DataSpec:
         """Kind, shape and classes of the samples, without loading them."""
+
+    @classmethod
+    def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
+        """Settings to change in a run's data, with those that go along, when it is evaluated on other data."""
+        return changed
+
+    def spec_like(self, trained: DataSpec) -> DataSpec:
+        """spec() as read with the fitted state of a model that was trained on data of `trained`."""
+        return self.spec()
 
     @abstractmethod
     def build(self, seed: int) -> "DataModule":

@@ -23,6 +23,7 @@ from dlproj.config.scheduler import (
     SchedulerConfig,
     StepConfig,
 )
+from dlproj.config.table import TableConfig
 from dlproj.config.texts import IMDBConfig, TextFolderConfig, TextTableConfig
 from dlproj.config.trainer import TrainerConfig
 
@@ -52,6 +53,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "kmnist": KMNISTConfig,
         "emnist": EMNISTConfig,
         "qmnist": QMNISTConfig,
+        "table": TableConfig,
     },
     "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
     "optim": {

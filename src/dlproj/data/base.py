@@ -45,6 +45,7 @@ class DataModule(pl.LightningDataModule, ABC):
     official_sizes: tuple[int, int] | None = None  # samples in the official training and test sets, if known
     largest_pixel: float = 255  # of stored images
     pixel_dtype = torch.uint8  # of stored images; the user's own arrays may be float32
+    reads_tables = False  # True if users hand in tables with named columns
     restored = False  # True if the fitted state came from a checkpoint
     test_indices: Tensor | None = None  # (N,) of the test samples among the official training samples they come from
     _train_groups: Tensor | None = None  # of what is split into train and val
@@ -190,6 +191,14 @@ class DataModule(pl.LightningDataModule, ABC):
     def shown(self, inputs: Tensor) -> np.ndarray | str:
         """Convert one stored sample for display: to a uint8 image (H, W) or (H, W, 3), or to text."""
         return " ".join(f"{value:.3g}" for value in inputs.flatten().tolist())
+
+    def feature_columns(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Name and values (n,) of each feature of stored inputs (N, …), for the survey; missing ones are left out."""
+        return {str(i): column for i, column in enumerate(inputs.flatten(1).unbind(1))}
+
+    def roles(self) -> list[tuple[str, str, str]]:
+        """Name, role and details of each column of a table, for the run's page; empty for other data."""
+        return []
 
     def uncut(self) -> "TokenizedTexts | None":
         """Return the official sets' texts before truncation, or None if the data is not text."""

@@ -195,10 +195,10 @@ def other_data(config: DataConfig, settings: Sequence[str]) -> DataConfig:
         if "." not in name:
             one_of("--data", name, tuple(SCHEMAS["data"]))
     require(len(names) < 2, f"--data names {' and '.join(names)}: name one data set")
-    cls = settings_class("data", names[0]) if names else type(config)
+    cls: type[DataConfig] = settings_class("data", names[0]) if names else type(config)
     kept = {field.name for field in fields(cls)} - ({"root"} if cls is not type(config) else set())
     shared = {field.name: getattr(config, field.name) for field in fields(config) if field.name in kept}
-    return typed(cls, shared | changed, "data")
+    return typed(cls, shared | cls.replacing(changed), "data")
 
 
 def _where_it_is(config: DataConfig) -> DataConfig:
@@ -216,7 +216,7 @@ def _where_it_is(config: DataConfig) -> DataConfig:
 
 def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
     """Raise DataError unless the data has the classes, kind and shape of the training data."""
-    spec = config.spec()
+    spec = config.spec_like(trained)
     if set(spec.classes) != set(trained.classes):
         odd = sorted(set(spec.classes) ^ set(trained.classes))
         raise DataError(

@@ -38,6 +38,7 @@ def run_page(run: Run) -> Page:
         "weights_end": max((max(epochs) for epochs in inspection.histograms.values()), default=0),
         "units": _layer_figures(run),
         "dead_units": dead_units_words(inspection.dead_units) if inspection.dead_units else "",
+        "columns": [(name, ": ".join(filter(None, about))) for name, *about in run.result.columns],
         "layers": layers(inspection.graph, flat(run.settings).get("model.freeze") or ()),
         "network": _network(run),
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],

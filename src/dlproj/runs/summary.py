@@ -34,6 +34,7 @@ class RunResult:
     reference_distance: float | None = None  # from these curves, see dlproj.config.reference
     samples: dict[str, int] = field(default_factory=dict)  # in train, val and test
     input_shape: list[int] = field(default_factory=list)  # of one sample
+    columns: list[list[str]] = field(default_factory=list)  # of a table: name, role and details of each
     seconds: float = 0.0  # of training and validation, without loading and testing
     samples_per_second: float = 0.0  # training samples per second of training, without validation
     peak_memory_bytes: int = 0  # of this process so far, including earlier jobs of a sweep

@@ -87,6 +87,7 @@ class Begin(Callback):
     def _begin(self, folder: Path, data: DataModule) -> None:
         self.result.samples = {split: len(getattr(data, split)) for split in ("train", "val", "test")}
         self.result.input_shape = list(data.spec.shape)
+        self.result.columns = list(map(list, data.roles()))
         self.result.data_fingerprint = data.fingerprint()
         samples = _draw_samples(self.config) if self.config.figures.samples else {}
         self._claim(folder)
