@@ -83,7 +83,7 @@ class MLPConfig(FeedForwardConfig):
             require(layer.units % size == 0, f"{message} processes: set a multiple")
 
     def inputs_of(self, spec: DataSpec) -> int:
-        """Numbers in a sample, with ids and categories embedded. Raises ConfigurationError for other data's settings."""
+        """Numbers in a sample, with ids and categories embedded. Raises ConfigurationError for unfit settings."""
         sizes, dim = spec.category_sizes, self.category_embedding_dim
         message = "model.category_embedding_dim is for categorical columns, and the data has none: leave it out"
         require(dim is None or bool(sizes), message)
