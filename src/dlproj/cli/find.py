@@ -58,6 +58,44 @@ def learning_rate(
     _leave(files, folder, overwrite, rows, settings or [], f"optim.learning_rate={best:g}")
 
 
+@app.command("batch_size")
+def batch_size(
+    settings: _Settings = None,
+    seconds: Annotated[float, typer.Option(min=1, help="time after which no larger batch size is begun")] = 60.0,
+    output: _Output = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Time an epoch by batch size, up to the largest batch that fits into memory, and suggest data.batch_size.
+
+    Sizes are doubled from 16 on. One is not tried if it would leave less than a fifth of the memory that was free.
+
+    Example: `dlproj find batch_size data=digits model=mlp`
+    """
+    config, folder = _composed(settings or [], output, ["batch_size.png", "batch_size.csv"], overwrite)
+    announce("trying batch sizes")
+    from dlproj.reports.comparison_table import as_csv
+    from dlproj.reports.finding_figures import batch_size_cells, batch_size_figure
+    from dlproj.reports.style import png
+    from dlproj.reports.terminal import print_table
+    from dlproj.training.batch_sizes import try_batch_sizes
+
+    found = try_batch_sizes(config, seconds)
+    print_table(*batch_size_cells(found.table()))
+    figure = batch_size_figure(found.table(), found.suggestion)
+    files: dict[str, str | bytes] = {
+        "batch_size.png": png(figure),
+        "batch_size.csv": as_csv([dict(row) for row in found.table()]),
+    }
+    rows = [
+        ("largest tried", f"{found.largest:,}, {found.end_words()}"),
+        ("fastest epoch", f"{found.fastest.batch_size:,}"),
+    ]
+    rows.append(
+        ("recommended", f"{found.suggestion}, the smallest within 20% of that; try another learning rate with it")
+    )
+    _leave(files, folder, overwrite, rows, settings or [], f"data.batch_size={found.suggestion}")
+
+
 def _composed(settings: list[str], output: Path | None, files: list[str], overwrite: bool) -> tuple["Config", Path]:
     """The settings of one run, and the folder for the files. Raises ConfigurationError and DataError."""
     from dlproj.config.whole_files import check_writable

@@ -85,13 +85,14 @@ class OptimizedModule(pl.LightningModule, ABC):
         """Return the optimizer and, unless the learning rate is constant, its schedule."""
         self.trained = self.execution.trained_parameters()
         optimizer = self.optim.build(self.trained)
-        schedule = self.scheduler.build(optimizer, self.trainer.max_epochs or 1, self._total_steps())
+        schedule = self.scheduler.build(optimizer, self.trainer.max_epochs or 1, self.total_steps())
         self._plateau_monitor = schedule.get("monitor", "")
         if not self.automatic_optimization:  # Lightning then accepts no monitor; step_plateau() steps
             schedule.pop("monitor", None)
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
-    def _total_steps(self) -> int:
+    def total_steps(self) -> int:
+        """Return the optimizer steps of the whole training."""
         executions = int(self.trainer.estimated_stepping_batches)  # reads the loader if it has not been read yet
         loader = self.trainer.train_dataloader
         if self.automatic_optimization or not isinstance(loader, TrainingBatches):

@@ -13,7 +13,7 @@ from dlproj.reports.classification import class_scores, most_confused
 from dlproj.reports.comparison_table import heading, shown, table
 from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
-from dlproj.reports.reading import dead_units_words, fit_words, interval_words
+from dlproj.reports.reading import dead_units_words, fit_words, initial_words, interval_words
 from dlproj.reports.run_figures import by_layer, learning_panels
 from dlproj.reports.style import svg
 from dlproj.reports.weights_figure import histogram_panels
@@ -113,6 +113,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     if result.reference_distance is not None:
         reported[heading(DISTANCE)] = shown(DISTANCE, result.reference_distance)
     facts = {heading(key): text for key, text in facts.items()}
+    if result.init_from:
+        facts["initial weights"] = initial_words(result.init_from)
     return [*(reported | validation | {"best epoch": best} | facts).items()]
 
 

@@ -19,6 +19,7 @@ from dlproj.config.trainer import TrainerConfig
 from dlproj.data.base import DataModule
 from dlproj.models.classifier import Classifier
 from dlproj.models.metrics import TrainingSums
+from dlproj.training.initial_weights import load_initial
 from dlproj.training.rate_curve import RateCurve, first_diverged
 from dlproj.training.trainer import build_trainer, prepare_process
 
@@ -48,7 +49,7 @@ def range_test(config: Config, lowest: float = 1e-6, highest: float = 10.0, step
     watch = _Losses(steps)
     rising = replace(config, scheduler=RisingConfig(factor=float(rates[1] / rates[0])))
     rising.optim = replace(config.optim, learning_rate=lowest)
-    train_steps(rising, [watch], max_epochs=steps)
+    train_steps(rising, [watch], max_epochs=steps, cuda_graph=False)  # which would not tell the loss of each step
     return RateCurve.of(rates.tolist(), watch.means())
 
 
@@ -58,6 +59,8 @@ def train_steps(config: Config, callbacks: list[Callback], data: DataModule | No
     pl.seed_everything(config.seed, verbose=False)
     data = data or config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
+    if config.init_from:
+        load_initial(Path(config.init_from), model, data)
     torch.manual_seed(config.seed)
     with TemporaryDirectory() as folder:
         build_trainer(_alone(config.trainer, **trainer), callbacks, Path(folder), checkpoints=False).fit(
@@ -70,7 +73,6 @@ def _alone(config: TrainerConfig, **changed: Any) -> TrainerConfig:
     message = "find looks at one process: leave out trainer=, and multiply data.batch_size by the number of processes"
     require(config.processes() == 1, message)
     quiet = {"progress_bar": False, "max_time": None, "evaluate_train": False, "val_check_interval": None}
-    quiet |= {"cuda_graph": False}
     trainer = replace(config, **quiet | changed)
     trainer.limit_val_batches = 0
     return trainer
