@@ -36,6 +36,9 @@ class Run:
         tested = f", test accuracy {accuracy:.2%}" if accuracy is not None else ""
         return f"<dlproj.Run {self.folder}: {result.status}{tested}>"
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
     def _repr_html_(self) -> str:
         """The run's page, in a frame of the notebook's output."""
         return framed(self.report.read_text(encoding="utf-8"), self.name)
@@ -118,6 +121,12 @@ class Run:
         with unchanged_process(), own_errors():
             prepare_process(loaded.config.trainer)
             yield loaded
+
+    def resume(self, *overrides: str, **settings: Any) -> "Run":
+        """Resume the run, or train it on with settings changed: see dlproj.resume(). Returns it, read anew."""
+        from dlproj.api.training import resume
+
+        return resume(self, *overrides, **settings)
 
     @property
     def model(self) -> "Classifier":

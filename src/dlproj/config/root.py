@@ -48,11 +48,15 @@ class Config:
     sweep: SweepConfig = setting(SweepConfig)
     name: str = setting(MISSING, "part of the run folder's name")
     seed: int = setting(0, "seed of all random numbers", f"[0, {LARGEST_SEED}]")
+    init_from: str | None = setting(
+        None, "run whose weights training starts from: its folder, latest or best in logs, or a checkpoint's file"
+    )
     overwrite: bool = setting(False, "replace an earlier run in the run's folder")
 
     def __post_init__(self) -> None:
         check_ranges(self, "")
         require(bool(self.name), "name is empty: set a word for the folder's name")
+        require(self.init_from != "", "init_from is empty: name a run's folder, or leave it out")
         check_targets("logger", self.logger)
         check_metrics(self.metrics)
         self.callbacks.early_stopping.check_monitor(self.metrics)
@@ -178,13 +182,19 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
 
 def data_setting(text: str) -> tuple[str, Any]:
     """Name and value of an override: `length=100` or `data.root=here`. Raises ConfigurationError."""
+    name, value = single_setting(text, "batch_size=64")
+    return name.removeprefix("data."), value
+
+
+def single_setting(text: str, such_as: str) -> tuple[str, Any]:
+    """Full name and value of an override that sets one value. Raises ConfigurationError. such_as: for its message."""
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise ConfigurationError(f"{text} cannot be read: write SETTING=VALUE, such as batch_size=64") from error
+        raise ConfigurationError(f"{text} cannot be read: write SETTING=VALUE, such as {such_as}") from error
     single = override.type is OverrideType.CHANGE and not override.is_sweep_override()
-    require(single, f"{text} sets no single value: write SETTING=VALUE, such as batch_size=64")
-    return override.key_or_group.removeprefix("data."), override.value()
+    require(single, f"{text} sets no single value: write SETTING=VALUE, such as {such_as}")
+    return override.key_or_group, override.value()
 
 
 def checked(composed: DictConfig, alone: bool = True) -> Config:
@@ -198,6 +208,10 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
     spec = config.data.spec()
     config.data.check_spec(spec)
     config.model.check_data(spec)
+    if config.init_from is not None:
+        from dlproj.training.initial_run import initial_checkpoint  # it reads the folders of runs
+
+        config.init_from = initial_checkpoint(config)
     return config
 
 

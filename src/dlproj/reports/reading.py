@@ -135,3 +135,10 @@ def dead_units_words(dead: Mapping[str, ByEpoch]) -> str:
     found = sorted((layer for layer, share in ends.items() if share > 0), key=lambda layer: -ends[layer])
     words = ", ".join(f"{ends[layer]:.1%} of {layer}" for layer in found[:3])
     return f"{DEAD_UNITS} At the end: {words or 'none'}."
+
+
+def initial_words(record: Mapping[str, str]) -> str:
+    """Where the first weights came from: the checkpoint, its fingerprint, and what it did not decide."""
+    parts = {"initialised anew": record.get("anew"), "not used": record.get("unused"), "inputs": record.get("inputs")}
+    words = [f"{label}: {text}" for label, text in parts.items() if text]
+    return "; ".join([f"{record.get('checkpoint', '')} (weights {record.get('fingerprint', '')})", *words])

@@ -13,7 +13,14 @@ from dlproj.reports.classification import Counts, class_scores, most_confused
 from dlproj.reports.comparison_table import heading, shown, table
 from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
-from dlproj.reports.reading import dead_units_words, fit_words, interval_words, test_set_words, training_words
+from dlproj.reports.reading import (
+    dead_units_words,
+    fit_words,
+    initial_words,
+    interval_words,
+    test_set_words,
+    training_words,
+)
 from dlproj.reports.run_figures import by_layer, learning_panels
 from dlproj.reports.style import svg
 from dlproj.reports.weights_figure import histogram_panels
@@ -115,6 +122,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         reported[heading(DISTANCE)] = shown(DISTANCE, result.reference_distance)
     facts = {heading(key): text for key, text in facts.items()}
     reported |= {"test set": words} if (words := test_set_words(run)) else {}
+    if result.init_from:
+        facts["initial weights"] = initial_words(result.init_from)
     return [*(reported | validation | {"best epoch": best} | facts).items()]
 
 

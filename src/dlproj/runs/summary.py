@@ -39,6 +39,8 @@ class RunResult:
     samples_per_second: float = 0.0  # training samples per second of training, without validation
     peak_memory_bytes: int = 0  # of this process so far, including earlier jobs of a sweep
     peak_gpu_memory_bytes: int = 0
+    # Of init_from: the checkpoint, its fingerprint, layers initialised anew, those unused, and how inputs are prepared.
+    init_from: dict[str, str] = field(default_factory=dict)
     data_fingerprint: str = ""  # of the samples of train, val and test
     versions: dict[str, str] = field(default_factory=dict)
     machine: str = ""
