@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from dlproj.config.checks import one_of
+from dlproj.config.checks import one_of, require
 from dlproj.config.data import DataSpec
 from dlproj.config.layers import describe_output
 from dlproj.config.model import BALANCED, ModelConfig, output_activation
@@ -15,11 +15,11 @@ from dlproj.config.optim import OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch
+from dlproj.models.criterion import balanced_weights, criterion
 from dlproj.models.execution import Execution
 from dlproj.models.layers import linear, linear_penalties, output_modules
 from dlproj.models.losses import LossFunction, loss_function
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
-from dlproj.models.objective import balanced_weights, objective
 from dlproj.models.optimized import OptimizedModule
 from dlproj.models.penalties import Penalties, Penalty
 
@@ -46,7 +46,7 @@ class Classifier(OptimizedModule):
         self.loss = loss_function(config.loss, self.activation, config.loss_from, config.focal_gamma)
         weights = config.class_weights
         self.class_weights: list[float] | None = list(map(float, weights)) if isinstance(weights, list) else None
-        self.objective = self._objective()
+        self.criterion = self._criterion()
         self.eval_mode = config.eval_mode
         self.execution = Execution(self)
         self.samples_trained = 0  # in all epochs and processes; a sample counts once per epoch
@@ -112,12 +112,16 @@ class Classifier(OptimizedModule):
             self.training_sums = TrainingSums(self.device)
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             if self.config.class_weights == BALANCED:
+                message = (
+                    "model.class_weights=balanced counts the samples of a dlproj data module: set a list of weights"
+                )
+                require(isinstance(data, DataModule), message)
                 self.class_weights = balanced_weights(data.train.targets, len(self.classes)).tolist()
-            self.objective = self._objective(self.device, isinstance(data, DataModule) and data.config.mixup > 0)
+            self.criterion = self._criterion(self.device, isinstance(data, DataModule) and data.config.mixup > 0)
 
-    def _objective(self, device: torch.device | None = None, mixes: bool = False) -> LossFunction:
+    def _criterion(self, device: torch.device | None = None, mixes: bool = False) -> LossFunction:
         weights = None if self.class_weights is None else torch.tensor(self.class_weights, device=device)
-        return objective(self.config, self.activation, self.loss, weights, mixes)
+        return criterion(self.config, self.activation, self.loss, weights, mixes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the weights of the classes."""

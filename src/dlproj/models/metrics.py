@@ -76,7 +76,7 @@ class TrainingSums:
             self._sums[1].add_(torch.stack(penalties).double().sum(), alpha=size)
         self._note_steps(stacked)
         guesses, truths = scores(torch.cat(logits)).argmax(1), torch.cat(targets)
-        hits = guesses == truths if truths.dim() == 1 else truths.gather(1, guesses[:, None])
+        hits = guesses == truths if truths.dim() == 1 else truths.gather(1, guesses[:, None]).double()
         self._sums[2].add_(hits.sum())
         self._sums[3].add_(size * len(targets))
         self.forget()

@@ -46,7 +46,7 @@ def run_page(run: Run) -> Page:
         "units": _layer_figures(run),
         "dead_units": dead_units_words(inspection.dead_units) if inspection.dead_units else "",
         "columns": [(name, ": ".join(filter(None, about))) for name, *about in run.result.columns],
-        "layers": layers(inspection.graph, flat(run.settings).get("model.freeze") or ()),
+        "layers": layers(inspection.graph, _frozen(run)),
         "network": _network(run),
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
         "environment": _environment(run),
@@ -74,6 +74,11 @@ def run_summary(run: Run, name: str) -> Page:
 def drawn(figures: Mapping[str, Figure], what: str) -> list[Markup]:
     """SVG elements of figures by name. what: says with the name, for screen readers, what each shows."""
     return [Markup(svg(figure, f"{what} {name}")) for name, figure in figures.items()]
+
+
+def _frozen(run: Run) -> list[str]:
+    names = flat(run.settings).get("model.freeze")
+    return names if isinstance(names, list) else []
 
 
 def _network(run: Run) -> Markup:

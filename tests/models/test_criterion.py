@@ -4,16 +4,18 @@ import math
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
+from dlproj.config.checks import ConfigurationError
 from dlproj.config.layers import Activation, OutputConfig
 from dlproj.config.mlp import MLPConfig
 from dlproj.config.model import Loss, LossFrom
 from dlproj.data.mixup import Mixup
+from dlproj.models.criterion import balanced_weights, criterion
 from dlproj.models.losses import loss_function, one_hot
-from dlproj.models.objective import balanced_weights, objective
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.run import run
 
@@ -37,7 +39,7 @@ def made(
 ):
     config = MLPConfig(loss=loss, loss_from=source, output=OutputConfig(activation=activation), **more)
     plain = loss_function(loss, activation, source, config.focal_gamma)
-    return objective(config, activation, plain, None if weights is None else torch.tensor(weights), mixes), plain
+    return criterion(config, activation, plain, None if weights is None else torch.tensor(weights), mixes), plain
 
 
 def test_without_these_settings_training_minimises_the_plain_loss():
@@ -134,6 +136,15 @@ def test_a_run_keeps_the_balanced_weights_of_its_training_samples(composed, tmp_
     kept = torch.load(checkpoint_path(tmp_path, "last"), weights_only=True)["class_weights"]
     assert kept == result.class_weights == wanted
     assert all(type(weight) is float for weight in kept)
+
+
+def test_a_plain_trainer_is_told_that_balanced_weights_need_the_data(composed):
+    config = composed(*DIGITS, "model.class_weights=balanced")
+    model = config.model.build(config.data.spec(), config.optim, config.scheduler)
+    samples = torch.utils.data.TensorDataset(torch.zeros(4, 1, 8, 8), torch.arange(4))
+    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(ConfigurationError, match="counts the samples of a dlproj data module: set a list of weights"):
+        trainer.fit(model, *[torch.utils.data.DataLoader(samples)] * 2)
 
 
 def test_validation_and_test_have_the_plain_loss(composed, tmp_path):

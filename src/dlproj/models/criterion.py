@@ -8,7 +8,7 @@ from dlproj.config.model import Loss, ModelConfig
 from dlproj.models.losses import LossFunction, one_hot, sample_losses, wide
 
 
-def objective(
+def criterion(
     config: ModelConfig, activation: Activation, plain: LossFunction, weights: Tensor | None, mixes: bool
 ) -> LossFunction:
     """Return the training loss, a function of logits (B, outputs) and targets: `plain` unless a setting changes it.
