@@ -13,6 +13,7 @@ from dlproj.reports.classification import class_scores, most_confused
 from dlproj.reports.comparison_table import heading, shown, table
 from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
+from dlproj.reports.profile_table import COLUMNS, profile_rows
 from dlproj.reports.reading import dead_units_words, fit_words, interval_words
 from dlproj.reports.run_figures import by_layer, learning_panels
 from dlproj.reports.style import svg
@@ -40,6 +41,7 @@ def run_page(run: Run) -> Page:
         "dead_units": dead_units_words(inspection.dead_units) if inspection.dead_units else "",
         "layers": layers(inspection.graph),
         "network": _network(run),
+        "profile": [COLUMNS, *profile_rows(run.result)] if run.result.profile else [],
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
         "environment": _environment(run),
     }

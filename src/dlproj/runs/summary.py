@@ -37,6 +37,7 @@ class RunResult:
     samples_per_second: float = 0.0  # training samples per second of training, without validation
     peak_memory_bytes: int = 0  # of this process so far, including earlier jobs of a sweep
     peak_gpu_memory_bytes: int = 0
+    profile: dict[str, float] = field(default_factory=dict)  # seconds of each part of training, with trainer.profile
     data_fingerprint: str = ""  # of the samples of train, val and test
     versions: dict[str, str] = field(default_factory=dict)
     machine: str = ""

@@ -32,6 +32,7 @@ from dlproj.training.monitors.epoch_logger import build_loggers
 from dlproj.training.monitors.inspector import inspectors
 from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepTable
 from dlproj.training.monitors.network_graph import NoteGraph
+from dlproj.training.profile import Profile
 from dlproj.training.pruning import Prune
 from dlproj.training.recording import Begin, RecordEarlyEnd, best_epoch_of, complete, new_record
 from dlproj.training.signals import StopBySignal
@@ -118,6 +119,7 @@ def _train(
     own = [table] if tensorboard.failed else [tensorboard, table]  # Lightning would open a file of events
     begin = Begin(config, result, own, loggers, resumed is not None, replace)
     inspection = Inspection()
+    profile = Profile(watch, folder) if config.trainer.profile else None
     callbacks = [
         begin,
         *([AverageWeights(config.optim)] if config.optim.averages() else []),
@@ -128,6 +130,7 @@ def _train(
         RecordEarlyEnd(config, result, table, begin, ending),
         StopBySignal(checkpoint_path(folder, "last"), ending),
         *([Prune(config.sweep.trial, ending)] if config.sweep.trial.number >= 0 else []),
+        *filter(None, [profile]),
         watch,
     ]
     trainer = build_trainer(config.trainer, callbacks, folder)
@@ -145,6 +148,7 @@ def _train(
         sys.exit(128 + ending.signal_of(trainer, error))  # as shells expect of a process ended by a signal
     result.status, result.stop_reason = end
     complete(result, config, trainer, watch, table)
+    result.profile = profile.parts(trainer) if profile else {}
     if trainer.is_global_zero:
         _leave(result, config, inspection, tensorboard, pictures)
         for logger in loggers:

@@ -66,7 +66,11 @@ def prepare_process(config: TrainerConfig) -> None:
 def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path) -> pl.Trainer:
     """Build Lightning's Trainer, without loggers, since some of them would write to the folder at once."""
     extra: list[Callback] = [
-        StepsPerExecution(config.steps_per_execution, config.cuda_graph, config.strategy is StrategyName.pipeline),
+        StepsPerExecution(
+            config.steps_per_execution,
+            config.cuda_graph and not config.profile,
+            config.strategy is StrategyName.pipeline,
+        ),
         Timer(config.max_time),
         NoteContention(),
     ]
