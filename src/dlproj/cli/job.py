@@ -35,13 +35,16 @@ def _job(composed: DictConfig) -> None:
             return
         if config.trainer.progress_bar and rank() == 0:
             print(one_line(f"{config.name}, in {os.path.relpath(folder)}"), flush=True)
-        from dlproj.reports.terminal import show
+        from dlproj.reports.profile_table import COLUMNS, profile_rows
+        from dlproj.reports.terminal import print_table, show
         from dlproj.training.run import run
 
         raise_on_ctrl_c()  # from here on, an interrupted run is recorded
         result = run(config, folder, list(settings.overrides.task))
         if rank() == 0:
             show(result)
+            if result.profile:
+                print_table(COLUMNS, profile_rows(result))
 
 
 def _check(config: Config) -> None:

@@ -91,6 +91,9 @@ class TrainerConfig:
     fast_dev_run: bool = setting(
         False, "only try one step, one validation and one test batch; no run is kept (trainer=fast_dev_run)"
     )
+    profile: bool = setting(
+        False, "tell where the time goes: a table, and a trace of a few steps for Perfetto, trace.json.gz"
+    )
     progress_bar: bool = setting(True, "show progress; false: only the results at the end")
 
     def __post_init__(self) -> None:

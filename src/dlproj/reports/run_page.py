@@ -13,6 +13,7 @@ from dlproj.reports.classification import Counts, class_scores, most_confused
 from dlproj.reports.comparison_table import heading, shown, table
 from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
+from dlproj.reports.profile_table import COLUMNS, profile_rows
 from dlproj.reports.reading import (
     dead_units_words,
     fit_words,
@@ -48,6 +49,7 @@ def run_page(run: Run) -> Page:
         "columns": [(name, ": ".join(filter(None, about))) for name, *about in run.result.columns],
         "layers": layers(inspection.graph, _frozen(run)),
         "network": _network(run),
+        "profile": [COLUMNS, *profile_rows(run.result)] if run.result.profile else [],
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
         "environment": _environment(run),
     }

@@ -25,6 +25,7 @@ WITHOUT_EFFECT = {
     "name",
     "data.root",
     "trainer.progress_bar",
+    "trainer.profile",
     "figures",
     "logger",
     "metrics",

@@ -41,6 +41,7 @@ class RunResult:
     peak_gpu_memory_bytes: int = 0
     # Of init_from: the checkpoint, its fingerprint, layers initialised anew, those unused, and how inputs are prepared.
     init_from: dict[str, str] = field(default_factory=dict)
+    profile: dict[str, float] = field(default_factory=dict)  # seconds of each part of training, with trainer.profile
     data_fingerprint: str = ""  # of the samples of train, val and test
     versions: dict[str, str] = field(default_factory=dict)
     machine: str = ""

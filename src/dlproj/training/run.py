@@ -38,6 +38,7 @@ from dlproj.training.monitors.fold_predictions import KeepPredictions
 from dlproj.training.monitors.inspector import inspectors
 from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepTable
 from dlproj.training.monitors.network_graph import NoteGraph
+from dlproj.training.profile import Profile
 from dlproj.training.pruning import Prune
 from dlproj.training.recording import Begin, RecordEarlyEnd, best_epoch_of, complete, new_record
 from dlproj.training.signals import StopBySignal
@@ -140,6 +141,7 @@ def _train(
     own = [table] if tensorboard.failed else [tensorboard, table]  # Lightning would open a file of events
     begin = Begin(config, result, own, loggers, resumed is not None, replace)
     inspection = Inspection()
+    profile = Profile(watch, folder) if config.trainer.profile else None
     callbacks = [
         begin,
         *([AverageWeights(config.optim)] if config.optim.averages() else []),
@@ -152,6 +154,7 @@ def _train(
         StopBySignal(checkpoint_path(folder, "last"), ending),
         *([KeepPredictions(folder)] if config.data.folds else []),
         *([Prune(config.sweep.trial, ending)] if config.sweep.trial.number >= 0 else []),
+        *filter(None, [profile]),
         watch,
     ]
     trainer = build_trainer(config.trainer, callbacks, folder)
@@ -169,6 +172,7 @@ def _train(
         sys.exit(128 + ending.signal_of(trainer, error))  # as shells expect of a process ended by a signal
     result.status, result.stop_reason = end
     complete(result, config, trainer, watch, table)
+    result.profile = profile.parts(trainer) if profile else {}
     if trainer.is_global_zero:
         _leave(result, config, inspection, tensorboard, pictures)
         for logger in loggers:

@@ -71,7 +71,11 @@ def build_trainer(
     checkpoints: False if none of the callbacks writes any, and Lightning is not to add one that does.
     """
     extra: list[Callback] = [
-        StepsPerExecution(config.steps_per_execution, config.cuda_graph, config.strategy is StrategyName.pipeline),
+        StepsPerExecution(
+            config.steps_per_execution,
+            config.cuda_graph and not config.profile,
+            config.strategy is StrategyName.pipeline,
+        ),
         Timer(config.max_time),
         NoteContention(),
     ]
