@@ -40,9 +40,6 @@ class Plan(FitCallback):
     def _change_stopping(self, checkpoint: dict[str, Any]) -> None:
         patience = self.config.callbacks.early_stopping.patience
         for key in [key for key in checkpoint["callbacks"] if key.startswith(_STOPPING)]:
-            if patience is None:
-                del checkpoint["callbacks"][key]  # Lightning would warn of it
-                continue
             state = checkpoint["callbacks"][key]
             state["patience"] = patience
             state["wait_count"] = 0 if checkpoint["should_stop"] else state["wait_count"]

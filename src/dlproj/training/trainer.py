@@ -36,6 +36,8 @@ _HARMLESS = (
     r"FSDP2-wrapped module .* returned a view tensor",
     # Not every run on a cluster is a SLURM job.
     r"The `srun` command is available",
+    # A run may be trained on without early stopping.
+    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint .*EarlyStopping",
     # A resumed run uses its own folder again.
     r"Checkpoint directory .* exists and is not empty",
 )
