@@ -28,6 +28,11 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory) -> None:
+    os.environ["DLPROJ_CACHE_DIR"] = str(tmp_path_factory.mktemp("decoded") / "cache")
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

@@ -24,6 +24,7 @@ Row = dict[str, Value]
 WITHOUT_EFFECT = {
     "name",
     "data.root",
+    "data.cache",
     "trainer.progress_bar",
     "trainer.profile",
     "figures",
