@@ -25,7 +25,7 @@ _CHOOSE_MODEL = ("model", "experiment", "+experiment")
 
 
 def stored_arrays(data: Sequence[Any], typed: Sequence[str], folder: Path = LOGS / "arrays") -> tuple[str, Path]:
-    """Choice of the group data for (x_train, y_train, x_test, y_test), and the file in `folder` that holds them.
+    """Choice of the group data for (x_train, y_train) or with x_test, y_test, and the file in `folder` that holds them.
 
     typed: the other overrides, since whole numbers (n, k) are ids for a recurrent model and features for others. Raises
     DataError.
@@ -36,18 +36,19 @@ def stored_arrays(data: Sequence[Any], typed: Sequence[str], folder: Path = LOGS
 
 
 def _check_parts(data: Sequence[Any]) -> None:
-    if len(data) != len(NAMES):
-        raise DataError(f"data has {len(data)} parts: give {len(NAMES)}, ({', '.join(NAMES)})")
+    if len(data) not in (2, len(NAMES)):
+        named = f"give {len(NAMES)}, ({', '.join(NAMES)}), or 2 without a test set"
+        raise DataError(f"data has {len(data)} parts: {named}")
 
 
 def stored_as(kind: Kind, data: Sequence[Any], folder: Path = LOGS / "arrays") -> Path:
-    """The file in `folder` that holds (x_train, y_train, x_test, y_test). Raises DataError."""
+    """The file in `folder` that holds (x_train, y_train) or (x_train, y_train, x_test, y_test). Raises DataError."""
     _check_parts(data)
-    x_train, y_train, x_test, y_test = data
+    x_train, y_train, x_test, y_test = [*data, None, None][: len(NAMES)]
     columns = list(x_train.columns) if isinstance(x_train, pd.DataFrame) else []
     if isinstance(x_test, pd.DataFrame) and columns:
         x_test = in_order(x_test, columns)
-    inputs = as_numpy(x_train), as_numpy(x_test)
+    inputs = as_numpy(x_train), None if x_test is None else as_numpy(x_test)
     if np.ndim(y_train) > 1 and np.shape(y_train)[1:] == inputs[0].shape[1:] != (1,):
         raise DataError(
             f"y_train has the shape of samples, {np.shape(y_train)}: give ({', '.join(NAMES)}), in this order"
@@ -124,7 +125,7 @@ def _is_recurrent(typed: Sequence[str]) -> bool:
 
 def _stored(arrays: Arrays, folder: Path) -> Path:
     """The file with these arrays, written if it is not there."""
-    parts = {name: getattr(arrays, name) for name in NAMES}
+    parts = {name: part for name in NAMES if (part := getattr(arrays, name)) is not None}
     digest = hashlib.sha256(repr(arrays.columns).encode())
     for name, part in parts.items():
         digest.update(f"{name} {part.dtype} {part.shape}".encode())

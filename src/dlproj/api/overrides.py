@@ -20,7 +20,8 @@ def as_overrides(typed: Sequence[str], keywords: Mapping[str, Any]) -> list[str]
 
     A keyword is a group's choice (`optim="adam"`), a setting by its full name with two underscores for each dot
     (`model__hidden=[64]`), a group's settings (`model={"hidden": [64]}`), or the last part of a setting's name where no
-    other group has it (`max_epochs=5`). data may be arrays: (x_train, y_train, x_test, y_test). Raises UserError.
+    other group has it (`max_epochs=5`). data may be arrays: (x_train, y_train, x_test, y_test) or the first two.
+    Raises UserError.
     """
     overrides = list(typed)
     for name, value in keywords.items():
@@ -30,7 +31,7 @@ def as_overrides(typed: Sequence[str], keywords: Mapping[str, Any]) -> list[str]
 
 
 def is_arrays(name: str, value: Any) -> bool:
-    """True for data=(x_train, y_train, x_test, y_test)."""
+    """True for data=(x_train, y_train, x_test, y_test), or the first two of them."""
     return name == "data" and isinstance(value, list | tuple)
 
 

@@ -138,7 +138,7 @@ class Run:
     def evaluate(self, split: str = "test", **data: Any) -> dict[str, float]:
         """The metrics of the tested weights on train, val or test; keywords set other data, such as root="…".
 
-        data=(x_train, y_train, x_test, y_test) evaluates on these arrays.
+        data=(x, y) evaluates on these arrays, data=(x_train, y_train, x_test, y_test) on one of their splits.
         """
         from dlproj.api.overrides import is_arrays, quoted
         from dlproj.config.checks import one_of
@@ -151,7 +151,9 @@ class Run:
                 from dlproj.api.arrays import GROUPS, stored_as
 
                 kind = loaded.data.spec.kind
-                settings = [GROUPS[kind], f"file={quoted(stored_as(kind, data['data']))}", *settings]
+                parts = [*data["data"], *data["data"]] if len(data["data"]) == 2 else data["data"]
+                whole = ["folds=null", "fold=0", "test_fraction=null", f"file={quoted(stored_as(kind, parts))}"]
+                settings = [GROUPS[kind], *whole, *settings]
             return evaluate(loaded, split, settings).metrics
 
 

@@ -20,8 +20,9 @@ def train(*overrides: str, folder: str | Path | None = None, **settings: Any) ->
 
     data may be arrays, tensors or DataFrames: (x_train, y_train, x_test, y_test). Images are (n, height, width), or
     (n, height, width, channels) with 1 or 3 channels first or last; features are (n, features); whole numbers
-    (n, length) are ids for a recurrent model, 0 being padding. Labels (n,) are whole numbers or names. The arrays are
-    kept once in logs/arrays, from where resuming, evaluating and sweeps read them.
+    (n, length) are ids for a recurrent model, 0 being padding. Labels (n,) are whole numbers or names. Without a test
+    set give (x_train, y_train), and test_fraction=0.2 or folds=5. The arrays are kept once in logs/arrays, from where
+    resuming, evaluating and sweeps read them.
 
     The process is left as it was: random generators, number of threads, environment, warning filters. Ctrl-C raises
     KeyboardInterrupt once the run is recorded; resume() resumes it. Threads that torch has started before keep taking

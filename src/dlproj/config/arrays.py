@@ -11,7 +11,7 @@ from dlproj.config.images import ImageConfig, image_spec
 if TYPE_CHECKING:
     from dlproj.data.array_modules import FeatureArraysDataModule, ImageArraysDataModule, SequenceArraysDataModule
 
-FILE = ".npz file with the arrays x_train, y_train, x_test and y_test"
+FILE = ".npz file with the arrays x_train and y_train, and x_test and y_test if there is a test set"
 _NOT_READ = {"root": "this data is one file: set data.file"}
 
 
@@ -36,6 +36,7 @@ class ImageArraysConfig(ImageConfig):
         from dlproj.data.arrays import read_arrays
 
         arrays = read_arrays(self.file, Kind.image)
+        self.check_test_set(arrays.x_test is not None)
         channels, height, width = arrays.x_train.shape[1:]
         return image_spec((channels, height, width), arrays.classes)
 
@@ -59,6 +60,7 @@ class FeatureArraysConfig(DataConfig):
         from dlproj.data.arrays import read_arrays
 
         arrays = read_arrays(self.file, Kind.features)
+        self.check_test_set(arrays.x_test is not None)
         return DataSpec(Kind.features, arrays.x_train.shape[1:], arrays.classes)
 
     def build(self, seed: int) -> "FeatureArraysDataModule":
@@ -81,8 +83,10 @@ class SequenceArraysConfig(DataConfig):
         from dlproj.data.arrays import read_arrays
 
         arrays = read_arrays(self.file, Kind.sequence)
-        size = 1 + int(max(arrays.x_train.max(), arrays.x_test.max()))
-        return DataSpec(Kind.sequence, arrays.x_train.shape[1:], arrays.classes, size, self.padding.value)
+        self.check_test_set(arrays.x_test is not None)
+        return DataSpec(
+            Kind.sequence, arrays.x_train.shape[1:], arrays.classes, 1 + arrays.largest_id(), self.padding.value
+        )
 
     def build(self, seed: int) -> "SequenceArraysDataModule":
         from dlproj.data.array_modules import SequenceArraysDataModule

@@ -66,6 +66,7 @@ FMNIST_CLASSES = (
 class IDXConfig(StoredImageConfig):
     """Settings shared by grey images, 28×28, that torchvision downloads as IDX files to `<root>/SOURCE/raw`."""
 
+    has_test_set: ClassVar[bool] = True
     source: ClassVar[str]  # name of torchvision's class, and of the folder
     official_sizes: ClassVar[tuple[int, int]] = (60_000, 10_000)
     first_label: ClassVar[int] = 0
@@ -107,6 +108,8 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 class CIFAR10Config(StoredImageConfig):
     """Settings of CIFAR-10, read from `<root>/cifar-10-batches-py`."""
 
+    has_test_set: ClassVar[bool] = True
+
     def in_image_folder(self, root: str) -> "ImageFolderConfig":
         shared = {field.name: getattr(self, field.name) for field in fields(self)}
         return ImageFolderConfig(**shared | {"root": root})
@@ -124,6 +127,8 @@ class CIFAR10Config(StoredImageConfig):
 @dataclass(slots=True)
 class DigitsConfig(ImageConfig):
     """Settings of the digits that come with scikit-learn."""
+
+    has_test_set: ClassVar[bool] = True
 
     def spec(self) -> DataSpec:
         """Grey images (1, 8, 8) in ten classes."""
@@ -156,9 +161,11 @@ class ImageFolderConfig(StoredImageConfig):
 
         Raises DataError if folders are missing or do not match.
         """
-        from dlproj.data.class_folders import class_names
+        from dlproj.data.class_folders import class_names, has_test_folder
 
-        return image_spec((self.channels, self.image_size, self.image_size), class_names(self.root))
+        classes = class_names(self.root)
+        self.check_test_set(has_test_folder(self.root), f"data.root={self.root} has no folder test")
+        return image_spec((self.channels, self.image_size, self.image_size), classes)
 
     def build(self, seed: int) -> "ImageFolderDataModule":
         from dlproj.data.image_folder import ImageFolderDataModule

@@ -56,6 +56,7 @@ class TextConfig(DataConfig):
 class IMDBConfig(TextConfig):
     """Settings of the IMDB reviews, read from `<root>/aclImdb`."""
 
+    has_test_set: ClassVar[bool] = True
     root: str = setting(default_root, ROOT)
 
     def __post_init__(self) -> None:
@@ -85,9 +86,11 @@ class TextFolderConfig(TextConfig):
 
     def spec(self) -> DataSpec:
         """Ids (length,), one class per folder in train/, sorted by name. Raises DataError."""
-        from dlproj.data.class_folders import class_names
+        from dlproj.data.class_folders import class_names, has_test_folder
 
-        return self.text_spec(class_names(self.root, "texts", needs_test=False))
+        classes = class_names(self.root, "texts")
+        self.check_test_set(has_test_folder(self.root), f"data.root={self.root} has no folder test/")
+        return self.text_spec(classes)
 
     def build(self, seed: int) -> "TextFolderDataModule":
         from dlproj.data.text_folder import TextFolderDataModule
@@ -125,7 +128,9 @@ class TextTableConfig(TextConfig):
         """Ids (length,) in the classes of the training rows. Raises UserError."""
         from dlproj.data.labelled_rows import classes_of
 
-        return self.text_spec(classes_of(self.rows()[0]))
+        train, *test = self.rows()
+        self.check_test_set(bool(test))
+        return self.text_spec(classes_of(train))
 
     def build(self, seed: int) -> "TextTableDataModule":
         from dlproj.data.text_table import TextTableDataModule

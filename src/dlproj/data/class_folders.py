@@ -1,6 +1,7 @@
 """A tree of files by class, train/CLASS/* and test/CLASS/*: the classes, and the files of each."""
 
 import logging
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,17 +21,22 @@ class Split(NamedTuple):
     left_out: list[Path]
 
 
-def class_names(root: str, what: str = "images", needs_test: bool = True) -> tuple[str, ...]:
-    """Return the folder names in root/train, sorted. Raises DataError unless root/test has the same, at least two.
+def class_names(root: str, what: str = "images") -> tuple[str, ...]:
+    """Return the folder names in root/train, sorted. Raises DataError unless root/test, if there, has the same.
 
-    what: what the folders hold, for messages. needs_test: False if root may have no folder test.
+    Also raises it for fewer than two. what: what the folders hold, for messages.
     """
     classes = _folders(data_root(root), "train", what)
-    if needs_test or len(splits_of(data_root(root))) > 1:
+    if has_test_folder(root):
         _check_equal(classes, _folders(data_root(root), "test", what), root)
     if len(classes) < 2:
         raise DataError(f"data.root={root} holds one class only: add a folder for another to train/ and test/")
     return classes
+
+
+def has_test_folder(root: str) -> bool:
+    """True if the tree has a test set: something of the name root/test."""
+    return os.path.lexists(data_root(root) / "test")
 
 
 def _folders(root: Path, split: str, what: str) -> tuple[str, ...]:
@@ -85,9 +91,9 @@ def _check_equal(train: Sequence[str], test: Sequence[str], root: str) -> None:
     )
 
 
-def splits_of(root: Path) -> list[Path]:
+def splits_of(root: str) -> list[Path]:
     """The folder train and, if there is one, test."""
-    return [root / "train", *(folder for folder in [root / "test"] if folder.exists())]
+    return [data_root(root) / name for name in ("train", "test")[: 1 + has_test_folder(root)]]
 
 
 def list_split(folder: Path, classes: Sequence[str], extensions: tuple[str, ...]) -> Split:

@@ -28,7 +28,7 @@ def fetch(name: str, to: Path) -> str:
     before = _files(folder)
     module: DataModule = settings_class("data", name)(root=str(to)).build(0)
     module.prepare_data()
-    train, test = map(len, module.load())
+    train, test = (len(samples or ()) for samples in module.load())
     if module.official_sizes and (train, test) != module.official_sizes:
         raise DataError(f"{folder} is incomplete: {train:,} + {test:,} samples; delete it and run again")
     added = len(_files(folder) - before)

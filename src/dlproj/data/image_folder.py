@@ -1,4 +1,4 @@
-"""A user's own tree of image files: train/CLASS/* and test/CLASS/*."""
+"""A user's own tree of image files: train/CLASS/* and, unless it has no test set, test/CLASS/*."""
 
 import logging
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 
 from dlproj.config.images import ImageFolderConfig
 from dlproj.data.batches import Samples
-from dlproj.data.class_folders import Split, list_split, warn_unread
+from dlproj.data.class_folders import Split, list_split, splits_of, warn_unread
 from dlproj.data.data_files import data_root, fixed_order, refuse_problems
 from dlproj.data.decoding import EXTENSIONS, FIRST_FRAME, Decoded
 from dlproj.data.image import ImageDataModule
@@ -29,25 +29,25 @@ class ImageFolderDataModule(ImageDataModule):
         self._listed = self._list()  # only saves this process a second listing
         warn_unread(data_root(self.config.root), self._listed)
 
-    def load(self) -> tuple[Samples, Samples]:
+    def load(self) -> tuple[Samples, Samples | None]:
         """Return training images in a fixed order (data_files.fixed_order), not sorted by class, and test images.
 
         Raises DataError, naming the files that cannot be read.
         """
         first = self._listed is not None  # of several processes, the one that logs warnings
         splits, self._listed = self._listed or self._list(), None
-        train, test = fixed_order(splits[0].files), splits[1].files
-        decoded = [self.decode([path for path, _ in images]) for images in (train, test)]
+        parts = [fixed_order(splits[0].files), *(split.files for split in splits[1:])]
+        decoded = [self.decode([path for path, _ in images]) for images in parts]
         refuse_problems((problem for split in decoded for problem in split.problems), "images")
         several = sum(FIRST_FRAME in conversion for split in decoded for conversion in split.conversions)
         if first and several:
             have = "image has" if several == 1 else "images have"
             _log.warning("%d %s several frames or pages: the first of each is read", several, have)
-        return _samples(decoded[0], train), _samples(decoded[1], test)
+        train, *test = map(_samples, decoded, parts)
+        return train, test[0] if test else None
 
     def _list(self) -> list[Split]:
-        root = data_root(self.config.root)
-        return [list_split(root / name, self.spec.classes, EXTENSIONS) for name in ("train", "test")]
+        return [list_split(folder, self.spec.classes, EXTENSIONS) for folder in splits_of(self.config.root)]
 
 
 def _samples(decoded: Decoded, images: Sequence[tuple[Path, int]]) -> Samples:

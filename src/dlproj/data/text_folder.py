@@ -27,28 +27,30 @@ class TextFolderDataModule(TextDataModule):
     def prepare_data(self) -> None:
         """Warn about files that are left out, and tokenise the texts, on one process per machine."""
         if not hasattr(self, "train"):
-            root = data_root(self.config.root)
-            warn_unread(root, [list_split(folder, self.spec.classes, EXTENSIONS) for folder in splits_of(root)])
+            splits = splits_of(self.config.root)
+            warn_unread(
+                data_root(self.config.root), [list_split(folder, self.spec.classes, EXTENSIONS) for folder in splits]
+            )
         super().prepare_data()
 
     def labelled_texts(self) -> list[LabelledTexts]:
         """The texts of train/ and, if there is one, test/. Raises DataError."""
-        return _texts(data_root(self.config.root), self.spec.classes)
+        return _texts(self.config.root, self.spec.classes)
 
     def read(self) -> TokenizedTexts:
         """The tokens of the texts. Raises DataError, naming the files that are not UTF-8 text."""
-        return read_folder(data_root(self.config.root), self.spec.classes, self.config.tokens)
+        return read_folder(self.config.root, self.spec.classes, self.config.tokens)
 
 
 @shared
-def read_folder(root: Path, classes: Sequence[str], tokens: Tokens) -> TokenizedTexts:
+def read_folder(root: str, classes: Sequence[str], tokens: Tokens) -> TokenizedTexts:
     """Return the tokenised texts of the tree, from the cache in it if there is one. Raises DataError."""
     train, *test = _texts(root, classes)
-    return tokenized(train, next(iter(test), None), tokens, len(classes), root / CACHE, WORTH_KEEPING)
+    return tokenized(train, next(iter(test), None), tokens, len(classes), data_root(root) / CACHE, WORTH_KEEPING)
 
 
-def _texts(root: Path, classes: Sequence[str]) -> list[LabelledTexts]:
-    return [labelled(_listed(root, folder, classes), "texts", _ADVICE) for folder in splits_of(root)]
+def _texts(root: str, classes: Sequence[str]) -> list[LabelledTexts]:
+    return [labelled(_listed(data_root(root), folder, classes), "texts", _ADVICE) for folder in splits_of(root)]
 
 
 def _listed(root: Path, folder: Path, classes: Sequence[str]) -> list[TextFile]:

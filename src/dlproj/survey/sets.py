@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OfficialSets:
-    """The official split of a data set: `train` is the full training set, before validation is split off."""
+    """The split of a data set into training and test samples: `train` is before validation is split off."""
 
     module: DataModule
     train: Samples
@@ -81,7 +81,7 @@ def read(config: DataConfig, seed: int) -> OfficialSets:
     """Download missing files and read both sets. Raises DataError."""
     module = config.build(seed)
     module.prepare_data()
-    train, test = module.load()
+    train, test = module.with_test_set(*module.load())
     return OfficialSets(module, train, test, module.uncut())
 
 
