@@ -52,7 +52,10 @@ def own_files(choice, tmp_path):
     np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])
     table = tmp_path / "own.csv"
     table.write_text("text,label\na film,good\nno film,bad\n")
-    named = {"data=text_table": [f"data.file={table}"], "data=text_folder": [f"data.root={text_folder(tmp_path)}"]}
+    named = {
+        "data=text_table": [f"data.file={table}", "data.test_fraction=0.5"],
+        "data=text_folder": [f"data.root={text_folder(tmp_path)}"],
+    }
     return [f"data.file={file}"] if choice.endswith("_arrays") else named.get(choice, [])
 
 

@@ -124,11 +124,12 @@ def test_classes_are_the_folders_names_sorted_and_subfolders_are_read(tmp_path):
 
 
 def test_without_a_test_folder_there_is_no_test_set(tmp_path):
-    module = TextFolderConfig(root=str(write(tmp_path, texts(test=0)))).build(0)
-    module.prepare_data()
-    train, test = module.load()
-    assert (len(train), test) == (12, None)
-    assert module.spec.classes == ("bad", "good")
+    root = str(write(tmp_path, texts(test=0)))
+    with pytest.raises(DataError, match=r"has no folder test/: set data.test_fraction=0.2, or data.folds=5"):
+        data(root)
+    module = data(root, test_fraction=0.5)
+    assert [len(part) for part in (module.train, module.val, module.test)] == [5, 1, 6]
+    assert module.test.targets.bincount().tolist() == [3, 3]
 
 
 def test_other_texts_get_the_ids_of_training(tmp_path):
@@ -306,3 +307,24 @@ def test_a_root_that_is_not_there(tmp_path, monkeypatch, root):
 def test_a_training_set_of_one_text_a_class(tmp_path):
     module = data(write(tmp_path, texts(train=1, test=1)), val=ValidationSplit.test)
     assert (len(module.train), len(module.test)) == (2, 2)
+
+
+def test_texts_that_are_held_out_take_no_part_in_the_vocabulary(tmp_path):
+    """They are read as if their files lay in test/."""
+    files = {f"train/{'bad' if i % 2 else 'good'}/{i}.txt": f"common w{i} w{i // 3}" for i in range(12)}
+    module = data(write(tmp_path / "one", files), folds=3, fold=1)
+    (listed,) = module.labelled_texts()
+    names = [stamp.split()[0] for stamp in listed.stamps]  # in the order of the samples
+    moved = {names[i] for i in module.test_indices.tolist()}
+    split = {name.replace("train", "test") if name in moved else name: text for name, text in files.items()}
+    other = data(write(tmp_path / "two", split))
+
+    def shown(*inputs):
+        return sorted(module.shown(ids) for ids in torch.cat(inputs))
+
+    assert module.words == other.words
+    assert shown(module.test.inputs) == shown(other.test.inputs)
+    assert shown(module.train.inputs, module.val.inputs) == shown(other.train.inputs, other.val.inputs)
+    uncut = module.uncut()
+    assert (len(uncut.train_targets), len(uncut.test_targets)) == (8, 4)
+    assert torch.equal(uncut.test_targets, module.test.targets)

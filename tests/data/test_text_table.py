@@ -84,9 +84,11 @@ def test_rows_keep_their_order(files):
 
 
 def test_one_file_has_no_test_set(files):
-    config = TextTableConfig(file=files()["train_file"])
-    train, test = config.build(0).load()
-    assert (len(train), test) == (12, None)
+    file = files()["train_file"]
+    with pytest.raises(UserError, match=r"the data has no test set: set data.test_fraction=0.2, or data.folds=5"):
+        data(file=file)
+    module = data(file=file, test_fraction=0.25)
+    assert [len(part) for part in (module.train, module.val, module.test)] == [8, 1, 3]
 
 
 def test_classes_are_numbers_in_their_order_or_names_by_the_alphabet(files):

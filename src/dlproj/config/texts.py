@@ -128,8 +128,9 @@ class TextTableConfig(TextConfig):
         """Ids (length,) in the classes of the training rows. Raises UserError."""
         from dlproj.data.labelled_rows import classes_of
 
-        self.check_test_set(bool(self.test_file), f"{self.file} is the only table")
-        return self.text_spec(classes_of(self.rows()[0]))
+        train, *test = self.rows()
+        self.check_test_set(bool(test))
+        return self.text_spec(classes_of(train))
 
     def build(self, seed: int) -> "TextTableDataModule":
         from dlproj.data.text_table import TextTableDataModule

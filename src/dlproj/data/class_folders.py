@@ -93,7 +93,7 @@ def _check_equal(train: Sequence[str], test: Sequence[str], root: str) -> None:
 
 def splits_of(root: str) -> list[Path]:
     """The folder train and, if there is one, test."""
-    return [data_root(root) / name for name in (["train", "test"] if has_test_folder(root) else ["train"])]
+    return [data_root(root) / name for name in ("train", "test")[: 1 + has_test_folder(root)]]
 
 
 def list_split(folder: Path, classes: Sequence[str], extensions: tuple[str, ...]) -> Split:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dlproj.config.data import FIRST_WORD
@@ -14,7 +15,7 @@ from dlproj.config.texts import TextConfig, Tokens
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
 from dlproj.data.tokenized import LabelledTexts, TokenizedTexts
-from dlproj.data.vocabulary import PADDING, Texts, decode, encode, look_up
+from dlproj.data.vocabulary import PADDING, Texts, decode, encode, look_up, recount
 
 _log = logging.getLogger(__name__)
 _COMMON = 1000  # words that are looked at for a language without spaces
@@ -92,9 +93,27 @@ class TextDataModule(DataModule):
         """Return the text of one sample's ids (length,)."""
         return decode(inputs, self.words, self.config.tokens)
 
+    def with_test_set(self, train: Samples, test: Samples | None) -> tuple[Samples, Samples]:
+        """Also count the vocabulary anew if texts are held out: none of them takes part. Raises DataError."""
+        train, held_out = super().with_test_set(train, test)
+        if self.test_indices is None or self.restored:
+            return train, held_out
+        texts = self.uncut()
+        assert texts.test is not None
+        self.words = texts.words
+        return Samples(self._encode(texts.train), train.targets), Samples(self._encode(texts.test), held_out.targets)
+
     def uncut(self) -> TokenizedTexts:
-        """Return the untruncated texts."""
-        return self.read()
+        """Return the untruncated texts of the training and the test set, after with_test_set()."""
+        found, held_out = self.read(), self.test_indices
+        if held_out is None:
+            return found
+        kept = torch.ones(len(found.train_targets), dtype=torch.bool)
+        kept[held_out] = False
+        rest = kept.nonzero()[:, 0]
+        words, texts = recount(found.words, found.train, rest)
+        targets = found.train_targets
+        return TokenizedTexts(words, texts.take(rest), targets[rest], texts.take(held_out), targets[held_out])
 
     def bucketing_lengths(self) -> Tensor | None:
         """Lengths (N,) of the training texts without padding, if data.bucket_by_length is set, else None."""

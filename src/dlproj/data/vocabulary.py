@@ -37,6 +37,13 @@ class Texts:
         rising = typed and int(offsets[0]) == 0 and int(offsets[-1]) == len(ranks)
         return rising and inside and bool((offsets[1:] >= offsets[:-1]).all())
 
+    def take(self, indices: Tensor) -> "Texts":
+        """The texts of these indices (M,)."""
+        lengths = self.offsets.diff()[indices]
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+        starts = (self.offsets[:-1][indices] - offsets[:-1]).repeat_interleave(lengths)
+        return Texts(self.ranks[starts + torch.arange(len(starts))], offsets)
+
 
 def tokenize(text: str, tokens: Tokens = Tokens.words) -> list[str]:
     """Split lower-cased text into words or characters.
@@ -68,6 +75,15 @@ def rank(train: Iterable[str], test: Iterable[str], tokens: Tokens = Tokens.word
     ranks[order] = np.arange(1, len(words) + 1)
     train_ranks, test_ranks = torch.from_numpy(ranks[train_indices]), torch.from_numpy(ranks[test_indices])
     return [words[i] for i in order], Texts(train_ranks, train_offsets), Texts(test_ranks, test_offsets)
+
+
+def recount(words: list[str], texts: Texts, kept: Tensor) -> tuple[list[str], Texts]:
+    """Return the words of the `kept` texts (M,) alone by descending frequency, and all texts as ranks among them."""
+    counts = np.bincount(texts.take(kept).ranks.numpy(), minlength=len(words) + 1)[1:]
+    order = sorted(np.flatnonzero(counts).tolist(), key=lambda i: (-counts[i], words[i]))
+    ranks = np.zeros(len(words) + 1, np.int32)
+    ranks[np.array(order, np.int64) + 1] = np.arange(1, len(order) + 1)
+    return [words[i] for i in order], Texts(torch.from_numpy(ranks[texts.ranks.numpy()]), texts.offsets)
 
 
 def look_up(texts: Iterable[str], ranks: Mapping[str, int], tokens: Tokens = Tokens.words) -> Texts:
