@@ -32,6 +32,12 @@ GOES_WITH = {
     "data=sequence_arrays": ["model=gru"],
 }
 
+CUSTOM = {  # of packages, since they are here in any case
+    "model=custom": ["model.network=torch.nn:Linear", "model.arguments={out_features: 10}", "data=feature_sum"],
+    "optim=custom": ["optim.target=torch.optim.NAdam"],
+    "scheduler=custom": ["scheduler.target=torch.optim.lr_scheduler.OneCycleLR", "scheduler.arguments={max_lr: 0.1}"],
+}
+
 
 @pytest.fixture
 def image_folder(tmp_path):
@@ -44,6 +50,10 @@ def image_folder(tmp_path):
 def own_files(choice, tmp_path):
     """Small arrays for the data sets that read the user's own."""
     x = {"data=image_arrays": [[[0, 1]], [[1, 0]]], "data=feature_arrays": [[0.5], [1.5]]}.get(choice, [[0, 2], [1, 2]])
+    if choice == "data=custom":
+        file = tmp_path / "own.py"
+        file.write_text(f"def load():\n    return {x * 5}, {[0, 1] * 5}, {x}, [0, 1]\n")
+        return [f"'data.load={file}:load'"]
     file = tmp_path / "own.npz"
     np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])
     return [f"data.file={file}"] if choice.endswith("_arrays") else []
@@ -52,6 +62,7 @@ def own_files(choice, tmp_path):
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_composes_and_builds(choice, composed, image_folder, tmp_path):
     roots = [f"data.root={image_folder}"] if choice == "data=image_folder" else own_files(choice, tmp_path)
+    roots += CUSTOM.get(choice, [])
     config = composed(choice, *GOES_WITH.get(choice, []), *roots)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)

@@ -45,8 +45,11 @@ def _train(config: Any, folder: Path, overrides: list[str]) -> None:
     run(config, folder, overrides)
 
 
-def resume(run: Run | str | Path) -> Run:
-    """Resume an interrupted run from its last checkpoint; a complete one is returned as it is."""
+def resume(run: Run | str | Path, allow_code: bool = False) -> Run:
+    """Resume an interrupted run from its last checkpoint; a complete one is returned as it is.
+
+    allow_code: as of load_run().
+    """
     from dlproj.api.composing import own_errors
     from dlproj.api.process import unchanged_process
     from dlproj.api.run import load_run
@@ -54,7 +57,7 @@ def resume(run: Run | str | Path) -> Run:
 
     with unchanged_process(), own_errors():
         folder = run.folder if isinstance(run, Run) else load_run(run).folder
-        return _run(folder, resume_run)
+        return _run(folder, lambda path: resume_run(path, allow_code))
 
 
 def _run(folder: Path, train: Any) -> Run:

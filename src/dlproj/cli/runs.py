@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dlproj.cli.options import Overwrite, chosen
+from dlproj.cli.options import AllowCode, Overwrite, chosen
 from dlproj.config.checks import DataError, one_line
 from dlproj.runs.record import Damaged
 from dlproj.start import open_streams
@@ -78,6 +78,7 @@ def resume(
     folder: Annotated[
         Path, typer.Argument(metavar="RUN | SWEEP", help="such as logs/runs/… or logs/sweeps/…", show_default=False)
     ],
+    allow_code: AllowCode = False,
 ) -> None:
     """Continue a run, a sweep or a search that was interrupted or killed, with the same settings.
 
@@ -90,7 +91,7 @@ def resume(
     if str(folder) in ("latest", "best"):
         folder = chosen(folder)
     if (folder / "config.yaml").is_file():
-        _resume_run(folder)
+        _resume_run(folder, allow_code)
         return
     from dlproj.sweeps.sweep import resume_command
 
@@ -98,7 +99,7 @@ def resume(
     os.execv(command[0], command)
 
 
-def _resume_run(folder: Path) -> None:
+def _resume_run(folder: Path, allow_code: bool) -> None:
     from dlproj.reports.terminal import show
     from dlproj.runs.record import read_result
 
@@ -108,7 +109,7 @@ def _resume_run(folder: Path) -> None:
     else:
         from dlproj.training.run import resume_run
 
-        result = resume_run(folder)
+        result = resume_run(folder, allow_code)
     show(result)
 
 

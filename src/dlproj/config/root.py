@@ -28,6 +28,7 @@ from dlproj.config.schemas import BASES, SCHEMAS, schema_name, settings_class
 from dlproj.config.sweep import SweepConfig
 from dlproj.config.targets import check_targets
 from dlproj.config.trainer import StrategyName, TrainerConfig
+from dlproj.config.user_code import UserCode, parts_with_code
 from dlproj.config.whole_files import YAML_ERRORS, read_yaml_text, write_whole
 
 
@@ -155,6 +156,8 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
     values = dict(map(data_setting, overrides))
     config: DataConfig = typed(settings_class("data", name), values, "data")
     config.check_read()
+    if isinstance(config, UserCode):
+        config.check_code()
     return config
 
 
@@ -177,6 +180,8 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
     config = typed_config(composed)
     if alone:
         config.check_read()
+    for part in parts_with_code(config, all_code=True).values():
+        part.check_code()
     config.model.check_data(config.data.spec())
     return config
 

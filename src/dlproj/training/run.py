@@ -12,6 +12,7 @@ import torch
 
 from dlproj.config.callbacks import Resume
 from dlproj.config.root import Config, load
+from dlproj.config.user_code import admit, admit_run
 from dlproj.distributed.processes import run_in_processes
 from dlproj.launch import rank, started_by_torchrun
 from dlproj.machine import reset_peak_gpu_memory
@@ -19,7 +20,7 @@ from dlproj.models.metrics import further_metrics
 from dlproj.reports.pictures import Pictures
 from dlproj.runs.inspection import Inspection
 from dlproj.runs.lock import run_lock
-from dlproj.runs.manifest import check, holds_run, recover, run_files
+from dlproj.runs.manifest import check, holds_run, recover
 from dlproj.runs.record import read_result
 from dlproj.runs.summary import RunResult
 from dlproj.training.callbacks import build_callbacks, checkpoint_path
@@ -31,7 +32,7 @@ from dlproj.training.monitors.inspector import inspectors
 from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepTable
 from dlproj.training.monitors.network_graph import NoteGraph
 from dlproj.training.pruning import Prune
-from dlproj.training.recording import Begin, RecordEarlyEnd, best_epoch_of, complete, new_record
+from dlproj.training.recording import Begin, RecordEarlyEnd, best_epoch_of, complete, files_of, new_record
 from dlproj.training.signals import StopBySignal
 from dlproj.training.stopwatch import Stopwatch
 from dlproj.training.trainer import build_trainer, prepare_process
@@ -53,7 +54,7 @@ def run(config: Config, folder: Path, overrides: Sequence[str] = (), resume: boo
         recover(folder)
         earlier = earlier_run(folder, config) if resume and holds_run(folder) else None
         if earlier is None:
-            check(folder, run_files(config.figures), config.overwrite)
+            check(folder, files_of(config), config.overwrite)
             return _run(config, folder, overrides, None, config.overwrite)
         if earlier.done:
             return earlier.done.result
@@ -69,9 +70,14 @@ def _last_checkpoint(folder: Path, earlier: Earlier) -> Path | None:
     return path
 
 
-def resume_run(folder: Path) -> RunResult:
-    """Resume the run in the folder with its own settings. Raises UserError if they are damaged."""
-    return run(load(folder / "config.yaml"), folder, read_result(folder).overrides, resume=True)
+def resume_run(folder: Path, allow_code: bool = False) -> RunResult:
+    """Resume the run in the folder with its own settings and code. Raises UserError if they are damaged.
+
+    allow_code: see open_run() in inference/trained.py.
+    """
+    config = load(folder / "config.yaml")
+    admit_run(config, folder, allow_code)
+    return run(config, folder, read_result(folder).overrides, resume=True)
 
 
 def _run(config: Config, folder: Path, overrides: Sequence[str], resumed: Path | None, replace: bool) -> RunResult:
@@ -94,6 +100,7 @@ def train(
     replace: True if an earlier run in the folder may be replaced. The folder is unchanged until the data is read.
     """
     prepare_process(config.trainer)
+    admit(config, folder)
     with Pictures(config.figures, folder, wanted=rank() == 0) as pictures:
         return _train(config, folder, overrides, resumed, replace, pictures)
 
