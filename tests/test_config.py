@@ -33,7 +33,7 @@ GOES_WITH = {
 }
 
 CUSTOM = {  # of packages, since they are here in any case
-    "model=custom": ["model.network=torch.nn:Linear", "model.arguments={out_features: 10}", "data=feature_sum"],
+    "model=custom": ["model.network=torch.nn:Linear", "model.arguments={out_features: 2}", "data=feature_sum"],
     "optim=custom": ["optim.target=torch.optim.NAdam"],
     "scheduler=custom": ["scheduler.target=torch.optim.lr_scheduler.OneCycleLR", "scheduler.arguments={max_lr: 0.1}"],
 }
@@ -53,7 +53,7 @@ def own_files(choice, tmp_path):
     if choice == "data=custom":
         file = tmp_path / "own.py"
         file.write_text(f"def load():\n    return {x * 5}, {[0, 1] * 5}, {x}, [0, 1]\n")
-        return [f"'data.load={file}:load'"]
+        return [f"data.load={file}:load"]
     file = tmp_path / "own.npz"
     np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])
     return [f"data.file={file}"] if choice.endswith("_arrays") else []
@@ -186,9 +186,9 @@ REFUSED = {
     "batch_size=8": "unknown setting batch_size: did you mean data.batch_size?",
     "hidden=[8]": "unknown setting hidden: did you mean model.hidden?",
     "patience=3": "unknown setting patience: did you mean callbacks.early_stopping.patience?",
-    "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, digits, ",
-    "model=foo": "unknown choice model=foo: set one of cnn, gru, lstm, mlp, simple_rnn",
-    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",
+    "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, custom, digits, ",
+    "model=foo": "unknown choice model=foo: set one of cnn, custom, gru, lstm, mlp, simple_rnn",
+    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, custom, momentum, nesterov, rmsprop, sgd",
     "model.dropout=abc": "model.dropout: Value 'abc' of type 'str' could not be converted to Float",
     "model.dropout=1.5": "model.dropout=1.5 must be in [0, 1)",
     "model.dropout=nan": "model.dropout=nan must be in [0, 1)",
