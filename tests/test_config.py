@@ -188,7 +188,7 @@ REFUSED = {
     "patience=3": "unknown setting patience: did you mean callbacks.early_stopping.patience?",
     "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, custom, digits, ",
     "model=foo": "unknown choice model=foo: set one of cnn, custom, gru, lstm, mlp, simple_rnn",
-    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, custom, momentum, nesterov, rmsprop, sgd",
+    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, custom, momentum, ",
     "model.dropout=abc": "model.dropout: Value 'abc' of type 'str' could not be converted to Float",
     "model.dropout=1.5": "model.dropout=1.5 must be in [0, 1)",
     "model.dropout=nan": "model.dropout=nan must be in [0, 1)",
