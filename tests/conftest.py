@@ -29,8 +29,10 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory) -> None:
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded images, and what dlproj remembers of the user's own code, stay within the tests."""
     os.environ["DLPROJ_CACHE_DIR"] = str(tmp_path_factory.mktemp("decoded") / "cache")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,12 @@ GOES_WITH = {
     "data=sequence_arrays": ["model=gru"],
 }
 
+CUSTOM = {  # of packages, since they are here in any case
+    "model=custom": ["model.network=torch.nn:Linear", "model.arguments={out_features: 2}", "data=feature_sum"],
+    "optim=custom": ["optim.target=torch.optim.NAdam"],
+    "scheduler=custom": ["scheduler.target=torch.optim.lr_scheduler.OneCycleLR", "scheduler.arguments={max_lr: 0.1}"],
+}
+
 
 @pytest.fixture
 def image_folder(tmp_path):
@@ -48,6 +54,10 @@ def own_files(choice, tmp_path):
         table.write_text("number,class\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)))
         return [f"data.file={table}", "data.target=class"]
     x = {"data=image_arrays": [[[0, 1]], [[1, 0]]], "data=feature_arrays": [[0.5], [1.5]]}.get(choice, [[0, 2], [1, 2]])
+    if choice == "data=custom":
+        file = tmp_path / "own.py"
+        file.write_text(f"def load():\n    return {x * 5}, {[0, 1] * 5}, {x}, [0, 1]\n")
+        return [f"data.load={file}:load"]
     file = tmp_path / "own.npz"
     np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])
     table = tmp_path / "own.csv"
@@ -69,6 +79,7 @@ def text_folder(tmp_path):
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_composes_and_builds(choice, composed, image_folder, tmp_path):
     roots = [f"data.root={image_folder}"] if choice == "data=image_folder" else own_files(choice, tmp_path)
+    roots += CUSTOM.get(choice, [])
     config = composed(choice, *GOES_WITH.get(choice, []), *roots)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
@@ -192,9 +203,9 @@ REFUSED = {
     "batch_size=8": "unknown setting batch_size: did you mean data.batch_size?",
     "hidden=[8]": "unknown setting hidden: did you mean model.hidden?",
     "patience=3": "unknown setting patience: did you mean callbacks.early_stopping.patience?",
-    "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, digits, ",
-    "model=foo": "unknown choice model=foo: set one of cnn, gru, lstm, mlp, simple_rnn",
-    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",
+    "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, custom, digits, ",
+    "model=foo": "unknown choice model=foo: set one of cnn, custom, gru, lstm, mlp, simple_rnn",
+    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, custom, momentum, ",
     "model.dropout=abc": "model.dropout: Value 'abc' of type 'str' could not be converted to Float",
     "model.dropout=1.5": "model.dropout=1.5 must be in [0, 1)",
     "model.dropout=nan": "model.dropout=nan must be in [0, 1)",

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Run:
     """A run, read from its folder. What takes torch is loaded when it is first asked for."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, allow_code: bool = False) -> None:
         self.folder = Path(folder)
+        self.allow_code = allow_code  # see load_run()
 
     @cached_property
     def _record(self) -> Record:
@@ -108,7 +109,7 @@ class Run:
         from dlproj.inference.trained import open_run
 
         with unchanged_process():
-            return open_run(self.folder)
+            return open_run(self.folder, allow_code=self.allow_code)
 
     @contextmanager
     def _prepared(self) -> "Iterator[LoadedRun]":
@@ -179,9 +180,12 @@ def framed(page: str, title: str) -> str:
     return f'<iframe srcdoc="{escape(page)}" style="{style}" title="{escape(title)}"></iframe>'
 
 
-def load_run(name: str | Path) -> Run:
-    """The run of a folder; "latest" and "best" are those in logs/. Raises UserError where there is none."""
-    return Run(chosen_run(Path(name)))
+def load_run(name: str | Path, allow_code: bool = False) -> Run:
+    """The run of a folder; "latest" and "best" are those in logs/. Raises UserError where there is none.
+
+    allow_code: let it run the network or data code that its folder holds, though you have not trained with it here.
+    """
+    return Run(chosen_run(Path(name)), allow_code)
 
 
 def list_runs(path: str | Path = LOGS) -> "pd.DataFrame":

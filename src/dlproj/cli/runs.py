@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dlproj.cli.options import Overwrite, chosen
+from dlproj.cli.options import AllowCode, Overwrite, chosen
 from dlproj.config.checks import DataError, one_line, require
 from dlproj.runs.record import Damaged
 from dlproj.start import open_streams
@@ -86,6 +86,7 @@ def resume(
             show_default=False,
         ),
     ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Continue a run, a sweep or a search that was interrupted or killed, with the same settings, or train a run on.
 
@@ -98,7 +99,7 @@ def resume(
     if str(folder) in ("latest", "best"):
         folder = chosen(folder)
     if (folder / "config.yaml").is_file():
-        _resume_run(folder, settings or [])
+        _resume_run(folder, settings or [], allow_code)
         return
     require(
         not settings, f"{folder} is no single run, whose settings could change: leave out {' '.join(settings or [])}"
@@ -109,7 +110,7 @@ def resume(
     os.execv(command[0], command)
 
 
-def _resume_run(folder: Path, settings: Sequence[str]) -> None:
+def _resume_run(folder: Path, settings: Sequence[str], allow_code: bool) -> None:
     from dlproj.reports.terminal import show
     from dlproj.runs.record import read_result
 
@@ -124,7 +125,7 @@ def _resume_run(folder: Path, settings: Sequence[str]) -> None:
             continued_config(folder, settings)  # refuses what cannot be before torch is imported
         from dlproj.training.run import resume_run
 
-        result = resume_run(folder, settings)
+        result = resume_run(folder, settings, allow_code)
     show(result)
 
 

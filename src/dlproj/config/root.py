@@ -28,6 +28,7 @@ from dlproj.config.schemas import BASES, SCHEMAS, schema_name, settings_class
 from dlproj.config.sweep import SweepConfig
 from dlproj.config.targets import check_targets
 from dlproj.config.trainer import StrategyName, TrainerConfig
+from dlproj.config.user_code import UserCode, parts_with_code
 from dlproj.config.whole_files import YAML_ERRORS, read_yaml_text, write_whole
 
 
@@ -110,6 +111,8 @@ class Config:
             require(unset or not split, message)
         message = "trainer.precision=bf16-true is too coarse to average weights in: set bf16-mixed"
         require(not (optim.averages() and trainer.precision == "bf16-true"), message)
+        message = "optim.layer_decay needs layers in an order, which model=custom does not tell: leave it out"
+        require(optim.layer_decay == 1 or self.model.has_layers, message)
         lowest = getattr(self.scheduler, "min_learning_rate", 0.0)
         message = "scheduler.min_learning_rate would be one for all layers: leave it or optim.layer_decay out"
         require(optim.layer_decay == 1 or not lowest, message)
@@ -177,6 +180,8 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
     values = dict(map(data_setting, overrides))
     config: DataConfig = typed(settings_class("data", name), values, "data")
     config.check_read()
+    if isinstance(config, UserCode):
+        config.check_code()
     return config
 
 
@@ -205,6 +210,8 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
     config = typed_config(composed)
     if alone:
         config.check_read()
+    for part in parts_with_code(config, all_code=True).values():
+        part.check_code()
     spec = config.data.spec()
     config.data.check_spec(spec)
     config.model.check_data(spec)

@@ -8,6 +8,7 @@ from dlproj.config.arrays import FeatureArraysConfig, ImageArraysConfig, Sequenc
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.cnn import CNNConfig
+from dlproj.config.custom import CustomConfig, CustomDataConfig, CustomOptimConfig, CustomSchedulerConfig
 from dlproj.config.data import DataConfig, FeatureSumConfig
 from dlproj.config.images import CIFAR10Config, DigitsConfig, FMNISTConfig, ImageFolderConfig
 from dlproj.config.mlp import MLPConfig
@@ -54,14 +55,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "emnist": EMNISTConfig,
         "qmnist": QMNISTConfig,
         "table": TableConfig,
+        "custom": CustomDataConfig,
     },
-    "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
+    "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig, "custom": CustomConfig},
     "optim": {
         "sgd": SGDConfig,
         "rmsprop": RMSpropConfig,
         "adam": AdamConfig,
         "adamw": AdamWConfig,
         "adagrad": AdagradConfig,
+        "custom": CustomOptimConfig,
     },
     "scheduler": {
         "constant": SchedulerConfig,
@@ -70,6 +73,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "cosine": CosineConfig,
         "one_cycle": OneCycleConfig,
         "plateau": PlateauConfig,
+        "custom": CustomSchedulerConfig,
     },
     "callbacks": {"callbacks": CallbacksConfig},
     "trainer": {"trainer": TrainerConfig},

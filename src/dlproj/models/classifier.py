@@ -17,7 +17,7 @@ from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch
 from dlproj.models.criterion import balanced_weights, criterion
 from dlproj.models.execution import Execution
-from dlproj.models.layers import linear, linear_penalties, output_modules
+from dlproj.models.layers import layer_modules, linear, linear_penalties, output_modules
 from dlproj.models.losses import LossFunction, loss_function
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.optimized import OptimizedModule
@@ -36,6 +36,7 @@ class Classifier(OptimizedModule):
     """
 
     penalties: Penalties
+    is_chain = True  # True if the modules are applied one after another, so that they can be drawn in their order
 
     def __init__(self, config: ModelConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
         super().__init__(optim, scheduler)
@@ -65,6 +66,10 @@ class Classifier(OptimizedModule):
 
         Together they hold all parameters. Pipelines and layer splits cut between layers; FSDP2 gathers one at a time.
         """
+
+    def sharded_modules(self) -> list[list[nn.Module]]:
+        """List groups of modules whose weights FSDP2 gathers at once: by default those of each layer."""
+        return [layer_modules(layer) for layer in self.sequential_layers()]
 
     def hidden_outputs(self) -> dict[str, nn.Module]:
         """Map each hidden layer's name to the module that outputs it: (…, units) or (B, units, height, width)."""

@@ -13,6 +13,7 @@ import torch
 from dlproj.config.callbacks import Resume
 from dlproj.config.checks import DataError, require
 from dlproj.config.root import Config, load
+from dlproj.config.user_code import admit, admit_run
 from dlproj.data.base import DataModule
 from dlproj.distributed.processes import run_in_processes
 from dlproj.launch import rank, started_by_torchrun
@@ -22,7 +23,7 @@ from dlproj.models.metrics import further_metrics
 from dlproj.reports.pictures import Pictures
 from dlproj.runs.inspection import Inspection
 from dlproj.runs.lock import run_lock
-from dlproj.runs.manifest import check, holds_run, recover, run_files
+from dlproj.runs.manifest import check, holds_run, recover
 from dlproj.runs.record import read_result
 from dlproj.runs.summary import RunResult
 from dlproj.training.averaging import AverageWeights
@@ -40,7 +41,7 @@ from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard, KeepT
 from dlproj.training.monitors.network_graph import NoteGraph
 from dlproj.training.profile import Profile
 from dlproj.training.pruning import Prune
-from dlproj.training.recording import Begin, RecordEarlyEnd, best_epoch_of, complete, new_record
+from dlproj.training.recording import Begin, RecordEarlyEnd, best_epoch_of, complete, files_of, new_record
 from dlproj.training.signals import StopBySignal
 from dlproj.training.stopwatch import Stopwatch
 from dlproj.training.trainer import build_trainer, prepare_process
@@ -69,7 +70,7 @@ def run(
             return _run(config, folder, overrides, checkpoint_path(folder, "last"), True)
         earlier = earlier_run(folder, config) if resume and holds_run(folder) else None
         if earlier is None:
-            check(folder, run_files(config.figures), config.overwrite)
+            check(folder, files_of(config), config.overwrite)
             return _run(config, folder, overrides, None, config.overwrite)
         if earlier.done:
             return earlier.done.result
@@ -85,15 +86,17 @@ def _last_checkpoint(folder: Path, earlier: Earlier) -> Path | None:
     return path
 
 
-def resume_run(folder: Path, changed: Sequence[str] = ()) -> RunResult:
-    """Resume the run in the folder with its own settings, or continue it with some of them changed.
+def resume_run(folder: Path, changed: Sequence[str] = (), allow_code: bool = False) -> RunResult:
+    """Resume the run in the folder with its own settings and code, or continue it with some settings changed.
 
-    changed: overrides of settings that continued_config() allows, such as "trainer.max_epochs=20". Raises UserError.
+    changed: overrides of settings that continued_config() allows, such as "trainer.max_epochs=20". allow_code: see
+    open_run() in inference/trained.py. Raises UserError.
     """
     typed = read_result(folder).overrides
+    config = continued_config(folder, changed) if changed else load(folder / "config.yaml")
+    admit_run(config, folder, allow_code)
     if not changed:
-        return run(load(folder / "config.yaml"), folder, typed, resume=True)
-    config = continued_config(folder, changed)
+        return run(config, folder, typed, resume=True)
     names = {text.partition("=")[0] for text in changed}
     kept = [text for text in typed if text.partition("=")[0] not in names]
     return run(config, folder, [*kept, *changed], continues=True)
@@ -119,6 +122,7 @@ def train(
     replace: True if an earlier run in the folder may be replaced. The folder is unchanged until the data is read.
     """
     prepare_process(config.trainer)
+    admit(config, folder)
     with Pictures(config.figures, folder, wanted=rank() == 0) as pictures:
         return _train(config, folder, overrides, resumed, replace, pictures)
 
