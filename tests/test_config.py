@@ -156,7 +156,7 @@ REFUSED = {
     "figures.most_wrong=-1": "figures.most_wrong=-1 must be in [0, inf)",
     "model.hiden=[3]": "unknown setting model.hiden: did you mean model.hidden?",
     "+model.foo=3": "unknown setting model.foo: the settings there are activation, batch_norm, bias, bias_init",
-    "+typo=1": "unknown setting typo: the settings there are callbacks, data, figures, init_from, logger, metrics, model, name",
+    "+typo=1": "unknown setting typo: the settings there are callbacks, data, figures, init_from, logger, metrics,",
     "+callbacks.extra.mine=3": "callbacks.extra.mine=3 names nothing to make: set callbacks.extra.mine._target_=",
     "logger=wandb logger.wandb.depth=2": "logger.wandb.depth: Key 'depth' is not in struct: put + before it to add it",
     "logger=cs": "unknown choice logger=cs: did you mean logger=csv?",
