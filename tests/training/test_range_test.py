@@ -146,7 +146,7 @@ def test_a_test_of_several_processes_is_refused(composed):
 
 def test_the_command_leaves_a_figure_its_numbers_and_the_line_to_train_with(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    asked = ["find", "learning_rate", *DIGITS, "optim=sgd", "optim.learning_rate=7", "--steps", "60"]
+    asked = ["find", "learning_rate", *DIGITS, "optim=sgd", "optim.learning_rate=7"]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
     lines = dict(line.split("\t") for line in done.output.splitlines())
@@ -178,7 +178,7 @@ def test_what_the_command_refuses_is_one_line(settings, message, tmp_path, monke
 
 
 def test_python_gets_the_curve_the_suggestion_and_a_plot():
-    found = dlproj.find_learning_rate("optim=sgd", data="digits", hidden=[16], threads=1, steps=60)
+    found = dlproj.find_learning_rate("optim=sgd", data="digits", hidden=[16], threads=1)
     assert list(found.curve.columns) == ["learning_rate", "loss", "averaged"]
     assert found.suggestion in set(np.round(list(found.suggestions.values()), 12)) or found.suggestion > 0
     axes = found.plot()

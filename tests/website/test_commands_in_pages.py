@@ -75,6 +75,9 @@ def test_what_is_typed_is_a_command_with_settings_that_work_together(words, monk
             assert [target for target in targets if not re.search(rf"^{target}:", rules, re.MULTILINE)] == []
         case ["python", "train.py", *rest] | ["dlproj", "train", *rest]:
             compose_as_typed(rest)
+        case ["dlproj", "find", _, *rest]:
+            compose_as_typed([word for word in rest if "=" in word])
+            parse(typer.main.get_command(app), words[1:])
         case ["dlproj", *rest]:
             if not {"--help", "--install-completion"} & set(rest):
                 parse(typer.main.get_command(app), rest)

@@ -12,7 +12,7 @@ _MEMORY = 0.98  # of the exponential moving average
 _DIVERGED = 4.0  # times the lowest smoothed loss
 _LEAST = 10  # steps below which a curve tells nothing
 _NEAR = 20  # 1 / share of the steps that the average without a lag looks at on each side
-_FALL = 0.02  # share of the first loss by which the averaged loss has to fall
+_FALL = 5.0  # times its noise by which the averaged loss has to fall
 LOWEST = "lowest loss"
 
 
@@ -112,8 +112,9 @@ class RateCurve:
     @property
     def suggestion(self) -> float:
         """The recommended rate, with two digits. Raises UserError if the loss has not fallen."""
-        start, lowest = float(self.averaged[0]), float(self.averaged.min())
-        if not lowest < start - _FALL * abs(start):
+        first = self.losses[: len(self.losses) // 4]
+        noise = first.std() / (2 * self.steps / _NEAR) ** 0.5  # of an average over that many steps
+        if not self.averaged.min() < first.mean() - _FALL * noise:
             raise UserError("the loss did not fall at any rate: set --steps or --to higher, or data.batch_size")
         return float(f"{self.suggestions()[self.rule]:.1e}")
 
