@@ -116,6 +116,13 @@ def test_a_name_that_only_the_built_model_knows_is_checked_there(composed, monke
     config = composed("data=digits", "model.hidden=[16]")
     config.model.freeze = ["hiden.0"]
     model = config.model.build(config.data.spec(), config.optim, config.scheduler)
-    message = "model.freeze=hiden.0 must be one of hidden, hidden.0, hidden.0.linear, hidden.0.activation, output: did"
-    with pytest.raises(ConfigurationError, match=re.escape(message)):
+    message = "model.freeze=hiden.0 must be one of hidden, hidden.0, hidden.0.linear, output: did you mean hidden.0?"
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
+        model.configure_model()
+
+
+def test_at_least_one_layer_is_trained(composed):
+    config = composed("data=digits", "model.hidden=[16]", "model.freeze=[output,hidden.0]")
+    model = config.model.build(config.data.spec(), config.optim, config.scheduler)
+    with pytest.raises(ConfigurationError, match=r"^model\.freeze names all layers, which leaves nothing to train"):
         model.configure_model()

@@ -72,6 +72,10 @@ class MLPConfig(FeedForwardConfig):
         """The hidden layers. Raises ConfigurationError."""
         return self.hidden_layers()
 
+    def layer_names(self) -> list[str]:
+        """Also reading, which has parameters for some data; whether it has, the built model knows."""
+        return ["reading", *FeedForwardConfig.layer_names(self)]
+
     def check_tensor_parallel(self, size: int) -> None:
         """Also raise ConfigurationError if the units of a pair's first layer cannot be split evenly."""
         ModelConfig.check_tensor_parallel(self, size)

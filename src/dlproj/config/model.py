@@ -78,6 +78,7 @@ def check_loss_from(loss: Loss, source: LossFrom) -> None:
 
 
 BALANCED = "balanced"
+NOTHING_TO_TRAIN = "model.freeze names all layers, which leaves nothing to train: leave one out"
 
 
 def check_class_weights(weights: Any) -> None:
@@ -145,8 +146,7 @@ class ModelConfig(LayerSettings, ABC):
         names = self.layer_names()
         for name in self.freeze if names else ():
             one_of("model.freeze", name, tuple(names))
-        message = "model.freeze names all layers, which leaves nothing to train: leave one out"
-        require(not names or set(self.freeze) != set(names), message)
+        require(not names or set(self.freeze) != set(names), NOTHING_TO_TRAIN)
 
     @property
     def reads_padding(self) -> bool:

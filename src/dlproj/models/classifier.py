@@ -10,7 +10,7 @@ from torchmetrics import Metric
 from dlproj.config.checks import one_of, require
 from dlproj.config.data import DataSpec
 from dlproj.config.layers import describe_output
-from dlproj.config.model import BALANCED, ModelConfig, output_activation
+from dlproj.config.model import BALANCED, NOTHING_TO_TRAIN, ModelConfig, output_activation
 from dlproj.config.optim import OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
 from dlproj.data.base import DataModule
@@ -77,9 +77,12 @@ class Classifier(OptimizedModule):
 
     def configure_model(self) -> None:
         """Freeze layers, and split the weights if the strategy does so. Raises ConfigurationError."""
+        names = tuple(name for name, module in self.named_modules() if name and any(True for _ in module.parameters()))
         for name in self.config.freeze:
-            one_of("model.freeze", name, tuple(name for name, _ in self.named_modules() if name))
+            one_of("model.freeze", name, names)
             self.get_submodule(name).requires_grad_(False)
+        trains = any(parameter.requires_grad for parameter in self.parameters())
+        require(trains or not self.config.freeze, NOTHING_TO_TRAIN)
         self.execution.configure()
 
     def train(self, mode: bool = True) -> Self:
