@@ -346,7 +346,7 @@ def files(folder):
 
 
 def test_a_run_lists_every_file_that_it_leaves(composed, tmp_path):
-    drawn = ["figures=default", "figures.gradients=true", "figures.samples=[grid,'train:0']"]
+    drawn = ["figures=default", "figures.gradients=true", "figures.samples=[grid,'train:0']", "trainer.profile=true"]
     folder = tmp_path / "run"
     run(composed(*QUICK, "trainer.max_epochs=1", *drawn), folder)
     names = listed(folder)
