@@ -52,6 +52,10 @@ def data(root, cache=Caching.always, **settings):
     return module
 
 
+def full(*args):
+    raise OSError(28, "No space left on device")
+
+
 def files(cache, pattern="*"):
     return sorted(cache.glob(pattern))
 
@@ -69,6 +73,22 @@ def test_mapped_images_are_those_in_memory(root, cache, scaling, val):
         assert module.fingerprint() == module.fingerprint() == usual.fingerprint()
         for (ours, _), (theirs, _) in zip(module.train_dataloader(), usual.train_dataloader(), strict=True):
             assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("settings", [{"val": ValidationSplit.random}, {"val": ValidationSplit.stratified, "folds": 3}])
+def test_a_part_that_would_fill_the_memory_is_copied_to_a_file(root, cache, settings, room, monkeypatch, caplog):
+    usual = data(root, Caching.never, **settings)
+    data(root)
+    monkeypatch.setattr(mapped_files, "_IN_MEMORY", 0)
+    if not room:
+        monkeypatch.setattr(os, "posix_fallocate", full)
+    module = data(root, **settings)
+    for split in ("train", "val", "test"):
+        assert torch.equal(getattr(module, split).inputs, getattr(usual, split).inputs)
+    assert module.train.inputs.untyped_storage().resizable() == (not room)  # that of a mapping is not torch's own
+    assert len(files(cache)) == 4
+    assert ("has no room for a part of the images" in caplog.text) == (not room)
 
 
 def test_images_are_decoded_once(root, cache, decoded):
@@ -151,9 +171,6 @@ def test_an_image_that_cannot_be_read_leaves_nothing(root, cache):
 
 
 def test_without_room_images_are_decoded_into_memory(root, cache, caplog, monkeypatch):
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr(os, "posix_fallocate", full)
     module = data(root)
     assert len(module.train) == 18

@@ -105,7 +105,7 @@ class DataModule(pl.LightningDataModule, ABC):
             assert test is not None
             return train, test
         self._train_groups = None if groups is None else groups[rest]
-        return train[rest], train[self.test_indices]
+        return self.take(train, rest), self.take(train, self.test_indices)
 
     def split(self, train: Samples, test: Samples) -> tuple[Samples, Samples]:
         """Make the training and validation sets from what with_test_set() returned, as data.val says."""
@@ -121,9 +121,13 @@ class DataModule(pl.LightningDataModule, ABC):
             by_class = config.val is ValidationSplit.stratified
             targets = train.targets if by_class else torch.zeros_like(train.targets)
             rest, val = hold_out_share(Strata(targets, self.spec.classes, groups), config.val_fraction, self.seed)
-            return train[rest], train[val]
+            return self.take(train, rest), self.take(train, val)
         order = torch.randperm(len(train), generator=generator("split", self.seed))
-        return train[order[:kept]], train[order[kept:]]
+        return self.take(train, order[:kept]), self.take(train, order[kept:])
+
+    def take(self, samples: Samples, index: Tensor) -> Samples:
+        """Copy samples by their indices (M,)."""
+        return samples[index]
 
     def _check_sizes(self) -> None:
         shard = self.shard()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from dlproj.config.images import Caching, ImageFolderConfig
 from dlproj.data.batches import Samples
@@ -15,7 +16,7 @@ from dlproj.data.data_files import data_root, fixed_order, refuse_problems
 from dlproj.data.decoded_images import DecodedOnce, decode_in_memory, decode_once
 from dlproj.data.decoding import EXTENSIONS
 from dlproj.data.image import ImageDataModule
-from dlproj.data.mapped_files import note
+from dlproj.data.mapped_files import note, take
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,11 @@ class ImageFolderDataModule(ImageDataModule):
             _log.warning("%d %s several frames or pages: the first of each is read", several, have)
         train, *test = map(_samples, decoded, splits)
         return train, test[0] if test else None
+
+    def take(self, samples: Samples, index: Tensor) -> Samples:
+        """Copy samples by their indices (M,); of many in a mapped file, into another."""
+        are_mapped = any(split.kept for split in self._decoded or ())
+        return Samples(take(samples.inputs, index), samples.targets[index]) if are_mapped else samples[index]
 
     def fingerprint(self) -> str:
         """As of any data; of mapped files it is kept beside them, for each way to split them."""

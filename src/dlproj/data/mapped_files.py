@@ -1,6 +1,7 @@
 """Arrays kept in memory-mapped files: made once, then opened by any run and process without being read."""
 
 import logging
+import math
 import os
 import shutil
 import warnings
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ from dlproj.data.data_files import brief
 _log = logging.getLogger(__name__)
 _BLOCK, _BLOCKS = 2**16, 64  # bytes and number of the parts of a file that its checksum reads: 4 MB, in milliseconds
 _TEMPORARY = ".making-"
+_IN_MEMORY = 0.1  # of all memory that the copy of a part may take
+_ROWS = 1024  # copied at a time
 
 
 def cache_folder() -> Path:
@@ -72,6 +75,23 @@ def keeping(key: str, shape: tuple[int, ...], about: dict[str, Any]) -> Iterator
         array.flush()  # to the disk
         note(key, about | {"checksum": _checksum(path)})  # first, since a reader looks for the array
         os.replace(path, _array(key))
+
+
+def take(array: Tensor, index: Tensor) -> Tensor:
+    """Copy rows of a uint8 array: into memory or, if they would fill much of it, into a file without a name."""
+    shape = (len(index), *array.shape[1:])
+    if math.prod(shape) <= _IN_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        return array[index]
+    try:
+        with TemporaryFile(dir=cache_folder()) as file:
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+            copy = torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
+    except OSError as error:
+        _log.warning("%s has no room for a part of the images (%s): it is kept in memory", cache_folder(), brief(error))
+        return array[index]
+    for start in range(0, len(index), _ROWS):
+        copy[start : start + _ROWS] = array[index[start : start + _ROWS]]
+    return copy
 
 
 def note(key: str, about: dict[str, Any]) -> None:
