@@ -64,6 +64,7 @@ def own_files(choice, tmp_path):
     table.write_text("text,label\na film,good\nno film,bad\n")
     named = {
         "data=text_table": [f"data.file={table}", "data.test_fraction=0.5"],
+        "data=hf": [f"data.path={table}", "data.test_fraction=0.5"],
         "data=text_folder": [f"data.root={text_folder(tmp_path)}"],
     }
     return [f"data.file={file}"] if choice.endswith("_arrays") else named.get(choice, [])
@@ -246,6 +247,7 @@ REFUSED = {
     "data=imdb data.padding=post data.bucket_by_length=true": "data.bucket_by_length=true saves work only if padding",
     "data=text_folder data.root=/nowhere": "/nowhere/train cannot be read",
     "data=text_table": "set data.file to a table, or data.train_file and data.test_file to two",
+    "data=hf": "data.path is empty: set a name on the Hugging Face hub, or a local folder or file",
     "data=text_table data.file=/nowhere.csv": "/nowhere.csv cannot be read",
     "model=lstm": "an RNN needs to know how to read an image: set model.image_reading=rows",
     "model=lstm data=imdb model.masking=true": "model.masking=true reads reviews from their first word: set",

@@ -33,7 +33,7 @@ class ImageArraysConfig(ImageConfig):
     file: str = setting("", FILE)
 
     def arrays(self) -> "Arrays":
-        """Read the file. Raises DataError if it is damaged."""
+        """The images with their labels. Raises DataError for a damaged file."""
         from dlproj.data.arrays import read_arrays
 
         return read_arrays(self.file, Kind.image)
@@ -61,7 +61,7 @@ class FeatureArraysConfig(DataConfig):
     scaling: FeatureScaling = setting(FeatureScaling.standardize, "how features are scaled for the model")
 
     def arrays(self) -> "Arrays":
-        """Read the file. Raises DataError if it is damaged."""
+        """The rows of numbers with their labels. Raises DataError for a damaged file."""
         from dlproj.data.arrays import read_arrays
 
         return read_arrays(self.file, Kind.features)
@@ -88,7 +88,7 @@ class SequenceArraysConfig(DataConfig):
     padding: Side = setting(Side.pre, "where the arrays pad shorter sequences with 0")
 
     def arrays(self) -> "Arrays":
-        """Read the file. Raises DataError if it is damaged."""
+        """The ids with their labels. Raises DataError for a damaged file."""
         from dlproj.data.arrays import read_arrays
 
         return read_arrays(self.file, Kind.sequence)

@@ -10,6 +10,7 @@ from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.cnn import CNNConfig
 from dlproj.config.custom import CustomConfig, CustomDataConfig, CustomOptimConfig, CustomSchedulerConfig
 from dlproj.config.data import DataConfig, FeatureSumConfig
+from dlproj.config.hf import HFConfig
 from dlproj.config.images import CIFAR10Config, DigitsConfig, FMNISTConfig, ImageFolderConfig
 from dlproj.config.mlp import MLPConfig
 from dlproj.config.mnist import EMNISTConfig, KMNISTConfig, MNISTConfig, QMNISTConfig
@@ -50,6 +51,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "sequence_arrays": SequenceArraysConfig,
         "text_folder": TextFolderConfig,
         "text_table": TextTableConfig,
+        "hf": HFConfig,
         "mnist": MNISTConfig,
         "kmnist": KMNISTConfig,
         "emnist": EMNISTConfig,

@@ -130,7 +130,7 @@ class TextTableConfig(TextConfig):
 
         train, *test = self.rows()
         self.check_test_set(bool(test))
-        return self.text_spec(classes_of(train))
+        return self.text_spec(classes_of(train.name, train.labels))
 
     def build(self, seed: int) -> "TextTableDataModule":
         from dlproj.data.text_table import TextTableDataModule

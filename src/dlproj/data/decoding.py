@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -71,8 +70,15 @@ class Decoded(NamedTuple):
     problems: list[str]  # per file: why it could not be read, else ""
 
 
+class Readable(Protocol):
+    """A file, or what has the content of one; str() is what messages call it."""
+
+    def read_bytes(self) -> bytes:
+        """Return the content. Raises OSError."""
+
+
 @shared
-def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255) -> Decoded:
+def decode(paths: Sequence[Readable], shape: tuple[int, ...], background: int = 255) -> Decoded:
     """Decode images to `shape` (channels, height, width) in several threads.
 
     Each image is turned upright as its EXIF orientation says, laid on a grey `background` (0–255) where transparent,
@@ -82,7 +88,7 @@ def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255)
     return Decoded(torch.from_numpy(pixels), *decode_into(pixels, paths, background))
 
 
-def decode_into(pixels: np.ndarray, paths: Sequence[Path], background: int) -> tuple[list[str], list[str]]:
+def decode_into(pixels: np.ndarray, paths: Sequence[Readable], background: int) -> tuple[list[str], list[str]]:
     """As decode(), into `pixels` (N, channels, height, width); returns conversions and problems."""
     conversions, problems = [""] * len(paths), [""] * len(paths)
     starts, channels_last = range(0, len(paths), _FILES_A_TASK), pixels.transpose(0, 2, 3, 1)
@@ -119,7 +125,12 @@ def form(size: tuple[int, int], mode: str) -> str:
 
 
 def _decode_some(
-    paths: Sequence[Path], background: int, pixels: np.ndarray, conversions: list[str], problems: list[str], start: int
+    paths: Sequence[Readable],
+    background: int,
+    pixels: np.ndarray,
+    conversions: list[str],
+    problems: list[str],
+    start: int,
 ) -> None:
     for i, path in enumerate(paths[start : start + _FILES_A_TASK], start):
         try:
@@ -128,7 +139,7 @@ def _decode_some(
             problems[i] = str(error)
 
 
-def _decode_one(path: Path, background: int, pixels: np.ndarray) -> str:
+def _decode_one(path: Readable, background: int, pixels: np.ndarray) -> str:
     """Write one image to pixels (height, width, channels); return its original form if converted, else ""."""
     from PIL import Image
 

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -92,13 +93,16 @@ def _written(label: Any) -> str:
     return str(int(label)) if is_whole else str(label).strip()
 
 
-def classes_of(rows: LabelledRows) -> tuple[str, ...]:
-    """The labels: whole numbers in their order, names by the alphabet. Raises DataError for one class only."""
-    labels = set(rows.labels)
-    numbers = all(label.lstrip("-").isascii() and label.lstrip("-").isdigit() for label in labels)
-    classes = sorted(labels, key=lambda label: (int(label) if numbers and len(label) < 20 else 0, label))
+def classes_of(name: str, labels: Iterable[str]) -> tuple[str, ...]:
+    """The labels: whole numbers in their order, names by the alphabet. Raises DataError for one class only.
+
+    name: what messages call the data.
+    """
+    counts = Counter(labels)
+    numbers = all(re.fullmatch(r"-?[0-9]{1,18}", label) for label in counts)
+    classes = sorted(counts, key=lambda label: (int(label) if numbers else 0, label))
     if len(classes) < 2:
-        raise DataError(f"{rows.name} has one class only, {classes[0]}: add rows of another")
-    if len(classes) == len(rows.labels) > _NAMED:
-        raise DataError(f"{rows.name} has another label in each row: set data.label_column to that of the classes")
+        raise DataError(f"{name} has one class only, {classes[0]}: add rows of another")
+    if len(classes) == counts.total() > _NAMED:
+        raise DataError(f"{name} has another label in each row: set data.label_column to that of the classes")
     return tuple(classes)
