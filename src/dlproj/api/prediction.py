@@ -12,9 +12,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from dlproj.api.arrays import as_numpy, in_order
 from dlproj.config.checks import DataError
 from dlproj.config.data import Kind
+from dlproj.data.array_conversion import as_numpy, in_order
 from dlproj.data.array_modules import FeatureArraysDataModule
 from dlproj.data.image import ImageDataModule
 from dlproj.data.table import TableDataModule

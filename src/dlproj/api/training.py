@@ -47,8 +47,13 @@ def _train(config: Any, folder: Path, overrides: list[str]) -> None:
     run(config, folder, overrides)
 
 
-def resume(run: Run | str | Path) -> Run:
-    """Resume an interrupted run from its last checkpoint; a complete one is returned as it is."""
+def resume(run: Run | str | Path, *overrides: str, allow_code: bool = False, **settings: Any) -> Run:
+    """Resume an interrupted run from its last checkpoint; a complete one is returned as it is.
+
+    With overrides or keywords, as those of train(), it is trained on, complete or not: max_epochs=20. What may change
+    is the length of training, early stopping, the learning rate and its schedule. allow_code: as of load_run(). Raises
+    UserError.
+    """
     from dlproj.api.composing import own_errors
     from dlproj.api.process import unchanged_process
     from dlproj.api.run import load_run
@@ -56,7 +61,8 @@ def resume(run: Run | str | Path) -> Run:
 
     with unchanged_process(), own_errors():
         folder = run.folder if isinstance(run, Run) else load_run(run).folder
-        return _run(folder, resume_run)
+        changed = as_overrides(overrides, settings)
+        return _run(folder, lambda path: resume_run(path, changed, allow_code))
 
 
 def _run(folder: Path, train: Any) -> Run:

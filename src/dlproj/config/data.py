@@ -13,7 +13,6 @@ from dlproj.config.fields import Choice, check_ranges, setting
 if TYPE_CHECKING:
     from dlproj.data.base import DataModule
     from dlproj.data.feature_sum import FeatureSumDataModule
-    from dlproj.data.imdb import IMDBDataModule
 
 FIRST_WORD = 4  # the id of the most frequent word: its rank 1, plus 3, as in Keras
 
@@ -35,6 +34,13 @@ class ValidationSplit(Choice):
     test = "test", "the official test set, as some of the lab documents do"
 
 
+class Sampling(Choice):
+    """How an epoch's training samples are drawn."""
+
+    shuffled = "shuffled", "each once, in random order"
+    balanced = "balanced", "as many, with replacement, from every class with the same probability"
+
+
 @dataclass(frozen=True, slots=True)
 class DataSpec:
     """Shape and classes of the data, known from the settings before anything is loaded."""
@@ -44,6 +50,7 @@ class DataSpec:
     classes: tuple[str, ...]
     vocabulary_size: int | None = None  # sequences: ids lie in [0, vocabulary_size)
     padding: str | None = None  # sequences: "pre" or "post"
+    first_token: int = 1  # sequences: smaller ids stand for no word: 0 for padding, 1 for the start of a text
     category_sizes: tuple[int, ...] = ()  # features: the last ones are blocks of one-hot inputs, of these sizes
 
     def __post_init__(self) -> None:
@@ -91,6 +98,10 @@ class DataConfig(ABC):
     split_seed: int = setting(
         0, "seed of test_fraction and folds; the run's seed does not change them", f"[0, {LARGEST_SEED}]"
     )
+    sampling: Sampling = setting(Sampling.shuffled, "how an epoch's training samples are drawn")
+    mixup: float = setting(
+        0.0, "mix pairs of training samples, λ · a + (1 − λ) · b, with λ from Beta(mixup, mixup); 0: off", "[0, inf)"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "data.")
@@ -121,6 +132,11 @@ class DataConfig(ABC):
         require(self.folds is None or self.test_fraction is None, message)
         message = "data.split_seed has no effect without data.folds or data.test_fraction: set one of them"
         require(bool(self.folds or self.test_fraction) or self.split_seed == 0, message)
+
+    def check_spec(self, spec: DataSpec) -> None:
+        """Raise ConfigurationError if a setting does not go with this kind of data."""
+        message = f"data.mixup={self.mixup} mixes numbers, and this data has word ids: leave it out"
+        require(not self.mixup or spec.kind is not Kind.sequence, message)
 
     def in_image_folder(self, root: str) -> "DataConfig":
         """The same data read from a tree of images, train/CLASS/* and test/CLASS/*; itself where that is not meant."""
@@ -158,43 +174,6 @@ class Side(Choice):
 
     pre = "pre", "the front"
     post = "post", "the end"
-
-
-@dataclass(slots=True)
-class IMDBConfig(DataConfig):
-    """Settings of the IMDB reviews, read from `<root>/aclImdb`."""
-
-    has_test_set: ClassVar[bool] = True
-    root: str = setting(default_root, ROOT)
-    vocabulary_size: int = setting(
-        10_000, "word ids are below this, Keras's num_words; rarer words become 2", f"[{FIRST_WORD + 1}, inf)"
-    )
-    length: int = setting(200, "ids per review after padding and truncating", "[1, inf)")
-    padding: Side = setting(Side.pre, "where shorter reviews are padded with 0")
-    truncating: Side = setting(Side.pre, "where longer reviews are truncated")
-    bucket_by_length: bool = setting(
-        False, "train on batches of similar lengths: with model.masking, fewer time steps on the CPU"
-    )
-
-    def __post_init__(self) -> None:
-        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
-        check_root(self.root)
-        aligned = not self.bucket_by_length or self.padding is Side.post
-        require(aligned, "data.bucket_by_length=true saves work only if padding comes last: set data.padding=post")
-
-    @property
-    def is_bucketed(self) -> bool:
-        return self.bucket_by_length
-
-    def spec(self) -> DataSpec:
-        """Word ids (length,) in two classes."""
-        classes = ("negative", "positive")
-        return DataSpec(Kind.sequence, (self.length,), classes, self.vocabulary_size, self.padding.value)
-
-    def build(self, seed: int) -> "IMDBDataModule":
-        from dlproj.data.imdb import IMDBDataModule
-
-        return IMDBDataModule(self, seed)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from dlproj.config.arrays import FeatureArraysConfig, FeatureScaling, ImageArraysConfig, SequenceArraysConfig
 from dlproj.config.checks import DataError
 from dlproj.config.data import DataSpec
-from dlproj.data.arrays import Arrays, read_arrays
+from dlproj.data.arrays import Arrays
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
 from dlproj.data.features import FeatureDataModule
@@ -115,14 +115,14 @@ class SequenceArraysDataModule(DataModule):
 
 def _read(module: ImageArraysDataModule | FeatureArraysDataModule | SequenceArraysDataModule) -> Arrays:
     """Read the arrays. Raises DataError if samples or classes are not those of the module's spec."""
-    file, spec = module.config.file, module.spec
-    arrays = read_arrays(file, spec.kind)
+    spec, arrays = module.spec, module.config.arrays()
+    source = f"data.file={module.config.file}" if module.config.file else "the data"
     if arrays.x_train.shape[1:] != spec.shape:
-        found = f"the samples of data.file={file} have the shape {arrays.x_train.shape[1:]}"
+        found = f"the samples of {source} have the shape {arrays.x_train.shape[1:]}"
         raise DataError(f"{found}, the model reads {tuple(spec.shape)}: choose data of this shape")
     if unknown := set(arrays.classes) - set(spec.classes):
         named = ", ".join(sorted(unknown)[:5])
-        raise DataError(f"data.file={file} has the class {named}, the model {', '.join(spec.classes[:10])}")
+        raise DataError(f"{source} has the class {named}, the model {', '.join(spec.classes[:10])}")
     return arrays
 
 

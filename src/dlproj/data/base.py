@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import DataConfig, DataSpec, Kind, ValidationSplit
+from dlproj.config.data import DataConfig, DataSpec, Kind, Sampling, ValidationSplit
 from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
 from dlproj.data.decoding import Decoded
 from dlproj.data.holding_out import Strata, hold_out_fold, hold_out_share
+from dlproj.data.mixup import Mixup
 
 if TYPE_CHECKING:
-    from dlproj.data.reviews import Reviews
+    from dlproj.data.tokenized import TokenizedTexts
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class DataModule(pl.LightningDataModule, ABC):
             assert test is not None
             return train, test
         self._train_groups = None if groups is None else groups[rest]
-        return train[rest], train[self.test_indices]
+        return self.take(train, rest), self.take(train, self.test_indices)
 
     def split(self, train: Samples, test: Samples) -> tuple[Samples, Samples]:
         """Make the training and validation sets from what with_test_set() returned, as data.val says."""
@@ -120,9 +121,13 @@ class DataModule(pl.LightningDataModule, ABC):
             by_class = config.val is ValidationSplit.stratified
             targets = train.targets if by_class else torch.zeros_like(train.targets)
             rest, val = hold_out_share(Strata(targets, self.spec.classes, groups), config.val_fraction, self.seed)
-            return train[rest], train[val]
+            return self.take(train, rest), self.take(train, val)
         order = torch.randperm(len(train), generator=generator("split", self.seed))
-        return train[order[:kept]], train[order[kept:]]
+        return self.take(train, order[:kept]), self.take(train, order[kept:])
+
+    def take(self, samples: Samples, index: Tensor) -> Samples:
+        """Copy samples by their indices (M,)."""
+        return samples[index]
 
     def _check_sizes(self) -> None:
         shard = self.shard()
@@ -199,7 +204,7 @@ class DataModule(pl.LightningDataModule, ABC):
         """Name, role and details of each column of a table, for the run's page; empty for other data."""
         return []
 
-    def uncut(self) -> "Reviews | None":
+    def uncut(self) -> "TokenizedTexts | None":
         """Return the official sets' texts before truncation, or None if the data is not text."""
         return None
 
@@ -225,6 +230,8 @@ class DataModule(pl.LightningDataModule, ABC):
             self.config.drop_last,
             self.steps_per_execution,
             self.bucketing_lengths(),
+            self.config.sampling is Sampling.balanced,
+            Mixup(self.config.mixup, len(self.spec.classes), self.seed) if self.config.mixup else None,
         )
 
     def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:

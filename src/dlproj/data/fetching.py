@@ -4,10 +4,18 @@ from pathlib import Path
 
 from dlproj.config.checks import DataError, one_of
 from dlproj.config.schemas import settings_class
-from dlproj.data import cifar10, fmnist, reviews
+from dlproj.data import cifar10, imdb
 from dlproj.data.base import DataModule
 
-FOLDERS = {"fmnist": fmnist.NAME, "cifar10": cifar10.NAME, "imdb": reviews.NAME}
+FOLDERS = {
+    "fmnist": "FashionMNIST",
+    "cifar10": cifar10.NAME,
+    "imdb": imdb.NAME,
+    "mnist": "MNIST",
+    "kmnist": "KMNIST",
+    "emnist": "EMNIST",
+    "qmnist": "QMNIST",
+}
 
 
 def fetch(name: str, to: Path) -> str:
