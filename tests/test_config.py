@@ -51,7 +51,7 @@ def own_files(choice, tmp_path):
     """Small arrays or a small table for the data sets that read the user's own."""
     if choice == "data=table":
         table = tmp_path / "own.csv"
-        table.write_text("number,class\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)))
+        table.write_text("number,class\n" + "".join(f"{i * i},{'ab'[i % 2]}\n" for i in range(20)))
         return [f"data.file={table}", "data.target=class"]
     x = {"data=image_arrays": [[[0, 1]], [[1, 0]]], "data=feature_arrays": [[0.5], [1.5]]}.get(choice, [[0, 2], [1, 2]])
     if choice == "data=custom":

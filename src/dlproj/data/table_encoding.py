@@ -132,7 +132,7 @@ def _inputs(codes: np.ndarray, size: int, first: int, column: str, schema: Schem
     common = counts >= rare_count
     common[0] &= own_missing
     others = ~common
-    others[0] &= own_missing
+    others[:2] = own_missing and others[0], True
     other = places[1] if counts[others].sum() else none
     inputs = [place if is_common else other for place, is_common in zip(places, common, strict=True)]
     inputs[1] = other

@@ -1,6 +1,6 @@
 """A table's rows as numbers, and the schema of its columns that says how."""
 
-import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -17,7 +17,6 @@ from dlproj.config.table import ColumnRole, Missing, TableConfig
 from dlproj.data.table_columns import guess, names, numbers, where
 from dlproj.data.table_files import read_table
 
-_log = logging.getLogger(__name__)
 _MOST_CLASSES = 100  # of numbers that are not whole
 _NAMED = 5  # columns or rows that a message names
 MISSING, OTHER = -2, -1  # codes of a missing value and of a category without a column of its own
@@ -167,6 +166,7 @@ def schema_of(
     check_there(frame, [target, *chosen, *([group_column] if group_column else [])])
     if target in chosen:
         raise DataError(f"data.columns names the target, {target}: leave it out there")
+    classes = classes_of(frame[target])
     roles, dropped = dict[str, ColumnRole](), dict[str, str]()
     for name in frame.columns.drop(target):
         role, why = (chosen[name], "as data.columns says") if name in chosen else guess(frame[name])
@@ -187,12 +187,12 @@ def schema_of(
     has_missing = tuple(name for name in (*numeric, *categories) if frame[name].isna().any())
     own = missing is Missing.median
     indicated = tuple(name for name in has_missing if indicator and not (own and name in categories))
-    return Schema(target, classes_of(frame[target]), numeric, styles, categories, has_missing, own, indicated, dropped)
+    return Schema(target, classes, numeric, styles, categories, has_missing, own, indicated, dropped)
 
 
 def _kept(column: pd.Series, rare_count: int) -> tuple[str, ...]:
-    counts = names(column).dropna().value_counts()
-    return tuple(sorted(counts.index[counts >= rare_count]))
+    counts = Counter(names(column))
+    return tuple(sorted(name for name, count in counts.items() if name is not None and count >= rare_count))
 
 
 def check_there(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
@@ -201,8 +201,9 @@ def check_there(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
         raise DataError(f"there are several columns {frame.columns[frame.columns.duplicated()][0]}: rename all but one")
     for name in wanted:
         if name not in frame.columns:
-            near = get_close_matches(name, list(frame.columns), n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            alike = {str(column).lower(): column for column in frame.columns}
+            near = get_close_matches(name.lower(), list(alike), n=1)
+            hint = f"did you mean {alike[near[0]]}? " if near else ""
             single = "no delimiter was found; " if len(frame.columns) == 1 else ""
             raise DataError(f"there is no column {name}: {hint}{single}the columns are {_listed(frame.columns)}")
 
@@ -214,59 +215,68 @@ def _listed(columns: Sequence[str] | pd.Index) -> str:
 
 def classes_of(column: pd.Series) -> tuple[str, ...]:
     """The classes, whole numbers by value and others by name. Raises DataError for a column that has none."""
-    text = names(column)
-    _check_labelled(text)
-    counts = text.value_counts()
+    text = _labels(column)
+    counts = Counter(text).most_common()
     if len(counts) < 2:
-        raise DataError(f"the target {column.name} has one class only, {counts.index[0]}: give rows of two or more")
-    numeric = pd.to_numeric(pd.Series(counts.index), errors="coerce")
-    whole = bool((numeric % 1 == 0).all())
-    if len(counts) > _MOST_CLASSES and numeric.notna().all() and not whole:
+        raise DataError(f"the target {column.name} has one class only, {one_line(text[0])}: give rows of two or more")
+    values = pd.to_numeric(np.array([name for name, _ in counts], object), errors="coerce")
+    whole = bool((values % 1 == 0).all())
+    if len(counts) > _MOST_CLASSES and not np.isnan(values).any() and not whole:
         raise DataError(
-            f"the target {column.name} has {len(counts):,} different numbers, such as {counts.index[0]}, and looks "
-            "like that of a regression: dlproj classifies, so make classes of it, or set data.target to another column"
+            f"the target {column.name} has {len(counts):,} different numbers, such as {text[0]}, and looks like that "
+            "of a regression: dlproj classifies, so make classes of it, or set data.target to another column"
         )
-    if counts.iloc[-1] < 2:
+    rarest, count = counts[-1]
+    if count < 2:
+        place = where(column, text.tolist().index(rarest))
         raise DataError(
-            f"the class {one_line(counts.index[-1])} of the target {column.name} has a single row of {len(column):,}, "
-            f"{where(text, int(np.flatnonzero(text == counts.index[-1])[0]))}: give it more, or leave it out"
+            f"the class {one_line(rarest)} of the target {column.name} has a single row of {len(text):,}, {place}: "
+            "give it more, or leave it out"
         )
-    if unusable := next((name for name in counts.index if one_line(name) != name), None):
+    if unusable := next((name for name, _ in counts if one_line(name) != name), None):
         raise DataError(f"the target has a class {unusable!a}, which cannot be written on a page: rename it")
-    return tuple(sorted(counts.index, key=(lambda name: (float(name), name)) if whole else None))
+    return tuple(sorted((name for name, _ in counts), key=(lambda name: (float(name), name)) if whole else None))
 
 
-def _check_labelled(text: pd.Series) -> None:
-    missing = np.flatnonzero(text.isna())
+def _labels(column: pd.Series) -> np.ndarray:
+    """The classes of the rows (n,) as names. Raises DataError for missing ones."""
+    text = names(column)
+    missing = np.flatnonzero(text == None)  # noqa: E711
     if len(missing):
-        named = ", ".join(str(text.index[i]) for i in missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
+        named = ", ".join(str(column.index[i]) for i in missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
         raise DataError(
-            f"the target {text.name} is missing in {len(missing):,} of {len(text):,} rows ({named}): "
+            f"the target {column.name} is missing in {len(missing):,} of {len(text):,} rows ({named}): "
             "fill it in, or leave these rows out"
         )
+    return text
 
 
 def targets_of(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     """The index of each row's class (n,). Raises DataError for a class that the training rows have not."""
     check_there(frame, [schema.target])
-    text = names(frame[schema.target])
-    _check_labelled(text)
-    codes = pd.Index(schema.classes, dtype=object).get_indexer(pd.Index(text))
+    text = _labels(frame[schema.target])
+    codes = _codes(text, schema.classes)
     if (codes < 0).any():
         first = int(np.flatnonzero(codes < 0)[0])
         raise DataError(
-            f"{where(text, first)} has the class {one_line(text.iloc[first])}, which the training rows have not: "
+            f"{where(frame, first)} has the class {one_line(text[first])}, which the training rows have not: "
             f"theirs are {_listed(schema.classes)}"
         )
-    return codes.astype(np.int64)
+    return codes
+
+
+def _codes(text: np.ndarray, known: Sequence[str]) -> np.ndarray:
+    """The index of each text among the known ones (n,), MISSING for None and OTHER for others."""
+    places = {None: MISSING} | {name: i for i, name in enumerate(known)}
+    return np.fromiter((places.get(name, OTHER) for name in text), np.int64, len(text))
 
 
 def groups_of(frame: pd.DataFrame, column: str) -> np.ndarray:
     """Codes (n,) of a column's values, one for each row. Raises DataError for a missing value."""
     check_there(frame, [column])
     text = names(frame[column])
-    if missing := np.flatnonzero(text.isna()).tolist():
-        raise DataError(f"{where(text, missing[0])} has no {column}, which data.group_column names: fill it in")
+    if len(missing := np.flatnonzero(text == None)):  # noqa: E711
+        raise DataError(f"{where(frame, missing[0])} has no {column}, which data.group_column names: fill it in")
     return pd.factorize(text)[0].astype(np.int64)
 
 
@@ -280,8 +290,7 @@ def raw_rows(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     for i, name in enumerate(schema.numeric):
         values[:, i] = numbers(frame[name], schema.styles.get(name, ""))[0]
     for i, (name, known) in enumerate(schema.categories.items(), len(schema.numeric)):
-        text = names(frame[name])
-        values[:, i] = np.where(text.isna(), MISSING, pd.Index(known, dtype=object).get_indexer(pd.Index(text)))
+        values[:, i] = _codes(names(frame[name]), known)
     return values
 
 
