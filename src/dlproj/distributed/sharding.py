@@ -54,7 +54,8 @@ class Sharded(Execution):
             parallelize_module(self.model, self.tensor_mesh, tensor_parallel_plan(self.model))
         if self.data_mesh.size() > 1:
             for layer in self.model.sequential_layers():
-                fully_shard(layer_modules(layer), mesh=self.data_mesh, reshard_after_forward=True)
+                for module in layer_modules(layer):  # one by one: torch refuses a root of several modules
+                    fully_shard(module, mesh=self.data_mesh, reshard_after_forward=True)
 
     def has_all_units(self) -> bool:
         """False with tensor parallelism."""
