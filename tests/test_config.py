@@ -32,6 +32,12 @@ GOES_WITH = {
     "data=sequence_arrays": ["model=gru"],
 }
 
+CUSTOM = {  # of packages, since they are here in any case
+    "model=custom": ["model.network=torch.nn:Linear", "model.arguments={out_features: 2}", "data=feature_sum"],
+    "optim=custom": ["optim.target=torch.optim.NAdam"],
+    "scheduler=custom": ["scheduler.target=torch.optim.lr_scheduler.OneCycleLR", "scheduler.arguments={max_lr: 0.1}"],
+}
+
 
 @pytest.fixture
 def image_folder(tmp_path):
@@ -42,8 +48,16 @@ def image_folder(tmp_path):
 
 
 def own_files(choice, tmp_path):
-    """Small arrays for the data sets that read the user's own."""
+    """Small arrays or a small table for the data sets that read the user's own."""
+    if choice == "data=table":
+        table = tmp_path / "own.csv"
+        table.write_text("number,class\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)))
+        return [f"data.file={table}", "data.target=class"]
     x = {"data=image_arrays": [[[0, 1]], [[1, 0]]], "data=feature_arrays": [[0.5], [1.5]]}.get(choice, [[0, 2], [1, 2]])
+    if choice == "data=custom":
+        file = tmp_path / "own.py"
+        file.write_text(f"def load():\n    return {x * 5}, {[0, 1] * 5}, {x}, [0, 1]\n")
+        return [f"data.load={file}:load"]
     file = tmp_path / "own.npz"
     np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])
     table = tmp_path / "own.csv"
@@ -66,6 +80,7 @@ def text_folder(tmp_path):
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_composes_and_builds(choice, composed, image_folder, tmp_path):
     roots = [f"data.root={image_folder}"] if choice == "data=image_folder" else own_files(choice, tmp_path)
+    roots += CUSTOM.get(choice, [])
     config = composed(choice, *GOES_WITH.get(choice, []), *roots)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
@@ -170,7 +185,7 @@ REFUSED = {
     "figures.most_wrong=-1": "figures.most_wrong=-1 must be in [0, inf)",
     "model.hiden=[3]": "unknown setting model.hiden: did you mean model.hidden?",
     "+model.foo=3": "unknown setting model.foo: the settings there are activation, batch_norm, bias, bias_init",
-    "+typo=1": "unknown setting typo: the settings there are callbacks, data, figures, logger, metrics, model, name",
+    "+typo=1": "unknown setting typo: the settings there are callbacks, data, figures, init_from, logger, metrics",
     "+callbacks.extra.mine=3": "callbacks.extra.mine=3 names nothing to make: set callbacks.extra.mine._target_=",
     "logger=wandb logger.wandb.depth=2": "logger.wandb.depth: Key 'depth' is not in struct: put + before it to add it",
     "logger=cs": "unknown choice logger=cs: did you mean logger=csv?",
@@ -189,9 +204,9 @@ REFUSED = {
     "batch_size=8": "unknown setting batch_size: did you mean data.batch_size?",
     "hidden=[8]": "unknown setting hidden: did you mean model.hidden?",
     "patience=3": "unknown setting patience: did you mean callbacks.early_stopping.patience?",
-    "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, digits, ",
-    "model=foo": "unknown choice model=foo: set one of cnn, gru, lstm, mlp, simple_rnn",
-    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",
+    "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, custom, digits, ",
+    "model=foo": "unknown choice model=foo: set one of cnn, custom, gru, lstm, mlp, simple_rnn",
+    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, custom, momentum, ",
     "model.dropout=abc": "model.dropout: Value 'abc' of type 'str' could not be converted to Float",
     "model.dropout=1.5": "model.dropout=1.5 must be in [0, 1)",
     "model.dropout=nan": "model.dropout=nan must be in [0, 1)",
@@ -209,7 +224,13 @@ REFUSED = {
     "~optim": "optim: Structured config of type `Config` has missing mandatory value: optim: set",
     "+hydra=[{a: 1}]": 'the command line cannot be used (TypeError: can only concatenate str (not "dict") to str): a',
     "data=null": "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits",
-    "scheduler=constant scheduler.gamma=0.5": "unknown setting scheduler.gamma: this choice has no settings",
+    "scheduler=one_cycle scheduler.warmup_epochs=1": "scheduler=one_cycle rises by itself: set scheduler.pct_start",
+    "scheduler=one_cycle scheduler.base_momentum=0.99": "scheduler.base_momentum=0.99 is above scheduler.max_momentum",
+    "scheduler=one_cycle scheduler.cycle_momentum=false scheduler.max_momentum=0.9": "scheduler.base_momentum and",
+    "scheduler=step scheduler.warmup_epochs=10": "scheduler.warmup_epochs=10.0 leaves nothing of trainer.max_epochs=10",
+    "optim.layer_decay=0.5 scheduler.min_learning_rate=0.0001": "scheduler.min_learning_rate would be one for all",
+    "trainer.max_steps=0": "trainer.max_steps=0 must be in [1, inf)",
+    "scheduler=constant scheduler.gamma=0.5": "unknown setting scheduler.gamma: the only setting there is",
     "scheduler=plateau scheduler.min_learning_rate=5": "scheduler.min_learning_rate=5.0 is above optim",
     "model=gru data=digits model.image_reading=rows model.embedding_dropout=0.1": "model.embedding_* is for word ids",
     "model.hidden=[{units: 3, actvation: relu}]": "unknown setting model.hidden[0].actvation: did you mean",
@@ -234,6 +255,27 @@ REFUSED = {
     "model=lstm data=imdb data.padding=post data.bucket_by_length=true": "data.bucket_by_length=true saves work only "
     "if padding is masked: set model.masking=true",
     "model=lstm data=imdb model.hidden=[]": "model.hidden is empty: set at least one width, such as [128]",
+    "model.class_weights=[1]": "model.class_weights has 1 weights, the data 10 classes (T-shirt/top, Tro",
+    "model.class_weights=blanced": "model.class_weights=blanced is no weight for each class: set balanced, or a list",
+    "model.class_weights=[1,abc]": "model.class_weights=[1, 'abc'] is no weight for each class: set balanced, or a",
+    "model.class_weights={a: 1}": "model.class_weights={'a': 1} is no weight for each class: set balanced, or a list",
+    "model.class_weights=[1,-1]": "model.class_weights[1]=-1.0 must be in [0, inf)",
+    "model.class_weights=[1,nan]": "model.class_weights[1]=nan must be in [0, inf)",
+    "model.class_weights=[0,0]": "model.class_weights=[0, 0] leaves no class to learn: set balanced, or a list",
+    "model.class_weights=balanced data.sampling=balanced": "model.class_weights=balanced would count what data.samp",
+    "model.label_smoothing=1": "model.label_smoothing=1.0 must be in [0, 1)",
+    "model.loss=mean_squared_error model.label_smoothing=0.1": "model.label_smoothing is for a cross-entropy or focal",
+    "model.focal_gamma=1": "model.focal_gamma=1.0 is read by model.loss=focal only: leave it out, or choose that",
+    "model.loss=focal model.focal_gamma=-1": "model.focal_gamma=-1.0 must be in [0, inf)",
+    "model.loss=focal model.loss_from=logits": "model.loss_from=logits does not go with model.loss=focal, which reads",
+    "model.freeze=[hiden.0]": "model.freeze=hiden.0 must be one of reading, hidden.0, output: did you mean hidden.0?",
+    "model=cnn model.freeze=[hidden.1]": "model.freeze=hidden.1 must be one of conv.0, conv.1, hidden.0, output: did",
+    "model=lstm data=imdb model.freeze=[hidden.0]": "model.freeze=hidden.0 must be one of embedding, layers.0, output",
+    "model=cnn model.freeze=[conv.0,conv.1,hidden.0,output]": "model.freeze names all layers, which leaves nothing to",
+    "model.freeze=[output] trainer=pipeline": "model.freeze does not go with trainer=pipeline: set trainer=ddp or fsdp",
+    "data.mixup=-1": "data.mixup=-1.0 must be in [0, inf)",
+    "model=lstm data=imdb data.mixup=0.2": "data.mixup=0.2 mixes numbers, and this data has word ids: leave it out",
+    "data.sampling=weighted": "data.sampling: Invalid value 'weighted', expected one of [shuffled, balanced]",
     "data.batch_size=0": "data.batch_size=0 must be in [1, inf)",
     "data.batch_size=1.5": "data.batch_size: Value '1.5' of type 'float' could not be converted to Integer",
     "data.val_fraction=1": "data.val_fraction=1.0 must be in (0, 1)",

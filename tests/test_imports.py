@@ -68,7 +68,7 @@ def test_reports_need_no_torch(tmp_path):
     [
         (["model.dropuot=0.1"], "error: unknown setting model.dropuot: did you mean model.dropout?\n"),
         (["model.dropout=2"], "error: model.dropout=2.0 must be in [0, 1)\n"),
-        (["data=digts"], "error: unknown choice data=digts: did you mean data=digits? set one of cifar10, digits, "),
+        (["data=digts"], "error: unknown choice data=digts: did you mean data=digits? set one of "),
         (["model=lstm", "data=digits"], "error: an RNN needs to know how to read an image: set "),
         (["-m", "model.dropuot=0.1,0.2"], "error: unknown setting model.dropuot: did you mean model.dropout?\n"),
         (["-m", "seed=1,2", "sweep.jobs=0"], "error: sweep.jobs=0 must be in [1, inf)\n"),

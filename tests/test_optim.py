@@ -9,7 +9,14 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, RMSpropConfig, SGDConfig
-from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
+from dlproj.config.scheduler import (
+    CosineConfig,
+    ExponentialConfig,
+    OneCycleConfig,
+    PlateauConfig,
+    SchedulerConfig,
+    StepConfig,
+)
 
 
 def parameter(value=1.0):
@@ -91,7 +98,7 @@ def test_weight_decay_joins_the_gradient_but_for_adamw(config, expected):
 def rates(config, epochs, steps, values=None):
     """The rate at the start of each epoch, or of each step of a schedule by the step, and after the last one."""
     optimizer = SGD([parameter()], 0.8)
-    schedule = config.build(optimizer, epochs, steps)
+    (schedule,) = config.schedules(optimizer, epochs, steps)
     by_step = schedule.get("interval") == "step"
     found = [optimizer.param_groups[0]["lr"]]
     for time in range(steps if by_step else epochs):
@@ -102,7 +109,7 @@ def rates(config, epochs, steps, values=None):
 
 
 def test_a_constant_rate_has_no_schedule():
-    assert SchedulerConfig().build(SGD([parameter()], 0.8), 5, 50) == {}
+    assert SchedulerConfig().schedules(SGD([parameter()], 0.8), 5, 50) == []
 
 
 def test_step_multiplies_the_rate_every_so_many_epochs():
@@ -127,6 +134,113 @@ def test_cosine_rises_over_the_warm_up_and_falls_to_the_end(warmup_epochs, warmu
     assert found == pytest.approx([formula(step) for step in range(51)], abs=1e-12)
 
 
+def rates_by_step(config, epochs, steps_an_epoch, values=None, optimizer=None):
+    """The rate of each step, where both the warm-up and the schedule are stepped as in training."""
+    optimizer = optimizer or SGD([parameter()], 0.8)
+    schedules = config.schedules(optimizer, epochs, epochs * steps_an_epoch)
+    found = []
+    for epoch in range(epochs):
+        for _ in range(steps_an_epoch):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            for schedule in schedules:
+                if schedule.get("interval") == "step":
+                    schedule["scheduler"].step()
+        for schedule in schedules:
+            if schedule.get("interval") != "step" and epoch >= config.warmup_epochs:
+                schedule["scheduler"].step(*([values[epoch]] if values else []))
+    return found
+
+
+RISE = [0.8 * (step + 1) / 16 for step in range(15)]  # 1.5 epochs of 10 steps
+
+
+@pytest.mark.parametrize(
+    ("config", "after"),
+    [
+        (SchedulerConfig(1.5), [0.8] * 45),
+        (StepConfig(1.5, step_size=2, gamma=0.5), [0.8] * 25 + [0.4] * 20),
+        (ExponentialConfig(1.5, gamma=0.5), [0.8] * 15 + [0.4] * 10 + [0.2] * 10 + [0.1] * 10),
+    ],
+    ids=str,
+)
+def test_every_schedule_starts_after_its_warm_up(config, after):
+    assert rates_by_step(config, 6, 10) == pytest.approx(RISE + after)
+
+
+def test_plateau_does_not_count_the_epochs_of_the_warm_up():
+    config = PlateauConfig(2.0, factor=0.5, patience=1)
+    losses = [1.0, 2.0, 3.0, 3.0, 3.0]  # the first two are of the warm-up; the third is the best, the fourth is not
+    rise = [0.8 * (step + 1) / 21 for step in range(20)]
+    assert rates_by_step(config, 5, 10, losses) == pytest.approx(rise + [0.8] * 20 + [0.4] * 10)
+
+
+def one_cycle(step, steps, pct_start, div_factor, final_div_factor):
+    """Smith & Topin's cycle with fast.ai's cosines, for a highest rate of 0.8."""
+    low, end, top = 0.8 / div_factor, 0.8 / div_factor / final_div_factor, pct_start * steps - 1
+    start, stop, share = (low, 0.8, step / top) if step <= top else (0.8, end, (step - top) / (steps - 1 - top))
+    return stop + (start - stop) * (1 + math.cos(math.pi * share)) / 2
+
+
+@pytest.mark.parametrize(("steps", "pct_start"), [(50, 0.3), (100, 0.25), (20, 0.5)])
+def test_one_cycle_rises_to_the_rate_and_falls_to_almost_nothing(steps, pct_start):
+    config = OneCycleConfig(pct_start=pct_start, div_factor=10.0, final_div_factor=100.0)
+    expected = [one_cycle(step, steps, pct_start, 10.0, 100.0) for step in range(steps)]
+    assert rates(config, 5, steps)[:steps] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 10])
+@pytest.mark.parametrize("pct_start", [0.01, 0.1, 0.5, 0.99])
+def test_one_cycle_has_a_rate_for_each_step_of_the_shortest_training(steps, pct_start):
+    assert all(0 < rate <= 0.8 for rate in rates(OneCycleConfig(pct_start=pct_start), 1, steps)[:steps])
+
+
+@pytest.mark.parametrize(
+    ("optim", "name", "cycled"),
+    [
+        (SGDConfig(momentum=0.9), "momentum", True),
+        (SGDConfig(), "momentum", False),
+        (RMSpropConfig(momentum=0.9), "momentum", True),
+        (AdamConfig(), "betas", True),
+        (AdagradConfig(), "eps", False),
+    ],
+    ids=str,
+)
+def test_one_cycle_moves_momentum_against_the_rate_where_there_is_any(optim, name, cycled):
+    optimizer = optim.build([parameter()])
+    before = optimizer.param_groups[0][name]
+    (schedule,) = OneCycleConfig(pct_start=0.5).schedules(optimizer, 1, 20)
+    value = lambda: optimizer.param_groups[0]["betas"][0] if name == "betas" else optimizer.param_groups[0][name]
+    found = []
+    for _ in range(10):
+        found.append(value())
+        optimizer.step()
+        schedule["scheduler"].step()
+    if cycled:
+        assert (found[0], found[9]) == pytest.approx((0.95, 0.85))
+    else:
+        assert set(found) == {before}
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "step", "exponential", "cosine", "plateau", "one_cycle"])
+def test_the_rate_of_a_layer_is_that_of_the_next_one_times_the_decay(scheduler, composed):
+    shared = ["data=digits", "model.hidden=[16,8]", f"scheduler={scheduler}", "optim.learning_rate=0.1"]
+    config = composed(*shared, "optim.layer_decay=0.5", *(["scheduler.step_size=1"] if scheduler == "step" else []))
+    model = config.model.build(config.data.spec(), config.optim, config.scheduler)
+    optimizer = config.optim.build(config.optim.groups(model.execution.trained_layers()))
+    shapes = [[tuple(value.shape) for value in group["params"]] for group in optimizer.param_groups]
+    assert shapes == [[(10, 8), (10,)], [(8, 16), (8,)], [(16, 64), (16,)]]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.05, 0.025]
+    schedules = config.scheduler.schedules(optimizer, 10, 10)
+    for _ in range(7):
+        optimizer.step()
+        for schedule in schedules:
+            schedule["scheduler"].step(*([1.0] if scheduler == "plateau" else []))
+        first, second, third = (group["lr"] for group in optimizer.param_groups)
+        assert (second, third) == pytest.approx((first / 2, first / 4))
+    assert scheduler == "constant" or first != 0.1
+
+
 def test_plateau_lowers_the_rate_after_so_many_epochs_without_improvement():
     losses = [3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.0, 1.0, 1.0]
     #         best  best  1    2    best  1    2    1    2
@@ -141,8 +255,8 @@ def test_plateau_counts_the_least_improvement():
 
 def test_plateau_watches_for_more_where_more_is_better():
     rising = [0.1 * epoch for epoch in range(8)]
-    assert rates(PlateauConfig("val/accuracy", factor=0.5, patience=1), 8, 80, rising) == [0.8] * 9
-    assert rates(PlateauConfig("val/loss", factor=0.5, patience=1), 8, 80, rising)[-1] < 0.8
+    assert rates(PlateauConfig(monitor="val/accuracy", factor=0.5, patience=1), 8, 80, rising) == [0.8] * 9
+    assert rates(PlateauConfig(monitor="val/loss", factor=0.5, patience=1), 8, 80, rising)[-1] < 0.8
 
 
 def test_plateau_stops_at_its_lowest_rate():
@@ -150,7 +264,7 @@ def test_plateau_stops_at_its_lowest_rate():
 
 
 def test_plateau_tells_lightning_what_to_watch():
-    assert PlateauConfig("val/macro_f1").build(SGD([parameter()], 0.8), 5, 50)["monitor"] == "val/macro_f1"
+    assert PlateauConfig(monitor="val/macro_f1").build(SGD([parameter()], 0.8), 5, 50)["monitor"] == "val/macro_f1"
 
 
 def test_plateau_refuses_a_metric_that_is_not_logged():
@@ -186,6 +300,13 @@ def test_every_optimizer_refuses_an_impossible_rate_and_decay(cls, name, value, 
         (AdamConfig, "optim.epsilon", 0.0, "(0, inf)"),
         (AdamWConfig, "optim.beta1", 1.0, "[0, 1)"),
         (AdagradConfig, "optim.epsilon", 0.0, "(0, inf)"),
+        (AdamConfig, "optim.layer_decay", 0.0, "(0, 1]"),
+        (AdamConfig, "optim.ema_decay", 1.0, "(0, 1)"),
+        (AdamConfig, "optim.swa_start", 1.0, "[0, 1)"),
+        (SchedulerConfig, "scheduler.warmup_epochs", -1.0, "[0, inf)"),
+        (OneCycleConfig, "scheduler.pct_start", 1.0, "(0, 1)"),
+        (OneCycleConfig, "scheduler.div_factor", 0.5, "[1, inf)"),
+        (OneCycleConfig, "scheduler.max_momentum", 1.0, "[0, 1)"),
         (AdagradConfig, "optim.initial_accumulator_value", -0.1, "[0, inf)"),
         (StepConfig, "scheduler.step_size", 0, "[1, inf)"),
         (StepConfig, "scheduler.gamma", 1.1, "(0, 1]"),

@@ -77,6 +77,18 @@ def memory_bytes() -> int:
     return min([machine, *(int(word) for file in files for word in _words(file) if word.isdecimal())])
 
 
+def available_memory_bytes() -> int:
+    """Bytes that this process may still take: what is free on the machine, within the limits of its control groups."""
+    free = [int(line.split()[1]) * 1024 for line in _lines(Path("/proc/meminfo")) if line.startswith("MemAvailable:")]
+    names = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+    for group in _control_groups("memory"):
+        for limit, used in names:
+            words = _words(group / limit) + _words(group / used)
+            if len(words) == 2 and all(map(str.isdecimal, words)):  # "max": no limit
+                free.append(max(0, int(words[0]) - int(words[1])))
+    return min(free, default=memory_bytes() // 2)
+
+
 def require_memory(needed: float, of: str, setting: str) -> None:
     """Raise ConfigurationError if `needed` bytes exceed half of the memory: larger processes risk being killed."""
     message = f"{of} takes {needed / 1e9:,.0f} GB, the machine has {memory_bytes() / 1e9:,.0f}: set {setting} lower"

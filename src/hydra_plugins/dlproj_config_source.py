@@ -21,6 +21,8 @@ class SettingsClasses(ConfigSource):
 
         group, name = _parts(config_path)
         node = OmegaConf.structured(settings_class(group, name))
+        if "arguments" in node:  # of the user's own code: any name can be set
+            OmegaConf.set_struct(node.arguments, False)
         return ConfigResult(self.provider, self.full_path(), node, {"package": None})
 
     def available(self) -> bool:

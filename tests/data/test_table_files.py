@@ -47,7 +47,7 @@ READ = {
     "UTF-16": ("a,b\nä,2\n".encode("utf-16"), [["ä", "2"]]),
     "line ends of Windows and of old Macs": (b"a,b\r\n1,2\r3,4\n", [["1", "2"], ["3", "4"]]),
     "empty rows and columns, as spreadsheets leave them": ("a,b,\n1,2,\n\n,,\n", [["1", "2"]]),
-    "words for missing values": ("a,b\nNA, nan \nnull,\nx,NaN\n", [[None, None], ["x", None]]),
+    "words for missing values": ("a,b\nNA, nan \nnull,\nx,NaN\n", [[None, None], [None, None], ["x", None]]),
     "leading zeros are kept": ("a,b\n007,1\n", [["007", "1"]]),
     "no line end at the end": ("a,b\n1,2", [["1", "2"]]),
     "a single column": ("text\nA long film\nA short one\n", [["A long film"], ["A short one"]]),

@@ -30,7 +30,9 @@ MLP = [
 ]
 GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8,8,8]"]
 CNN = ["data=digits", "model=cnn", "model.conv=[4,8]", "model.hidden=[16]", "model.weight_l2=0.01"]
-MODELS = {"mlp": MLP, "gru": GRU, "cnn": CNN}
+CHANGED = [*MLP, "data.mixup=0.3", "model.label_smoothing=0.1", "model.class_weights=balanced"]
+FROZEN = [*MLP, "model.freeze=[hidden.1]", "model.loss=focal", "data.sampling=balanced"]
+MODELS = {"mlp": MLP, "gru": GRU, "cnn": CNN, "changed": CHANGED, "frozen": FROZEN}
 FOUR = "trainer.devices=4"
 STRATEGIES = {  # the settings of each, and over how many processes it shares a batch
     "cpu": (["trainer=cpu"], 1),
@@ -71,6 +73,12 @@ def trained(composed, tmp_path_factory):
     [
         *(("mlp", strategy) for strategy in QUICK),
         *(pytest.param("mlp", strategy, marks=pytest.mark.slow) for strategy in OTHERS),
+        ("changed", "pipeline"),
+        *(pytest.param("changed", strategy, marks=pytest.mark.slow) for strategy in ("fsdp", "tensor_parallel")),
+        *(
+            pytest.param("frozen", strategy, marks=pytest.mark.slow)
+            for strategy in ("fsdp", "tensor_parallel", "ddp-4")
+        ),
         *(pytest.param("gru", strategy, marks=pytest.mark.slow) for strategy in (*QUICK, OTHERS[0])),
         *(pytest.param("cnn", strategy, marks=pytest.mark.slow) for strategy in ("fsdp", "pipeline", "ddp-4")),
     ],

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -19,6 +20,8 @@ from dlproj.config.checks import DataError
 from dlproj.config.root import load
 from dlproj.inference.trained import open_run
 from dlproj.runs.fingerprint import config_fingerprint
+from dlproj.runs.manifest import PREDICTIONS
+from dlproj.runs.predictions import read_predictions, write_predictions
 from dlproj.runs.record import read_run, read_settings
 from dlproj.sweeps.sweep import resume_command
 from dlproj.training.checkpoints import read_checkpoint
@@ -333,3 +336,17 @@ def test_a_checkpoint_that_unpacks_to_a_thousand_times_its_size_is_refused(copie
     path.write_bytes(repacked(path.read_bytes(), pickled, zipfile.ZIP_DEFLATED))
     with pytest.raises(DataError, match="its parts are packed"):
         read_checkpoint(path, "take another one")
+
+
+@amounts
+def test_damaged_predictions_of_a_fold(examples, tmp_path):
+    folder = write_run(tmp_path / "run", {"data.folds": 2, "data.fold": 0})
+    outputs = np.full((9, 3), 1 / 3)
+    write_predictions(folder, read_run(folder).result.classes, np.arange(9), np.arange(9) % 3, outputs)
+    record, whole = read_run(folder), (folder / PREDICTIONS).read_bytes()
+
+    @fuzz(examples, content=damaged(whole))
+    def check(content):
+        (folder / PREDICTIONS).write_bytes(content)
+        frame = read_or_refused(lambda: read_predictions(record), folder)
+        assert frame is None or set(frame["true"]) <= set(record.result.classes)

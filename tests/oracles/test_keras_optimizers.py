@@ -1,11 +1,14 @@
 """Optimizers beside Keras: the same updates from the same gradients; and where each adds its epsilon."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from keras_twin import keras, keras_warnings
 
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, RMSpropConfig, SGDConfig
+from dlproj.training.averaging import AverageWeights
 
 pytestmark = keras_warnings
 theirs = keras.optimizers
@@ -124,3 +127,23 @@ def test_epsilon_stands_where_torch_has_it_and_not_where_keras_has_it(formula, c
     np.testing.assert_allclose(our_updates(config, steps, torch.float64), torchs, rtol=1e-12)
     # Keras keeps its betas as float32 numbers.
     np.testing.assert_allclose(their_updates(optimizer(), steps, "float64"), kerass, rtol=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.875, 0.96875])  # Keras keeps it in float32, as the rate
+def test_the_moving_average_of_the_weights_is_that_of_keras(decay):
+    steps = gradients(1.0)
+    variable = keras.Variable(start(), dtype="float64")
+    optimizer = theirs.SGD(0.125, use_ema=True, ema_momentum=decay)
+    model = torch.nn.ParameterDict({"weights": torch.nn.Parameter(torch.tensor(start()))})
+    ours = SGDConfig(0.125, ema_decay=decay).build(model.parameters())
+    averages = AverageWeights(SGDConfig(ema_decay=decay))
+    averages.on_train_start(SimpleNamespace(optimizers=[ours]), model)
+    for gradient in steps:
+        model["weights"].grad = torch.tensor(gradient)
+        ours.step()
+        with torch.no_grad():
+            optimizer.apply([torch.tensor(gradient)], [variable])
+    averages.on_train_end(None, model)
+    optimizer.finalize_variable_values([variable])
+    found = model["weights"].detach().numpy()
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(variable), rtol=1e-12)

@@ -82,6 +82,7 @@ WAYS = [
         "optim.learning_rate=0.0009765625",
         "scheduler=constant",
     ],
+    ["data.mixup=0.4", "model.class_weights=balanced", "model.label_smoothing=0.1", "scheduler=constant"],
     ["trainer.precision=bf16-mixed", "scheduler=constant", "optim.learning_rate=0.0009765625"],
 ]
 

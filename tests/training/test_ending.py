@@ -8,15 +8,18 @@ from dlproj.training.ending import Ending
 
 
 @pytest.mark.parametrize(
-    ("epochs", "max_time", "words"),
+    ("epochs", "max_steps", "max_time", "words"),
     [
-        (3, None, "reached max_epochs=3"),
-        (2, "00:00:01:00", "reached max_time=00:00:01:00"),
-        (2, None, "stopped by a callback"),
+        (3, -1, None, "reached max_epochs=3"),
+        (3, 77, None, "reached max_steps=77"),
+        (3, 78, None, "reached max_epochs=3"),
+        (2, -1, "00:00:01:00", "reached max_time=00:00:01:00"),
+        (2, -1, None, "stopped by a callback"),
     ],
 )
-def test_what_no_callback_of_ours_has_said_is_told_from_the_trainer(epochs, max_time, words):
-    trainer = SimpleNamespace(early_stopping_callbacks=[], current_epoch=epochs, max_epochs=3)
+def test_what_no_callback_of_ours_has_said_is_told_from_the_trainer(epochs, max_steps, max_time, words):
+    steps = {"global_step": 77, "max_steps": max_steps}
+    trainer = SimpleNamespace(early_stopping_callbacks=[], current_epoch=epochs, max_epochs=3, **steps)
     assert Ending().reason_of(trainer, max_time) == words
 
 

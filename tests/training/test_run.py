@@ -346,7 +346,7 @@ def files(folder):
 
 
 def test_a_run_lists_every_file_that_it_leaves(composed, tmp_path):
-    drawn = ["figures=default", "figures.gradients=true", "figures.samples=[grid,'train:0']"]
+    drawn = ["figures=default", "figures.gradients=true", "figures.samples=[grid,'train:0']", "trainer.profile=true"]
     folder = tmp_path / "run"
     run(composed(*QUICK, "trainer.max_epochs=1", *drawn), folder)
     names = listed(folder)
@@ -413,6 +413,25 @@ def test_two_processes_end_with_the_weights_of_one_with_twice_the_batch(composed
     assert two.metrics["train_eval/loss"] == pytest.approx(one.metrics["train_eval/loss"], abs=1e-6)
     assert two.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], abs=1e-6)
     assert len(table(tmp_path / "two")) == 3
+
+
+@pytest.mark.usefixtures("forked_processes")
+@pytest.mark.parametrize(
+    "sampling", ["class_weights=balanced", pytest.param("sampling=balanced", marks=pytest.mark.slow)]
+)
+def test_two_processes_mix_draw_and_weigh_as_one_with_twice_the_batch(sampling, composed, tmp_path):
+    shared = [
+        *(*QUICK, "trainer.max_epochs=2", "data.drop_last=true", "figures=none", "model.hidden=[16,8]"),
+        *("data.mixup=0.3", "data.random_crop=1", "model.label_smoothing=0.1", "model.freeze=[hidden.0]"),
+        f"{'data' if sampling.startswith('s') else 'model'}.{sampling}",
+    ]
+    one = run(composed(*shared, "data.batch_size=32"), tmp_path / "one")
+    two = run(composed(*shared, "data.batch_size=16", "trainer=ddp", "trainer.threads=1"), tmp_path / "two")
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all((first[key] - second[key]).abs().max() <= 1e-6 for key in first)
+    for metric in ("train/loss", "train/accuracy", "test/loss"):
+        assert two.metrics[metric] == pytest.approx(one.metrics[metric], abs=1e-6)
+    assert two.class_weights == one.class_weights
 
 
 def test_the_summary_holds_the_reported_figures_and_what_the_data_is(composed, tmp_path):

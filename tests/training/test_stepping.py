@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.trainer import TrainerConfig
+from dlproj.runs.record import read_epochs
 from dlproj.training.callbacks import build_callbacks
 from dlproj.training.run import run, train
 from dlproj.training.stepping import STEPS, StepsPerExecution
@@ -62,6 +63,11 @@ def test_blocks_end_with_the_weights_of_single_batches(optim, dropout, composed,
         ["scheduler=cosine", "scheduler.warmup_epochs=0.7"],
         ["scheduler=step", "scheduler.step_size=1"],
         ["scheduler=exponential"],
+        ["scheduler=exponential", "scheduler.warmup_epochs=1.3"],
+        ["scheduler=constant", "scheduler.warmup_epochs=0.5", "optim.layer_decay=0.5"],
+        ["scheduler=plateau", "scheduler.patience=1", "scheduler.warmup_epochs=1", "optim.learning_rate=0.5"],
+        ["scheduler=one_cycle", "optim=momentum", "optim.layer_decay=0.7"],
+        ["trainer.max_steps=100", "scheduler.warmup_epochs=0.5"],  # 10 steps of the third epoch
         ["scheduler=plateau", "scheduler.patience=1", "scheduler.monitor=val/accuracy", "optim.learning_rate=0.5"],
         ["trainer.gradient_clip_val=0.1"],
         ["trainer.gradient_clip_val=0.01", "trainer.gradient_clip_algorithm=value"],
@@ -77,6 +83,8 @@ def test_blocks_end_with_the_weights_of_single_batches(optim, dropout, composed,
         ["trainer.limit_train_batches=14"],
         ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optim.learning_rate=1"],
         ["data.batch_size=2000"],  # an epoch is one batch
+        ["data.mixup=0.4", "model.class_weights=balanced", "model.label_smoothing=0.1", "data.random_flip=true"],
+        ["model.loss=focal", "data.sampling=balanced", "model.hidden=[16,8]", "model.freeze=[hidden.0]"],
     ],
 )
 def test_blocks_end_with_the_weights_of_single_batches_whatever_else_is_set(overrides, composed, tmp_path):
@@ -103,10 +111,13 @@ def test_the_weights_are_those_of_a_bare_loop(composed, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists")
 @pytest.mark.parametrize("steps", [1, 20])
-@pytest.mark.parametrize("scheduler", ["cosine", "step", "plateau"])
+@pytest.mark.parametrize(
+    "scheduler",
+    ["cosine", "step", "plateau", "one_cycle", "plateau scheduler.warmup_epochs=1.5", "cosine optim.layer_decay=0.5"],
+)
 def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(steps, scheduler, composed, tmp_path):
     config = composed(
-        *QUICK, f"scheduler={scheduler}", "optim.learning_rate=0.02", f"trainer.steps_per_execution={steps}"
+        *QUICK, *f"scheduler={scheduler}".split(), "optim.learning_rate=0.02", f"trainer.steps_per_execution={steps}"
     )
     config.trainer.max_epochs = 4
 
@@ -136,6 +147,23 @@ def test_processes_that_train_in_blocks_stay_in_step(composed, tmp_path):
         ddp = ["trainer=ddp", "trainer.threads=1", f"trainer.steps_per_execution={steps}"]
         run(composed(*QUICK, *ddp), tmp_path / str(steps))
     assert equal(state(tmp_path / "1"), state(tmp_path / "7"))
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_training_ends_after_so_many_steps_with_a_validation(steps, composed, tmp_path):
+    limit = ["trainer.max_steps=100", f"trainer.steps_per_execution={steps}", "trainer.max_epochs=9"]
+    result = run(composed(*QUICK, *limit), tmp_path)
+    assert (result.steps, result.last_epoch, result.stop_reason) == (100, 3, "reached max_steps=100")
+    assert checkpoint(tmp_path)["optimizer_states"][0]["state"][0]["step"] == 100
+    rows = read_epochs(tmp_path)
+    assert all("val/loss" in rows[epoch] for epoch in (1, 2, 3))
+    assert checkpoint(tmp_path)["lr_schedulers"][0]["_last_lr"] == pytest.approx([0.0])  # the cosine ends there, too
+    assert result.metrics["test/accuracy"] > 0
+
+
+def test_max_epochs_ends_training_that_has_more_steps_left(composed, tmp_path):
+    result = run(composed(*QUICK, "trainer.max_steps=1000"), tmp_path)
+    assert (result.steps, result.stop_reason) == (90, "reached max_epochs=2")
 
 
 class Watch(pl.Callback):

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from dlproj.cli.options import Overwrite
+from dlproj.config.checks import one_line
 
 app = typer.Typer(
-    no_args_is_help=True, help="Look at the data sets, or fetch them.\n\nExample: `dlproj data survey fmnist`"
+    no_args_is_help=True,
+    help="Look at the data sets, fetch them, or see what is kept of them.\n\nExample: `dlproj data survey fmnist`",
 )
 
 
@@ -90,3 +92,27 @@ def fetch(
         raise DataError(f"{blocked} is not a folder: set --to to one, or to a folder to be made")
     for name in names:
         print(fetch(name, folder), flush=True)
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="remove all of them; the next run decodes anew")] = False,
+) -> None:
+    """List the decoded images that are kept for later runs: size, when last used, and where the images lie.
+
+    They are in $DLPROJ_CACHE_DIR, or in the folder cache of the data sets' folder.
+
+    Example: `dlproj data cache --clear`
+    """
+    from dlproj.data.mapped_files import cache_folder, listed
+    from dlproj.data.mapped_files import clear as remove
+    from dlproj.reports.terminal import print_table
+
+    found = listed()
+    size = f"{len(found)} files, {sum(one.size for one in found) / 1e6:,.1f} MB in {cache_folder()}"
+    if clear:
+        remove()
+    elif found:
+        rows = [[one.path.name, f"{one.size / 1e6:,.1f} MB", f"{one.used:%Y-%m-%d %H:%M}", one.source] for one in found]
+        print_table(["file", "size", "last used", "images of"], rows)
+    print(one_line(f"removed {size}" if clear else size))

@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 
 from dlproj.cli.help import asks_for_help, help_text
 from dlproj.command_errors import job_errors, one_line_errors
-from dlproj.config.checks import one_line
+from dlproj.config.checks import one_line, require
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
-from dlproj.config.root import checked
+from dlproj.config.root import Config, checked
 from dlproj.launch import rank
 from dlproj.start import raise_on_ctrl_c
 
@@ -27,15 +27,33 @@ def _job(composed: DictConfig) -> None:
     folder = Path(settings.runtime.output_dir)
     with job_errors(settings, folder):
         config = checked(composed, alone=settings.mode is RunMode.RUN)
+        if not config.trainer.keeps_run():
+            require(
+                settings.mode is RunMode.RUN, "trainer=overfit and trainer=fast_dev_run are for one run: leave out -m"
+            )
+            _check(config)
+            return
         if config.trainer.progress_bar and rank() == 0:
             print(one_line(f"{config.name}, in {os.path.relpath(folder)}"), flush=True)
-        from dlproj.reports.terminal import show
+        from dlproj.reports.profile_table import COLUMNS, profile_rows
+        from dlproj.reports.terminal import print_table, show
         from dlproj.training.run import run
 
         raise_on_ctrl_c()  # from here on, an interrupted run is recorded
         result = run(config, folder, list(settings.overrides.task))
         if rank() == 0:
             show(result)
+            if result.profile:
+                print_table(COLUMNS, profile_rows(result))
+
+
+def _check(config: Config) -> None:
+    """Do what trainer=overfit or trainer=fast_dev_run asks for, and print the verdict. Raises UserError if it fails."""
+    from dlproj.training.sanity import fast_dev_run, overfit
+
+    verdict = overfit(config) if config.trainer.overfit else fast_dev_run(config)
+    if rank() == 0:
+        print(one_line(verdict), flush=True)
 
 
 def main(arguments: Sequence[str] | None) -> None:

@@ -97,9 +97,8 @@ class SequenceArraysConfig(DataConfig):
         """Ids (length,) up to the largest in the arrays, in the classes of y_train. Raises DataError."""
         arrays = self.arrays()
         self.check_test_set(arrays.x_test is not None)
-        return DataSpec(
-            Kind.sequence, arrays.x_train.shape[1:], arrays.classes, 1 + arrays.largest_id(), self.padding.value
-        )
+        size = 1 + arrays.largest_id()
+        return DataSpec(Kind.sequence, arrays.x_train.shape[1:], arrays.classes, size, self.padding.value)
 
     def build(self, seed: int) -> "SequenceArraysDataModule":
         from dlproj.data.array_modules import SequenceArraysDataModule

@@ -24,7 +24,8 @@ def no_setting(prefix: str, key: str, cls: type) -> str:
         return f"unknown setting {prefix}{key}: it is now {new}"
     known = [field.name for field in fields(cls)]
     near = _meant(_ALSO_CALLED.get(key, key), cls)
-    every = f"the settings there are {', '.join(sorted(known))}" if known else "this choice has no settings"
+    are = "settings there are" if len(known) > 1 else "only setting there is"
+    every = f"the {are} {', '.join(sorted(known))}" if known else "this choice has no settings"
     return f"unknown setting {prefix}{key}: {f'did you mean {prefix}{near}?' if near else every}"
 
 

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import LARGEST_SEED, DataError, require
 from dlproj.config.fields import Choice, check_ranges, setting
@@ -34,6 +34,13 @@ class ValidationSplit(Choice):
     test = "test", "the official test set, as some of the lab documents do"
 
 
+class Sampling(Choice):
+    """How an epoch's training samples are drawn."""
+
+    shuffled = "shuffled", "each once, in random order"
+    balanced = "balanced", "as many, with replacement, from every class with the same probability"
+
+
 @dataclass(frozen=True, slots=True)
 class DataSpec:
     """Shape and classes of the data, known from the settings before anything is loaded."""
@@ -44,6 +51,7 @@ class DataSpec:
     vocabulary_size: int | None = None  # sequences: ids lie in [0, vocabulary_size)
     padding: str | None = None  # sequences: "pre" or "post"
     first_token: int = 1  # sequences: smaller ids stand for no word: 0 for padding, 1 for the start of a text
+    category_sizes: tuple[int, ...] = ()  # features: the last ones are blocks of one-hot inputs, of these sizes
 
     def __post_init__(self) -> None:
         if min(self.shape) <= 0:  # in a damaged checkpoint
@@ -90,6 +98,10 @@ class DataConfig(ABC):
     split_seed: int = setting(
         0, "seed of test_fraction and folds; the run's seed does not change them", f"[0, {LARGEST_SEED}]"
     )
+    sampling: Sampling = setting(Sampling.shuffled, "how an epoch's training samples are drawn")
+    mixup: float = setting(
+        0.0, "mix pairs of training samples, λ · a + (1 − λ) · b, with λ from Beta(mixup, mixup); 0: off", "[0, inf)"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "data.")
@@ -121,6 +133,11 @@ class DataConfig(ABC):
         message = "data.split_seed has no effect without data.folds or data.test_fraction: set one of them"
         require(bool(self.folds or self.test_fraction) or self.split_seed == 0, message)
 
+    def check_spec(self, spec: DataSpec) -> None:
+        """Raise ConfigurationError if a setting does not go with this kind of data."""
+        message = f"data.mixup={self.mixup} mixes numbers, and this data has word ids: leave it out"
+        require(not self.mixup or spec.kind is not Kind.sequence, message)
+
     def in_image_folder(self, root: str) -> "DataConfig":
         """The same data read from a tree of images, train/CLASS/* and test/CLASS/*; itself where that is not meant."""
         return self
@@ -137,6 +154,15 @@ class DataConfig(ABC):
     @abstractmethod
     def spec(self) -> DataSpec:
         """Kind, shape and classes of the samples, without loading them."""
+
+    @classmethod
+    def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
+        """Settings to change in a run's data, with those that go along, when it is evaluated on other data."""
+        return changed
+
+    def spec_like(self, trained: DataSpec) -> DataSpec:
+        """spec() as read with the fitted state of a model that was trained on data of `trained`."""
+        return self.spec()
 
     @abstractmethod
     def build(self, seed: int) -> "DataModule":

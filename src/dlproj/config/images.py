@@ -140,6 +140,14 @@ class DigitsConfig(ImageConfig):
         return DigitsDataModule(self, seed)
 
 
+class Caching(Choice):
+    """Whether decoded images are kept in memory-mapped files for later runs, and for more images than memory holds."""
+
+    auto = "auto", "from 1,000 images on"
+    always = "always", "however few there are"
+    never = "never", "decoded into memory at each start"
+
+
 @dataclass(slots=True)
 class ImageFolderConfig(StoredImageConfig):
     """Settings of images in one folder per class; `root` holds train/ and test/."""
@@ -147,6 +155,7 @@ class ImageFolderConfig(StoredImageConfig):
     own_files: ClassVar[bool] = True
     channels: int = setting(3, "1 for grey, 3 for colour; other images are converted")
     image_size: int = setting(32, "height and width in pixels; other images are resized", "[1, inf)")
+    cache: Caching = setting(Caching.auto, "keep decoded images in memory-mapped files")
 
     def __post_init__(self) -> None:
         StoredImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find

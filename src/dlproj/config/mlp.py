@@ -47,6 +47,9 @@ class MLPConfig(FeedForwardConfig):
     splits_weights: ClassVar[bool] = True
 
     hidden: list[Any] = like(ModelConfig, "hidden", lambda: [1000])
+    category_embedding_dim: int | None = setting(
+        None, "size of a category's embedding vector, for categorical columns of a table; unset: one-hot", "[1, inf)"
+    )
     text_input: TextInput | None = setting(None, "what a text's ids become; unset: mean_of_embeddings")
     embedding_dim: int | None = setting(None, "size of a word's embedding vector; unset: 128", "[1, inf)")
 
@@ -69,6 +72,10 @@ class MLPConfig(FeedForwardConfig):
         """The hidden layers. Raises ConfigurationError."""
         return self.hidden_layers()
 
+    def layer_names(self) -> list[str]:
+        """Also reading, which has parameters for some data; whether it has, the built model knows."""
+        return ["reading", *FeedForwardConfig.layer_names(self)]
+
     def check_tensor_parallel(self, size: int) -> None:
         """Also raise ConfigurationError if the units of a pair's first layer cannot be split evenly."""
         ModelConfig.check_tensor_parallel(self, size)
@@ -80,11 +87,14 @@ class MLPConfig(FeedForwardConfig):
             require(layer.units % size == 0, f"{message} processes: set a multiple")
 
     def inputs_of(self, spec: DataSpec) -> int:
-        """Numbers in a sample, or what is made of a text. Raises ConfigurationError for settings of texts elsewhere."""
+        """Numbers in a sample, with ids and categories embedded. Raises ConfigurationError for unfit settings."""
+        sizes, dim = spec.category_sizes, self.category_embedding_dim
+        message = "model.category_embedding_dim is for categorical columns, and the data has none: leave it out"
+        require(dim is None or bool(sizes), message)
         if spec.kind is not Kind.sequence:
             message = "model.text_input and model.embedding_dim are for texts: leave them out for this data"
             require(self.text_input is None and self.embedding_dim is None, message)
-            return math.prod(spec.shape)
+            return math.prod(spec.shape) + sum((dim or size) - size for size in sizes)
         if self.text_input in (None, TextInput.mean_of_embeddings):
             return self.embedding_dim or _EMBEDDING_DIM
         return (spec.vocabulary_size or 0) - spec.first_token

@@ -1,7 +1,7 @@
 """Settings of each optimizer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,37 @@ class OptimConfig(ABC):
     weight_decay: float = setting(
         0.0, "λ of λ·w added to the gradient (adamw: decoupled from it); Keras's L2 is model.weight_l2", "[0, inf)"
     )
+    layer_decay: float = setting(
+        1.0, "factor of the step size from each layer to the one before it; the output has learning_rate", "(0, 1]"
+    )
+    ema_decay: float | None = setting(
+        None, "evaluate and keep an exponential moving average of the weights with this decay; unset: no", "(0, 1)"
+    )
+    swa_start: float | None = setting(
+        None,
+        "evaluate and keep the mean of the weights after each epoch beyond this share of training; unset: no",
+        "[0, 1)",
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "optim.")
+        both = self.ema_decay is not None and self.swa_start is not None
+        require(not both, "optim.ema_decay and optim.swa_start both average the weights: set one of them")
 
     @abstractmethod
-    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
-        """Build the torch optimizer."""
+    def build(self, parameters: "Iterable[nn.Parameter] | Iterable[dict[str, Any]]") -> "Optimizer":
+        """Build the torch optimizer, of parameters or of parameter groups."""
+
+    def groups(self, layers: "Sequence[Sequence[nn.Parameter]]") -> list[dict[str, Any]]:
+        """Parameter groups for build(), of the output layer first; layers are in the order of the network."""
+        return [
+            {"params": layer, "lr": self.learning_rate * self.layer_decay**depth}
+            for depth, layer in enumerate(reversed(layers))
+        ]
+
+    def averages(self) -> bool:
+        """True if an average of the weights is evaluated and kept."""
+        return self.ema_decay is not None or self.swa_start is not None
 
 
 @dataclass(slots=True)
@@ -42,7 +66,7 @@ class SGDConfig(OptimConfig):
         OptimConfig.__post_init__(self)
         require(self.momentum > 0 or not self.nesterov, "optim.nesterov=true needs optim.momentum above 0: set 0.9")
 
-    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+    def build(self, parameters: "Iterable[nn.Parameter] | Iterable[dict[str, Any]]") -> "Optimizer":
         from torch.optim import SGD
 
         return SGD(
@@ -59,7 +83,7 @@ class RMSpropConfig(OptimConfig):
     momentum: float = setting(0.0, "share of the old velocity that is kept", "[0, 1)")
     centered: bool = setting(False, "divide by the running variance instead of the mean square")
 
-    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+    def build(self, parameters: "Iterable[nn.Parameter] | Iterable[dict[str, Any]]") -> "Optimizer":
         from torch.optim import RMSprop
 
         return RMSprop(
@@ -82,7 +106,7 @@ class AdamConfig(OptimConfig):
     epsilon: float = setting(1e-8, "added to the divisor; Keras's default is 1e-7", "(0, inf)")
     amsgrad: bool = setting(False, "divide by the largest mean square so far (Reddi et al. 2018)")
 
-    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+    def build(self, parameters: "Iterable[nn.Parameter] | Iterable[dict[str, Any]]") -> "Optimizer":
         from torch.optim import Adam
 
         return Adam(parameters, **self._arguments())
@@ -104,7 +128,7 @@ class AdamWConfig(AdamConfig):
 
     weight_decay: float = 0.01
 
-    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+    def build(self, parameters: "Iterable[nn.Parameter] | Iterable[dict[str, Any]]") -> "Optimizer":
         from torch.optim import AdamW
 
         return AdamW(parameters, **self._arguments())
@@ -118,7 +142,7 @@ class AdagradConfig(OptimConfig):
     epsilon: float = setting(1e-10, "added to the divisor; Keras's default is 1e-7", "(0, inf)")
     initial_accumulator_value: float = setting(0.0, "initial value of the sums; Keras's default is 0.1", "[0, inf)")
 
-    def build(self, parameters: "Iterable[nn.Parameter]") -> "Optimizer":
+    def build(self, parameters: "Iterable[nn.Parameter] | Iterable[dict[str, Any]]") -> "Optimizer":
         from torch.optim import Adagrad
 
         return Adagrad(

@@ -8,6 +8,7 @@ from dlproj.config.arrays import FeatureArraysConfig, ImageArraysConfig, Sequenc
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.cnn import CNNConfig
+from dlproj.config.custom import CustomConfig, CustomDataConfig, CustomOptimConfig, CustomSchedulerConfig
 from dlproj.config.data import DataConfig, FeatureSumConfig
 from dlproj.config.hf import HFConfig
 from dlproj.config.images import CIFAR10Config, DigitsConfig, FMNISTConfig, ImageFolderConfig
@@ -16,7 +17,15 @@ from dlproj.config.mnist import EMNISTConfig, KMNISTConfig, MNISTConfig, QMNISTC
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.rnn import RNNConfig
-from dlproj.config.scheduler import CosineConfig, ExponentialConfig, PlateauConfig, SchedulerConfig, StepConfig
+from dlproj.config.scheduler import (
+    CosineConfig,
+    ExponentialConfig,
+    OneCycleConfig,
+    PlateauConfig,
+    SchedulerConfig,
+    StepConfig,
+)
+from dlproj.config.table import TableConfig
 from dlproj.config.texts import IMDBConfig, TextFolderConfig, TextTableConfig
 from dlproj.config.trainer import TrainerConfig
 
@@ -47,21 +56,26 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "kmnist": KMNISTConfig,
         "emnist": EMNISTConfig,
         "qmnist": QMNISTConfig,
+        "table": TableConfig,
+        "custom": CustomDataConfig,
     },
-    "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
+    "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig, "custom": CustomConfig},
     "optim": {
         "sgd": SGDConfig,
         "rmsprop": RMSpropConfig,
         "adam": AdamConfig,
         "adamw": AdamWConfig,
         "adagrad": AdagradConfig,
+        "custom": CustomOptimConfig,
     },
     "scheduler": {
         "constant": SchedulerConfig,
         "step": StepConfig,
         "exponential": ExponentialConfig,
         "cosine": CosineConfig,
+        "one_cycle": OneCycleConfig,
         "plateau": PlateauConfig,
+        "custom": CustomSchedulerConfig,
     },
     "callbacks": {"callbacks": CallbacksConfig},
     "trainer": {"trainer": TrainerConfig},

@@ -89,7 +89,7 @@ class TextFolderConfig(TextConfig):
         from dlproj.data.class_folders import class_names, has_test_folder
 
         classes = class_names(self.root, "texts")
-        self.check_test_set(has_test_folder(self.root), f"data.root={self.root} has no folder test/")
+        self.check_test_set(has_test_folder(self.root), f"data.root={self.root} has no folder test")
         return self.text_spec(classes)
 
     def build(self, seed: int) -> "TextFolderDataModule":

@@ -58,6 +58,9 @@ class TrainerConfig:
     micro_batches: int = setting(1, "pipeline: equal parts of each batch, in flight at once", "[1, inf)")
     pipeline_schedule: str = setting("1f1b", "1f1b keeps fewer activations than gpipe", choices=SCHEDULES)
     max_epochs: int = setting(10, "passes over the training set", "[1, inf)")
+    max_steps: int | None = setting(
+        None, "optimizer steps after which training ends, also within an epoch; unset: max_epochs alone", "[1, inf)"
+    )
     max_time: str | None = setting(None, "training ends after DD:HH:MM:SS")
     precision: str = setting("32-true", "numeric precision, in Lightning's names", choices=PRECISIONS)
     gradient_clip_val: float | None = setting(None, "upper bound of the gradient; unset: no clipping", "(0, inf)")
@@ -82,6 +85,15 @@ class TrainerConfig:
     threads: int | None = setting(
         None, "threads per process; unset: its share of the usable cores, or OMP_NUM_THREADS if fewer", "[1, inf)"
     )
+    overfit: bool = setting(
+        False, "only check whether the model can learn a single batch by heart; no run is made (trainer=overfit)"
+    )
+    fast_dev_run: bool = setting(
+        False, "only try one step, one validation and one test batch; no run is kept (trainer=fast_dev_run)"
+    )
+    profile: bool = setting(
+        False, "tell where the time goes: a table, and a trace of a few steps for Perfetto, trace.json.gz"
+    )
     progress_bar: bool = setting(True, "show progress; false: only the results at the end")
 
     def __post_init__(self) -> None:
@@ -99,6 +111,10 @@ class TrainerConfig:
         self._check_split()
         self._check_pipeline()
         self._check_layer_devices()
+        message = "trainer.overfit and trainer.fast_dev_run are checks of their own: set one of them"
+        require(not (self.overfit and self.fast_dev_run), message)
+        message = f"trainer.overfit=true is for one device, not {self.processes()}: leave trainer.strategy out"
+        require(not self.overfit or self.strategy is StrategyName.single, message)
         scaled_clip = self.precision == "16-mixed" and self.gradient_clip_val is not None
         require(
             not scaled_clip, "trainer.gradient_clip_val does not go with 16-mixed: set trainer.precision=bf16-mixed"
@@ -140,6 +156,10 @@ class TrainerConfig:
         pipes, schedule = self.strategy is StrategyName.pipeline, self.pipeline_schedule
         message = f"trainer.pipeline_schedule={schedule} is of trainer=pipeline: choose that or leave it out"
         require(pipes or schedule == type(self)().pipeline_schedule, message)
+
+    def keeps_run(self) -> bool:
+        """False of a check that leaves no run."""
+        return not (self.overfit or self.fast_dev_run)
 
     def placed_on(self) -> list[str]:
         """Devices of layer_split. Raises ConfigurationError if this machine lacks one."""

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import DataConfig, DataSpec, Kind, ValidationSplit
+from dlproj.config.data import DataConfig, DataSpec, Kind, Sampling, ValidationSplit
 from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
 from dlproj.data.decoding import Decoded
 from dlproj.data.holding_out import Strata, hold_out_fold, hold_out_share
+from dlproj.data.mixup import Mixup
 
 if TYPE_CHECKING:
     from dlproj.data.tokenized import TokenizedTexts
@@ -44,6 +45,7 @@ class DataModule(pl.LightningDataModule, ABC):
     official_sizes: tuple[int, int] | None = None  # samples in the official training and test sets, if known
     largest_pixel: float = 255  # of stored images
     pixel_dtype = torch.uint8  # of stored images; the user's own arrays may be float32
+    reads_tables = False  # True if users hand in tables with named columns
     restored = False  # True if the fitted state came from a checkpoint
     test_indices: Tensor | None = None  # (N,) of the test samples among the official training samples they come from
     _train_groups: Tensor | None = None  # of what is split into train and val
@@ -103,7 +105,7 @@ class DataModule(pl.LightningDataModule, ABC):
             assert test is not None
             return train, test
         self._train_groups = None if groups is None else groups[rest]
-        return train[rest], train[self.test_indices]
+        return self.take(train, rest), self.take(train, self.test_indices)
 
     def split(self, train: Samples, test: Samples) -> tuple[Samples, Samples]:
         """Make the training and validation sets from what with_test_set() returned, as data.val says."""
@@ -119,9 +121,13 @@ class DataModule(pl.LightningDataModule, ABC):
             by_class = config.val is ValidationSplit.stratified
             targets = train.targets if by_class else torch.zeros_like(train.targets)
             rest, val = hold_out_share(Strata(targets, self.spec.classes, groups), config.val_fraction, self.seed)
-            return train[rest], train[val]
+            return self.take(train, rest), self.take(train, val)
         order = torch.randperm(len(train), generator=generator("split", self.seed))
-        return train[order[:kept]], train[order[kept:]]
+        return self.take(train, order[:kept]), self.take(train, order[kept:])
+
+    def take(self, samples: Samples, index: Tensor) -> Samples:
+        """Copy samples by their indices (M,)."""
+        return samples[index]
 
     def _check_sizes(self) -> None:
         shard = self.shard()
@@ -190,6 +196,14 @@ class DataModule(pl.LightningDataModule, ABC):
         """Convert one stored sample for display: to a uint8 image (H, W) or (H, W, 3), or to text."""
         return " ".join(f"{value:.3g}" for value in inputs.flatten().tolist())
 
+    def feature_columns(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Name and values (n,) of each feature of stored inputs (N, …), for the survey; missing ones are left out."""
+        return {str(i): column for i, column in enumerate(inputs.flatten(1).unbind(1))}
+
+    def roles(self) -> list[tuple[str, str, str]]:
+        """Name, role and details of each column of a table, for the run's page; empty for other data."""
+        return []
+
     def uncut(self) -> "TokenizedTexts | None":
         """Return the official sets' texts before truncation, or None if the data is not text."""
         return None
@@ -216,6 +230,8 @@ class DataModule(pl.LightningDataModule, ABC):
             self.config.drop_last,
             self.steps_per_execution,
             self.bucketing_lengths(),
+            self.config.sampling is Sampling.balanced,
+            Mixup(self.config.mixup, len(self.spec.classes), self.seed) if self.config.mixup else None,
         )
 
     def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:

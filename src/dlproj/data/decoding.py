@@ -84,15 +84,19 @@ def decode(paths: Sequence[Readable], shape: tuple[int, ...], background: int = 
     Each image is turned upright as its EXIF orientation says, laid on a grey `background` (0–255) where transparent,
     reduced to 8 bits per channel and resized without keeping its proportions. Of several frames, the first is read.
     """
-    channels, height, width = shape
-    pixels = np.empty((len(paths), height, width, channels), np.uint8)
+    pixels = np.empty((len(paths), *shape), np.uint8)
+    return Decoded(torch.from_numpy(pixels), *decode_into(pixels, paths, background))
+
+
+def decode_into(pixels: np.ndarray, paths: Sequence[Readable], background: int) -> tuple[list[str], list[str]]:
+    """As decode(), into `pixels` (N, channels, height, width); returns conversions and problems."""
     conversions, problems = [""] * len(paths), [""] * len(paths)
-    starts = range(0, len(paths), _FILES_A_TASK)
+    starts, channels_last = range(0, len(paths), _FILES_A_TASK), pixels.transpose(0, 2, 3, 1)
     with _only_errors(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(partial(_decode_some, paths, background, pixels, conversions, problems), starts)
+        done = pool.map(partial(_decode_some, paths, background, channels_last, conversions, problems), starts)
         for _ in progress(done, "decoding images", delay=2, total=len(starts)):
             pass
-    return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))), conversions, problems)
+    return conversions, problems
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import csv
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -47,6 +47,25 @@ def read_table(path: str | Path, missing_words: bool = True) -> pd.DataFrame:
         return _arrow(path, kind)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({why(error)}): name a table file that can be read") from error
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table without its index, in the format of the extension. Raises DataError."""
+    kind = path.suffix.lower()
+    if kind not in TABLES:
+        raise DataError(f"{path} is no table file by its name: let it end in {', '.join(TABLES)}")
+    write: dict[str, Callable[[], object]] = {
+        ".parquet": lambda: frame.to_parquet(path, index=False),
+        ".arrow": lambda: frame.reset_index(drop=True).to_feather(path),
+        ".feather": lambda: frame.reset_index(drop=True).to_feather(path),
+        ".xlsx": lambda: frame.to_excel(path, index=False),
+    }
+    try:
+        write.get(kind, lambda: frame.to_csv(path, index=False, sep="\t" if kind == ".tsv" else ","))()
+    except ImportError as error:
+        raise _lacks("openpyxl" if kind == ".xlsx" else "pyarrow", path) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({why(error)}): name another file") from error
 
 
 def _text_rows(path: Path, kind: str) -> Iterator[tuple[int, list[str]]]:
@@ -107,9 +126,7 @@ def _excel_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
             sheet = load_workbook(file, read_only=True, data_only=True).worksheets[0]
             rows = [list(row) for row in sheet.iter_rows(values_only=True)]
         except Exception as error:  # of zipfile, XML and openpyxl, whatever the file holds
-            raise DataError(
-                f"{path} is no Excel file, or damaged ({brief(error)}): save it again, or as CSV"
-            ) from error
+            raise DataError(f"{path} is damaged, or no Excel file ({brief(error)}): save it anew, or as CSV") from error
     width = max((_width(row) for row in rows), default=0)
     for number, row in enumerate(rows, 1):
         yield number, (row + [None] * width)[:width]

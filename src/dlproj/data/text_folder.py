@@ -27,10 +27,8 @@ class TextFolderDataModule(TextDataModule):
     def prepare_data(self) -> None:
         """Warn about files that are left out, and tokenise the texts, on one process per machine."""
         if not hasattr(self, "train"):
-            splits = splits_of(self.config.root)
-            warn_unread(
-                data_root(self.config.root), [list_split(folder, self.spec.classes, EXTENSIONS) for folder in splits]
-            )
+            splits = [list_split(folder, self.spec.classes, EXTENSIONS) for folder in splits_of(self.config.root)]
+            warn_unread(data_root(self.config.root), splits)
         super().prepare_data()
 
     def labelled_texts(self) -> list[LabelledTexts]:

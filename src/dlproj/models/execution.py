@@ -35,7 +35,7 @@ class Execution:
     def loss(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the logits (B, outputs) of a training batch and its mean loss, a scalar for backward()."""
         logits = self.model(inputs)
-        return logits, self.model.loss(logits, targets)
+        return logits, self.model.criterion(logits, targets)
 
     def penalty(self) -> Tensor:
         """Compute the sum of all penalties, a scalar for backward()."""
@@ -44,6 +44,12 @@ class Execution:
     def trained_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that this process's optimizer updates."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def trained_layers(self) -> list[list[nn.Parameter]]:
+        """Return the trained parameters of each layer that has any, in the order of the network."""
+        layers = [list(layer.parameters()) for layer in self.model.sequential_layers()]
+        trained = [[parameter for parameter in layer if parameter.requires_grad] for layer in layers]
+        return list(filter(None, trained))
 
     def full_tensor(self, tensor: Tensor) -> Tensor:
         """Complete a parameter or gradient with other processes' parts; all processes must call this."""

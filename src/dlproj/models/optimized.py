@@ -82,38 +82,59 @@ class OptimizedModule(pl.LightningModule, ABC):
         self.execution.clip_gradients(optimizer, gradient_clip_val or 0.0, algorithm)
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer and, unless the learning rate is constant, its schedule."""
+        """Return the optimizer and its schedules, none if the learning rate is constant."""
         self.trained = self.execution.trained_parameters()
-        optimizer = self.optim.build(self.trained)
-        schedule = self.scheduler.build(optimizer, self.trainer.max_epochs or 1, self._total_steps())
-        self._plateau_monitor = schedule.get("monitor", "")
+        optimizer = self.optim.build(self.parameter_groups())
+        schedules = self.scheduler.schedules(optimizer, *self.training_length())
+        self._plateau_monitor = next((schedule["monitor"] for schedule in schedules if "monitor" in schedule), "")
         if not self.automatic_optimization:  # Lightning then accepts no monitor; step_plateau() steps
-            schedule.pop("monitor", None)
-        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+            for schedule in schedules:
+                schedule.pop("monitor", None)
+        return [optimizer], schedules
 
-    def _total_steps(self) -> int:
-        executions = int(self.trainer.estimated_stepping_batches)  # reads the loader if it has not been read yet
-        loader = self.trainer.train_dataloader
-        if self.automatic_optimization or not isinstance(loader, TrainingBatches):
-            return executions
-        executions_an_epoch = int(self.trainer.num_training_batches)
-        return executions // executions_an_epoch * loader.batches_in(executions_an_epoch)
+    def parameter_groups(self) -> list[nn.Parameter] | list[dict[str, Any]]:
+        """Return what the optimizer is built of: the trained parameters, or a group of each layer by layer_decay."""
+        in_layers = self.optim.layer_decay != 1
+        return self.optim.groups(self.execution.trained_layers()) if in_layers else self.trained
+
+    def training_length(self) -> tuple[float, int]:
+        """Return the epochs and optimizer steps of the whole training."""
+        trainer = self.trainer
+        if trainer.train_dataloader is None:
+            trainer.fit_loop.setup_data()
+        batches, loader = int(trainer.num_training_batches), trainer.train_dataloader
+        if not self.automatic_optimization and isinstance(loader, TrainingBatches):
+            batches = loader.batches_in(batches)
+        steps_an_epoch = -(-batches // trainer.accumulate_grad_batches)
+        epochs = trainer.max_epochs or 1  # -1: no limit
+        if trainer.max_steps >= 0 and not 0 < epochs * steps_an_epoch <= trainer.max_steps:
+            return trainer.max_steps / steps_an_epoch, trainer.max_steps
+        return epochs, epochs * steps_an_epoch
 
     def step_scheduler(self, interval: str) -> None:
-        """Step the schedule if its interval is this one, "step" or "epoch"."""
+        """Step the schedules of this interval, "step" or "epoch"."""
+        if interval == "epoch" and self._is_warming_up():
+            return
         for config in self.trainer.lr_scheduler_configs:
             if config.interval == interval and not isinstance(config.scheduler, ReduceLROnPlateau):
                 config.scheduler.step()
 
+    def _is_warming_up(self) -> bool:
+        """True if the current epoch began within the warm-up; schedules that change by epochs do not count it."""
+        return self.trainer.current_epoch < self.scheduler.warmup_epochs
+
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Let Lightning step all but a plateau schedule, which would come too late for the epoch's checkpoint."""
-        if metric is None:
+        if metric is None and not (self._is_warming_up() and self._is_stepped_by_epoch(scheduler)):
             super().lr_scheduler_step(scheduler, metric)
 
+    def _is_stepped_by_epoch(self, scheduler: Any) -> bool:
+        return any(one.scheduler is scheduler and one.interval == "epoch" for one in self.trainer.lr_scheduler_configs)
+
     def step_plateau(self) -> None:
-        """Step a plateau schedule with the metrics logged for the epoch."""
+        """Step a plateau schedule with the metrics logged for the epoch, unless it began within the warm-up."""
         for config in self.trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, ReduceLROnPlateau):
+            if isinstance(config.scheduler, ReduceLROnPlateau) and not self._is_warming_up():
                 config.scheduler.step(self.latest_metrics()[self._plateau_monitor])
 
     def latest_metrics(self) -> dict[str, float]:

@@ -46,7 +46,7 @@ def overview(sets: OfficialSets, name: str) -> Table:
             ("classes", str(len(spec.classes))),
             ("one sample", f"{spec.kind.value} of {' × '.join(map(str, spec.shape))} ({_AXES[spec.kind]})"),
             ("stored as", str(inputs.dtype).removeprefix("torch.")),
-            ("values", f"{inputs.min().item():g} to {inputs.max().item():g}"),
+            ("values", f"{np.nanmin(inputs.numpy()):g} to {np.nanmax(inputs.numpy()):g}"),
         ],
         "",
     )
@@ -85,9 +85,9 @@ def pixels(sets: OfficialSets, largest: float) -> Table:
 
 def features(sets: OfficialSets) -> Table:
     """Statistics over the training set: of all features together, then of each feature."""
-    values = sets.train.inputs.flatten(1).double()
-    named = [("all", values), *((str(i), column) for i, column in enumerate(values.unbind(1)))]
-    rows = [(name, *_written(_of_values(column))) for name, column in named]
+    columns = {name: column.double() for name, column in sets.module.feature_columns(sets.train.inputs).items()}
+    named = {"all": torch.cat(list(columns.values())), **columns} if columns else {}
+    rows = [(name, *_written(_of_values(column))) for name, column in named.items()]
     return Table(("feature", "min", "max", "mean", "std"), rows, "Features of the training set")
 
 

@@ -56,7 +56,7 @@ class BlockSteps:
             return
         rates = []
         for _ in batches:
-            rates.append(model.optimizer().param_groups[0]["lr"])
+            rates.append([group["lr"] for group in model.optimizer().param_groups])
             count_step(self.model.trainer)
             model.step_scheduler("step")
         captured.replay(batches, rates)

@@ -52,8 +52,8 @@ class CapturedSteps:
             self._capture(batches)
         return self._replay is not None
 
-    def replay(self, batches: Sequence[Batch], learning_rates: Sequence[float]) -> None:
-        """Take the steps, each with its learning rate. The host does not wait for the GPU."""
+    def replay(self, batches: Sequence[Batch], learning_rates: Sequence[Sequence[float]]) -> None:
+        """Take the steps, each with its learning rate of each parameter group. The host does not wait for the GPU."""
         for i, (inputs, targets) in enumerate(batches):
             self._inputs[i].copy_(inputs)
             self._targets[i].copy_(targets)
@@ -63,7 +63,7 @@ class CapturedSteps:
 
     def _capture(self, batches: Sequence[Batch]) -> None:
         self._inputs, self._targets = (torch.stack(parts) for parts in zip(*batches, strict=True))
-        self._rates = torch.zeros(len(batches), device=self._targets.device)
+        self._rates = torch.zeros(len(batches), len(self._optimizer.param_groups), device=self._targets.device)
         self._optimizer.zero_grad()  # the gradients must be allocated in the graph's own memory
         try:
             with _capturable(self._optimizer, self._rates.device):
@@ -74,8 +74,8 @@ class CapturedSteps:
             _log.warning("no CUDA graph: %s", str(error).partition("\n")[0])
 
     def _static_batches(self) -> Iterator[Batch]:
-        for rate, batch in zip(self._rates, zip(self._inputs, self._targets, strict=True), strict=True):
-            for group in self._optimizer.param_groups:
+        for rates, batch in zip(self._rates, zip(self._inputs, self._targets, strict=True), strict=True):
+            for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate  # a view of self._rates, read at each replay
             yield batch
 

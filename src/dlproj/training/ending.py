@@ -24,6 +24,8 @@ class Ending:
             assert isinstance(callback, EarlyStopping)
             if callback.wait_count >= callback.patience:
                 return f"early stopping: {callback.monitor} no better for {callback.patience} epochs"
+        if trainer.global_step >= trainer.max_steps > 0:
+            return f"reached max_steps={trainer.max_steps}"
         if trainer.current_epoch >= (trainer.max_epochs or 0):
             return f"reached max_epochs={trainer.max_epochs}"
         return f"reached max_time={max_time}" if max_time else "stopped by a callback"

@@ -104,6 +104,8 @@ class StepsPerExecution(Callback):
             return "the layers are on several devices"
         if trainer.precision == "16-mixed":
             return "16-mixed checks each step's gradients on the host, bf16-mixed does not"
+        if any(getattr(one.scheduler, "cycle_momentum", False) for one in trainer.lr_scheduler_configs):
+            return "the momentum changes with each step: set scheduler.cycle_momentum=false"
         return why_not_capturable(trainer.optimizers[0])
 
     def teardown(self, trainer: pl.Trainer, model: pl.LightningModule, stage: str) -> None:
@@ -138,6 +140,14 @@ class StepsPerExecution(Callback):
         if _validates_between(trainer, data.train_dataloader().batches, steps):
             return f"val_check_interval={trainer.val_check_interval}"
         return needs_single_batches(steps, trainer.accumulate_grad_batches, trainer.limit_train_batches)
+
+
+class ValidateAtLimit(Callback):
+    """Has an epoch that trainer.max_steps cuts short end with a validation, like any other."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, model: pl.LightningModule, *args: Any) -> None:
+        """Stop at the limit: Lightning validates before it stops for this reason, but not for max_steps alone."""
+        trainer.should_stop = trainer.should_stop or trainer.global_step >= trainer.max_steps
 
 
 def _hand_out(trainer: Any, steps: int) -> None:

@@ -25,7 +25,7 @@ from dlproj.training.checkpoints import WholeCheckpoints
 from dlproj.training.contention import NoteContention
 from dlproj.training.evaluate_train import EvaluateTrain
 from dlproj.training.progress_bar import ProgressBar, Summary
-from dlproj.training.stepping import StepsPerExecution
+from dlproj.training.stepping import StepsPerExecution, ValidateAtLimit
 
 _HARMLESS = (
     # Lightning 2.6 uses a function of torch's tree utilities that torch 2.15 deprecates.
@@ -36,6 +36,8 @@ _HARMLESS = (
     r"FSDP2-wrapped module .* returned a view tensor",
     # Not every run on a cluster is a SLURM job.
     r"The `srun` command is available",
+    # A run may be trained on without early stopping.
+    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint .*EarlyStopping",
     # A resumed run uses its own folder again.
     r"Checkpoint directory .* exists and is not empty",
 )
@@ -63,13 +65,24 @@ def prepare_process(config: TrainerConfig) -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path) -> pl.Trainer:
-    """Build Lightning's Trainer, without loggers, since some of them would write to the folder at once."""
+def build_trainer(
+    config: TrainerConfig, callbacks: list[Callback], folder: Path, checkpoints: bool = True
+) -> pl.Trainer:
+    """Build Lightning's Trainer, without loggers, since some of them would write to the folder at once.
+
+    checkpoints: False if none of the callbacks writes any, and Lightning is not to add one that does.
+    """
     extra: list[Callback] = [
-        StepsPerExecution(config.steps_per_execution, config.cuda_graph, config.strategy is StrategyName.pipeline),
+        StepsPerExecution(
+            config.steps_per_execution,
+            config.cuda_graph and not config.profile,
+            config.strategy is StrategyName.pipeline,
+        ),
         Timer(config.max_time),
         NoteContention(),
     ]
+    if config.max_steps:
+        extra.append(ValidateAtLimit())
     if config.evaluate_train:
         extra.append(EvaluateTrain())
     if config.progress_bar:
@@ -84,6 +97,7 @@ def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path
         logger=False,
         default_root_dir=folder,
         enable_progress_bar=config.progress_bar,
+        enable_checkpointing=checkpoints,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,  # nothing is logged per step, but a longer interval would warn of short epochs
@@ -91,6 +105,7 @@ def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path
         use_distributed_sampler=False,  # the data modules shard by themselves
         # Named explicitly, since Lightning would look for processes of SLURM, LSF or MPI.
         plugins=[WholeCheckpoints(), TorchElasticEnvironment() if started_by_torchrun() else LightningEnvironment()],
+        max_steps=config.max_steps or -1,
         **_same_names(config),
     )
 
