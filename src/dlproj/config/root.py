@@ -102,8 +102,6 @@ class Config:
             require(unset or not split, message)
         message = "trainer.precision=bf16-true is too coarse to average weights in: set bf16-mixed"
         require(not (optim.averages() and trainer.precision == "bf16-true"), message)
-        message = "optim.layer_decay needs layers, and only the network of model=custom knows its own: leave it out"
-        require(optim.layer_decay == 1 or getattr(self.model, "has_layers", True), message)
         lowest = getattr(self.scheduler, "min_learning_rate", 0.0)
         message = "scheduler.min_learning_rate would be one for all layers: leave it or optim.layer_decay out"
         require(optim.layer_decay == 1 or not lowest, message)
