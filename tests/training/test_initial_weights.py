@@ -201,6 +201,11 @@ def test_weights_of_which_none_fits_and_data_of_another_kind_are_refused(first, 
     with pytest.raises(DataError, match=r"is damaged or not a checkpoint .*: set init_from to another run"):
         run(composed(*DIGITS, f"init_from={damaged}"), tmp_path / "c")
     assert not (tmp_path / "a/config.yaml").exists()
+    content = torch.load(checkpoint_path(first, "last"), weights_only=True)
+    content["state_dict"]["output.bias"][3] = float("nan")
+    torch.save(content, damaged)
+    with pytest.raises(UserError, match="holds weights that are not finite: set init_from to another run"):
+        run(composed(*DIGITS, f"init_from={damaged}"), tmp_path / "d")
 
 
 def test_the_page_and_the_record_show_what_a_run_came_from(first, tmp_path):
