@@ -7,10 +7,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from hydra import compose
 from PIL import Image
 
 import dlproj
 from dlproj.config.checks import DataError, UserError
+from dlproj.config.root import checked
+from dlproj.experiments import composing
 from dlproj.runs.record import read_result
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.initial_weights import load_initial, prepare_like, weights_fingerprint
@@ -169,6 +172,17 @@ def test_latest_is_the_last_run_in_logs(composed, first, tmp_path, monkeypatch):
     shutil.copytree(first, tmp_path / "logs/runs/20260101-000000-abcdef-one")
     found = composed(*DIGITS, "init_from=latest").init_from
     assert found == "logs/runs/20260101-000000-abcdef-one/checkpoints/last.ckpt"
+
+
+def test_in_a_sweep_a_run_has_to_be_named(composed):
+    config = compose_for_sweep("data=digits", "init_from=latest")
+    with pytest.raises(UserError, match="init_from=latest would mean another run to each job of a sweep: name the"):
+        checked(config, alone=False)
+
+
+def compose_for_sweep(*overrides):
+    with composing():
+        return compose("config", ["name=test", *overrides])
 
 
 @pytest.mark.parametrize(
