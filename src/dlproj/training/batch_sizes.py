@@ -16,7 +16,7 @@ from dlproj.command_errors import lacks_memory
 from dlproj.config.root import Config
 from dlproj.data.batches import Block
 from dlproj.loop_progress import progress
-from dlproj.machine import available_memory_bytes, peak_memory_bytes, reset_peak_gpu_memory
+from dlproj.machine import available_memory_bytes, peak_memory_bytes, reset_peak_memory
 from dlproj.training.range_test import train_steps
 
 _SMALLEST = 16
@@ -100,6 +100,9 @@ class _Trying:
         self.data.prepare_data()
         self.data.setup()
         self.gpu = config.trainer.uses_gpu()
+        if self.gpu:
+            self.data.place(torch.device("cuda", torch.cuda.current_device()))
+        reset_peak_memory()  # from here on it is what is held now
         self.bound = peak_memory_bytes()[0] + SHARE * available_memory_bytes()
         self.too_large = len(self.data.train) + 1  # the smallest size known not to fit
         self.found = BatchSizes(end="all training samples")
@@ -167,7 +170,7 @@ class _Trying:
     def _train(self, size: int, watch: "_Times") -> int:
         """Return the peak of the memory in bytes."""
         self.config.data.batch_size = size
-        reset_peak_gpu_memory()
+        reset_peak_memory()
         options = {"steps_per_execution": self._steps_a_call(size), "cuda_graph": self.config.trainer.cuda_graph}
         train_steps(self.config, [watch], self.data, max_epochs=_WARM_UP + _TIMED, **options)
         return peak_memory_bytes()[self.gpu]
