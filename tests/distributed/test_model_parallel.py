@@ -73,8 +73,7 @@ def trained(composed, tmp_path_factory):
     [
         *(("mlp", strategy) for strategy in QUICK),
         *(pytest.param("mlp", strategy, marks=pytest.mark.slow) for strategy in OTHERS),
-        ("changed", "pipeline"),
-        *(pytest.param("changed", strategy, marks=pytest.mark.slow) for strategy in ("fsdp", "tensor_parallel")),
+        *(pytest.param("changed", strategy, marks=pytest.mark.slow) for strategy in QUICK),
         *(
             pytest.param("frozen", strategy, marks=pytest.mark.slow)
             for strategy in ("fsdp", "tensor_parallel", "ddp-4")
