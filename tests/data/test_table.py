@@ -12,7 +12,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, QuantileTransform
 
 from dlproj.config.checks import ConfigurationError, DataError, UserError
 from dlproj.config.data import Kind, ValidationSplit
-from dlproj.config.table import ColumnRole, Missing, TableConfig, TableScaling
+from dlproj.config.table import Missing, TableConfig, TableScaling
 from dlproj.data.table_files import read_table
 
 N = 60
@@ -87,7 +87,7 @@ def test_roles_are_guessed_and_said(tmp_path, caplog):
 
 def test_roles_that_are_set_are_taken(tmp_path):
     table = frame(whole=[1, 2, 3] * (N // 3), row=range(N), other=1.5)
-    columns = {"whole": ColumnRole.categorical, "row": ColumnRole.numeric, "x": ColumnRole.drop}
+    columns = {"whole": "categorical", "row": "numeric", "x": "drop"}
     data = set_up(tmp_path, table, columns=columns)
     assert roles(data) == {
         "y": "target",
@@ -347,9 +347,9 @@ def test_a_strange_table_is_read(case, tmp_path):
 
 def test_more_categories_than_are_read_unasked(tmp_path):
     table = pd.DataFrame({"a": [f"k{i % 1100}" for i in range(2200)], "x": range(2200), "y": [0, 1] * 1100})
-    columns = {"x": ColumnRole.numeric}
+    columns = {"x": "numeric"}
     assert roles(module(tmp_path, table, columns=columns))["a"] == "left out"
-    asked = module(tmp_path, table, columns=columns | {"a": ColumnRole.categorical})
+    asked = module(tmp_path, table, columns=columns | {"a": "categorical"})
     assert asked.spec.shape == (1 + 1101,)
 
 
@@ -367,14 +367,15 @@ def test_ten_thousand_columns(tmp_path, caplog):
     [
         ({"file": ""}, "data.file is empty: set it to a table"),
         ({"target": ""}, "data.target is empty: set the column of classes, one of x, y"),
-        ({"columns": {"X": ColumnRole.drop}}, "there is no column X: did you mean x?"),
-        ({"columns": {"y": ColumnRole.drop}}, "data.columns names the target, y"),
-        ({"columns": {"y2": ColumnRole.numeric}}, "there is no column y2: did you mean y?"),
+        ({"columns": {"X": "drop"}}, "there is no column X: did you mean x?"),
+        ({"columns": {"y": "drop"}}, "data.columns names the target, y"),
+        ({"columns": {"y2": "numeric"}}, "there is no column y2: did you mean y?"),
         ({"group_column": "person"}, "there is no column person: the columns are x, y"),
         ({"train_file": "a.csv"}, "data.file and data.train_file both name training rows"),
         ({"test_file": "missing.csv"}, "missing.csv cannot be read"),
         ({"file": "missing.csv"}, "missing.csv cannot be read (No such file or directory)"),
         ({"file": "table.xls"}, "table.xls is no table file by its name"),
+        ({"columns": {"x": "number"}}, "data.columns.x=number must be one of numeric, categorical, drop"),
         ({"rare_count": 0}, "data.rare_count=0 must be in [1, inf)"),
         ({"test_fraction": 0.2, "test_file": "x.csv"}, "data.test_fraction is for data without a test set"),
     ],
@@ -388,7 +389,7 @@ def test_settings_that_do_not_fit(settings, words, tmp_path, monkeypatch):
 def test_a_column_that_is_to_be_numeric_names_the_first_row_that_is_not(tmp_path):
     table = frame(a=["1", "2", "many"] * 20)
     with pytest.raises(DataError, match="row 4 of the column a holds 'many', which is no number"):
-        module(tmp_path, table, columns={"a": ColumnRole.numeric}).spec  # noqa: B018
+        module(tmp_path, table, columns={"a": "numeric"}).spec  # noqa: B018
 
 
 @pytest.mark.parametrize(

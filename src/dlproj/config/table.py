@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dlproj.config.checks import require
+from dlproj.config.checks import one_of, require
 from dlproj.config.data import DataConfig, DataSpec, Kind
 from dlproj.config.fields import Choice, setting
 
@@ -55,7 +55,9 @@ class TableConfig(DataConfig):
     group_column: str | None = setting(
         None, "column whose equal values stay together when folds are made, such as a patient; it is left out"
     )
-    columns: dict[str, ColumnRole] = setting(dict, "roles of columns by name; the others' are guessed")
+    columns: dict[str, Any] = setting(
+        dict, "roles of columns by name, numeric, categorical or drop: {zip: categorical}; those of others are guessed"
+    )
     missing: Missing = setting(Missing.median, "what stands in for missing values")
     missing_indicator: bool = setting(True, "add an input that is 1 where a column's value was missing, else 0")
     scaling: TableScaling = setting(TableScaling.standardize, "how numbers are scaled for the model")
@@ -65,9 +67,15 @@ class TableConfig(DataConfig):
 
     def __post_init__(self) -> None:
         DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
+        for name, role in self.columns.items():
+            one_of(f"data.columns.{name}", str(role), tuple(ColumnRole.__members__))
         require(not (self.file and self.train_file), "data.file and data.train_file both name training rows: set one")
         if self.test_fraction is None and self.folds is None and not self.test_file:
             self.test_fraction = TEST_FRACTION
+
+    def roles(self) -> dict[str, ColumnRole]:
+        """The roles that are set, by column."""
+        return {name: ColumnRole[str(role)] for name, role in self.columns.items()}
 
     def rows_file(self) -> str:
         """The file of the training rows."""

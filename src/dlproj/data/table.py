@@ -131,7 +131,7 @@ class TableDataModule(DataModule):
             return inputs
         width = sum(sizes)
         numbers, ids = inputs[:, : -len(sizes)], inputs[:, -len(sizes) :].long()
-        one_hot = inputs.new_zeros(len(inputs), width + 1).scatter_(1, ids, 1.0)  # the last one is of no category
+        one_hot = inputs.new_zeros(inputs.shape[0], width + 1).scatter_(1, ids, 1.0)  # the last one is of no category
         return torch.cat([numbers, one_hot[:, :width]], 1)
 
     def feature_columns(self, inputs: Tensor) -> dict[str, Tensor]:

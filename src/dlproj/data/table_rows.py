@@ -103,7 +103,7 @@ def read_rows(config: TableConfig) -> Table:
         raise DataError("data.file is empty: set it to a table, and data.target to its column of classes")
     files = [Path(name).expanduser() for name in (config.rows_file(), config.test_file) if name]
     stamps = tuple((str(path), *_stamp(path)) for path in files)
-    roles = tuple((name, role) for name, role in config.columns.items())
+    roles = tuple(config.roles().items())
     learned = (config.missing, config.missing_indicator, config.rare_count)
     return _read(stamps, config.target, config.group_column, roles, learned)
 
@@ -220,7 +220,7 @@ def classes_of(column: pd.Series) -> tuple[str, ...]:
     if len(counts) < 2:
         raise DataError(f"the target {column.name} has one class only, {one_line(text[0])}: give rows of two or more")
     values = pd.to_numeric(np.array([name for name, _ in counts], object), errors="coerce")
-    whole = bool((values % 1 == 0).all())
+    whole = bool((np.isfinite(values) & (values == np.round(values))).all())
     if len(counts) > _MOST_CLASSES and not np.isnan(values).any() and not whole:
         raise DataError(
             f"the target {column.name} has {len(counts):,} different numbers, such as {text[0]}, and looks like that "
