@@ -125,7 +125,7 @@ def test_classes_are_the_folders_names_sorted_and_subfolders_are_read(tmp_path):
 
 def test_without_a_test_folder_there_is_no_test_set(tmp_path):
     root = str(write(tmp_path, texts(test=0)))
-    with pytest.raises(DataError, match=r"has no folder test/: set data.test_fraction=0.2, or data.folds=5"):
+    with pytest.raises(DataError, match=r"has no folder test: set data.test_fraction=0.2, or data.folds=5"):
         data(root)
     module = data(root, test_fraction=0.5)
     assert [len(part) for part in (module.train, module.val, module.test)] == [5, 1, 6]
