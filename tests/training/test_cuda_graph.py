@@ -7,9 +7,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from dlproj.training.averaging import AverageWeights
 from dlproj.training.callbacks import build_callbacks
 from dlproj.training.cuda_graph import CapturedSteps, _capturable, why_not_capturable
 from dlproj.training.run import train
+from dlproj.training.stepping import StepsPerExecution
 from dlproj.training.trainer import build_trainer, prepare_process
 
 # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
@@ -52,9 +54,9 @@ def trained(composed, folder, *overrides, callback=None):
     pl.seed_everything(0, verbose=False)
     data = config.data.build(0)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    trainer = build_trainer(
-        config.trainer, [*build_callbacks(config.callbacks, folder), *([callback] if callback else [])], folder
-    )
+    own = [AverageWeights(config.optim)] if config.optim.averages() else []
+    callbacks = [*own, *build_callbacks(config.callbacks, folder), *([callback] if callback else [])]
+    trainer = build_trainer(config.trainer, callbacks, folder)
     trainer.fit(model, datamodule=data)
     return trainer, {key: value.clone() for key, value in model.state_dict().items()}
 
@@ -70,6 +72,8 @@ WAYS = [
     ["optim=sgd", "optim.learning_rate=0.1"],
     ["optim=nesterov", "scheduler=step", "scheduler.step_size=1"],
     ["trainer.gradient_clip_val=0.1", "scheduler.warmup_epochs=0.5"],
+    ["optim.ema_decay=0.9", "optim.layer_decay=0.5", "optim.learning_rate=0.0009765625", "scheduler=constant"],
+    ["optim.swa_start=0.3", "scheduler=one_cycle", "scheduler.cycle_momentum=false"],
     # Rates that are the same in float32, in which replayed steps read them: these ways would show the difference.
     ["model.weight_l2=0.001", "model.batch_norm=true", "scheduler=plateau", "optim.learning_rate=0.0009765625"],
     [
@@ -134,6 +138,23 @@ def test_training_ends_at_the_step_that_is_asked_for(composed, tmp_path):
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"])
 def test_most_optimizers_can_be_captured(name, composed):
     assert why_not_capturable(composed("data=digits", f"optim={name}").optim.build([torch.zeros(1)])) is None
+
+
+def test_momentum_that_changes_with_each_step_cannot_be_captured(composed, tmp_path):
+    class Ask(pl.Callback):
+        def on_train_start(self, trainer, model):
+            (steps,) = [one for one in trainer.callbacks if isinstance(one, StepsPerExecution)]
+            self.reason = steps._why_no_graph(trainer)
+
+    for optim, reason in (
+        ("adam", "the momentum changes with each step: set scheduler.cycle_momentum=false"),
+        ("sgd", None),
+    ):
+        ask = Ask()
+        trained(
+            composed, tmp_path / optim, "trainer.accelerator=cpu", "scheduler=one_cycle", f"optim={optim}", callback=ask
+        )
+        assert ask.reason == reason
 
 
 def test_adagrad_cannot_be_captured(composed):

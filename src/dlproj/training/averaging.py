@@ -55,8 +55,6 @@ class AverageWeights(FitCallback):
             assert isinstance(model, Classifier)
             _, steps = model.training_length()
             self._first_step = steps * (self.config.swa_start or 0.0)
-            if trainer.global_step <= self._first_step:  # the run has been made longer: its mean starts anew
-                self.count = 0
 
     def _follow(self) -> None:
         if self.count:
