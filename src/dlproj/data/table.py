@@ -60,7 +60,8 @@ class TableDataModule(DataModule):
     def _restored_rows(self, file: str) -> Samples:
         frame = read_table(file)
         with naming(file):
-            return Samples(self.encode_frame(frame), torch.from_numpy(targets_of(frame, self.schema())))
+            inputs = self._encoded(raw_rows(frame, self.schema()))
+            return Samples(inputs, torch.from_numpy(targets_of(frame, self.schema())))
 
     def groups(self) -> Tensor | None:
         """Codes (N,) of data.group_column for the rows of the training file."""
@@ -92,7 +93,7 @@ class TableDataModule(DataModule):
                 _log.warning("%d of %d %s rows are among the training rows, too", count, len(rows), name)
 
     def encode_frame(self, frame: pd.DataFrame) -> Tensor:
-        """Rows (N, inputs) as stored, whatever the order of the columns. Raises DataError."""
+        """Rows (N, inputs) of new data as stored; says what is unknown in them. Raises DataError."""
         schema = self.schema()
         raw = raw_rows(frame, schema)
         known = {schema.target, *schema.columns(), *schema.dropped}
