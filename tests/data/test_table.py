@@ -177,6 +177,7 @@ def test_only_training_rows_teach(tmp_path):
     assert (after[:, 1] == 0).all()  # the indicator: no training row lacks x
     np.testing.assert_array_equal(after[:, 2:5], before[:, 1:4])
     assert (after[:, 5:] == 0).all()
+    assert (matrix(changed, "test")[:, 1] == 0).all()
     assert (matrix(changed, "test")[1:, 2:] == 0).all()
 
 
