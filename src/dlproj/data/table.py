@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -41,10 +42,10 @@ class TableDataModule(DataModule):
             return
         table = self.config.table()
         for line in _lines(table.schema):
-            _log.warning("%s", line)
+            _say_once(line)
         for name in table.suspicious:
             advice = f"if it would not be known in advance, set data.columns={{{name}: drop}}"
-            _log.warning("the column %s has one value for each class of the target: %s", name, advice)
+            _say_once(one_line(f"the column {name} has one value for each class of the target: {advice}"))
 
     def load(self) -> tuple[Samples, Samples | None]:
         """Return the rows of the training and the test file. Raises DataError, naming file, row and column."""
@@ -60,7 +61,8 @@ class TableDataModule(DataModule):
     def _restored_rows(self, file: str) -> Samples:
         frame = read_table(file)
         with naming(file):
-            return Samples(self.encode_frame(frame), torch.from_numpy(targets_of(frame, self.schema())))
+            inputs = self._encoded(raw_rows(frame, self.schema()))
+            return Samples(inputs, torch.from_numpy(targets_of(frame, self.schema())))
 
     def groups(self) -> Tensor | None:
         """Codes (N,) of data.group_column for the rows of the training file."""
@@ -92,7 +94,7 @@ class TableDataModule(DataModule):
                 _log.warning("%d of %d %s rows are among the training rows, too", count, len(rows), name)
 
     def encode_frame(self, frame: pd.DataFrame) -> Tensor:
-        """Rows (N, inputs) as stored, whatever the order of the columns. Raises DataError."""
+        """Rows (N, inputs) of new data as stored; says what is unknown in them. Raises DataError."""
         schema = self.schema()
         raw = raw_rows(frame, schema)
         known = {schema.target, *schema.columns(), *schema.dropped}
@@ -146,6 +148,12 @@ class TableDataModule(DataModule):
         texts = self.encoder.described(row) if self.encoder else self.schema().described(row)
         named = [f"{name} {text}" for name, text in islice(texts.items(), _NAMED)]
         return one_line(", ".join(named + ["…"] * (len(texts) > _NAMED)))
+
+
+@cache
+def _say_once(line: str) -> None:
+    """Say it for the first run of a sweep alone."""
+    _log.warning("%s", line)
 
 
 def _as_bytes(samples: Samples) -> list[bytes]:

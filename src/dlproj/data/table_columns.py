@@ -1,16 +1,19 @@
 """The columns of a table: what each holds, and its values as numbers or as names."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dlproj.config.checks import DataError
+from dlproj.config.checks import DataError, one_line
 from dlproj.config.table import ColumnRole
 
 MOST_CATEGORIES = 1000  # of a column that is read without being asked for
+_MOST_CLASSES = 100  # of numbers that are not whole
+_NAMED = 5  # rows that a message names
 _FEW = 20  # rows or values from which a guess is made
 _MOSTLY = 0.8  # share of numbers in a column that has them by intention
 _DAY = (r"\d{4}-\d{1,2}(-\d{1,2})?", r"\d{4}/\d{1,2}/\d{1,2}", r"(\d{1,2}[./-]){2}\d{2,4}")
@@ -152,3 +155,41 @@ def _is_id(column: pd.Series, distinct: int) -> bool:
     values = numbers(column)[0]
     counting = bool(values.max() - values.min() == len(values) - 1)
     return bool((values == np.floor(values)).all()) and (counting or bool(_ID.fullmatch(str(column.name))))
+
+
+def classes_of(column: pd.Series) -> tuple[str, ...]:
+    """The classes, whole numbers by value and others by name. Raises DataError for a column that has none."""
+    text = labels_of(column)
+    counts = Counter(text).most_common()
+    if len(counts) < 2:
+        raise DataError(f"the target {column.name} has one class only, {one_line(text[0])}: give rows of two or more")
+    values = pd.to_numeric(np.array([name for name, _ in counts], object), errors="coerce")
+    whole = bool((np.isfinite(values) & (values == np.round(values))).all())
+    if len(counts) > _MOST_CLASSES and not np.isnan(values).any() and not whole:
+        raise DataError(
+            f"the target {column.name} has {len(counts):,} different numbers, such as {text[0]}, and looks like that "
+            "of a regression: dlproj classifies, so make classes of it, or set data.target to another column"
+        )
+    rarest, count = counts[-1]
+    if count < 2:
+        place = where(column, text.tolist().index(rarest))
+        raise DataError(
+            f"the class {one_line(rarest)} of the target {column.name} has a single row of {len(text):,}, {place}: "
+            "give it more, or leave it out"
+        )
+    if unusable := next((name for name, _ in counts if one_line(name) != name), None):
+        raise DataError(f"the target has a class {unusable!a}, which cannot be written on a page: rename it")
+    return tuple(sorted((name for name, _ in counts), key=(lambda name: (float(name), name)) if whole else None))
+
+
+def labels_of(column: pd.Series) -> np.ndarray:
+    """The class of each row (n,) as a name. Raises DataError for missing ones."""
+    text = names(column)
+    missing = np.flatnonzero(text == None)  # noqa: E711
+    if len(missing):
+        named = ", ".join(str(column.index[i]) for i in missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
+        raise DataError(
+            f"the target {column.name} is missing in {len(missing):,} of {len(text):,} rows ({named}): "
+            "fill it in, or leave these rows out"
+        )
+    return text

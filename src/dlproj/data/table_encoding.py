@@ -27,6 +27,7 @@ class Encoder:
     scale: list[float]
     quantiles: list[list[float]]  # (quantiles, numeric), if they scale
     inputs: list[list[int]]  # of each categorical column: the input of MISSING, of OTHER, and of each category
+    indicates: list[bool]  # (indicated columns,): whether a training row had no value
 
     @classmethod
     def fit(cls, rows: np.ndarray, schema: Schema, config: TableConfig) -> "Encoder":
@@ -34,7 +35,8 @@ class Encoder:
         count = len(schema.numeric)
         raw = rows[:, :count]
         fill = [_middle(column, config.missing) for column in raw.T]
-        encoder = cls(schema, config.scaling.name, fill, [0.0] * count, [1.0] * count, [], [])
+        encoder = cls(schema, config.scaling.name, fill, [0.0] * count, [1.0] * count, [], [], [])
+        encoder.indicates = list(map(bool, encoder._missing(rows).any(0)))
         encoder._fit_scaling(encoder._filled(raw), config.scaling)
         first = 0
         for codes, size, column in zip(rows[:, count:].T, schema.sizes(), schema.categories, strict=True):
@@ -49,7 +51,9 @@ class Encoder:
         encoder = cls(**state | {"schema": schema})
         lengths = [len(encoder.fill), len(encoder.shift), len(encoder.scale), *map(len, encoder.quantiles)]
         known = [len(names) + 2 for names in schema.categories.values()]
-        if {*lengths} - {len(schema.numeric)} or [*map(len, encoder.inputs)] != known:
+        ids = [i for inputs in encoder.inputs for i in inputs]
+        inside = all(0 <= i <= sum(schema.sizes()) for i in ids) and len(encoder.indicates) == len(schema.indicated)
+        if {*lengths} - {len(schema.numeric)} or [*map(len, encoder.inputs)] != known or not inside:
             raise ValueError("the encoder does not fit the columns")
         return encoder
 
@@ -70,6 +74,12 @@ class Encoder:
     def _filled(self, numbers: np.ndarray) -> np.ndarray:
         return np.where(np.isnan(numbers), np.array(self.fill), numbers)
 
+    def _missing(self, rows: np.ndarray) -> np.ndarray:
+        """Whether each indicated column of raw rows has no value, (n, indicated)."""
+        columns = self.schema.columns()
+        marked = np.array([columns.index(name) for name in self.schema.indicated], int)
+        return np.isnan(rows[:, marked]) | ((rows[:, marked] == MISSING) & (marked >= len(self.schema.numeric)))
+
     def _transformer(self) -> Any:
         """scikit-learn's transformer with the quantiles learned."""
         from sklearn.preprocessing import QuantileTransformer
@@ -83,14 +93,14 @@ class Encoder:
 
     def encode(self, rows: np.ndarray) -> np.ndarray:
         """Stored rows (n, inputs), float32, of raw ones (n, columns)."""
-        count, columns = len(self.schema.numeric), self.schema.columns()
+        count = len(self.schema.numeric)
         filled = self._filled(rows[:, :count])
         scaled = self._transformer().transform(filled) if self.quantiles else (filled - self.shift) / self.scale
-        marked = [columns.index(name) for name in self.schema.indicated]
-        missing = np.isnan(rows[:, marked]) | (rows[:, marked] == MISSING) & (np.array(marked) >= count)
+        missing = self._missing(rows) & np.array(self.indicates, bool)
         codes = rows[:, count:].astype(int) - MISSING
         ids = [np.array(inputs)[code] for inputs, code in zip(self.inputs, codes.T, strict=True)]
-        return np.column_stack([scaled, missing, *ids]).astype(np.float32)
+        largest = np.finfo(np.float32).max
+        return np.column_stack([np.clip(scaled, -largest, largest), missing, *ids]).astype(np.float32)
 
     def described(self, stored: np.ndarray) -> dict[str, str]:
         """A stored row (inputs,) as people read it: a text for each column."""

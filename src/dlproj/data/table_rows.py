@@ -14,11 +14,10 @@ import pandas as pd
 from dlproj.config.checks import DataError, one_line
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.table import ColumnRole, Missing, TableConfig
-from dlproj.data.table_columns import guess, names, numbers, where
+from dlproj.data.table_columns import classes_of, guess, labels_of, names, numbers, where
 from dlproj.data.table_files import read_table
 
-_MOST_CLASSES = 100  # of numbers that are not whole
-_NAMED = 5  # columns or rows that a message names
+_NAMED = 5  # columns that a message names
 MISSING, OTHER = -2, -1  # codes of a missing value and of a category without a column of its own
 
 
@@ -213,48 +212,10 @@ def _listed(columns: Sequence[str] | pd.Index) -> str:
     return ", ".join([*map(str, list(columns)[: 2 * _NAMED]), *more])
 
 
-def classes_of(column: pd.Series) -> tuple[str, ...]:
-    """The classes, whole numbers by value and others by name. Raises DataError for a column that has none."""
-    text = _labels(column)
-    counts = Counter(text).most_common()
-    if len(counts) < 2:
-        raise DataError(f"the target {column.name} has one class only, {one_line(text[0])}: give rows of two or more")
-    values = pd.to_numeric(np.array([name for name, _ in counts], object), errors="coerce")
-    whole = bool((np.isfinite(values) & (values == np.round(values))).all())
-    if len(counts) > _MOST_CLASSES and not np.isnan(values).any() and not whole:
-        raise DataError(
-            f"the target {column.name} has {len(counts):,} different numbers, such as {text[0]}, and looks like that "
-            "of a regression: dlproj classifies, so make classes of it, or set data.target to another column"
-        )
-    rarest, count = counts[-1]
-    if count < 2:
-        place = where(column, text.tolist().index(rarest))
-        raise DataError(
-            f"the class {one_line(rarest)} of the target {column.name} has a single row of {len(text):,}, {place}: "
-            "give it more, or leave it out"
-        )
-    if unusable := next((name for name, _ in counts if one_line(name) != name), None):
-        raise DataError(f"the target has a class {unusable!a}, which cannot be written on a page: rename it")
-    return tuple(sorted((name for name, _ in counts), key=(lambda name: (float(name), name)) if whole else None))
-
-
-def _labels(column: pd.Series) -> np.ndarray:
-    """The classes of the rows (n,) as names. Raises DataError for missing ones."""
-    text = names(column)
-    missing = np.flatnonzero(text == None)  # noqa: E711
-    if len(missing):
-        named = ", ".join(str(column.index[i]) for i in missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
-        raise DataError(
-            f"the target {column.name} is missing in {len(missing):,} of {len(text):,} rows ({named}): "
-            "fill it in, or leave these rows out"
-        )
-    return text
-
-
 def targets_of(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     """The index of each row's class (n,). Raises DataError for a class that the training rows have not."""
     check_there(frame, [schema.target])
-    text = _labels(frame[schema.target])
+    text = labels_of(frame[schema.target])
     codes = _codes(text, schema.classes)
     if (codes < 0).any():
         first = int(np.flatnonzero(codes < 0)[0])
