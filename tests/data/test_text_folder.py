@@ -143,6 +143,15 @@ def test_other_texts_get_the_ids_of_training(tmp_path):
     assert "<unknown> <unknown> <unknown> is" in {module.shown(ids) for ids in restored.train.inputs}
 
 
+def test_a_vocabulary_of_words_reads_no_characters(tmp_path):
+    state = data(write(tmp_path, texts())).state_dict()
+    with pytest.raises(DataError, match=r"the model reads words: leave data.tokens out, or set it to words"):
+        TextFolderConfig(root=str(tmp_path), tokens=Tokens.characters).build(0).load_state_dict(state)
+    earlier = TextFolderConfig(root=str(tmp_path)).build(0)
+    earlier.load_state_dict({key: value for key, value in state.items() if key != "tokens"})
+    assert earlier.words == state["words"].split("\n")
+
+
 # The cache
 
 
