@@ -15,8 +15,9 @@ def write(data: str, folder: Path) -> int:
 
     Images are uint8 rows of 784 pixels, reviews int32 rows of 200 ids padded at the front. Raises dlproj's UserError.
     """
-    from dlproj.config.data import DataConfig, IMDBConfig
+    from dlproj.config.data import DataConfig
     from dlproj.config.images import FMNISTConfig
+    from dlproj.config.texts import IMDBConfig
 
     config: DataConfig = FMNISTConfig() if data == "fmnist" else IMDBConfig()
     module = config.build(seed=0)

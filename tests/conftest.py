@@ -28,6 +28,13 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded images, and what dlproj remembers of the user's own code, stay within the tests."""
+    os.environ["DLPROJ_CACHE_DIR"] = str(tmp_path_factory.mktemp("decoded") / "cache")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

@@ -23,6 +23,8 @@ COMMANDS = [
     ["data", "survey"],
     ["reproduce"],
     ["bench", "scaling"],
+    ["find", "learning_rate"],
+    ["find", "batch_size"],
 ]
 RUN = ["-c", "from dlproj.cli.app import main; main()"]
 PROGRAM = [sys.executable, "-W", "error", *RUN]

@@ -72,7 +72,7 @@ def test_one_command_trains_tests_and_records(type_in, tmp_path):
         ([f"data={'x' * 5000}"], "error: the command line cannot be used (OSError: File name too long): a group of"),
         (["hydra.run.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),
         (["-m", "seed=1,2", "hydra.sweep.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),
-        (["model=foo"], "error: unknown choice model=foo: set one of cnn, gru, lstm, mlp, simple_rnn\n"),
+        (["model=foo"], "error: unknown choice model=foo: set one of cnn, custom, gru, lstm, mlp, simple_rnn\n"),
         (["data=cifar10", "data.root=/dev/null"], "error: data.root=/dev/null cannot be used for cifar-10-batches-py"),
     ],
 )

@@ -32,6 +32,12 @@ GOES_WITH = {
     "data=sequence_arrays": ["model=gru"],
 }
 
+CUSTOM = {  # of packages, since they are here in any case
+    "model=custom": ["model.network=torch.nn:Linear", "model.arguments={out_features: 2}", "data=feature_sum"],
+    "optim=custom": ["optim.target=torch.optim.NAdam"],
+    "scheduler=custom": ["scheduler.target=torch.optim.lr_scheduler.OneCycleLR", "scheduler.arguments={max_lr: 0.1}"],
+}
+
 
 @pytest.fixture
 def image_folder(tmp_path):
@@ -42,16 +48,39 @@ def image_folder(tmp_path):
 
 
 def own_files(choice, tmp_path):
-    """Small arrays for the data sets that read the user's own."""
+    """Small arrays or a small table for the data sets that read the user's own."""
+    if choice == "data=table":
+        table = tmp_path / "own.csv"
+        table.write_text("number,class\n" + "".join(f"{i * i},{'ab'[i % 2]}\n" for i in range(20)))
+        return [f"data.file={table}", "data.target=class"]
     x = {"data=image_arrays": [[[0, 1]], [[1, 0]]], "data=feature_arrays": [[0.5], [1.5]]}.get(choice, [[0, 2], [1, 2]])
+    if choice == "data=custom":
+        file = tmp_path / "own.py"
+        file.write_text(f"def load():\n    return {x * 5}, {[0, 1] * 5}, {x}, [0, 1]\n")
+        return [f"data.load={file}:load"]
     file = tmp_path / "own.npz"
     np.savez(file, x_train=x * 5, y_train=[0, 1] * 5, x_test=x, y_test=[0, 1])
-    return [f"data.file={file}"] if choice.endswith("_arrays") else []
+    table = tmp_path / "own.csv"
+    table.write_text("text,label\na film,good\nno film,bad\n")
+    named = {
+        "data=text_table": [f"data.file={table}", "data.test_fraction=0.5"],
+        "data=hf": [f"data.path={table}", "data.test_fraction=0.5"],
+        "data=text_folder": [f"data.root={text_folder(tmp_path)}"],
+    }
+    return [f"data.file={file}"] if choice.endswith("_arrays") else named.get(choice, [])
+
+
+def text_folder(tmp_path):
+    for place in ("train/bad", "train/good", "test/bad", "test/good"):
+        (tmp_path / "texts" / place).mkdir(parents=True)
+        (tmp_path / "texts" / place / "0.txt").write_text("a film")
+    return tmp_path / "texts"
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_composes_and_builds(choice, composed, image_folder, tmp_path):
     roots = [f"data.root={image_folder}"] if choice == "data=image_folder" else own_files(choice, tmp_path)
+    roots += CUSTOM.get(choice, [])
     config = composed(choice, *GOES_WITH.get(choice, []), *roots)
     data = config.data.build(config.seed)
     model = config.model.build(data.spec, config.optim, config.scheduler)
@@ -156,7 +185,7 @@ REFUSED = {
     "figures.most_wrong=-1": "figures.most_wrong=-1 must be in [0, inf)",
     "model.hiden=[3]": "unknown setting model.hiden: did you mean model.hidden?",
     "+model.foo=3": "unknown setting model.foo: the settings there are activation, batch_norm, bias, bias_init",
-    "+typo=1": "unknown setting typo: the settings there are callbacks, data, figures, logger, metrics, model, name",
+    "+typo=1": "unknown setting typo: the settings there are callbacks, data, figures, init_from, logger, metrics",
     "+callbacks.extra.mine=3": "callbacks.extra.mine=3 names nothing to make: set callbacks.extra.mine._target_=",
     "logger=wandb logger.wandb.depth=2": "logger.wandb.depth: Key 'depth' is not in struct: put + before it to add it",
     "logger=cs": "unknown choice logger=cs: did you mean logger=csv?",
@@ -175,9 +204,9 @@ REFUSED = {
     "batch_size=8": "unknown setting batch_size: did you mean data.batch_size?",
     "hidden=[8]": "unknown setting hidden: did you mean model.hidden?",
     "patience=3": "unknown setting patience: did you mean callbacks.early_stopping.patience?",
-    "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, digits, ",
-    "model=foo": "unknown choice model=foo: set one of cnn, gru, lstm, mlp, simple_rnn",
-    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd",
+    "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, custom, digits, ",
+    "model=foo": "unknown choice model=foo: set one of cnn, custom, gru, lstm, mlp, simple_rnn",
+    "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, custom, momentum, ",
     "model.dropout=abc": "model.dropout: Value 'abc' of type 'str' could not be converted to Float",
     "model.dropout=1.5": "model.dropout=1.5 must be in [0, 1)",
     "model.dropout=nan": "model.dropout=nan must be in [0, 1)",
@@ -213,13 +242,40 @@ REFUSED = {
     "model.output.activation=relu": "model.output.activation=relu does not go with model.loss=cross_entropy: set",
     "model.loss=mean_squared_error model.loss_from=logits": "model.loss_from=logits does not go with model.loss",
     "data=cifar10 model.inputs=784": "model.inputs=784, but the data has 3072 (image of 3 × 32 × 32): set",
-    "data=imdb": "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn",
+    "data=digits model.text_input=counts": "model.text_input and model.embedding_dim are for texts: leave them out",
+    "data=imdb model.text_input=counts model.embedding_dim=8": "model.embedding_dim is for text_input=mean_of_embe",
+    "data=imdb data.padding=post data.bucket_by_length=true": "data.bucket_by_length=true saves work only if padding",
+    "data=text_folder data.root=/nowhere": "/nowhere/train cannot be read",
+    "data=text_table": "set data.file to a table, or data.train_file and data.test_file to two",
+    "data=hf": "data.path is empty: set a name on the Hugging Face hub, or a local folder or file",
+    "data=text_table data.file=/nowhere.csv": "/nowhere.csv cannot be read",
     "model=lstm": "an RNN needs to know how to read an image: set model.image_reading=rows",
     "model=lstm data=imdb model.masking=true": "model.masking=true reads reviews from their first word: set",
     "model=lstm data=imdb data.bucket_by_length=true": "data.bucket_by_length=true saves work only if padding",
     "model=lstm data=imdb data.padding=post data.bucket_by_length=true": "data.bucket_by_length=true saves work only "
     "if padding is masked: set model.masking=true",
     "model=lstm data=imdb model.hidden=[]": "model.hidden is empty: set at least one width, such as [128]",
+    "model.class_weights=[1]": "model.class_weights has 1 weights, the data 10 classes (T-shirt/top, Tro",
+    "model.class_weights=blanced": "model.class_weights=blanced is no weight for each class: set balanced, or a list",
+    "model.class_weights=[1,abc]": "model.class_weights=[1, 'abc'] is no weight for each class: set balanced, or a",
+    "model.class_weights={a: 1}": "model.class_weights={'a': 1} is no weight for each class: set balanced, or a list",
+    "model.class_weights=[1,-1]": "model.class_weights[1]=-1.0 must be in [0, inf)",
+    "model.class_weights=[1,nan]": "model.class_weights[1]=nan must be in [0, inf)",
+    "model.class_weights=[0,0]": "model.class_weights=[0, 0] leaves no class to learn: set balanced, or a list",
+    "model.class_weights=balanced data.sampling=balanced": "model.class_weights=balanced would count what data.samp",
+    "model.label_smoothing=1": "model.label_smoothing=1.0 must be in [0, 1)",
+    "model.loss=mean_squared_error model.label_smoothing=0.1": "model.label_smoothing is for a cross-entropy or focal",
+    "model.focal_gamma=1": "model.focal_gamma=1.0 is read by model.loss=focal only: leave it out, or choose that",
+    "model.loss=focal model.focal_gamma=-1": "model.focal_gamma=-1.0 must be in [0, inf)",
+    "model.loss=focal model.loss_from=logits": "model.loss_from=logits does not go with model.loss=focal, which reads",
+    "model.freeze=[hiden.0]": "model.freeze=hiden.0 must be one of reading, hidden.0, output: did you mean hidden.0?",
+    "model=cnn model.freeze=[hidden.1]": "model.freeze=hidden.1 must be one of conv.0, conv.1, hidden.0, output: did",
+    "model=lstm data=imdb model.freeze=[hidden.0]": "model.freeze=hidden.0 must be one of embedding, layers.0, output",
+    "model=cnn model.freeze=[conv.0,conv.1,hidden.0,output]": "model.freeze names all layers, which leaves nothing to",
+    "model.freeze=[output] trainer=pipeline": "model.freeze does not go with trainer=pipeline: set trainer=ddp or fsdp",
+    "data.mixup=-1": "data.mixup=-1.0 must be in [0, inf)",
+    "model=lstm data=imdb data.mixup=0.2": "data.mixup=0.2 mixes numbers, and this data has word ids: leave it out",
+    "data.sampling=weighted": "data.sampling: Invalid value 'weighted', expected one of [shuffled, balanced]",
     "data.batch_size=0": "data.batch_size=0 must be in [1, inf)",
     "data.batch_size=1.5": "data.batch_size: Value '1.5' of type 'float' could not be converted to Integer",
     "data.val_fraction=1": "data.val_fraction=1.0 must be in (0, 1)",

@@ -21,7 +21,7 @@ def test_every_file_of_conf_is_listed_under_its_group():
 def test_files_of_ones_own_are_listed_with_the_others(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/wide.yaml").write_text("hidden: [3000]\n")
-    assert choices([CONF, tmp_path])["model"] == ["cnn", "gru", "lstm", "mlp", "simple_rnn", "wide"]
+    assert choices([CONF, tmp_path])["model"] == ["cnn", "custom", "gru", "lstm", "mlp", "simple_rnn", "wide"]
 
 
 def test_the_settings_are_those_of_the_typed_choices():

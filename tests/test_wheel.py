@@ -59,7 +59,7 @@ def test_it_sweeps(dlproj, tmp_path):
 
 
 def test_it_lists_choices_and_experiments(dlproj):
-    assert "model: cnn, gru, lstm, mlp, simple_rnn" in dlproj("train", "--help")
+    assert "model: cnn, custom, gru, lstm, mlp, simple_rnn" in dlproj("train", "--help")
     assert "10000" in dlproj("train", "+experiment=lab4/lstm", "--cfg", "job", "--package", "data.vocabulary_size")
 
 

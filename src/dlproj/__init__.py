@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlproj.api.estimator import Classifier
+    from dlproj.api.finding import FoundBatchSize, FoundRate, find_batch_size, find_learning_rate
     from dlproj.api.labs import reproduce
     from dlproj.api.run import Run, compare, list_runs, load_run
     from dlproj.api.sweep import Sweep, search, sweep
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _MODULES = {  # imported on first use: `import dlproj` takes no time
     "dlproj.api.estimator": ("Classifier",),
+    "dlproj.api.finding": ("FoundBatchSize", "FoundRate", "find_batch_size", "find_learning_rate"),
     "dlproj.api.labs": ("reproduce",),
     "dlproj.api.run": ("Run", "compare", "list_runs", "load_run"),
     "dlproj.api.sweep": ("Sweep", "search", "sweep"),
@@ -29,10 +31,14 @@ __all__ = [
     "Classifier",
     "ConfigurationError",
     "DataError",
+    "FoundBatchSize",
+    "FoundRate",
     "Run",
     "Sweep",
     "UserError",
     "compare",
+    "find_batch_size",
+    "find_learning_rate",
     "list_runs",
     "load_run",
     "reproduce",

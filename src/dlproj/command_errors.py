@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.config.checks import UserError, one_line, require
 from dlproj.config.conversion import explain
+from dlproj.config.user_code import line_of
 from dlproj.experiments import names, no_experiment
 from dlproj.file_systems import why
 
@@ -123,7 +124,8 @@ def _shown_as(job: str) -> Iterator[None]:
 
 def is_user_error(error: Exception) -> bool:
     """True if in_one_line() can tell the user what to do."""
-    return isinstance(error, _TOLD) or lacks_memory(error) or _is_of_files(error) or _failed_in_hydra(error)
+    told = isinstance(error, _TOLD) or lacks_memory(error) or _is_of_files(error) or _failed_in_hydra(error)
+    return told or line_of(error) is not None
 
 
 def _is_of_files(error: BaseException) -> bool:
@@ -156,6 +158,8 @@ def in_one_line(error: BaseException) -> str:
         asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
         much = f" ({asked[1]} more needed)" if asked else ""
         return f"out of memory{much}: use smaller batches or layers"
+    if not isinstance(error, _TOLD) and (line := line_of(error)):
+        return one_line(line)
     if isinstance(error, OSError) and _is_of_files(error) and not _reads_settings(error):
         return one_line(_of_files(error))
     words = _in_words(error)

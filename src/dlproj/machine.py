@@ -6,6 +6,7 @@ import platform
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def memory_bytes() -> int:
     return min([machine, *(int(word) for file in files for word in _words(file) if word.isdecimal())])
 
 
+def available_memory_bytes() -> int:
+    """Bytes that this process may still take: what is free on the machine, within the limits of its control groups."""
+    free = [int(line.split()[1]) * 1024 for line in _lines(Path("/proc/meminfo")) if line.startswith("MemAvailable:")]
+    names = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+    for group in _control_groups("memory"):
+        for limit, used in names:
+            words = _words(group / limit) + _words(group / used)
+            if len(words) == 2 and all(map(str.isdecimal, words)):  # "max": no limit
+                free.append(max(0, int(words[0]) - int(words[1])))
+    return min(free, default=memory_bytes() // 2)
+
+
 def require_memory(needed: float, of: str, setting: str) -> None:
     """Raise ConfigurationError if `needed` bytes exceed half of the memory: larger processes risk being killed."""
     message = f"{of} takes {needed / 1e9:,.0f} GB, the machine has {memory_bytes() / 1e9:,.0f}: set {setting} lower"
@@ -110,6 +123,13 @@ def peak_memory_bytes() -> tuple[int, int]:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+
+
+def reset_peak_memory() -> None:
+    """Restart the count of this process's peak and its GPU's; on other systems than Linux the GPU's alone."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    reset_peak_gpu_memory()
 
 
 def reset_peak_gpu_memory() -> None:

@@ -21,6 +21,9 @@ class SettingsClasses(ConfigSource):
 
         group, name = _parts(config_path)
         node = OmegaConf.structured(settings_class(group, name))
+        for name in ("arguments", "columns"):  # of the user's own code and tables: any name can be set
+            if name in node:
+                OmegaConf.set_struct(node[name], False)
         return ConfigResult(self.provider, self.full_path(), node, {"package": None})
 
     def available(self) -> bool:

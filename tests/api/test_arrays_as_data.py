@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_wine
+from sklearn.model_selection import StratifiedKFold
 
 import dlproj
 from dlproj.config.checks import DataError
@@ -72,8 +73,9 @@ def test_a_run_is_evaluated_on_other_arrays(wine):
     x_train, y_train, x_test, y_test = wine
     wanted = (run.predict(x_train)["class"] == y_train).mean()
     assert run.evaluate(data=(x_test, y_test, x_train, y_train))["test/accuracy"] == pytest.approx(wanted)
-    with pytest.raises(DataError, match="data has 2 parts: give 4"):
-        run.evaluate(data=(x_test, y_test))
+    assert run.evaluate(data=(x_train, y_train))["test/accuracy"] == pytest.approx(wanted)
+    with pytest.raises(DataError, match="data has 1 parts: give 4"):
+        run.evaluate(data=(x_test,))
     with pytest.raises(dlproj.UserError, match="split=tset must be one of train, val, test"):
         run.evaluate("tset")
 
@@ -111,6 +113,19 @@ def test_whole_numbers_are_ids_for_a_recurrent_model_and_features_for_others():
     assert dlproj.train(data=data, **QUICK).settings["schema"]["data"] == "feature_arrays"
     floats = dlproj.train("model=gru", "model.hidden=[4]", data=(data[0].astype(float), *data[1:]), **QUICK)
     assert floats.settings["schema"]["data"] == "sequence_arrays"
+
+
+def test_arrays_without_a_test_set_hold_samples_out(wine):
+    x_train, y_train, _, _ = wine
+    run = dlproj.train(data=(x_train, y_train), folds=3, fold=2, **QUICK)
+    tested = [test for _, test in StratifiedKFold(3, shuffle=True, random_state=0).split(x_train, y_train)][2]
+    wanted = (run.predict(x_train.iloc[tested])["class"] == y_train.iloc[tested]).mean()
+    assert run.metrics["test/accuracy"] == pytest.approx(wanted)
+    assert run.evaluate() == pytest.approx({key: run.metrics[key] for key in run.evaluate()})
+    everything = run.evaluate(data=(x_train, y_train))["test/accuracy"]
+    assert everything == pytest.approx((run.predict(x_train)["class"] == y_train).mean())
+    with pytest.raises(DataError, match=r"the data has no test set: set data\.test_fraction"):
+        dlproj.train(data=(x_train, y_train), **QUICK)
 
 
 @pytest.mark.parametrize(

@@ -174,8 +174,11 @@ def test_files_that_are_not_such_a_file(tmp_path):
     file.write_text("text")
     with pytest.raises(DataError, match=r"cannot be read \(File is not a zip file\)"):
         read_arrays(str(file), Kind.features)
-    np.savez(file, x_train=FEATURES, y_train=LABELS)
-    with pytest.raises(DataError, match="has no x_test and no y_test: write them with"):
+    np.savez(file, x_test=FEATURES, y_train=LABELS)
+    with pytest.raises(DataError, match="has no x_train and no y_test: write them with"):
+        read_arrays(str(file), Kind.features)
+    np.savez(file, x_train=FEATURES)
+    with pytest.raises(DataError, match="has no y_train: write them with"):
         read_arrays(str(file), Kind.features)
     np.savez(file, x_train=np.array([[1], [1, 2]], object), y_train=LABELS, x_test=FEATURES, y_test=LABELS)
     with pytest.raises(DataError, match="Object arrays cannot be loaded"):

@@ -10,8 +10,9 @@ import torch
 from omegaconf import OmegaConf
 
 from dlproj.config.checks import ConfigurationError, DataError
-from dlproj.config.data import DataConfig, DataSpec, IMDBConfig, Kind, ValidationSplit
+from dlproj.config.data import DataConfig, DataSpec, Kind, ValidationSplit
 from dlproj.config.images import CIFAR10Config, FMNISTConfig, ImageFolderConfig
+from dlproj.config.texts import IMDBConfig
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples, Shard
 

@@ -225,3 +225,45 @@ def test_the_smallest_batch_is_that_of_an_epoch_over_all_processes(samples, batc
     together = [sum(map(len, batches)) for batches in zip(*map(epoch, loaders), strict=True)]
     found = loaders[0].smallest(limit)
     assert found - found % processes == min(together[:limit])
+
+
+def balanced(counts, batch_size=50, seed=0, shard=ALONE, **settings):
+    targets = torch.tensor([label for label, count in enumerate(counts) for _ in range(count)])
+    samples = Samples(torch.arange(len(targets))[:, None], targets)
+    transform = lambda inputs, *_: inputs
+    return TrainingBatches(samples, batch_size, seed, transform, shard, balanced=True, **settings)
+
+
+def drawn(loader, number=0):
+    loader.batch_sampler.sampler.set_epoch(number)
+    return [inputs[:, 0].tolist() for inputs, _ in loader]
+
+
+def test_balanced_sampling_draws_every_class_and_every_sample_of_a_class_equally_often():
+    counts = [4000, 90, 0, 10]  # nobody is of class 2
+    draws = torch.tensor([index for epoch in range(10) for index in flat(drawn(balanced(counts), epoch))])
+    assert len(draws) == 10 * 4100
+    times = draws.bincount(minlength=4100)
+    classes = [int(part.sum()) for part in times.split(counts)]
+    # Counts of a binomial distribution lie within 5 deviations but for one in 1.7 million.
+    assert classes == pytest.approx([41000 / 3] * 2 + [0, 41000 / 3], abs=5 * (41000 * 2 / 9) ** 0.5)
+    assert times[4090:].tolist() == pytest.approx([41000 / 30] * 10, abs=5 * (41000 / 30) ** 0.5)
+    assert times[:4000].max() <= 20  # 3.4 on average
+
+
+def test_balanced_sampling_depends_on_seed_and_epoch_alone_and_is_shared_by_ranks():
+    first, second = drawn(balanced([30, 9]), 0), drawn(balanced([30, 9]), 1)
+    torch.rand(3)
+    assert drawn(balanced([30, 9]), 0) == first != second
+    assert drawn(balanced([30, 9], seed=1), 0) != first
+    whole = drawn(balanced([30, 9], 6), 4)
+    ranks = [drawn(balanced([30, 9], 3, shard=Shard(rank, 2)), 4) for rank in range(2)]
+    assert [a + b for a, b in zip(*ranks, strict=True)][:-1] == whole[:-1]
+
+
+def test_balanced_samples_are_bucketed_like_shuffled_ones():
+    sizes = lengths(4001)
+    batches = drawn(balanced([4000, 1], 8, lengths=sizes))
+    spreads = [sizes[batch].max() - sizes[batch].min() for batch in batches[:-1]]
+    assert max(spreads) <= 39
+    assert sum(map(float, spreads)) / len(spreads) < 4

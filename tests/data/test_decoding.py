@@ -7,8 +7,8 @@ from PIL import Image, PngImagePlugin, features
 from torchvision.transforms import functional
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import IMDBConfig
 from dlproj.config.images import DigitsConfig, FMNISTConfig
+from dlproj.config.texts import IMDBConfig
 from dlproj.data.data_files import refuse_problems
 from dlproj.data.decoding import EXTENSIONS, decode
 

@@ -9,7 +9,6 @@ from test_fmnist import offline, serve
 
 from dlproj.cli.app import main
 from dlproj.config.images import FMNISTConfig
-from dlproj.data.fmnist import FMNISTDataModule
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def type_in(monkeypatch, capsys):
 @pytest.fixture
 def fetched(monkeypatch):
     """Call with a function that stands for the network; the files that were asked of it. Six files are the full set."""
-    monkeypatch.setattr(FMNISTDataModule, "official_sizes", (20, 6))
+    monkeypatch.setattr(FMNISTConfig, "official_sizes", (20, 6))
 
     def set_to(fetch):
         asked = []
@@ -66,7 +65,7 @@ def test_what_is_there_is_checked_and_only_the_rest_is_fetched(type_in, fetched,
 def test_damaged_and_incomplete_data_is_refused(type_in, fetched, tmp_path, monkeypatch):
     fetched(serve)
     type_in("fmnist", "--to", tmp_path)
-    monkeypatch.setattr(FMNISTDataModule, "official_sizes", (60_000, 10_000))
+    monkeypatch.setattr(FMNISTConfig, "official_sizes", (60_000, 10_000))
     code, out, err = type_in("fmnist", "--to", tmp_path)
     assert (code, out) == (1, "")
     assert err == f"error: {tmp_path}/FashionMNIST is incomplete: 20 + 6 samples; delete it and run again\n"
@@ -80,9 +79,12 @@ def test_damaged_and_incomplete_data_is_refused(type_in, fetched, tmp_path, monk
     [
         (
             ["fmnist", "fmnst", "--to", "there"],
-            "data set=fmnst must be one of fmnist, cifar10, imdb: did you mean fmnist?",
+            "data set=fmnst must be one of fmnist, cifar10, imdb, mnist, kmnist, emnist, qmnist: did you mean fmnist?",
         ),
-        (["digits", "--to", "there"], "data set=digits must be one of fmnist, cifar10, imdb"),
+        (
+            ["digits", "--to", "there"],
+            "data set=digits must be one of fmnist, cifar10, imdb, mnist, kmnist, emnist, qmnist",
+        ),
         (["fmnist", "--to", __file__], f"{__file__} is not a folder: set --to to one, or to a folder to be made"),
     ],
 )

@@ -287,10 +287,21 @@ def test_a_tree_that_is_not_one(root, tmp_path):
             ImageFolderConfig(root=str(tmp_path / folder)).spec()
         (empty / "train").mkdir(parents=True, exist_ok=True)
     (empty / "train" / "a").mkdir()
+    (empty / "train" / "b").mkdir()
+    with pytest.raises(DataError, match=r"empty has no folder test: set data\.test_fraction=0\.2, or data\.folds=5"):
+        ImageFolderConfig(root=str(empty)).spec()
+    (empty / "test").touch()
     with pytest.raises(DataError, match="empty/test cannot be read"):
         ImageFolderConfig(root=str(empty)).spec()
     with pytest.raises(DataError, match=r"4\.png/train cannot be read"):
         ImageFolderConfig(root=str(root / "train" / "dog" / "4.png")).spec()
+
+
+def test_a_tree_without_a_test_set_holds_some_images_out(root):
+    shutil.rmtree(root / "test")
+    module = data(root, test_fraction=0.5)
+    assert sorted(module.test.targets.tolist()) == [0] * 5 + [1] * 5
+    assert module.spec.classes == ("cat", "dog")
 
 
 def test_classes_must_agree(root):

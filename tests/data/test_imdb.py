@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from dlproj.config.checks import ConfigurationError, DataError
-from dlproj.config.data import IMDBConfig, Side
-from dlproj.data import imdb, reviews
-from dlproj.data.imdb import IMDBDataModule
-from dlproj.data.reviews import read_reviews
+from dlproj.config.data import Side
+from dlproj.config.texts import IMDBConfig
+from dlproj.data import imdb, tokenized
+from dlproj.data.imdb import IMDBDataModule, read_reviews
 
 
 def texts():
@@ -195,7 +195,7 @@ def test_a_damaged_cache_is_rebuilt(root, spoil, caplog, left_over):
     whole = cache.read_bytes()
     cache.write_bytes(spoil(whole))
     assert torch.equal(data(root).train.inputs, first.train.inputs)
-    assert "is damaged: the reviews are tokenised again" in caplog.text
+    assert "is damaged: the texts are tokenised again" in caplog.text
     caplog.clear()
     data(root)
     assert caplog.text == ""
@@ -219,10 +219,10 @@ def test_a_root_that_cannot_be_written_to_still_trains(root, monkeypatch, caplog
     def refused(*_):
         raise error
 
-    rank = reviews.rank
-    monkeypatch.setattr(f"dlproj.data.reviews.{function}", refused)
+    rank = tokenized.rank
+    monkeypatch.setattr(f"dlproj.data.tokenized.{function}", refused)
     calls = []
-    monkeypatch.setattr(reviews, "rank", lambda *texts: calls.append(1) or rank(*texts))
+    monkeypatch.setattr(tokenized, "rank", lambda *texts: calls.append(1) or rank(*texts))
     assert len(data(root).train) == 18
     assert len(calls) == 1, "the reviews must not be tokenised twice"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -289,7 +289,7 @@ def archive(folder, members=(), name="aclImdb_v1.tar.gz"):
 
 def serve(monkeypatch, *members, cut=None):
     def retrieve(url, known_hash, fname, path, progressbar):
-        assert (url, known_hash, progressbar) == (reviews.URL, f"md5:{reviews.MD5}", True)
+        assert (url, known_hash, progressbar) == (imdb.URL, f"md5:{imdb.MD5}", True)
         made = archive(Path(path), members, fname)
         made.write_bytes(made.read_bytes()[:cut])
         return str(made)
@@ -393,7 +393,7 @@ def test_a_text_gets_the_ids_that_it_has_as_a_review(root):
         restored.load_state_dict(state)
         assert restored.spec == module.spec
         assert len(state["words"].split("\n")) <= module.config.vocabulary_size - 4
-        written = [Path(file.path).read_text() for file in reviews.scan(root / "aclImdb", "train")]
+        written = [Path(file.path).read_text() for file in imdb.scan(root / "aclImdb", "train")]
         assert torch.equal(restored.encode(written), torch.cat([module.train.inputs, module.val.inputs]))
     assert restored.encode(["", "never-seen!"]).tolist() == [[1, 0, 0, 0, 0], [1, 2, 2, 0, 0]]
 
@@ -406,7 +406,7 @@ def test_real_reviews_get_the_ids_of_training(real):
     module.setup()
     restored = IMDBConfig(root="nowhere").build(0)
     restored.load_state_dict(module.state_dict())
-    written = [Path(file.path).read_text() for file in reviews.scan(Path(root) / "aclImdb", "test")[:2000]]
+    written = [Path(file.path).read_text() for file in imdb.scan(Path(root) / "aclImdb", "test")[:2000]]
     assert torch.equal(restored.encode(written), module.test.inputs[:2000])
 
 
@@ -416,5 +416,5 @@ def test_an_archive_beside_is_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "aclImdb_v1.tar.gz"
     with pytest.raises(DataError, match=f"{path} is missing, incomplete or damaged"):  # it is not Stanford's
         data(tmp_path)
-    monkeypatch.setattr(reviews, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(imdb, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
     assert len(data(tmp_path).test) == 8

@@ -18,12 +18,12 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import IMDBConfig
-from dlproj.config.images import CIFAR10_CLASSES, ImageFolderConfig
-from dlproj.data import cifar10, fmnist
+from dlproj.config.images import CIFAR10_CLASSES, FMNISTConfig, ImageFolderConfig
+from dlproj.config.texts import IMDBConfig
+from dlproj.data import cifar10, idx_images
 from dlproj.data.data_files import extract, refuse_problems
 from dlproj.data.decoding import decode
-from dlproj.data.reviews import read_reviews
+from dlproj.data.imdb import read_reviews
 from dlproj.data.vocabulary import Texts
 
 RANDOM = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def test_idx_files(name, examples, tmp_path):
     @fuzz(examples, content=damaged(IDX[name]))
     def check(content):
         (raw / name).write_bytes(content)
-        samples = read_or_refused(partial(fmnist.read, tmp_path, train=True), tmp_path)
+        samples = read_or_refused(partial(idx_images.read, tmp_path, True, FMNISTConfig()), tmp_path)
         assert samples is None or (samples.inputs.shape[1:] == (1, 28, 28) and samples.targets.max() < 10)
 
 
@@ -72,7 +72,7 @@ def test_idx_headers(examples, tmp_path):
     def check(images, labels, more):
         (raw / "train-images-idx3-ubyte").write_bytes(struct.pack(">4i", *images) + more)
         (raw / "train-labels-idx1-ubyte").write_bytes(struct.pack(">2i", *labels) + more)
-        read_or_refused(partial(fmnist.read, tmp_path, train=True), tmp_path)
+        read_or_refused(partial(idx_images.read, tmp_path, True, FMNISTConfig()), tmp_path)
 
 
 def batch(**more):

@@ -22,6 +22,7 @@ KEYS = [
     *("reference", "hydra", "data.batch_size", "data.val_fraction", "data.root", "data.scaling", "data.random_crop"),
     *("model.hidden", "model.hidden[0]", "model.dropout", "model.activation", "model.weight_initializer"),
     *("model.weight_initializer.name", "model.output.activation", "model.inputs", "model.loss", "model.outputs"),
+    *("model.class_weights", "model.label_smoothing", "model.freeze", "data.mixup", "data.sampling"),
     *("optim.learning_rate", "optim.beta1", "scheduler.warmup_epochs", "callbacks.early_stopping"),
     *("callbacks.early_stopping.patience", "trainer.max_epochs", "trainer.max_time", "trainer.devices"),
     *("trainer.precision", "trainer.threads", "trainer.steps_per_execution", "trainer.val_check_interval"),

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -19,9 +20,12 @@ from dlproj.config.checks import DataError
 from dlproj.config.root import load
 from dlproj.inference.trained import open_run
 from dlproj.runs.fingerprint import config_fingerprint
+from dlproj.runs.manifest import PREDICTIONS
+from dlproj.runs.predictions import read_predictions, write_predictions
 from dlproj.runs.record import read_run, read_settings
 from dlproj.sweeps.sweep import resume_command
 from dlproj.training.checkpoints import read_checkpoint
+from dlproj.training.initial_weights import load_initial
 from dlproj.training.run import run
 
 OPENING = 6  # a run takes so much longer than a file of it
@@ -295,6 +299,34 @@ def test_checkpoints_with_odd_values(examples, copied):
 
 
 @amounts
+@pytest.mark.parametrize("how", ["bytes", "values"])
+def test_checkpoints_that_a_run_starts_from(how, examples, copied):
+    path = copied / "checkpoints/last.ckpt"
+    before, whole = path.read_bytes(), torch.load(path, weights_only=True)
+    parts = {name: whole[name] for name in ("state_dict", "format", "DigitsDataModule")}
+    parts["state_dict"] = dict(parts["state_dict"])
+    parts["DigitsDataModule"]["spec"] = json.loads(json.dumps(parts["DigitsDataModule"]["spec"]))
+    config = load(copied / "config.yaml")
+    stretched = st.tuples(st.sampled_from(["state_dict", "DigitsDataModule"]), st.integers(0, 9), TENSORS)
+
+    def started():
+        data = config.data.build(0)
+        load_initial(path, config.model.build(data.spec, config.optim, config.scheduler), data)
+
+    @fuzz(examples // OPENING, content=changed(parts), tensors=st.lists(stretched, max_size=1), raw=damaged(before))
+    def check(content, tensors, raw):
+        for name, place, tensor in tensors:
+            holder = content.get(name) if isinstance(content, dict) else None
+            if isinstance(holder, dict) and holder:
+                holder[list(holder)[place % len(holder)]] = tensor
+        if how == "bytes":
+            path.write_bytes(raw)
+        else:
+            torch.save({**whole, **content} if isinstance(content, dict) else content, path)
+        read_or_refused(started, copied)
+
+
+@amounts
 def test_summaries_of_runs_that_are_opened(examples, copied):
     path = copied / "summary.json"
 
@@ -333,3 +365,17 @@ def test_a_checkpoint_that_unpacks_to_a_thousand_times_its_size_is_refused(copie
     path.write_bytes(repacked(path.read_bytes(), pickled, zipfile.ZIP_DEFLATED))
     with pytest.raises(DataError, match="its parts are packed"):
         read_checkpoint(path, "take another one")
+
+
+@amounts
+def test_damaged_predictions_of_a_fold(examples, tmp_path):
+    folder = write_run(tmp_path / "run", {"data.folds": 2, "data.fold": 0})
+    outputs = np.full((9, 3), 1 / 3)
+    write_predictions(folder, read_run(folder).result.classes, np.arange(9), np.arange(9) % 3, outputs)
+    record, whole = read_run(folder), (folder / PREDICTIONS).read_bytes()
+
+    @fuzz(examples, content=damaged(whole))
+    def check(content):
+        (folder / PREDICTIONS).write_bytes(content)
+        frame = read_or_refused(lambda: read_predictions(record), folder)
+        assert frame is None or set(frame["true"]) <= set(record.result.classes)

@@ -168,6 +168,15 @@ def test_training_means_agree_with_scikit_learn(classes, generator):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_of_mixed_samples_the_share_of_the_guess_is_a_hit(dtype):
+    sums = TrainingSums(CPU)
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]).repeat(500, 1)
+    shares = torch.tensor([[0.25, 0.75, 0.0], [0.25, 0.0, 0.75]], dtype=dtype).repeat(500, 1)
+    sums.add(logits, shares, torch.tensor(1.0), None)
+    assert training_means(sums.totals(), penalized=False) == {"loss": 1.0, "accuracy": 0.5}
+
+
 def test_training_penalty_is_the_mean_over_samples(generator):
     logits, targets = outputs(3, generator)
     penalties = [torch.tensor(value) for value in (4.0, 3.0, 2.0, 1.0)]

@@ -9,7 +9,7 @@ from torch.nn import functional
 from dlproj.config.checks import ConfigurationError
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.layers import Activation, Initializer, InitializerConfig, LayerPart, OutputConfig
-from dlproj.config.mlp import MLPConfig
+from dlproj.config.mlp import MLPConfig, TextInput
 from dlproj.config.model import Loss
 from dlproj.config.optim import SGDConfig
 from dlproj.config.scheduler import SchedulerConfig
@@ -209,7 +209,16 @@ def test_inputs_that_are_as_many_as_the_data_has_are_accepted():
             FEATURES,
             "model.outputs=1 is for two classes, the data has 3: leave model.outputs unset",
         ),
-        ({}, WORDS, "model=mlp reads images or features, not word ids: set model=lstm, gru or simple_rnn"),
+        (
+            {"text_input": TextInput.counts},
+            FEATURES,
+            "model.text_input and model.embedding_dim are for texts: leave them out for this data",
+        ),
+        (
+            {"inputs": 9},
+            WORDS,
+            "model.inputs=9, but the data has 128 (sequence of 9): set model.inputs=128 or leave it out",
+        ),
     ],
 )
 def test_data_that_does_not_fit_is_refused_before_and_while_building(settings, spec, message):

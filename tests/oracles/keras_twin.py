@@ -101,7 +101,14 @@ def assert_same_outputs(ours: Classifier, theirs: Any, inputs: Tensor) -> None:
     torch.testing.assert_close(mine, expected.to(mine.dtype), rtol=1e-5, atol=1e-5)
 
 
-def assert_same_steps(ours: Classifier, theirs: Any, inputs: Tensor, targets: Tensor, steps: int = 2) -> None:
+def assert_same_steps(
+    ours: Classifier,
+    theirs: Any,
+    inputs: Tensor,
+    targets: Tensor,
+    steps: int = 2,
+    class_weight: dict[int, float] | None = None,
+) -> None:
     """The same loss, in total and by its parts, before each of some updates, and the same weights after each.
 
     targets (B,) are classes; the Keras model, compiled, gets them as its loss wants them. The parts of the dlproj
@@ -111,7 +118,7 @@ def assert_same_steps(ours: Classifier, theirs: Any, inputs: Tensor, targets: Te
     wanted = _keras_targets(theirs, targets)
     for _ in range(steps):
         penalty = sum(float(part.detach()) for part in theirs.losses)
-        expected = theirs.train_on_batch(inputs.numpy(), wanted)
+        expected = theirs.train_on_batch(inputs.numpy(), wanted, class_weight=class_weight)
         ours.training_sums = TrainingSums(torch.device("cpu"))
         optimizer.zero_grad()
         loss = ours.training_step((inputs, targets), 0)

@@ -15,6 +15,7 @@ from dlproj.reports.reading import (
     dead_units_words,
     fit_words,
     interval_words,
+    training_words,
     wilson_interval,
 )
 from dlproj.runs.record import read_run
@@ -92,6 +93,30 @@ def test_why_validation_can_be_better_is_said_unless_training_was_evaluated(tmp_
 @pytest.mark.parametrize("rows", [[], [{"train/accuracy": 0.9}], [row(math.nan, 0.9)]])
 def test_nothing_is_said_of_what_is_not_known(tmp_path, rows):
     assert said(tmp_path, rows) == ""
+
+
+def trained_with(tmp_path, settings, **more):
+    folder = tmp_path / ",".join(f"{key}={value}" for key, value in settings.items())
+    return read_run(write_run(folder, settings, [{"epoch": 1, **row(0.5, 0.9, **more)}], last_epoch=1))
+
+
+def test_a_training_accuracy_of_other_samples_is_no_verdict(tmp_path):
+    assert fit_words(trained_with(tmp_path, {"data.mixup": 0.0})).startswith("Underfitting")
+    assert fit_words(trained_with(tmp_path, {"model.class_weights": "balanced"})).startswith("Underfitting")
+    for settings in ({"data.mixup": 0.2}, {"data.sampling": "balanced"}):
+        assert fit_words(trained_with(tmp_path, settings)) == ""
+    evaluated = trained_with(tmp_path, {"data.mixup": 0.3}, **{"train_eval/accuracy": 0.97})
+    assert fit_words(evaluated).startswith("Overfitting")
+
+
+def test_what_acts_on_the_training_loss_alone_is_named(tmp_path):
+    plain = trained_with(tmp_path, {"data.mixup": 0.0, "data.sampling": "shuffled", "model.class_weights": None})
+    assert training_words([plain]) == ""
+    changed = [trained_with(tmp_path, {"model.class_weights": [1, 2], "data.mixup": mixup}) for mixup in (0.2, 0.4)]
+    assert training_words([plain, *changed]) == (
+        "train/loss and train/accuracy are those of training with data.mixup=0.2 or 0.4, model.class_weights=[1, 2]: "
+        "compare val/loss and test/loss, which are the plain loss of the plain samples."
+    )
 
 
 def test_dead_units_are_explained_with_the_layers_that_have_most():

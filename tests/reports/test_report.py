@@ -112,6 +112,20 @@ def test_the_matrix_and_the_classes_have_their_figures(run):
     assert ["Trouser", "90.9%", "100.0%", "95.2%", "10"] in rows  # called so 11 times, 10 of them rightly
 
 
+def test_the_weight_of_each_class_stands_with_its_scores(tmp_path):
+    rows = Page(run_report(read_run(write_run(tmp_path / "run", class_weights=[0.5, 1.25, 3])))).rows
+    assert ["class", "precision", "recall", "F1", "samples", "weight in training"] in rows
+    assert ["Trouser", "90.9%", "100.0%", "95.2%", "10", "1.25"] in rows
+
+
+def test_both_pages_say_what_acts_on_the_training_loss_alone(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path / str(seed), {"seed": seed, "model.label_smoothing": 0.1})
+    words = "train/loss and train/accuracy are those of training with model.label_smoothing=0.1: compare val/loss"
+    assert words in Page(run_report(read_run(tmp_path / "0"))).text
+    assert words in Page(comparison_report(*find_runs([tmp_path]))).text
+
+
 def test_samples_are_embedded_with_guess_truth_and_a_mark_that_is_no_colour(run):
     html = run_report(run)
     page = Page(html)

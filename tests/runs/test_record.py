@@ -85,6 +85,8 @@ def test_a_damaged_file_is_named(tmp_path, name, content):
         ({"reference_curves": {"val/loss": {"one": 0.5}}}, "reference_curves.val/loss.one.[key]"),
         ({"seconds": -1.0}, "seconds"),
         ({"confusion_matrix": [[1]]}, "confusion_matrix"),
+        ({"class_weights": [1.0]}, "class_weights"),
+        ({"class_weights": ["a"]}, "class_weights.0"),
     ],
 )
 def test_the_entry_that_is_damaged_is_named(tmp_path, changes, key):

@@ -99,7 +99,7 @@ def test_classes_in_any_script_are_shown_and_letters_without_a_font_said_once(ty
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mnist"], "data=mnist must be one of fmnist, cifar10, imdb, digits, image_folder, feature_sum"),
+        (["mnst"], "data=mnst must be one of fmnist, cifar10, imdb, digits, image_folder, feature_sum"),
         (["digits", "--show", "val:3"], "val:3 is neither a setting nor samples: write SETTING=VALUE, or train: or"),
         (["digits", "scaling"], "scaling is neither a setting nor samples"),
         (["digits", "--show", "test:360"], "test:360 does not exist: the test set has 360 samples, choose from"),

@@ -331,3 +331,13 @@ def test_jobs_of_a_sweep_that_would_share_a_folder_are_refused(type_in, tmp_path
         assert shared in err
         assert summary(tmp_path / f"w/Activation.{name}")["seed"] == 1
     assert "error: 2 of 4 runs failed: sweep.resume=w runs what is missing" in err
+
+
+def test_a_cross_validation_ends_with_the_out_of_fold_accuracy(type_in, tmp_path):
+    code, out, err = type_in(*DIGITS, "trainer.max_epochs=1", "data.folds=3", "data.fold=0,1,2")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert any(line.startswith("out-of-fold accuracy: ") and "1,437 samples in 3 folds" in line for line in lines)
+    assert "mean of 3 folds" in out
+    rows = list(csv.DictReader((sweep_folder(tmp_path) / "report_out_of_fold.csv").read_text().splitlines()))
+    assert [int(row["index"]) for row in rows] == list(range(1437))

@@ -9,7 +9,7 @@ import torch
 
 from dlproj.training.averaging import AverageWeights
 from dlproj.training.callbacks import build_callbacks
-from dlproj.training.cuda_graph import CapturedSteps, why_not_capturable
+from dlproj.training.cuda_graph import CapturedSteps, _capturable, why_not_capturable
 from dlproj.training.run import train
 from dlproj.training.stepping import StepsPerExecution
 from dlproj.training.trainer import build_trainer, prepare_process
@@ -86,6 +86,7 @@ WAYS = [
         "optim.learning_rate=0.0009765625",
         "scheduler=constant",
     ],
+    ["data.mixup=0.4", "model.class_weights=balanced", "model.label_smoothing=0.1", "scheduler=constant"],
     ["trainer.precision=bf16-mixed", "scheduler=constant", "optim.learning_rate=0.0009765625"],
 ]
 
@@ -105,13 +106,14 @@ def test_replayed_steps_end_where_single_ones_do(overrides, composed, tmp_path):
         assert first.scheduler.last_epoch == second.scheduler.last_epoch
 
 
-def test_steps_that_cannot_be_captured_are_done_one_by_one_and_the_log_says_why(composed, tmp_path, caplog):
+@pytest.mark.parametrize("kind", [RuntimeError, AssertionError])  # the latter by optimizers of torch
+def test_steps_that_cannot_be_captured_are_done_one_by_one_and_the_log_says_why(kind, composed, tmp_path, caplog):
     class Fails(Captured):
         def on_train_start(self, trainer, model):
             def record(function):
                 nothing = torch.full((29, 10), float("nan"))
                 model.training_sums.add(nothing, torch.zeros(29), torch.tensor(float("nan")), None)
-                raise RuntimeError("operation not permitted when stream is capturing\nmore")
+                raise kind("operation not permitted when stream is capturing\nmore")
 
             model.stepper.captured = CapturedSteps(model.stepper.bare_steps, trainer.optimizers[0], record)
 
@@ -160,10 +162,41 @@ def test_adagrad_cannot_be_captured(composed):
     assert why_not_capturable(optimizer) == "Adagrad reads its state on the host"
 
 
+class OfOnesOwn(torch.optim.SGD):
+    """A step of it may do anything."""
+
+
+def test_an_optimizer_of_ones_own_is_not_captured():
+    assert why_not_capturable(OfOnesOwn([torch.zeros(1)])) == "OfOnesOwn is no optimizer of torch's own"
+
+
+def test_all_that_an_optimizer_keeps_is_on_the_device_while_it_is_captured():
+    weights = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.NAdam([weights])
+    weights.grad = torch.ones(3)
+    optimizer.step()
+    with _capturable(optimizer, torch.device("meta")):
+        assert all(value.is_meta for value in optimizer.state[weights].values())
+        assert optimizer.param_groups[0]["capturable"]
+    assert not optimizer.param_groups[0]["capturable"]
+
+
+OF_TORCH = [
+    ["optim=custom", f"optim.target=torch.optim.{name}"]
+    for name in ("NAdam", "RAdam", "Adamax", "Adadelta", "ASGD", "Rprop", "Adafactor")
+]
+
+
 @gpu
 @pytest.mark.parametrize(
     "overrides",
-    [*WAYS, ["optim=rmsprop"], ["optim=adagrad"], ["model=lstm", "model.hidden=[8]", "model.image_reading=rows"]],
+    [
+        *OF_TORCH,
+        *WAYS,
+        ["optim=rmsprop"],
+        ["optim=adagrad"],
+        ["model=lstm", "model.hidden=[8]", "model.image_reading=rows"],
+    ],
 )
 def test_a_gpu_ends_with_the_same_weights_with_and_without_the_graph(overrides, composed, tmp_path):
     half = "trainer.precision=bf16-mixed" in overrides

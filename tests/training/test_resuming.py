@@ -122,6 +122,21 @@ def test_a_killed_run_ends_as_one_that_never_was(steps, scheduler, share, whole,
     assert_same(tmp_path / "killed", whole(config))
 
 
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 7])
+def test_mixed_and_drawn_samples_and_frozen_layers_go_on_as_if_never_stopped(
+    steps, whole, composed, tmp_path, monkeypatch
+):
+    more = [
+        *("data.mixup=0.3", "data.sampling=balanced", "model.hidden=[16,8]", "model.batch_norm=true"),
+        *("model.freeze=[hidden.0]", "model.label_smoothing=0.1", "model.class_weights=[1,2,1,1,1,1,1,1,1,1]"),
+        *(f"trainer.steps_per_execution={steps}", "callbacks.every_n_train_steps=14", "figures=none"),
+    ]
+    config = composed(*DIGITS, *more)
+    killed_after(int(0.45 * 4 * -(-41 // steps)), monkeypatch, config, tmp_path / "killed")
+    assert run(config, tmp_path / "killed", resume=True).status == "completed"
+    assert_same(tmp_path / "killed", whole(config))
+
+
 @pytest.mark.parametrize("epoch", [2, 4])
 def test_a_kill_between_an_epochs_checkpoint_and_its_record_loses_neither(
     epoch, whole, composed, tmp_path, monkeypatch

@@ -415,6 +415,25 @@ def test_two_processes_end_with_the_weights_of_one_with_twice_the_batch(composed
     assert len(table(tmp_path / "two")) == 3
 
 
+@pytest.mark.usefixtures("forked_processes")
+@pytest.mark.parametrize(
+    "sampling", ["class_weights=balanced", pytest.param("sampling=balanced", marks=pytest.mark.slow)]
+)
+def test_two_processes_mix_draw_and_weigh_as_one_with_twice_the_batch(sampling, composed, tmp_path):
+    shared = [
+        *(*QUICK, "trainer.max_epochs=2", "data.drop_last=true", "figures=none", "model.hidden=[16,8]"),
+        *("data.mixup=0.3", "data.random_crop=1", "model.label_smoothing=0.1", "model.freeze=[hidden.0]"),
+        f"{'data' if sampling.startswith('s') else 'model'}.{sampling}",
+    ]
+    one = run(composed(*shared, "data.batch_size=32"), tmp_path / "one")
+    two = run(composed(*shared, "data.batch_size=16", "trainer=ddp", "trainer.threads=1"), tmp_path / "two")
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all((first[key] - second[key]).abs().max() <= 1e-6 for key in first)
+    for metric in ("train/loss", "train/accuracy", "test/loss"):
+        assert two.metrics[metric] == pytest.approx(one.metrics[metric], abs=1e-6)
+    assert two.class_weights == one.class_weights
+
+
 def test_the_summary_holds_the_reported_figures_and_what_the_data_is(composed, tmp_path):
     reported = {"test/accuracy": {1: 0.5, 3: 0.75}, "parameters": 1210}
     reference = ReferenceConfig(document="d", by="trainer.max_epochs", reported=reported)

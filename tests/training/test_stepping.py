@@ -83,6 +83,8 @@ def test_blocks_end_with_the_weights_of_single_batches(optim, dropout, composed,
         ["trainer.limit_train_batches=14"],
         ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optim.learning_rate=1"],
         ["data.batch_size=2000"],  # an epoch is one batch
+        ["data.mixup=0.4", "model.class_weights=balanced", "model.label_smoothing=0.1", "data.random_flip=true"],
+        ["model.loss=focal", "data.sampling=balanced", "model.hidden=[16,8]", "model.freeze=[hidden.0]"],
     ],
 )
 def test_blocks_end_with_the_weights_of_single_batches_whatever_else_is_set(overrides, composed, tmp_path):

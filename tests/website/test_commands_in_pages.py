@@ -75,6 +75,9 @@ def test_what_is_typed_is_a_command_with_settings_that_work_together(words, monk
             assert [target for target in targets if not re.search(rf"^{target}:", rules, re.MULTILINE)] == []
         case ["python", "train.py", *rest] | ["dlproj", "train", *rest]:
             compose_as_typed(rest)
+        case ["dlproj", "find", _, *rest]:
+            compose_as_typed([word for word in rest if "=" in word])
+            parse(typer.main.get_command(app), words[1:])
         case ["dlproj", *rest]:
             if not {"--help", "--install-completion"} & set(rest):
                 parse(typer.main.get_command(app), rest)
@@ -167,11 +170,16 @@ def folder(tmp_path_factory, monkeypatch):
 
 
 def follow(page, is_run=is_here):
-    """Run the blocks of a page, from top to bottom; those in Python share their names."""
+    """Run the blocks of a page, from top to bottom; those in Python share their names.
+
+    One that begins with the name of a file, as a comment, is also written to that.
+    """
     names = {"__name__": "page"}
     for block in blocks(page):
         if block.language == "python" and is_run(block.text):
             exec(compile(block.text, name(page), "exec"), names)
+            if file := re.match(r"# (\w+\.py)$", block.text, re.MULTILINE):
+                Path(file[1]).write_text(block.text)
         if block.language == "bash":
             kept = "\n".join(line for line in block.text.splitlines() if is_run(line))
             done = subprocess.run(["bash", "-eo", "pipefail", "-c", kept], capture_output=True, text=True)

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from omegaconf import OmegaConf
 
 from dlproj.api.composing import composed
-from dlproj.config.checks import DataError
 from dlproj.config.data import Kind
 from dlproj.config.rnn import RNNConfig
-from dlproj.data.arrays import NAMES, Arrays, checked_arrays
+from dlproj.config.whole_files import write_whole
+from dlproj.data.array_conversion import arrays_of, as_numpy, check_parts
+from dlproj.data.arrays import NAMES, Arrays
 from dlproj.runs.choosing import LOGS
 
 GROUPS = {Kind.image: "image_arrays", Kind.features: "feature_arrays", Kind.sequence: "sequence_arrays"}
@@ -25,87 +25,29 @@ _CHOOSE_MODEL = ("model", "experiment", "+experiment")
 
 
 def stored_arrays(data: Sequence[Any], typed: Sequence[str], folder: Path = LOGS / "arrays") -> tuple[str, Path]:
-    """Choice of the group data for (x_train, y_train, x_test, y_test), and the file in `folder` that holds them.
+    """Choice of the group data for (x_train, y_train) or with x_test, y_test, and the file in `folder` that holds them.
 
     typed: the other overrides, since whole numbers (n, k) are ids for a recurrent model and features for others. Raises
     DataError.
     """
-    _check_parts(data)
+    check_parts(data)
     kind = _kind(as_numpy(data[0]), typed)
     return GROUPS[kind], stored_as(kind, data, folder)
 
 
-def _check_parts(data: Sequence[Any]) -> None:
-    if len(data) != len(NAMES):
-        raise DataError(f"data has {len(data)} parts: give {len(NAMES)}, ({', '.join(NAMES)})")
-
-
 def stored_as(kind: Kind, data: Sequence[Any], folder: Path = LOGS / "arrays") -> Path:
-    """The file in `folder` that holds (x_train, y_train, x_test, y_test). Raises DataError."""
-    _check_parts(data)
-    x_train, y_train, x_test, y_test = data
-    columns = list(x_train.columns) if isinstance(x_train, pd.DataFrame) else []
-    if isinstance(x_test, pd.DataFrame) and columns:
-        x_test = in_order(x_test, columns)
-    inputs = as_numpy(x_train), as_numpy(x_test)
-    if np.ndim(y_train) > 1 and np.shape(y_train)[1:] == inputs[0].shape[1:] != (1,):
-        raise DataError(
-            f"y_train has the shape of samples, {np.shape(y_train)}: give ({', '.join(NAMES)}), in this order"
-        )
-    labels = _without_device(y_train), _without_device(y_test)
-    return _stored(checked_arrays(kind, inputs[0], labels[0], inputs[1], labels[1], columns), folder)
+    """The file in `folder` that holds (x_train, y_train) or (x_train, y_train, x_test, y_test). Raises DataError."""
+    return _stored(arrays_of(kind, data), folder)
 
 
-def in_order(frame: pd.DataFrame, columns: Sequence[Any]) -> pd.DataFrame:
-    """The columns of these names, in this order; others are left out. Raises DataError if one is missing."""
-    named = frame.set_axis(frame.columns.map(str), axis=1)
-    if missing := [str(name) for name in columns if str(name) not in named.columns]:
-        raise DataError(f"the samples have no column {', '.join(missing[:5])}: the model reads {len(columns)} by name")
-    return named[list(map(str, columns))]
-
-
-def as_numpy(values: Any) -> np.ndarray:
-    """An array, tensor, DataFrame, or list of them or of numbers, as an array. Raises DataError."""
-    try:
-        array = _converted(values)
-    except (RuntimeError, TypeError, ValueError) as error:  # rows of several lengths, a sparse tensor
-        reason = " ".join(str(error).split())
-        message = f"the samples cannot be made an array ({reason}): give numbers, in rows of one length"
-        raise DataError(message) from error
-    if isinstance(array, np.ma.MaskedArray):
-        if np.ma.is_masked(array):
-            raise DataError("the samples have masked values: fill them in, or leave those samples out")
-        return array.data
-    return array
-
-
-def _converted(values: Any) -> np.ndarray:
-    if isinstance(values, pd.DataFrame):
-        return _of_columns(values)
-    if isinstance(values, list | tuple) and any(hasattr(value, "detach") for value in values):
-        return np.stack([_converted(value) for value in values])
-    values = _without_device(values)
-    return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
-
-
-def _without_device(values: Any) -> Any:
-    """A tensor as an array, bfloat16 as float32, which NumPy has; anything else as it is."""
-    if not hasattr(values, "detach"):
-        return values
-    tensor = values.detach().cpu()
-    return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
-
-
-def _of_columns(frame: pd.DataFrame) -> np.ndarray:
-    """Numbers of a table, whose columns may be of several types. Raises DataError, naming a column of another type."""
-    array = frame.to_numpy()
-    if array.dtype.kind in "biuf":
-        return array
-    for name, column in frame.items():
-        if not pd.api.types.is_numeric_dtype(column):
-            advice = "encode it as numbers, for example by pandas.get_dummies"
-            raise DataError(f"the column {name} holds {column.dtype}, no numbers: {advice}")
-    return frame.to_numpy(dtype=float, na_value=np.nan)
+def stored_table(frame: pd.DataFrame, folder: Path = LOGS / "arrays") -> Path:
+    """The CSV file in `folder` that holds the table, without its index; written if it is not there."""
+    content = frame.to_csv(index=False).encode()
+    path = (folder / f"{hashlib.sha256(content).hexdigest()[:16]}.csv").absolute()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    return path
 
 
 def _kind(x: np.ndarray, typed: Sequence[str]) -> Kind:
@@ -124,7 +66,7 @@ def _is_recurrent(typed: Sequence[str]) -> bool:
 
 def _stored(arrays: Arrays, folder: Path) -> Path:
     """The file with these arrays, written if it is not there."""
-    parts = {name: getattr(arrays, name) for name in NAMES}
+    parts = {name: part for name in NAMES if (part := getattr(arrays, name)) is not None}
     digest = hashlib.sha256(repr(arrays.columns).encode())
     for name, part in parts.items():
         digest.update(f"{name} {part.dtype} {part.shape}".encode())

@@ -20,7 +20,8 @@ def as_overrides(typed: Sequence[str], keywords: Mapping[str, Any]) -> list[str]
 
     A keyword is a group's choice (`optim="adam"`), a setting by its full name with two underscores for each dot
     (`model__hidden=[64]`), a group's settings (`model={"hidden": [64]}`), or the last part of a setting's name where no
-    other group has it (`max_epochs=5`). data may be arrays: (x_train, y_train, x_test, y_test). Raises UserError.
+    other group has it (`max_epochs=5`). data may be arrays, (x_train, y_train, x_test, y_test) or the first two, or a
+    DataFrame. Raises UserError.
     """
     overrides = list(typed)
     for name, value in keywords.items():
@@ -30,17 +31,21 @@ def as_overrides(typed: Sequence[str], keywords: Mapping[str, Any]) -> list[str]
 
 
 def is_arrays(name: str, value: Any) -> bool:
-    """True for data=(x_train, y_train, x_test, y_test)."""
-    return name == "data" and isinstance(value, list | tuple)
+    """True for data=(x_train, y_train, x_test, y_test), or the first two of them, and for a DataFrame."""
+    return name == "data" and (isinstance(value, list | tuple) or hasattr(value, "columns"))
 
 
 def with_arrays(keywords: Mapping[str, Any], overrides: list[str]) -> list[str]:
     """The overrides, behind those that choose the arrays among the keywords as data. Raises DataError."""
-    if not is_arrays("data", keywords.get("data")):
+    data: Any = keywords.get("data")
+    if not is_arrays("data", data):
         return overrides
-    from dlproj.api.arrays import stored_arrays
+    from dlproj.api.arrays import stored_arrays, stored_table
 
-    group, path = stored_arrays(keywords["data"], overrides)
+    if hasattr(data, "columns"):
+        return ["data=table", f"data.file={quoted(stored_table(data))}", *overrides]
+
+    group, path = stored_arrays(data, overrides)
     return [f"data={group}", f"data.file={quoted(path)}", *overrides]
 
 

@@ -20,7 +20,7 @@ def draw(run: Run, name: str) -> "Axes | Sequence[Axes]":
     """
     one_of("figure", name, FIGURES)
     figure = _figure(run, name)
-    _show(figure)
+    show(figure)
     axes = figure.axes
     return axes[0] if len(axes) == 1 else axes
 
@@ -36,7 +36,7 @@ def _figure(run: Run, name: str) -> "Figure":
     return getattr(run_figures, name)(result.confusion_matrix, result.classes)
 
 
-def _show(figure: "Figure") -> None:
+def show(figure: "Figure") -> None:
     """Display the figure in a notebook's output; elsewhere the caller saves it: `axes.figure.savefig(path)`."""
     try:
         from IPython import get_ipython

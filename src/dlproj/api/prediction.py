@@ -1,5 +1,6 @@
 """Whatever a user hands in as samples, as stored inputs of a run's data; and what the run says of them."""
 
+from collections.abc import Mapping
 from numbers import Number
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,27 +12,21 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from dlproj.api.arrays import as_numpy, in_order
 from dlproj.config.checks import DataError
 from dlproj.config.data import Kind
+from dlproj.data.array_conversion import as_numpy, in_order
 from dlproj.data.array_modules import FeatureArraysDataModule
 from dlproj.data.image import ImageDataModule
+from dlproj.data.table import TableDataModule
+from dlproj.inference.tables import class_table, read_stored
 from dlproj.inference.trained import LoadedRun
-from dlproj.models.losses import class_probabilities, scores
 
-_BATCH = 1000
 _IN_PNG = ("1", "I", "I;16", "L", "LA", "P", "RGB", "RGBA")  # modes that a PNG file can hold
 
 
 def predicted(run: LoadedRun, x: Any) -> pd.DataFrame:
     """A row a sample, by as_stored()'s index: its `class`, then the probability of each class."""
-    stored, index = as_stored(run, x)
-    logits = torch.cat([run.logits(part) for part in stored.split(_BATCH)]) if len(stored) else torch.zeros(0, 1)
-    probabilities = class_probabilities(logits, run.model.activation).double().numpy()
-    classes = [run.model.classes[i] for i in scores(logits).argmax(1).tolist()]
-    frame = pd.DataFrame(probabilities, columns=list(run.model.classes), index=index)
-    frame.insert(0, "class", classes)
-    return frame
+    return class_table(run, *as_stored(run, x))
 
 
 def as_stored(run: LoadedRun, x: Any) -> tuple[Tensor, Any]:
@@ -39,6 +34,8 @@ def as_stored(run: LoadedRun, x: Any) -> tuple[Tensor, Any]:
 
     Raises DataError.
     """
+    if isinstance(run.data, TableDataModule):
+        return _of_table(run.data, x)
     if isinstance(x, pd.Series) and len(x) and isinstance(x.iloc[0], Number):
         x = x.to_frame().T  # a row of a table
     index = x.index if isinstance(x, pd.DataFrame | pd.Series) else None
@@ -56,6 +53,20 @@ def as_stored(run: LoadedRun, x: Any) -> tuple[Tensor, Any]:
     if len(stored) == 0:
         raise DataError("there are no samples: hand in at least one")
     return stored, index
+
+
+def _of_table(data: TableDataModule, x: Any) -> tuple[Tensor, Any]:
+    """Rows of a DataFrame, of a table file, or of mappings from columns to values; a Series is a row."""
+    if isinstance(x, str | Path):
+        frame, stored = read_stored(data, x)
+        return stored, frame.index
+    if isinstance(x, pd.Series):
+        x = x.to_frame().T.infer_objects()
+    elif isinstance(x, Mapping) or (isinstance(x, list) and x and isinstance(x[0], Mapping)):
+        x = pd.DataFrame([x] if isinstance(x, Mapping) else x)
+    if not isinstance(x, pd.DataFrame) or not len(x):
+        raise DataError("the run reads rows of a table: hand in a DataFrame with at least one row, or a table file")
+    return data.encode_frame(x.set_axis(x.columns.map(str), axis=1)), x.index
 
 
 def _listed(x: Any) -> list[Any]:

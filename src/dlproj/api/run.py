@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Run:
     """A run, read from its folder. What takes torch is loaded when it is first asked for."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, allow_code: bool = False) -> None:
         self.folder = Path(folder)
+        self.allow_code = allow_code  # see load_run()
 
     @cached_property
     def _record(self) -> Record:
@@ -35,6 +36,9 @@ class Run:
         accuracy = result.metrics.get("test/accuracy")
         tested = f", test accuracy {accuracy:.2%}" if accuracy is not None else ""
         return f"<dlproj.Run {self.folder}: {result.status}{tested}>"
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
     def _repr_html_(self) -> str:
         """The run's page, in a frame of the notebook's output."""
@@ -105,7 +109,7 @@ class Run:
         from dlproj.inference.trained import open_run
 
         with unchanged_process():
-            return open_run(self.folder)
+            return open_run(self.folder, allow_code=self.allow_code)
 
     @contextmanager
     def _prepared(self) -> "Iterator[LoadedRun]":
@@ -118,6 +122,12 @@ class Run:
         with unchanged_process(), own_errors():
             prepare_process(loaded.config.trainer)
             yield loaded
+
+    def resume(self, *overrides: str, **settings: Any) -> "Run":
+        """Resume the run, or train it on with settings changed: see dlproj.resume(). Returns it, read anew."""
+        from dlproj.api.training import resume
+
+        return resume(self, *overrides, **settings)
 
     @property
     def model(self) -> "Classifier":
@@ -138,7 +148,8 @@ class Run:
     def evaluate(self, split: str = "test", **data: Any) -> dict[str, float]:
         """The metrics of the tested weights on train, val or test; keywords set other data, such as root="…".
 
-        data=(x_train, y_train, x_test, y_test) evaluates on these arrays.
+        data=(x, y) evaluates on these arrays, data=(x_train, y_train, x_test, y_test) on one of their splits, and a
+        DataFrame on its rows, if the run was trained on a table.
         """
         from dlproj.api.overrides import is_arrays, quoted
         from dlproj.config.checks import one_of
@@ -147,11 +158,17 @@ class Run:
         one_of("split", split, ("train", "val", "test"))
         with self._prepared() as loaded:
             settings = [f"{key}={quoted(value)}" for key, value in data.items() if not is_arrays(key, value)]
-            if is_arrays("data", data.get("data")):
+            if hasattr(data.get("data"), "columns"):
+                from dlproj.api.arrays import stored_table
+
+                settings = ["table", f"test_file={quoted(stored_table(data['data']))}", *settings]
+            elif is_arrays("data", data.get("data")):
                 from dlproj.api.arrays import GROUPS, stored_as
 
                 kind = loaded.data.spec.kind
-                settings = [GROUPS[kind], f"file={quoted(stored_as(kind, data['data']))}", *settings]
+                parts = [*data["data"], *data["data"]] if len(data["data"]) == 2 else data["data"]
+                whole = ["folds=null", "fold=0", "test_fraction=null", f"file={quoted(stored_as(kind, parts))}"]
+                settings = [GROUPS[kind], *whole, *settings]
             return evaluate(loaded, split, settings).metrics
 
 
@@ -163,9 +180,12 @@ def framed(page: str, title: str) -> str:
     return f'<iframe srcdoc="{escape(page)}" style="{style}" title="{escape(title)}"></iframe>'
 
 
-def load_run(name: str | Path) -> Run:
-    """The run of a folder; "latest" and "best" are those in logs/. Raises UserError where there is none."""
-    return Run(chosen_run(Path(name)))
+def load_run(name: str | Path, allow_code: bool = False) -> Run:
+    """The run of a folder; "latest" and "best" are those in logs/. Raises UserError where there is none.
+
+    allow_code: let it run the network or data code that its folder holds, though you have not trained with it here.
+    """
+    return Run(chosen_run(Path(name)), allow_code)
 
 
 def list_runs(path: str | Path = LOGS) -> "pd.DataFrame":

@@ -52,6 +52,18 @@ class Sweep:
             raise DataError(f"no run in {self.folder} has a score: look at their status in .table")
         return Run(chosen.runs[0].folder)
 
+    def out_of_fold(self) -> "pd.DataFrame":
+        """Each sample's prediction by the run that has not trained on it, of a sweep over data.fold.
+
+        A row a sample, settings and seed: fold, index in the data, true and predicted class, and p_CLASS, the
+        probability of each class. Settings that lack a fold are left out. Raises DataError if all do.
+        """
+        from dlproj.reports.out_of_fold import as_frame, out_of_fold
+        from dlproj.runs.comparison import compare as compared
+        from dlproj.runs.record import find_runs
+
+        return as_frame(out_of_fold(compared(find_runs([self.folder])[0])))
+
     def __repr__(self) -> str:
         return f"<dlproj.Sweep {self.folder}: {len(self.runs)} runs>"
 

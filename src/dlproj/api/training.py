@@ -18,10 +18,12 @@ def train(*overrides: str, folder: str | Path | None = None, **settings: Any) ->
     settings: data="digits", max_epochs=5, model__hidden=[64] or model={"hidden": [64]}. The run is kept in `folder`,
     by default a new one in logs/runs. Raises UserError with the text that the command line prints.
 
-    data may be arrays, tensors or DataFrames: (x_train, y_train, x_test, y_test). Images are (n, height, width), or
+    data may be a table, a DataFrame, of which data__target names the column of classes: see data=table. Or it may be
+    arrays, tensors or DataFrames: (x_train, y_train, x_test, y_test). Images are (n, height, width), or
     (n, height, width, channels) with 1 or 3 channels first or last; features are (n, features); whole numbers
-    (n, length) are ids for a recurrent model, 0 being padding. Labels (n,) are whole numbers or names. The arrays are
-    kept once in logs/arrays, from where resuming, evaluating and sweeps read them.
+    (n, length) are ids for a recurrent model, 0 being padding. Labels (n,) are whole numbers or names. Without a test
+    set give (x_train, y_train), and test_fraction=0.2 or folds=5. The arrays are kept once in logs/arrays, from where
+    resuming, evaluating and sweeps read them.
 
     The process is left as it was: random generators, number of threads, environment, warning filters. Ctrl-C raises
     KeyboardInterrupt once the run is recorded; resume() resumes it. Threads that torch has started before keep taking
@@ -45,8 +47,13 @@ def _train(config: Any, folder: Path, overrides: list[str]) -> None:
     run(config, folder, overrides)
 
 
-def resume(run: Run | str | Path) -> Run:
-    """Resume an interrupted run from its last checkpoint; a complete one is returned as it is."""
+def resume(run: Run | str | Path, *overrides: str, allow_code: bool = False, **settings: Any) -> Run:
+    """Resume an interrupted run from its last checkpoint; a complete one is returned as it is.
+
+    With overrides or keywords, as those of train(), it is trained on, complete or not: max_epochs=20. What may change
+    is the length of training, early stopping, the learning rate and its schedule. allow_code: as of load_run(). Raises
+    UserError.
+    """
     from dlproj.api.composing import own_errors
     from dlproj.api.process import unchanged_process
     from dlproj.api.run import load_run
@@ -54,7 +61,8 @@ def resume(run: Run | str | Path) -> Run:
 
     with unchanged_process(), own_errors():
         folder = run.folder if isinstance(run, Run) else load_run(run).folder
-        return _run(folder, resume_run)
+        changed = as_overrides(overrides, settings)
+        return _run(folder, lambda path: resume_run(path, changed, allow_code))
 
 
 def _run(folder: Path, train: Any) -> Run:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 try:
     import typer
 
-    from dlproj.cli import data, labs, push, runs, use, watch
+    from dlproj.cli import data, find, labs, push, runs, use, watch
     from dlproj.config.checks import UserError
     from dlproj.launch import forget_ranks
     from dlproj.start import end_quickly, forget_other_tools, open_streams, wait_without_spinning
@@ -50,6 +50,7 @@ app.command()(labs.reproduce)
 app.command(context_settings=_ALL_ARGUMENTS)(labs.study)
 app.add_typer(labs.bench, name="bench")
 app.add_typer(data.app, name="data")
+app.add_typer(find.app, name="find")
 
 
 def main() -> None:

@@ -6,16 +6,18 @@ from typing import Annotated
 import typer
 
 from dlproj.cli.options import Overwrite
+from dlproj.config.checks import one_line
 
 app = typer.Typer(
-    no_args_is_help=True, help="Look at the data sets, or fetch them.\n\nExample: `dlproj data survey fmnist`"
+    no_args_is_help=True,
+    help="Look at the data sets, fetch them, or see what is kept of them.\n\nExample: `dlproj data survey fmnist`",
 )
 
 
 @app.command()
 def survey(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="fmnist, cifar10, imdb, digits, image_folder or feature_sum")
+        str, typer.Argument(metavar="NAME", help="fmnist, cifar10, imdb, digits, image_folder, text_folder, …")
     ],
     settings: Annotated[
         list[str] | None,
@@ -56,7 +58,12 @@ def survey(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="fmnist, cifar10 or imdb", show_default=False)],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME…", help="fmnist, mnist, kmnist, emnist, qmnist, cifar10 or imdb", show_default=False
+        ),
+    ],
     to: Annotated[
         Path | None,
         typer.Option(
@@ -85,3 +92,27 @@ def fetch(
         raise DataError(f"{blocked} is not a folder: set --to to one, or to a folder to be made")
     for name in names:
         print(fetch(name, folder), flush=True)
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="remove all of them; the next run decodes anew")] = False,
+) -> None:
+    """List the decoded images that are kept for later runs: size, when last used, and where the images lie.
+
+    They are in $DLPROJ_CACHE_DIR, or in the folder cache of the data sets' folder.
+
+    Example: `dlproj data cache --clear`
+    """
+    from dlproj.data.mapped_files import cache_folder, listed
+    from dlproj.data.mapped_files import clear as remove
+    from dlproj.reports.terminal import print_table
+
+    found = listed()
+    size = f"{len(found)} files, {sum(one.size for one in found) / 1e6:,.1f} MB in {cache_folder()}"
+    if clear:
+        remove()
+    elif found:
+        rows = [[one.path.name, f"{one.size / 1e6:,.1f} MB", f"{one.used:%Y-%m-%d %H:%M}", one.source] for one in found]
+        print_table(["file", "size", "last used", "images of"], rows)
+    print(one_line(f"removed {size}" if clear else size))

@@ -60,3 +60,7 @@ Checkpoint = Annotated[
 
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also replace files that dlproj did not write.")]
+AllowCode = Annotated[
+    bool,
+    typer.Option("--allow-code", help="Run the network or data code that RUN holds, though not trained with here."),
+]

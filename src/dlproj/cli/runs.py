@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from dlproj.cli.options import Overwrite, chosen
-from dlproj.config.checks import DataError, one_line
+from dlproj.cli.options import AllowCode, Overwrite, chosen
+from dlproj.config.checks import DataError, one_line, require
 from dlproj.runs.record import Damaged
 from dlproj.start import open_streams
 
@@ -78,8 +78,17 @@ def resume(
     folder: Annotated[
         Path, typer.Argument(metavar="RUN | SWEEP", help="such as logs/runs/… or logs/sweeps/…", show_default=False)
     ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SETTING=VALUE]...",
+            help="of a RUN: train it on, also if it has ended, such as trainer.max_epochs=20",
+            show_default=False,
+        ),
+    ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
-    """Continue a run, a sweep or a search that was interrupted or killed, with the same settings.
+    """Continue a run, a sweep or a search that was interrupted or killed, with the same settings, or train a run on.
 
     A run continues from its last checkpoint, with the same result as without the interruption. A sweep repeats its last
     command with sweep.resume: completed runs are kept, the others run.
@@ -90,25 +99,33 @@ def resume(
     if str(folder) in ("latest", "best"):
         folder = chosen(folder)
     if (folder / "config.yaml").is_file():
-        _resume_run(folder)
+        _resume_run(folder, settings or [], allow_code)
         return
+    require(
+        not settings, f"{folder} is no single run, whose settings could change: leave out {' '.join(settings or [])}"
+    )
     from dlproj.sweeps.sweep import resume_command
 
     command = resume_command(folder)
     os.execv(command[0], command)
 
 
-def _resume_run(folder: Path) -> None:
+def _resume_run(folder: Path, settings: Sequence[str], allow_code: bool) -> None:
     from dlproj.reports.terminal import show
     from dlproj.runs.record import read_result
 
     result = read_result(folder)
-    if result.has_ended():
+    if result.has_ended() and not settings:
         print(one_line(f"{folder} is complete: there is nothing to go on with"))
+        print(one_line(f"to train it on: dlproj resume {folder} trainer.max_epochs={2 * result.last_epoch}"))
     else:
+        from dlproj.training.continued_run import continued_config
+
+        if settings:
+            continued_config(folder, settings)  # refuses what cannot be before torch is imported
         from dlproj.training.run import resume_run
 
-        result = resume_run(folder)
+        result = resume_run(folder, settings, allow_code)
     show(result)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dlproj.cli.options import Checkpoint, Overwrite, Run, Runs
+from dlproj.cli.options import AllowCode, Checkpoint, Overwrite, Run, Runs
 from dlproj.config.checks import DataError, UserError, one_line, require
 from dlproj.loop_progress import announce
 
@@ -47,6 +47,7 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print all results as JSON, including the confusion matrix.")
     ] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Evaluate a run again; gives the figures that training printed, to the digit.
 
@@ -58,13 +59,13 @@ def evaluate(
     announce(f"evaluating {runs[0] if len(runs) == 1 else f'{len(runs)} runs'} on {split.value}")
     if len(runs) > 1:
         require(not as_json, "--json prints one run: name a single folder")
-        _evaluate_each(runs, split.value, checkpoint, data or [])
+        _evaluate_each(runs, split.value, checkpoint, data or [], allow_code)
         return
     from dlproj.inference.evaluate import evaluate
     from dlproj.inference.output import evaluation_as_json, show_evaluation
     from dlproj.inference.trained import open_run
 
-    trained = open_run(runs[0], checkpoint)
+    trained = open_run(runs[0], checkpoint, allow_code)
     outcome = evaluate(trained, split.value, data or [], progress=sys.stdout.isatty() and not as_json)
     if as_json:
         print(evaluation_as_json(outcome))
@@ -74,7 +75,9 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _evaluate_each(runs: Sequence[Path], split: str, checkpoint: str | None, settings: Sequence[str]) -> None:
+def _evaluate_each(
+    runs: Sequence[Path], split: str, checkpoint: str | None, settings: Sequence[str], allow_code: bool
+) -> None:
     """Print a line for each run. Raises DataError at the end if one cannot be evaluated or has other figures."""
     from dlproj.inference.evaluate import evaluate
     from dlproj.inference.output import evaluation_in_one_line
@@ -83,7 +86,7 @@ def _evaluate_each(runs: Sequence[Path], split: str, checkpoint: str | None, set
     wrong = 0
     for run in runs:
         try:
-            outcome = evaluate(open_run(run, checkpoint), split, settings)
+            outcome = evaluate(open_run(run, checkpoint, allow_code), split, settings)
             words, differs = evaluation_in_one_line(outcome), bool(outcome.differing())
         except UserError as error:
             words, differs = f"skipped: {error}", True
@@ -99,7 +102,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="Image files or folders; or texts, files of one text each, or - for standard input, a text per line.",
+            help="Image files or folders; or texts, files of one text each, or - for standard input, a text per line; "
+            "or table files.",
         ),
     ] = None,
     checkpoint: Checkpoint = None,
@@ -109,11 +113,18 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Number of classes to name, the likeliest first.")] = 3,
     lines: Annotated[bool, typer.Option("--lines", help="Text files hold one text per line.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Inputs per batch.")] = 1000,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the table to this file, with the class and its probabilities added.")
+    ] = None,
+    overwrite: Overwrite = False,
+    allow_code: AllowCode = False,
 ) -> None:
-    """Classify images, texts or rows of numbers with a run's model; its training data is not needed.
+    """Classify images, texts, rows of numbers or tables with a run's model; its training data is not needed.
 
     Images of any size and mode are converted to what the model reads, with a note on standard error. Texts come as
     arguments, from files or from standard input, where blank lines are skipped.
+
+    Columns of a table are found by name, in any order; the target may be missing.
 
     Inputs that cannot be read are named on standard error, the others are predicted, and the exit code is 1.
 
@@ -123,15 +134,22 @@ def predict(
     announce(f"reading {run}")
     from dlproj.inference.output import Conversions, name_left_out, say, write
     from dlproj.inference.predict import predict, read_inputs
+    from dlproj.inference.tables import predict_files, write_with_classes
     from dlproj.inference.trained import open_run
 
-    trained = open_run(run, checkpoint)
+    trained = open_run(run, checkpoint, allow_code)
     for fallback in trained.fallbacks():
         say(fallback)
+    if output is not None:
+        say(f"{write_with_classes(trained, inputs or [], output, overwrite):,} rows with their classes in {output}")
+        return
     top = min(top, len(trained.model.classes))
     conversions, left_out = Conversions(trained), list[str]()
-    items = read_inputs(trained.data.spec.kind, inputs or [], lines, left_out.append)
-    predictions = predict(trained, items, top, batch_size, left_out.append)
+    if trained.data.reads_tables:
+        predictions = predict_files(trained, inputs or [], top, batch_size, left_out.append)
+    else:
+        items = read_inputs(trained.data.spec.kind, inputs or [], lines, left_out.append)
+        predictions = predict(trained, items, top, batch_size, left_out.append)
     write(conversions.count(predictions), format.value, trained, top)
     if note := conversions.note():
         say(note)
@@ -144,6 +162,7 @@ def export(
     checkpoint: Checkpoint = None,
     output: Annotated[Path | None, typer.Option(help="The file. Default: export/model.onnx or .pt2 in RUN.")] = None,
     overwrite: Overwrite = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Export a run's model for other programs, after checking that the outputs match.
 
@@ -157,7 +176,7 @@ def export(
     from dlproj.inference.trained import open_run
     from dlproj.reports.terminal import print_table
 
-    done = export(open_run(run, checkpoint), Format[format.value], output, overwrite)
+    done = export(open_run(run, checkpoint, allow_code), Format[format.value], output, overwrite)
     difference = f"{done.largest_difference:.1g} at most"
     rows = [("file", str(done.path)), ("reads", done.inputs), ("gives", done.outputs), ("differs by", difference)]
     print_table(["export", "checked"], rows)

@@ -10,8 +10,9 @@ from dlproj.config.images import ImageConfig, image_spec
 
 if TYPE_CHECKING:
     from dlproj.data.array_modules import FeatureArraysDataModule, ImageArraysDataModule, SequenceArraysDataModule
+    from dlproj.data.arrays import Arrays
 
-FILE = ".npz file with the arrays x_train, y_train, x_test and y_test"
+FILE = ".npz file with the arrays x_train and y_train, and x_test and y_test if there is a test set"
 _NOT_READ = {"root": "this data is one file: set data.file"}
 
 
@@ -31,11 +32,16 @@ class ImageArraysConfig(ImageConfig):
     not_read: ClassVar[Mapping[str, str]] = _NOT_READ
     file: str = setting("", FILE)
 
-    def spec(self) -> DataSpec:
-        """Images (channels, height, width) in the classes of y_train. Raises DataError for a damaged file."""
+    def arrays(self) -> "Arrays":
+        """The images with their labels. Raises DataError for a damaged file."""
         from dlproj.data.arrays import read_arrays
 
-        arrays = read_arrays(self.file, Kind.image)
+        return read_arrays(self.file, Kind.image)
+
+    def spec(self) -> DataSpec:
+        """Images (channels, height, width) in the classes of y_train. Raises DataError for a damaged file."""
+        arrays = self.arrays()
+        self.check_test_set(arrays.x_test is not None)
         channels, height, width = arrays.x_train.shape[1:]
         return image_spec((channels, height, width), arrays.classes)
 
@@ -54,11 +60,16 @@ class FeatureArraysConfig(DataConfig):
     file: str = setting("", FILE)
     scaling: FeatureScaling = setting(FeatureScaling.standardize, "how features are scaled for the model")
 
-    def spec(self) -> DataSpec:
-        """Vectors (features,) in the classes of y_train. Raises DataError for a damaged file."""
+    def arrays(self) -> "Arrays":
+        """The rows of numbers with their labels. Raises DataError for a damaged file."""
         from dlproj.data.arrays import read_arrays
 
-        arrays = read_arrays(self.file, Kind.features)
+        return read_arrays(self.file, Kind.features)
+
+    def spec(self) -> DataSpec:
+        """Vectors (features,) in the classes of y_train. Raises DataError for a damaged file."""
+        arrays = self.arrays()
+        self.check_test_set(arrays.x_test is not None)
         return DataSpec(Kind.features, arrays.x_train.shape[1:], arrays.classes)
 
     def build(self, seed: int) -> "FeatureArraysDataModule":
@@ -76,12 +87,17 @@ class SequenceArraysConfig(DataConfig):
     file: str = setting("", FILE)
     padding: Side = setting(Side.pre, "where the arrays pad shorter sequences with 0")
 
-    def spec(self) -> DataSpec:
-        """Ids (length,) up to the largest in the arrays, in the classes of y_train. Raises DataError."""
+    def arrays(self) -> "Arrays":
+        """The ids with their labels. Raises DataError for a damaged file."""
         from dlproj.data.arrays import read_arrays
 
-        arrays = read_arrays(self.file, Kind.sequence)
-        size = 1 + int(max(arrays.x_train.max(), arrays.x_test.max()))
+        return read_arrays(self.file, Kind.sequence)
+
+    def spec(self) -> DataSpec:
+        """Ids (length,) up to the largest in the arrays, in the classes of y_train. Raises DataError."""
+        arrays = self.arrays()
+        self.check_test_set(arrays.x_test is not None)
+        size = 1 + arrays.largest_id()
         return DataSpec(Kind.sequence, arrays.x_train.shape[1:], arrays.classes, size, self.padding.value)
 
     def build(self, seed: int) -> "SequenceArraysDataModule":

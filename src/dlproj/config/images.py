@@ -11,7 +11,7 @@ from dlproj.config.fields import Choice, setting
 if TYPE_CHECKING:
     from dlproj.data.cifar10 import CIFAR10DataModule
     from dlproj.data.digits import DigitsDataModule
-    from dlproj.data.fmnist import FMNISTDataModule
+    from dlproj.data.idx_images import IDXDataModule
     from dlproj.data.image import ImageDataModule
     from dlproj.data.image_folder import ImageFolderDataModule
 
@@ -63,17 +63,42 @@ FMNIST_CLASSES = (
 
 
 @dataclass(slots=True)
-class FMNISTConfig(StoredImageConfig):
-    """Settings of Fashion-MNIST, read from `<root>/FashionMNIST/raw`."""
+class IDXConfig(StoredImageConfig):
+    """Settings shared by grey images, 28×28, that torchvision downloads as IDX files to `<root>/SOURCE/raw`."""
+
+    has_test_set: ClassVar[bool] = True
+    source: ClassVar[str]  # name of torchvision's class, and of the folder
+    official_sizes: ClassVar[tuple[int, int]] = (60_000, 10_000)
+    first_label: ClassVar[int] = 0
+    is_transposed: ClassVar[bool] = False  # whether the files hold images with rows and columns exchanged
+
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their labels."""
+
+    def file_names(self, train: bool) -> tuple[str, str]:
+        """Names of the files of images and of labels."""
+        split = "train" if train else "t10k"
+        return f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte"
 
     def spec(self) -> DataSpec:
-        """Grey images (1, 28, 28) in ten classes."""
-        return image_spec((1, 28, 28), FMNIST_CLASSES)
+        """Grey images (1, 28, 28)."""
+        return image_spec((1, 28, 28), self.class_names())
 
-    def build(self, seed: int) -> "FMNISTDataModule":
-        from dlproj.data.fmnist import FMNISTDataModule
+    def build(self, seed: int) -> "IDXDataModule":
+        from dlproj.data.idx_images import IDXDataModule
 
-        return FMNISTDataModule(self, seed)
+        return IDXDataModule(self, seed)
+
+
+@dataclass(slots=True)
+class FMNISTConfig(IDXConfig):
+    """Settings of Fashion-MNIST, read from `<root>/FashionMNIST/raw`."""
+
+    source: ClassVar[str] = "FashionMNIST"
+
+    def class_names(self) -> tuple[str, ...]:
+        return FMNIST_CLASSES
 
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -82,6 +107,8 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 @dataclass(slots=True)
 class CIFAR10Config(StoredImageConfig):
     """Settings of CIFAR-10, read from `<root>/cifar-10-batches-py`."""
+
+    has_test_set: ClassVar[bool] = True
 
     def in_image_folder(self, root: str) -> "ImageFolderConfig":
         shared = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -101,6 +128,8 @@ class CIFAR10Config(StoredImageConfig):
 class DigitsConfig(ImageConfig):
     """Settings of the digits that come with scikit-learn."""
 
+    has_test_set: ClassVar[bool] = True
+
     def spec(self) -> DataSpec:
         """Grey images (1, 8, 8) in ten classes."""
         return image_spec((1, 8, 8), tuple("0123456789"))
@@ -111,6 +140,14 @@ class DigitsConfig(ImageConfig):
         return DigitsDataModule(self, seed)
 
 
+class Caching(Choice):
+    """Whether decoded images are kept in memory-mapped files for later runs, and for more images than memory holds."""
+
+    auto = "auto", "from 1,000 images on"
+    always = "always", "however few there are"
+    never = "never", "decoded into memory at each start"
+
+
 @dataclass(slots=True)
 class ImageFolderConfig(StoredImageConfig):
     """Settings of images in one folder per class; `root` holds train/ and test/."""
@@ -118,6 +155,7 @@ class ImageFolderConfig(StoredImageConfig):
     own_files: ClassVar[bool] = True
     channels: int = setting(3, "1 for grey, 3 for colour; other images are converted")
     image_size: int = setting(32, "height and width in pixels; other images are resized", "[1, inf)")
+    cache: Caching = setting(Caching.auto, "keep decoded images in memory-mapped files")
 
     def __post_init__(self) -> None:
         StoredImageConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
@@ -132,9 +170,11 @@ class ImageFolderConfig(StoredImageConfig):
 
         Raises DataError if folders are missing or do not match.
         """
-        from dlproj.data.class_folders import class_names
+        from dlproj.data.class_folders import class_names, has_test_folder
 
-        return image_spec((self.channels, self.image_size, self.image_size), class_names(self.root))
+        classes = class_names(self.root)
+        self.check_test_set(has_test_folder(self.root), f"data.root={self.root} has no folder test")
+        return image_spec((self.channels, self.image_size, self.image_size), classes)
 
     def build(self, seed: int) -> "ImageFolderDataModule":
         from dlproj.data.image_folder import ImageFolderDataModule

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dlproj.config.checks import require
+from dlproj.config.checks import one_of, require, within
 from dlproj.config.data import DataSpec
 from dlproj.config.fields import Choice, setting
 from dlproj.config.layers import (
@@ -30,6 +30,7 @@ class Loss(Choice):
     cross_entropy = "cross_entropy"
     binary_cross_entropy = "binary_cross_entropy", "on one-hot targets, averaged over the outputs as in Keras"
     mean_squared_error = "mean_squared_error", "on one-hot targets, averaged over the outputs as in Keras"
+    focal = "focal", "(1 − p)^focal_gamma · cross-entropy of the true class's p; of each output after a sigmoid"
 
 
 class LossFrom(Choice):
@@ -49,6 +50,7 @@ _ACTIVATIONS = {  # the first one is the default
     Loss.cross_entropy: (Activation.softmax,),
     Loss.binary_cross_entropy: (Activation.sigmoid, Activation.softmax),
     Loss.mean_squared_error: (Activation.identity, Activation.sigmoid, Activation.softmax),
+    Loss.focal: (Activation.softmax, Activation.sigmoid),
 }
 
 
@@ -70,8 +72,25 @@ def output_activation(loss: Loss, chosen: Activation | None, outputs: int) -> Ac
 
 def check_loss_from(loss: Loss, source: LossFrom) -> None:
     """Raise ConfigurationError unless the loss can be computed from `source`."""
-    message = f"model.loss_from={source.name} does not go with model.loss={loss.name}, which reads outputs"
-    require(source is LossFrom.auto or loss is not Loss.mean_squared_error, f"{message}: leave it out")
+    reads = {Loss.mean_squared_error: "outputs", Loss.focal: "logits"}.get(loss)
+    message = f"model.loss_from={source.name} does not go with model.loss={loss.name}, which reads {reads}"
+    require(source is LossFrom.auto or reads is None, f"{message}: leave it out")
+
+
+BALANCED = "balanced"
+NOTHING_TO_TRAIN = "model.freeze names all layers, which leaves nothing to train: leave one out"
+
+
+def check_class_weights(weights: Any) -> None:
+    """Raise ConfigurationError unless `weights` is None, "balanced" or a list of weights from 0, one above 0."""
+    if weights is None or weights == BALANCED:
+        return
+    listed = isinstance(weights, list) and all(type(weight) in (int, float) for weight in weights)
+    way = f"set {BALANCED}, or a list with a number for each class, such as [1, 2.5]"
+    require(listed, f"model.class_weights={weights} is no weight for each class: {way}")
+    for i, weight in enumerate(weights):
+        within(f"model.class_weights[{i}]", float(weight), "[0, inf)")
+    require(any(weights), f"model.class_weights={weights} leaves no class to learn: {way}")
 
 
 @dataclass(slots=True)
@@ -80,6 +99,8 @@ class ModelConfig(LayerSettings, ABC):
 
     is_recurrent: ClassVar[bool] = False  # True if it reads one time step after the other
     splits_weights: ClassVar[bool] = False  # True if tensor parallelism can split its linear maps and embeddings
+    builds_on_meta: ClassVar[bool] = True  # True if it can be built on torch's meta device, without memory
+    has_layers: ClassVar[bool] = True  # False if only the network knows its layers
 
     hidden: list[Any] = setting(list, "hidden layers: the width of each, or its settings")
     inputs: int | None = setting(
@@ -89,6 +110,18 @@ class ModelConfig(LayerSettings, ABC):
     output: OutputConfig = setting(OutputConfig)
     loss: Loss = setting(Loss.cross_entropy, "loss to minimise, averaged over the batch")
     loss_from: LossFrom = setting(LossFrom.auto, "what a cross-entropy is computed from")
+    focal_gamma: float = setting(2.0, "of loss=focal: how much less well-classified samples count", "[0, inf)")
+    class_weights: Any = setting(
+        None,
+        "factor of each class in the training loss: balanced, which is samples / (classes · samples of the class), or "
+        "a list with one for each class; unset: 1",
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "share of each training target that is spread over all classes (after a sigmoid: over yes and no)",
+        "[0, 1)",
+    )
+    freeze: list[str] = setting(list, "layers that are not trained, such as [hidden.0]: their parameters stay fixed")
     eval_mode: bool = setting(
         True,
         "false: validate and test in training mode, as code without model.eval() does: dropout is active, and batch "
@@ -103,7 +136,17 @@ class ModelConfig(LayerSettings, ABC):
         )
         output_activation(self.loss, self.output.activation, self.outputs or 0)
         check_loss_from(self.loss, self.loss_from)
+        check_class_weights(self.class_weights)
+        message = "model.label_smoothing is for a cross-entropy or focal loss: leave it out with mean_squared_error"
+        require(self.loss is not Loss.mean_squared_error or not self.label_smoothing, message)
+        self._check_freeze()
         describe_output(self.output, self.outputs or 2, self)
+
+    def _check_freeze(self) -> None:
+        names = self.layer_names()
+        for name in self.freeze if names else ():
+            one_of("model.freeze", name, tuple(names))
+        require(not names or set(self.freeze) != set(names), NOTHING_TO_TRAIN)
 
     @property
     def reads_padding(self) -> bool:
@@ -140,12 +183,19 @@ class ModelConfig(LayerSettings, ABC):
         for (key, entry), layer in zip(self.entries(), layers, strict=True):
             check_read(key, entry if isinstance(entry, dict) else (), [layer])
         normalised = any(getattr(layer, "batch_norm", False) for layer in layers)
+        message = f"model.focal_gamma={self.focal_gamma} is read by model.loss=focal only: leave it out, or choose that"
+        require("focal_gamma" not in given or self.loss is Loss.focal, message)
         message = "model.eval_mode=false acts on dropout and batch norm, which the model has not: leave it out"
         require(self.eval_mode or self.drops() or normalised, message)
 
     def entries(self) -> list[tuple[str, Any]]:
         """Key, such as "model.hidden[0]", and entry of each of hidden_layers()."""
         return [(f"model.hidden[{i}]", entry) for i, entry in enumerate(self.hidden)]
+
+    def layer_names(self) -> list[str]:
+        """The names of the layers as the model's modules, such as hidden.0; [] if they are known once it is built."""
+        hidden = [key.removeprefix("model.").replace("[", ".").rstrip("]") for key, _ in self.entries()]
+        return [*hidden, "output"]
 
     def drops(self) -> bool:
         """True if any part of the model has dropout."""
@@ -161,8 +211,14 @@ class ModelConfig(LayerSettings, ABC):
             self.inputs in (None, inputs),
             f"model.inputs={self.inputs}, but {has}: set model.inputs={inputs} or leave it out",
         )
-        message = f"model.outputs=1 is for two classes, the data has {len(spec.classes)}: leave model.outputs unset"
-        require(self.outputs is None or len(spec.classes) == 2, message)
+        count = len(spec.classes)
+        message = f"model.outputs=1 is for two classes, the data has {count}: leave model.outputs unset"
+        require(self.outputs is None or count == 2, message)
+        weights = self.class_weights
+        if isinstance(weights, list):
+            named = ", ".join(spec.classes[:10]) + ", …" * (count > 10)
+            message = f"model.class_weights has {len(weights)} weights, the data {count} classes ({named})"
+            require(len(weights) == count, f"{message}: set one for each, in this order")
 
     def check_tensor_parallel(self, size: int) -> None:
         """Raise ConfigurationError unless `size` processes can split each layer and compute what one process would."""
@@ -185,11 +241,13 @@ class ModelConfig(LayerSettings, ABC):
         return []
 
     def loss_words(self) -> str:
-        """How the loss is computed from the logits, in words."""
+        """How the training loss is computed from the logits, in words."""
         from dlproj.models.losses import loss_words
 
         activation = output_activation(self.loss, self.output.activation, self.outputs or 0)
-        return loss_words(self.loss, activation, self.loss_from)
+        smoothed = f", label smoothing {self.label_smoothing:g}" * bool(self.label_smoothing)
+        weighted = ", class weights" * (self.class_weights is not None)
+        return loss_words(self.loss, activation, self.loss_from) + smoothed + weighted
 
     def outputs_for(self, spec: DataSpec) -> int:
         """Number of output units for this data."""

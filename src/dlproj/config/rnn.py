@@ -95,6 +95,11 @@ class RNNConfig(ModelConfig):
         """Settings of each recurrent layer. Raises ConfigurationError if one is invalid."""
         return describe(RecurrentConfig, self.hidden, self)
 
+    def layer_names(self) -> list[str]:
+        """embedding, if there is one, layers.0, … and output."""
+        embedding = ["embedding"] * (self.embedding_dim is not None)
+        return [*embedding, *(f"layers.{i}" for i in range(len(self.hidden))), "output"]
+
     def inputs_of(self, spec: DataSpec) -> int:
         """Inputs per time step. Raises ConfigurationError if it is not clear what a time step is."""
         if spec.kind is Kind.sequence:

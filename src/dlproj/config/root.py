@@ -15,11 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import LARGEST_SEED, ConfigurationError, one_of, require
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
-from dlproj.config.data import DataConfig
+from dlproj.config.data import DataConfig, Sampling
 from dlproj.config.fields import check_ranges, either, setting
 from dlproj.config.figures import FiguresConfig
 from dlproj.config.metrics import check_metrics
-from dlproj.config.model import ModelConfig
+from dlproj.config.model import BALANCED, ModelConfig
 from dlproj.config.optim import OptimConfig
 from dlproj.config.reference import ReferenceConfig
 from dlproj.config.renamed import with_new_names
@@ -28,6 +28,7 @@ from dlproj.config.schemas import BASES, SCHEMAS, schema_name, settings_class
 from dlproj.config.sweep import SweepConfig
 from dlproj.config.targets import check_targets
 from dlproj.config.trainer import StrategyName, TrainerConfig
+from dlproj.config.user_code import UserCode, parts_with_code
 from dlproj.config.whole_files import YAML_ERRORS, read_yaml_text, write_whole
 
 
@@ -48,18 +49,22 @@ class Config:
     sweep: SweepConfig = setting(SweepConfig)
     name: str = setting(MISSING, "part of the run folder's name")
     seed: int = setting(0, "seed of all random numbers", f"[0, {LARGEST_SEED}]")
+    init_from: str | None = setting(
+        None, "run whose weights training starts from: its folder, latest or best in logs, or a checkpoint's file"
+    )
     overwrite: bool = setting(False, "replace an earlier run in the run's folder")
 
     def __post_init__(self) -> None:
         check_ranges(self, "")
         require(bool(self.name), "name is empty: set a word for the folder's name")
+        require(self.init_from != "", "init_from is empty: name a run's folder, or leave it out")
         check_targets("logger", self.logger)
         check_metrics(self.metrics)
         self.callbacks.early_stopping.check_monitor(self.metrics)
         self._check_processes()
         self._check_optim()
         self.scheduler.check(self.optim.learning_rate, self.trainer.max_epochs)
-        message = "data.bucket_by_length=true saves work only if padding is masked: set model.masking=true"
+        message = "data.bucket_by_length=true saves work only if padding is masked: set model.masking=true (of an RNN)"
         require(not (self.data.is_bucketed and self.model.reads_padding), message)
         stopping = self.callbacks.early_stopping
         by_epoch = stopping.patience is not None or stopping.restore_best
@@ -67,6 +72,9 @@ class Config:
         require(not (self.trainer.val_check_interval and by_epoch), message)
         message = "trainer.evaluate_train=true would go on training with model.eval_mode=false: leave one of them out"
         require(self.model.eval_mode or not self.trainer.evaluate_train, message)
+        twice = self.model.class_weights == BALANCED and self.data.sampling is Sampling.balanced
+        message = "model.class_weights=balanced would count what data.sampling=balanced has balanced: leave one out"
+        require(not twice, message)
         in_blocks = self.trainer.steps_per_execution not in ("auto", 1)
         scaled = self.figures.gradients and self.trainer.precision == "16-mixed"
         message = "figures.gradients=true needs gradients that are not scaled: set trainer.precision=bf16-mixed"
@@ -89,6 +97,7 @@ class Config:
         if self.trainer.tensor_parallel_size > 1:
             self.model.check_tensor_parallel(self.trainer.tensor_parallel_size)
         if self.trainer.strategy is StrategyName.pipeline:
+            require(not self.model.freeze, "model.freeze does not go with trainer=pipeline: set trainer=ddp or fsdp")
             self.model.check_pipeline(self.data.batch_size, self.trainer.processes(), self.trainer.micro_batches)
             message = "figures.gradients=true looks at layers that a pipeline has in other processes: set it to false"
             require(not self.figures.gradients, message)
@@ -102,6 +111,8 @@ class Config:
             require(unset or not split, message)
         message = "trainer.precision=bf16-true is too coarse to average weights in: set bf16-mixed"
         require(not (optim.averages() and trainer.precision == "bf16-true"), message)
+        message = "optim.layer_decay needs layers in an order, which model=custom does not tell: leave it out"
+        require(optim.layer_decay == 1 or self.model.has_layers, message)
         lowest = getattr(self.scheduler, "min_learning_rate", 0.0)
         message = "scheduler.min_learning_rate would be one for all layers: leave it or optim.layer_decay out"
         require(optim.layer_decay == 1 or not lowest, message)
@@ -169,18 +180,26 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
     values = dict(map(data_setting, overrides))
     config: DataConfig = typed(settings_class("data", name), values, "data")
     config.check_read()
+    if isinstance(config, UserCode):
+        config.check_code()
     return config
 
 
 def data_setting(text: str) -> tuple[str, Any]:
     """Name and value of an override: `length=100` or `data.root=here`. Raises ConfigurationError."""
+    name, value = single_setting(text, "batch_size=64")
+    return name.removeprefix("data."), value
+
+
+def single_setting(text: str, such_as: str) -> tuple[str, Any]:
+    """Full name and value of an override that sets one value. Raises ConfigurationError. such_as: for its message."""
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise ConfigurationError(f"{text} cannot be read: write SETTING=VALUE, such as batch_size=64") from error
+        raise ConfigurationError(f"{text} cannot be read: write SETTING=VALUE, such as {such_as}") from error
     single = override.type is OverrideType.CHANGE and not override.is_sweep_override()
-    require(single, f"{text} sets no single value: write SETTING=VALUE, such as batch_size=64")
-    return override.key_or_group.removeprefix("data."), override.value()
+    require(single, f"{text} sets no single value: write SETTING=VALUE, such as {such_as}")
+    return override.key_or_group, override.value()
 
 
 def checked(composed: DictConfig, alone: bool = True) -> Config:
@@ -191,7 +210,17 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
     config = typed_config(composed)
     if alone:
         config.check_read()
-    config.model.check_data(config.data.spec())
+    for part in parts_with_code(config, all_code=True).values():
+        part.check_code()
+    spec = config.data.spec()
+    config.data.check_spec(spec)
+    config.model.check_data(spec)
+    if config.init_from is not None:
+        message = f"init_from={config.init_from} would mean another run to each job of a sweep: name the run's folder"
+        require(alone or config.init_from not in ("latest", "best"), message)
+        from dlproj.training.initial_run import initial_checkpoint  # it reads the folders of runs
+
+        config.init_from = initial_checkpoint(config)
     return config
 
 

@@ -8,9 +8,12 @@ from dlproj.config.arrays import FeatureArraysConfig, ImageArraysConfig, Sequenc
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.cnn import CNNConfig
-from dlproj.config.data import DataConfig, FeatureSumConfig, IMDBConfig
+from dlproj.config.custom import CustomConfig, CustomDataConfig, CustomOptimConfig, CustomSchedulerConfig
+from dlproj.config.data import DataConfig, FeatureSumConfig
+from dlproj.config.hf import HFConfig
 from dlproj.config.images import CIFAR10Config, DigitsConfig, FMNISTConfig, ImageFolderConfig
 from dlproj.config.mlp import MLPConfig
+from dlproj.config.mnist import EMNISTConfig, KMNISTConfig, MNISTConfig, QMNISTConfig
 from dlproj.config.model import ModelConfig
 from dlproj.config.optim import AdagradConfig, AdamConfig, AdamWConfig, OptimConfig, RMSpropConfig, SGDConfig
 from dlproj.config.rnn import RNNConfig
@@ -22,6 +25,8 @@ from dlproj.config.scheduler import (
     SchedulerConfig,
     StepConfig,
 )
+from dlproj.config.table import TableConfig
+from dlproj.config.texts import IMDBConfig, TextFolderConfig, TextTableConfig
 from dlproj.config.trainer import TrainerConfig
 
 BASES: dict[str, type] = {
@@ -44,14 +49,24 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "image_arrays": ImageArraysConfig,
         "feature_arrays": FeatureArraysConfig,
         "sequence_arrays": SequenceArraysConfig,
+        "text_folder": TextFolderConfig,
+        "text_table": TextTableConfig,
+        "hf": HFConfig,
+        "mnist": MNISTConfig,
+        "kmnist": KMNISTConfig,
+        "emnist": EMNISTConfig,
+        "qmnist": QMNISTConfig,
+        "table": TableConfig,
+        "custom": CustomDataConfig,
     },
-    "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig},
+    "model": {"mlp": MLPConfig, "cnn": CNNConfig, "rnn": RNNConfig, "custom": CustomConfig},
     "optim": {
         "sgd": SGDConfig,
         "rmsprop": RMSpropConfig,
         "adam": AdamConfig,
         "adamw": AdamWConfig,
         "adagrad": AdagradConfig,
+        "custom": CustomOptimConfig,
     },
     "scheduler": {
         "constant": SchedulerConfig,
@@ -60,6 +75,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "cosine": CosineConfig,
         "one_cycle": OneCycleConfig,
         "plateau": PlateauConfig,
+        "custom": CustomSchedulerConfig,
     },
     "callbacks": {"callbacks": CallbacksConfig},
     "trainer": {"trainer": TrainerConfig},

@@ -10,7 +10,7 @@ from torch import Tensor
 from dlproj.config.arrays import FeatureArraysConfig, FeatureScaling, ImageArraysConfig, SequenceArraysConfig
 from dlproj.config.checks import DataError
 from dlproj.config.data import DataSpec
-from dlproj.data.arrays import Arrays, read_arrays
+from dlproj.data.arrays import Arrays
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
 from dlproj.data.features import FeatureDataModule
@@ -24,7 +24,7 @@ class ImageArraysDataModule(ImageDataModule):
     config: ImageArraysConfig
     background = 0
 
-    def load(self) -> tuple[Samples, Samples]:
+    def load(self) -> tuple[Samples, Samples | None]:
         """Return training and test images, uint8 or float32 as in the file. Raises DataError."""
         arrays = _read(self)
         if not self.restored:
@@ -56,7 +56,7 @@ class FeatureArraysDataModule(FeatureDataModule):
     config: FeatureArraysConfig
     columns: tuple[str, ...] = ()  # names of the features, if they came from a DataFrame
 
-    def load(self) -> tuple[Samples, Samples]:
+    def load(self) -> tuple[Samples, Samples | None]:
         """Return training and test samples, float32. Raises DataError."""
         arrays = _read(self)
         if self.restored and self.columns and arrays.columns and self.columns != arrays.columns:
@@ -102,11 +102,10 @@ class SequenceArraysDataModule(DataModule):
 
     config: SequenceArraysConfig
 
-    def load(self) -> tuple[Samples, Samples]:
+    def load(self) -> tuple[Samples, Samples | None]:
         """Return training and test sequences. Raises DataError for ids that the model has not seen."""
         arrays, size = _read(self), self.spec.vocabulary_size or 0
-        largest = int(max(arrays.x_train.max(), arrays.x_test.max()))
-        if largest >= size:
+        if (largest := arrays.largest_id()) >= size:
             raise DataError(f"the ids go up to {largest}, those of the model to {size - 1}: give ids below {size}")
         return _samples(arrays, self.spec)
 
@@ -116,18 +115,18 @@ class SequenceArraysDataModule(DataModule):
 
 def _read(module: ImageArraysDataModule | FeatureArraysDataModule | SequenceArraysDataModule) -> Arrays:
     """Read the arrays. Raises DataError if samples or classes are not those of the module's spec."""
-    file, spec = module.config.file, module.spec
-    arrays = read_arrays(file, spec.kind)
+    spec, arrays = module.spec, module.config.arrays()
+    source = f"data.file={module.config.file}" if module.config.file else "the data"
     if arrays.x_train.shape[1:] != spec.shape:
-        found = f"the samples of data.file={file} have the shape {arrays.x_train.shape[1:]}"
+        found = f"the samples of {source} have the shape {arrays.x_train.shape[1:]}"
         raise DataError(f"{found}, the model reads {tuple(spec.shape)}: choose data of this shape")
     if unknown := set(arrays.classes) - set(spec.classes):
         named = ", ".join(sorted(unknown)[:5])
-        raise DataError(f"data.file={file} has the class {named}, the model {', '.join(spec.classes[:10])}")
+        raise DataError(f"{source} has the class {named}, the model {', '.join(spec.classes[:10])}")
     return arrays
 
 
-def _samples(arrays: Arrays, spec: DataSpec) -> tuple[Samples, Samples]:
+def _samples(arrays: Arrays, spec: DataSpec) -> tuple[Samples, Samples | None]:
     names = np.array(spec.classes)
     order = np.argsort(names)
 
@@ -136,4 +135,5 @@ def _samples(arrays: Arrays, spec: DataSpec) -> tuple[Samples, Samples]:
             torch.from_numpy(x), torch.from_numpy(order[np.searchsorted(names, y.astype(str), sorter=order)])
         )
 
-    return split(arrays.x_train, arrays.y_train), split(arrays.x_test, arrays.y_test)
+    test = None if arrays.x_test is None or arrays.y_test is None else split(arrays.x_test, arrays.y_test)
+    return split(arrays.x_train, arrays.y_train), test

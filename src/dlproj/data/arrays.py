@@ -1,4 +1,4 @@
-"""Samples and their labels as arrays, x_train, y_train, x_test and y_test: checked, and in the layout of dlproj."""
+"""Samples and their labels as arrays, x_train, y_train and perhaps x_test, y_test: checked, in the layout of dlproj."""
 
 import zipfile
 import zlib
@@ -22,7 +22,7 @@ _SHAPES = {
 
 
 class Arrays(NamedTuple):
-    """Training and test samples.
+    """Training and test samples; the latter are None if the data has no test set.
 
     x: uint8 or float32 images (n, channels, height, width), float32 features (n, features), int32 ids (n, length). y:
     labels (n,), whole numbers or names.
@@ -30,10 +30,14 @@ class Arrays(NamedTuple):
 
     x_train: np.ndarray
     y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+    x_test: np.ndarray | None
+    y_test: np.ndarray | None
     classes: tuple[str, ...]  # of y_train: numbers in their order, names by the alphabet
     columns: tuple[str, ...] = ()  # names of the features, if they came from a DataFrame
+
+    def largest_id(self) -> int:
+        """The largest number in x_train and x_test."""
+        return int(max(x.max() for x in (self.x_train, self.x_test) if x is not None))
 
 
 def read_arrays(file: str, kind: Kind) -> Arrays:
@@ -50,23 +54,26 @@ def read_arrays(file: str, kind: Kind) -> Arrays:
         raise DataError(f"data.file={file} cannot be read ({why(error)}): {advice}") from error
     except (EOFError, NotImplementedError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"data.file={file} cannot be read ({brief(error)}): {advice}") from error
-    if lacking := [name for name in NAMES if name not in parts]:
+    wanted = NAMES if {"x_test", "y_test"} & parts.keys() else NAMES[:2]
+    if lacking := [name for name in wanted if name not in parts]:
         raise DataError(f"data.file={file} has no {' and no '.join(lacking)}: write them with numpy.savez")
     return checked_arrays(kind, **parts)
 
 
 def checked_arrays(
-    kind: Kind, x_train: Any, y_train: Any, x_test: Any, y_test: Any, columns: Sequence[str] = ()
+    kind: Kind, x_train: Any, y_train: Any, x_test: Any = None, y_test: Any = None, columns: Sequence[str] = ()
 ) -> Arrays:
     """Check the arrays against each other and put them in dlproj's layout. Raises DataError."""
-    parts: dict[str, Any] = {}
-    for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+    parts: dict[str, Any] = {"x_test": None, "y_test": None}
+    given = [("train", x_train, y_train), ("test", x_test, y_test)]
+    for split, x, y in given if x_test is not None else given[:1]:
         parts[f"x_{split}"] = samples = _as_samples(kind, x, f"x_{split}")
         parts[f"y_{split}"] = labels = _labels(y, f"y_{split}")
         if len(samples) != len(labels):
             have = f"x_{split} has the shape {np.shape(x)}, y_{split} {np.shape(y)}"
             raise DataError(f"{have}: give each of the {len(samples)} samples one label, ({len(samples)},)")
-    _check_equal_samples(parts["x_train"], parts["x_test"])
+    if x_test is not None:
+        _check_equal_samples(parts["x_train"], parts["x_test"])
     names = tuple(map(str, columns)) if len(columns) == parts["x_train"].shape[1] else ()
     return Arrays(**parts, classes=_classes(parts["y_train"], parts["y_test"]), columns=names)
 
@@ -143,14 +150,15 @@ def _check_equal_samples(train: np.ndarray, test: np.ndarray) -> None:
         raise DataError(f"x_train is {train.dtype} and x_test {test.dtype}: give both as one of these")
 
 
-def _classes(y_train: np.ndarray, y_test: np.ndarray) -> tuple[str, ...]:
+def _classes(y_train: np.ndarray, y_test: np.ndarray | None) -> tuple[str, ...]:
     """Names of the classes. Raises DataError for labels that only the test has, and for one class."""
     classes = tuple(map(str, np.unique(y_train).tolist()))
     if len(classes) < 2:
         raise DataError(f"y_train has one class only, {one_line(classes[0])}: give samples of two or more")
     if unusable := next((name for name in classes if one_line(name) != name or not name.strip()), None):
         raise DataError(f"y_train has a class {unusable!a}, which cannot be written on a page: rename it")
-    if unseen := sorted(set(map(str, np.unique(y_test).tolist())) - set(classes)):
+    tested = [] if y_test is None else np.unique(y_test).tolist()
+    if unseen := sorted(set(map(str, tested)) - set(classes)):
         named = one_line(", ".join(unseen[:5]))
         raise DataError(f"y_test has labels that y_train lacks, {named}: its classes are {', '.join(classes[:10])}")
     return classes

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from dlproj.config.checks import DataError
-from dlproj.config.data import DataConfig, DataSpec, Kind, ValidationSplit
+from dlproj.config.data import DataConfig, DataSpec, Kind, Sampling, ValidationSplit
 from dlproj.data.batches import EvaluationBatches, Samples, Shard, TrainingBatches, generator
 from dlproj.data.decoding import Decoded
+from dlproj.data.holding_out import Strata, hold_out_fold, hold_out_share
+from dlproj.data.mixup import Mixup
 
 if TYPE_CHECKING:
-    from dlproj.data.reviews import Reviews
+    from dlproj.data.tokenized import TokenizedTexts
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +45,10 @@ class DataModule(pl.LightningDataModule, ABC):
     official_sizes: tuple[int, int] | None = None  # samples in the official training and test sets, if known
     largest_pixel: float = 255  # of stored images
     pixel_dtype = torch.uint8  # of stored images; the user's own arrays may be float32
+    reads_tables = False  # True if users hand in tables with named columns
     restored = False  # True if the fitted state came from a checkpoint
+    test_indices: Tensor | None = None  # (N,) of the test samples among the official training samples they come from
+    _train_groups: Tensor | None = None  # of what is split into train and val
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         super().__init__()
@@ -56,8 +61,12 @@ class DataModule(pl.LightningDataModule, ABC):
         return self.config.spec()
 
     @abstractmethod
-    def load(self) -> tuple[Samples, Samples]:
-        """Return the official training and test sets; targets are indices into spec.classes."""
+    def load(self) -> tuple[Samples, Samples | None]:
+        """Return the official training and test sets, None without one; targets are indices into spec.classes."""
+
+    def groups(self) -> Tensor | None:
+        """Groups int64 (N,) of the official training samples, which no split divides; None without groups."""
+        return None
 
     def prefetch(self) -> None:
         """Do the part of load() whose result other runs on the same files can reuse."""
@@ -68,10 +77,11 @@ class DataModule(pl.LightningDataModule, ABC):
         """Load and split the data on the first call; later calls, for any stage, do nothing."""
         if hasattr(self, "train"):
             return
-        train, self.test = self.load()
-        sizes = (len(train), len(self.test))
+        train, official_test = self.load()
+        sizes = (len(train), len(official_test or ()))
         if self.official_sizes and sizes != self.official_sizes:
             _log.warning("the data has %d + %d samples, not %d + %d: is it complete?", *sizes, *self.official_sizes)
+        train, self.test = self.with_test_set(train, official_test)
         self.train, self.val = self.split(train, self.test)
         self._check_sizes()
         if not self.restored:
@@ -79,23 +89,57 @@ class DataModule(pl.LightningDataModule, ABC):
         if self.trainer is not None:
             self.place(self.trainer.strategy.root_device)
 
-    def split(self, train: Samples, test: Samples) -> tuple[Samples, Samples]:
-        """Make the training and validation sets from the official sets, as data.val says."""
-        if self.config.val is ValidationSplit.test:
+    def with_test_set(self, train: Samples, test: Samples | None) -> tuple[Samples, Samples]:
+        """Make the training and test sets from the official sets, as data.test_fraction and data.folds say.
+
+        Raises DataError.
+        """
+        config, groups = self.config, self.groups()
+        config.check_test_set(test is not None)
+        self._train_groups, strata = groups, Strata(train.targets, self.spec.classes, groups)
+        if config.folds is not None:
+            rest, self.test_indices = hold_out_fold(strata, config.folds, config.fold, config.split_seed)
+        elif config.test_fraction is not None:
+            rest, self.test_indices = hold_out_share(strata, config.test_fraction, config.split_seed)
+        else:
+            assert test is not None
             return train, test
-        kept = int(len(train) * (1 - self.config.val_fraction))  # rounded as Keras does
-        if self.config.val is ValidationSplit.last:
+        self._train_groups = None if groups is None else groups[rest]
+        return self.take(train, rest), self.take(train, self.test_indices)
+
+    def split(self, train: Samples, test: Samples) -> tuple[Samples, Samples]:
+        """Make the training and validation sets from what with_test_set() returned, as data.val says."""
+        config, groups = self.config, self._train_groups
+        if config.val is ValidationSplit.test:
+            return train, test
+        kept = int(len(train) * (1 - config.val_fraction))  # rounded as Keras does
+        if config.val is ValidationSplit.last:
+            if groups is not None:
+                raise DataError("data.val=last may divide a group of samples: set data.val=random or stratified")
             return train[:kept], train[kept:]
+        if config.val is ValidationSplit.stratified or groups is not None:
+            by_class = config.val is ValidationSplit.stratified
+            targets = train.targets if by_class else torch.zeros_like(train.targets)
+            rest, val = hold_out_share(Strata(targets, self.spec.classes, groups), config.val_fraction, self.seed)
+            return self.take(train, rest), self.take(train, val)
         order = torch.randperm(len(train), generator=generator("split", self.seed))
-        return train[order[:kept]], train[order[kept:]]
+        return self.take(train, order[:kept]), self.take(train, order[kept:])
+
+    def take(self, samples: Samples, index: Tensor) -> Samples:
+        """Copy samples by their indices (M,)."""
+        return samples[index]
 
     def _check_sizes(self) -> None:
         shard = self.shard()
-        for name, samples in (("val", self.val), ("test", self.test)):
+        test_setting = "data.test_fraction higher" if self.config.folds is None else "data.folds lower"
+        for name, samples, setting in (
+            ("val", self.val, "data.val_fraction higher"),
+            ("test", self.test, test_setting),
+        ):
             if len(samples) < shard.world_size:
                 raise DataError(
                     f"the {name} set has {len(samples)} samples for {shard.world_size} processes: "
-                    "set data.val_fraction higher or trainer.devices lower"
+                    f"set {setting} or trainer.devices lower"
                 )
         if len(self.train_dataloader()) == 0:
             needed = self.config.batch_size * shard.world_size if self.config.drop_last else shard.world_size
@@ -152,7 +196,15 @@ class DataModule(pl.LightningDataModule, ABC):
         """Convert one stored sample for display: to a uint8 image (H, W) or (H, W, 3), or to text."""
         return " ".join(f"{value:.3g}" for value in inputs.flatten().tolist())
 
-    def uncut(self) -> "Reviews | None":
+    def feature_columns(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Name and values (n,) of each feature of stored inputs (N, …), for the survey; missing ones are left out."""
+        return {str(i): column for i, column in enumerate(inputs.flatten(1).unbind(1))}
+
+    def roles(self) -> list[tuple[str, str, str]]:
+        """Name, role and details of each column of a table, for the run's page; empty for other data."""
+        return []
+
+    def uncut(self) -> "TokenizedTexts | None":
         """Return the official sets' texts before truncation, or None if the data is not text."""
         return None
 
@@ -178,6 +230,8 @@ class DataModule(pl.LightningDataModule, ABC):
             self.config.drop_last,
             self.steps_per_execution,
             self.bucketing_lengths(),
+            self.config.sampling is Sampling.balanced,
+            Mixup(self.config.mixup, len(self.spec.classes), self.seed) if self.config.mixup else None,
         )
 
     def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:

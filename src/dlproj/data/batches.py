@@ -101,11 +101,14 @@ class TrainingBatches:
     process with batch size W·B. If W does not divide the last global batch, at most W − 1 samples are left out of that
     epoch: with unequal parts, averaging gradients over ranks would be wrong.
 
-    With `lengths` (N,) on the CPU, each global batch holds samples of similar length.
+    With `lengths` (N,) on the CPU, each global batch holds samples of similar length. If balanced, an epoch is N draws
+    with replacement instead, from every class with the same probability.
 
-    transform(inputs, epoch, step, shard) makes the batch's inputs from the stored ones. If steps_per_execution is above
-    1, that many batches are yielded together as a Block; the last Block of an epoch holds the remainder. The state
-    holds the epoch and the number of batches yielded, the same on every rank.
+    transform(inputs, epoch, step, shard) makes the batch's inputs from the stored ones. mix(inputs, targets, epoch,
+    step) then makes inputs and shares of the classes (B, classes) of a whole global batch.
+
+    If steps_per_execution is above 1, that many batches are yielded together as a Block; the last Block of an epoch
+    holds the remainder. The state holds the epoch and the number of batches yielded, the same on every rank.
     """
 
     def __init__(
@@ -118,6 +121,8 @@ class TrainingBatches:
         drop_last: bool = False,
         steps_per_execution: int = 1,
         lengths: Tensor | None = None,
+        balanced: bool = False,
+        mix: Callable[[Tensor, Tensor, int, int], Batch] | None = None,
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
@@ -127,6 +132,8 @@ class TrainingBatches:
         self.drop_last = drop_last
         self.steps_per_execution = steps_per_execution
         self.lengths = lengths
+        self.balanced = balanced
+        self.mix = mix
         self.batch_sampler = _BatchSampler()
         self._handed_out = 0
         self._resume: dict[str, int] = {}
@@ -153,7 +160,7 @@ class TrainingBatches:
     def __iter__(self) -> Iterator[Batch | Block]:
         # A generator's body runs at the first next(): Lightning calls iter() before set_epoch().
         epoch = self.batch_sampler.sampler.number
-        order = torch.randperm(len(self.samples), generator=generator("order", self.seed, epoch))
+        order = self._order(generator("order", self.seed, epoch))
         if self.lengths is not None:
             global_batch = self.batch_size * self.shard.world_size
             order = bucketed(order, self.lengths, global_batch, generator("buckets", self.seed, epoch))
@@ -161,6 +168,13 @@ class TrainingBatches:
         for step in range(self._first_step(epoch), self.batches, self.steps_per_execution):
             self._handed_out = min(step + self.steps_per_execution, self.batches)
             yield batch(step) if self.steps_per_execution == 1 else Block(batch, range(step, self._handed_out))
+
+    def _order(self, random: torch.Generator) -> Tensor:
+        if not self.balanced:
+            return torch.randperm(len(self.samples), generator=random)
+        targets = self.samples.targets.cpu()
+        ends = (1 / targets.bincount().double())[targets].cumsum(0)  # each sample's part of the line from 0 to ends[-1]
+        return torch.searchsorted(ends, ends[-1] * torch.rand(len(targets), dtype=torch.float64, generator=random))
 
     def _first_step(self, epoch: int) -> int:
         """The epoch's first step: above 0 only if resumed from a checkpoint taken during this epoch."""
@@ -171,9 +185,17 @@ class TrainingBatches:
     def _batch(self, order: Tensor, epoch: int, step: int) -> Batch:
         batch = order[step * self.batch_size * self.shard.world_size :][: self.batch_size * self.shard.world_size]
         part = len(batch) // self.shard.world_size
-        mine = batch[self.shard.rank * part :][:part]
-        inputs = self.samples.inputs.index_select(0, mine)
-        return self.transform(inputs, epoch, step, self.shard), self.samples.targets.index_select(0, mine)
+        mine = slice(self.shard.rank * part, (self.shard.rank + 1) * part)
+        if self.mix is None:
+            return self._samples(batch[mine], epoch, step, self.shard)
+        # A partner may belong to another rank: each makes the whole batch.
+        inputs, targets = self._samples(batch[: part * self.shard.world_size], epoch, step, Shard())
+        inputs, targets = self.mix(inputs, targets, epoch, step)
+        return inputs[mine], targets[mine]
+
+    def _samples(self, indices: Tensor, epoch: int, step: int, shard: Shard) -> Batch:
+        inputs = self.samples.inputs.index_select(0, indices)
+        return self.transform(inputs, epoch, step, shard), self.samples.targets.index_select(0, indices)
 
     def state_dict(self) -> dict[str, int]:
         """Return the epoch and the number of its batches yielded so far."""

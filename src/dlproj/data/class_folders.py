@@ -1,34 +1,56 @@
-"""The classes of an image tree: the folders in both train/ and test/."""
+"""A tree of files by class, train/CLASS/* and test/CLASS/*: the classes, and the files of each."""
 
+import logging
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from dlproj.config.checks import DataError, one_line
-from dlproj.data.data_files import brief, data_root
+from dlproj.data.data_files import brief, data_root, files_below, warn_left_out
+
+_log = logging.getLogger(__name__)
+_VALIDATION = ("val", "valid", "validation", "dev")  # common names of a third folder beside train/ and test/
 
 
-def class_names(root: str) -> tuple[str, ...]:
-    """Return the folder names in root/train, sorted. Raises DataError unless root/test has the same, at least two."""
-    classes, test = _folders(data_root(root), "train"), _folders(data_root(root), "test")
-    _check_equal(classes, test, root)
+class Split(NamedTuple):
+    """The contents of train/ or test/."""
+
+    files: list[tuple[Path, int]]  # path and class index
+    left_out: list[Path]
+
+
+def class_names(root: str, what: str = "images") -> tuple[str, ...]:
+    """Return the folder names in root/train, sorted. Raises DataError unless root/test, if there, has the same.
+
+    Also raises it for fewer than two. what: what the folders hold, for messages.
+    """
+    classes = _folders(data_root(root), "train", what)
+    if has_test_folder(root):
+        _check_equal(classes, _folders(data_root(root), "test", what), root)
     if len(classes) < 2:
         raise DataError(f"data.root={root} holds one class only: add a folder for another to train/ and test/")
     return classes
 
 
-def _folders(root: Path, split: str) -> tuple[str, ...]:
+def has_test_folder(root: str) -> bool:
+    """True if the tree has a test set: something of the name root/test."""
+    return os.path.lexists(data_root(root) / "test")
+
+
+def _folders(root: Path, split: str, what: str) -> tuple[str, ...]:
     try:
         names = sorted(path.name for path in (root / split).iterdir() if path.is_dir() and path.name[0] != ".")
     except OSError as error:
         raise DataError(
             f"{root / split} cannot be read ({brief(error)}): set data.root to a folder that holds "
-            "train/CLASS/ and test/CLASS/ with the images"
+            f"train/CLASS/ and test/CLASS/ with the {what}"
         ) from error
     if not names:
         raise DataError(
             f"{root / split} holds no class folders: set data.root to a folder that holds "
-            "train/CLASS/ and test/CLASS/ with the images"
+            f"train/CLASS/ and test/CLASS/ with the {what}"
         )
     _check_names(root / split, names)
     return tuple(names)
@@ -48,7 +70,7 @@ def _check_names(folder: Path, names: Sequence[str]) -> None:
         if other is not name:
             raise DataError(
                 f"{folder} has class folders whose names look the same, {other!a} and {name!a}: "
-                "rename one of them, or put their images together"
+                "rename one of them, or put their files together"
             )
 
 
@@ -67,3 +89,28 @@ def _check_equal(train: Sequence[str], test: Sequence[str], root: str) -> None:
     raise DataError(
         f"data.root={root}: train/ and test/ must have the same class folders, but {named} is in one only: {advice}"
     )
+
+
+def splits_of(root: str) -> list[Path]:
+    """The folder train and, if there is one, test."""
+    return [data_root(root) / name for name in ("train", "test")[: 1 + has_test_folder(root)]]
+
+
+def list_split(folder: Path, classes: Sequence[str], extensions: tuple[str, ...]) -> Split:
+    """List the files below train/ or test/ by class. Raises DataError for a class without any."""
+    split = Split([], sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != "."))
+    for target, name in enumerate(classes):
+        listing = files_below(folder / name, extensions)
+        listing.refuse_empty(folder / name, extensions, "add some, or remove it from train/ and test/")
+        split.files.extend((path, target) for path in listing.found)
+        split.left_out.extend(listing.left_out)
+    return split
+
+
+def warn_unread(root: Path, splits: Sequence[Split]) -> None:
+    """Log which files and folders are not read."""
+    left_out = [path for split in splits for path in split.left_out]
+    warn_left_out(left_out, sum(len(split.files) for split in splits) + len(left_out))
+    folders = (path.name for path in root.iterdir() if path.is_dir())
+    if unread := sorted(name for name in folders if name.lower() in _VALIDATION):
+        _log.warning("%s/ is not read: validation samples are taken from train/", unread[0])

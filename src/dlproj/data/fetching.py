@@ -4,10 +4,18 @@ from pathlib import Path
 
 from dlproj.config.checks import DataError, one_of
 from dlproj.config.schemas import settings_class
-from dlproj.data import cifar10, fmnist, reviews
+from dlproj.data import cifar10, imdb
 from dlproj.data.base import DataModule
 
-FOLDERS = {"fmnist": fmnist.NAME, "cifar10": cifar10.NAME, "imdb": reviews.NAME}
+FOLDERS = {
+    "fmnist": "FashionMNIST",
+    "cifar10": cifar10.NAME,
+    "imdb": imdb.NAME,
+    "mnist": "MNIST",
+    "kmnist": "KMNIST",
+    "emnist": "EMNIST",
+    "qmnist": "QMNIST",
+}
 
 
 def fetch(name: str, to: Path) -> str:
@@ -20,7 +28,7 @@ def fetch(name: str, to: Path) -> str:
     before = _files(folder)
     module: DataModule = settings_class("data", name)(root=str(to)).build(0)
     module.prepare_data()
-    train, test = map(len, module.load())
+    train, test = (len(samples or ()) for samples in module.load())
     if module.official_sizes and (train, test) != module.official_sizes:
         raise DataError(f"{folder} is incomplete: {train:,} + {test:,} samples; delete it and run again")
     added = len(_files(folder) - before)

@@ -121,7 +121,10 @@ def channel_statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
 
 def pixel_counts(pixels: Tensor) -> Tensor:
     """Count each value 0..255 of uint8 pixels (N, C, H, W) per channel: int64 (C, 256)."""
-    return torch.stack([channel.flatten().bincount(minlength=256) for channel in pixels.unbind(1)])
+    counts = torch.zeros(pixels.shape[1], 256, dtype=torch.int64, device=pixels.device)
+    for part in pixels.split(4096):  # of more images than memory holds
+        counts += torch.stack([channel.flatten().bincount(minlength=256) for channel in part.unbind(1)])
+    return counts
 
 
 def augment(images: Tensor, config: ImageConfig, random: torch.Generator, shard: Shard) -> Tensor:

@@ -1,79 +1,96 @@
-"""A user's own tree of image files: train/CLASS/* and test/CLASS/*."""
+"""A user's own tree of image files: train/CLASS/* and, unless it has no test set, test/CLASS/*."""
 
+import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import suppress
+from functools import partial
 
 import torch
+from torch import Tensor
 
-from dlproj.config.images import ImageFolderConfig
+from dlproj.config.images import Caching, ImageFolderConfig
 from dlproj.data.batches import Samples
-from dlproj.data.data_files import data_root, files_below, fixed_order, refuse_problems, warn_left_out
-from dlproj.data.decoding import EXTENSIONS, FIRST_FRAME, Decoded
+from dlproj.data.class_folders import Split, list_split, splits_of, warn_unread
+from dlproj.data.data_files import data_root, fixed_order, refuse_problems
+from dlproj.data.decoded_images import DecodedOnce, decode_in_memory, decode_once
+from dlproj.data.decoding import EXTENSIONS
 from dlproj.data.image import ImageDataModule
+from dlproj.data.mapped_files import note, take
 
 _log = logging.getLogger(__name__)
 
 
-_VALIDATION = ("val", "valid", "validation", "dev")  # common names of a third folder beside train/ and test/
+_MANY = 1000  # images, from which on decoding takes longer than a second or two
 
 
 class ImageFolderDataModule(ImageDataModule):
-    """The images of a tree, decoded once into memory."""
+    """The images of a tree, decoded into memory or, once for all runs, into a memory-mapped file."""
 
     config: ImageFolderConfig
-    _listed: "list[_Split] | None" = None
+    _listed: list[Split] | None = None
+    _decoded: list[DecodedOnce] | None = None  # of train/ and test/
 
     def prepare_data(self) -> None:
-        """List the files and warn about those left out, on one process per machine."""
+        """List the files, warn about those left out, and decode for all processes, on one process per machine."""
         if hasattr(self, "train"):  # the trainer's test() calls this again
             return
         self._listed = self._list()  # only saves this process a second listing
-        left_out = [path for split in self._listed for path in split.left_out]
-        warn_left_out(left_out, sum(len(split.images) for split in self._listed) + len(left_out))
-        folders = (path.name for path in data_root(self.config.root).iterdir() if path.is_dir())
-        if unread := sorted(name for name in folders if name.lower() in _VALIDATION):
-            _log.warning("%s/ is not read: validation samples are taken from train/", unread[0])
+        warn_unread(data_root(self.config.root), self._listed)
+        if self._is_cached(self._listed):
+            self._decoded = self._decode(self._listed)
 
-    def load(self) -> tuple[Samples, Samples]:
+    def load(self) -> tuple[Samples, Samples | None]:
         """Return training images in a fixed order (data_files.fixed_order), not sorted by class, and test images.
 
         Raises DataError, naming the files that cannot be read.
         """
         first = self._listed is not None  # of several processes, the one that logs warnings
         splits, self._listed = self._listed or self._list(), None
-        train, test = fixed_order(splits[0].images), splits[1].images
-        decoded = [self.decode([path for path, _ in images]) for images in (train, test)]
+        decoded = self._decoded = self._decoded or self._decode(splits)
         refuse_problems((problem for split in decoded for problem in split.problems), "images")
-        several = sum(FIRST_FRAME in conversion for split in decoded for conversion in split.conversions)
+        several = sum(split.several for split in decoded)
         if first and several:
             have = "image has" if several == 1 else "images have"
             _log.warning("%d %s several frames or pages: the first of each is read", several, have)
-        return _samples(decoded[0], train), _samples(decoded[1], test)
+        train, *test = map(_samples, decoded, splits)
+        return train, test[0] if test else None
 
-    def _list(self) -> "list[_Split]":
-        root = data_root(self.config.root)
-        return [_split(root / name, self.spec.classes) for name in ("train", "test")]
+    def take(self, samples: Samples, index: Tensor) -> Samples:
+        """Copy samples by their indices (M,); of many in a mapped file, into another."""
+        are_mapped = any(split.kept for split in self._decoded or ())
+        return Samples(take(samples.inputs, index), samples.targets[index]) if are_mapped else samples[index]
+
+    def fingerprint(self) -> str:
+        """As of any data; of mapped files it is kept beside them, for each way to split them."""
+        files = [split.kept for split in self._decoded or () if split.kept]
+        if len(files) != len(self._decoded or ()) or not files:
+            return super().fingerprint()
+        first, config = files[0], self.config
+        ways = (config.val.name, config.val_fraction, self.seed, config.test_fraction, config.folds, config.fold)
+        name = json.dumps([*(file.key for file in files), *ways, config.split_seed, self.spec.classes])
+        known = first.about.get("fingerprints")
+        known = first.about["fingerprints"] = known if isinstance(known, dict) else {}
+        if name not in known:
+            known[name] = super().fingerprint()
+            with suppress(OSError):  # a folder that cannot be written to any more
+                note(first.key, first.about)
+        return str(known[name])
+
+    def _is_cached(self, splits: Sequence[Split]) -> bool:
+        if self.config.cache is Caching.auto:
+            return sum(len(split.files) for split in splits) >= _MANY
+        return self.config.cache is Caching.always
+
+    def _decode(self, splits: Sequence[Split]) -> list[DecodedOnce]:
+        root, shape = data_root(self.config.root), self.spec.shape
+        decode = partial(decode_once, root) if self._is_cached(splits) else decode_in_memory
+        return [decode([path for path, _ in split.files], shape, self.background) for split in splits]
+
+    def _list(self) -> list[Split]:
+        train, *test = (list_split(folder, self.spec.classes, EXTENSIONS) for folder in splits_of(self.config.root))
+        return [train._replace(files=fixed_order(train.files)), *test]
 
 
-class _Split(NamedTuple):
-    """The contents of train/ or test/."""
-
-    images: list[tuple[Path, int]]  # path and class index
-    left_out: list[Path]
-
-
-def _split(folder: Path, classes: Sequence[str]) -> _Split:
-    """List the images by class. Raises DataError for a class without images."""
-    split = _Split([], sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != "."))
-    for target, name in enumerate(classes):
-        listing = files_below(folder / name, EXTENSIONS)
-        listing.refuse_empty(folder / name, EXTENSIONS, "add some, or remove it from train/ and test/")
-        split.images.extend((path, target) for path in listing.found)
-        split.left_out.extend(listing.left_out)
-    return split
-
-
-def _samples(decoded: Decoded, images: Sequence[tuple[Path, int]]) -> Samples:
-    return Samples(decoded.pixels, torch.tensor([target for _, target in images]))
+def _samples(decoded: DecodedOnce, split: Split) -> Samples:
+    return Samples(decoded.pixels, torch.tensor([target for _, target in split.files]))

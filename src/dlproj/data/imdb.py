@@ -1,90 +1,91 @@
 """IMDB: 25,000 + 25,000 film reviews, negative or positive (Maas et al. 2011), as word ids in Keras's layout."""
 
-from collections.abc import Sequence
-from functools import cached_property
-from typing import Any
+import os
+from pathlib import Path
 
-from torch import Tensor
+from dlproj.config.texts import IMDBConfig, Tokens
+from dlproj.data.data_files import damaged, data_root, ensure, extract, fixed_order, unpack_beside, ways_out
+from dlproj.data.shared import shared
+from dlproj.data.text_files import TextFile, labelled, text_file
+from dlproj.data.texts import TextDataModule
+from dlproj.data.tokenized import LabelledTexts, TokenizedTexts, tokenized
 
-from dlproj.config.data import FIRST_WORD, IMDBConfig
-from dlproj.data.base import DataModule
-from dlproj.data.batches import Samples
-from dlproj.data.data_files import data_root, ensure
-from dlproj.data.reviews import FOLDERS, NAME, Reviews, download, read_reviews, texts
-from dlproj.data.vocabulary import PADDING, Texts, decode, encode, look_up
-
+NAME = "aclImdb"
+URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
+FOLDERS = ("neg", "pos")  # a review's target is the index of its folder
 SPLITS = ("train", "test")
+_ADVICE = f": delete the folder {NAME} and run again to download it, {ways_out(NAME)}"
 
 
-class IMDBDataModule(DataModule):
-    """Reviews as int32 ids (N, length), targets 0 for negative and 1 for positive.
+class IMDBDataModule(TextDataModule):
+    """Reviews, targets 0 for negative and 1 for positive.
 
     The files come sorted by class; both sets are put in a fixed order (data_files.fixed_order), so that the last part
     of the training set is a fair validation set.
     """
 
     config: IMDBConfig
+    noun = "review"
     official_sizes = (25_000, 25_000)
-    words: list[str]  # set by setup() or restore(): the word of id i is words[i - 4]
-
-    _reviews: Reviews | None = None
 
     def prepare_data(self) -> None:
         """Download missing reviews and tokenise them once for all processes."""
-        if hasattr(self, "train"):  # the trainer's test() calls this again
-            return
-        root = data_root(self.config.root)
-        ensure(root, NAME, [f"{split}/{folder}" for split in SPLITS for folder in FOLDERS], download)
-        self._reviews = read_reviews(root)  # only saves this process a second reading
+        if not hasattr(self, "train"):
+            parts = [f"{split}/{folder}" for split in SPLITS for folder in FOLDERS]
+            ensure(data_root(self.config.root), NAME, parts, download)
+        super().prepare_data()
 
-    def prefetch(self) -> None:
-        """Read the reviews, but do not encode them: length and vocabulary size may differ between runs."""
-        self.prepare_data()
+    def labelled_texts(self) -> list[LabelledTexts]:
+        """25,000 training and 25,000 test reviews. Raises DataError, naming the damaged file or folder."""
+        return reviews(data_root(self.config.root))
 
-    def load(self) -> tuple[Samples, Samples]:
-        """Return 25,000 training and 25,000 test reviews. Raises DataError, naming the damaged file or folder."""
-        reviews, self._reviews = self._reviews or read_reviews(data_root(self.config.root)), None
-        train, test = reviews.train, reviews.test
-        if not self.restored:
-            self.words = reviews.words
-        elif self.words != self._with_ids(reviews.words):  # the model was trained on other reviews
-            train, test = (look_up(texts(data_root(self.config.root), split), self._ranks) for split in SPLITS)
-        return Samples(self._encode(train), reviews.train_targets), Samples(self._encode(test), reviews.test_targets)
+    def read(self) -> TokenizedTexts:
+        """The tokens of the reviews. Raises DataError, naming the damaged file or folder."""
+        return read_reviews(data_root(self.config.root), self.config.tokens)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The spec, the truncated side, and the words that have ids by descending frequency."""
-        words = "\n".join(self._with_ids(self.words))
-        return super().state_dict() | {"truncating": self.config.truncating.value, "words": words}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Restore the vocabulary of the training reviews."""
-        self.words = state["words"].split("\n")
+def download(folder: Path) -> None:
+    """Unpack the reviews of the Stanford archive into folder/aclImdb; download it unless it lies beside the folder."""
+    import pooch
 
-    def _with_ids(self, words: list[str]) -> list[str]:
-        return words[: self.config.vocabulary_size - FIRST_WORD]
+    wanted = rf"{NAME}/(train|test)/({'|'.join(FOLDERS)})/[^/\\]+\.txt"
+    if not unpack_beside(folder, Path(URL).name, MD5, NAME, wanted):
+        archive = pooch.retrieve(URL, known_hash=f"md5:{MD5}", fname=Path(URL).name, path=folder, progressbar=True)
+        extract(Path(archive), folder, wanted)
 
-    @cached_property
-    def _ranks(self) -> dict[str, int]:
-        return {word: rank for rank, word in enumerate(self.words, 1)}
 
-    def shown(self, inputs: Tensor) -> str:
-        """Return the words of one review's ids (length,)."""
-        return decode(inputs, self.words)
+def reviews(root: Path) -> list[LabelledTexts]:
+    """The training and the test reviews of root/aclImdb. Raises DataError."""
+    return [labelled(scan(root / NAME, split), "reviews", _ADVICE) for split in SPLITS]
 
-    def uncut(self) -> Reviews:
-        """Return the untruncated reviews."""
-        return read_reviews(data_root(self.config.root))
 
-    def bucketing_lengths(self) -> Tensor | None:
-        """Lengths (N,) of the training reviews without padding, if data.bucket_by_length is set, else None."""
-        if not self.config.bucket_by_length:
-            return None
-        return (self.train.inputs != PADDING).sum(1).cpu()
+@shared
+def read_reviews(root: Path, tokens: Tokens = Tokens.words) -> TokenizedTexts:
+    """Return the tokenised reviews of root/aclImdb, from the cache beside that folder if there is one.
 
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Encode texts like reviews: int32 ids (N, length)."""
-        return self._encode(look_up(texts, self._ranks))
+    Raises DataError, naming the folder or file that is missing or not UTF-8.
+    """
+    train, test = reviews(root)
+    return tokenized(train, test, tokens, len(FOLDERS), root / NAME)
 
-    def _encode(self, reviews: Texts) -> Tensor:
-        config = self.config
-        return encode(reviews, config.vocabulary_size, config.length, config.padding, config.truncating)
+
+def scan(folder: Path, split: str) -> list[TextFile]:
+    """List the split's review files in their fixed order. Raises DataError, naming a missing or empty folder."""
+    found = []
+    for target, name in enumerate(FOLDERS):
+        parent = f"{split}/{name}"
+        try:
+            with os.scandir(folder / parent) as entries:
+                kept = [entry for entry in entries if _is_review(entry.name)]
+                files = [text_file(entry.path, target, f"{parent}/{entry.name}", entry.stat()) for entry in kept]
+        except OSError as error:
+            raise damaged(folder / parent, NAME) from error
+        if not files:
+            raise damaged(folder / parent, NAME)
+        found += sorted(files)
+    return fixed_order(found)
+
+
+def _is_review(name: str) -> bool:
+    return name.lower().endswith(".txt") and not name.startswith(".")

@@ -57,7 +57,7 @@ class Pipelined(Execution):
         """Compute the logits (B, outputs) and mean loss of a batch; its gradients are already accumulated."""
         losses: list[Tensor] = []
         outputs = self.model.output.out_features
-        logits = self._run(inputs, self.model.loss).step(*self._fed(inputs), target=targets, losses=losses)
+        logits = self._run(inputs, self.model.criterion).step(*self._fed(inputs), target=targets, losses=losses)
         if logits is not None:
             logits = torch.cat([logits.flatten(), torch.stack(losses).mean()[None]])
         values = self._from_last(logits, (len(inputs) * outputs + 1,))  # one message for both

@@ -104,7 +104,9 @@ def _call(function: Callable[..., T], *arguments: Any) -> T:
     raise_on_ctrl_c()
     try:
         return function(*arguments)
-    except OSError as error:
+    except UserError:
+        raise
+    except Exception as error:
         from dlproj.command_errors import in_one_line, is_user_error  # which only an error needs
 
         if is_user_error(error):

@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 
 from dlproj.models.classifier import Classifier
 from dlproj.models.execution import Execution
-from dlproj.models.layers import layer_modules
 
 
 class ShardedStrategy(ModelParallelStrategy):
@@ -53,8 +52,8 @@ class Sharded(Execution):
         if not self.has_all_units():
             parallelize_module(self.model, self.tensor_mesh, tensor_parallel_plan(self.model))
         if self.data_mesh.size() > 1:
-            for layer in self.model.sequential_layers():
-                fully_shard(layer_modules(layer), mesh=self.data_mesh, reshard_after_forward=True)
+            for module in self.model.sharded_modules():
+                fully_shard(module, mesh=self.data_mesh, reshard_after_forward=True)
 
     def has_all_units(self) -> bool:
         """False with tensor parallelism."""

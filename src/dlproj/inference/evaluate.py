@@ -15,6 +15,7 @@ from dlproj.config.data import DataConfig, DataSpec, default_root
 from dlproj.config.root import data_setting
 from dlproj.config.schemas import SCHEMAS, settings_class
 from dlproj.config.trainer import TrainerConfig
+from dlproj.config.user_code import UserCode
 from dlproj.data.base import DataModule
 from dlproj.data.batches import EvaluationBatches, Shard
 from dlproj.data.data_files import data_root
@@ -195,10 +196,16 @@ def other_data(config: DataConfig, settings: Sequence[str]) -> DataConfig:
         if "." not in name:
             one_of("--data", name, tuple(SCHEMAS["data"]))
     require(len(names) < 2, f"--data names {' and '.join(names)}: name one data set")
-    cls = settings_class("data", names[0]) if names else type(config)
+    cls: type[DataConfig] = settings_class("data", names[0]) if names else type(config)
     kept = {field.name for field in fields(cls)} - ({"root"} if cls is not type(config) else set())
     shared = {field.name: getattr(config, field.name) for field in fields(config) if field.name in kept}
-    return typed(cls, shared | changed, "data")
+    other: DataConfig = typed(cls, shared | cls.replacing(changed), "data")
+    if isinstance(other, UserCode):  # the run's own code has been allowed, with whatever arguments
+        if cls is type(config) and "load" not in changed:
+            other.allow()
+        else:
+            other.check_code()
+    return other
 
 
 def _where_it_is(config: DataConfig) -> DataConfig:
@@ -216,7 +223,7 @@ def _where_it_is(config: DataConfig) -> DataConfig:
 
 def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
     """Raise DataError unless the data has the classes, kind and shape of the training data."""
-    spec = config.spec()
+    spec = config.spec_like(trained)
     if set(spec.classes) != set(trained.classes):
         odd = sorted(set(spec.classes) ^ set(trained.classes))
         raise DataError(

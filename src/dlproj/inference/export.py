@@ -191,7 +191,10 @@ def stored_examples(data: DataModule, count: int) -> Tensor:
             return torch.from_numpy(random.random(shape, np.float32) * data.largest_pixel)
         return torch.from_numpy(random.integers(0, int(data.largest_pixel), shape, endpoint=True).astype(np.uint8))
     if data.spec.kind is Kind.features:
-        return torch.from_numpy(random.random(shape, np.float32))
+        sizes = data.spec.category_sizes
+        numbers = random.random((count, shape[1] - sum(sizes)), np.float32)
+        ids = random.integers(0, sum(sizes), (count, len(sizes)), endpoint=True)  # as a table stores its categories
+        return torch.from_numpy(np.hstack([numbers, ids.astype(np.float32)]))
     ids = random.integers(1, data.spec.vocabulary_size or 2, shape).astype(np.int32)
     lengths = random.integers(1, shape[1], (count, 1), endpoint=True)
     positions = np.arange(shape[1])[:: 1 if data.spec.padding == "post" else -1]

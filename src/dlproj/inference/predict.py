@@ -67,12 +67,13 @@ def predict(
     while batch := list(islice(waiting, batch_size)):
         readable, stored, conversions = _stored(trained, batch, report)
         if readable:
-            yield from _predict_batch(trained, readable, stored, conversions, top)
+            yield from predict_batch(trained, readable, stored, conversions, top)
 
 
-def _predict_batch(
+def predict_batch(
     trained: LoadedRun, batch: list[Item], stored: Tensor, conversions: list[str], top: int
 ) -> Iterator[Prediction]:
+    """Classify stored inputs (N, …) of N items; conversions are the original forms of converted images, else ""."""
     logits = trained.logits(stored)
     # Sorted by logits, like the accuracy: probabilities near 1 can round to the same value.
     best = scores(logits).sort(dim=1, descending=True, stable=True).indices[:, :top]

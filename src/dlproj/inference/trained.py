@@ -1,5 +1,6 @@
 """Loading a run from its folder: the model with its weights, and the data module with its fitted state."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from dlproj.config.checks import DataError, UserError
 from dlproj.config.root import Config, load
+from dlproj.config.user_code import admit_run
 from dlproj.config.whole_files import read_json
 from dlproj.data.base import DataModule
 from dlproj.models.classifier import Classifier
@@ -53,13 +55,15 @@ class LoadedRun:
             return self.model(inputs)
 
 
-def open_run(folder: Path, checkpoint: str | None = None) -> LoadedRun:
+def open_run(folder: Path, checkpoint: str | None = None, allow_code: bool = False) -> LoadedRun:
     """Load a run, and set up this process like its training.
 
     checkpoint: "best", "last" or a file; by default the weights that were tested at the end of training. Raises
-    UserError if there is no run or no checkpoint, or if the files do not belong together.
+    UserError if there is no run or no checkpoint, or if the files do not belong together. allow_code: run code of the
+    user's own that the run keeps, also if it has not been trained with here.
     """
     config = load(existing_run(folder) / "config.yaml")
+    admit_run(config, folder, allow_code)
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
     tested = summary.get("tested_weights")
     weights = checkpoint or (tested if tested in ("best", "last") else "last")
@@ -72,7 +76,8 @@ def open_run(folder: Path, checkpoint: str | None = None) -> LoadedRun:
         raise DataError(f"{path} is of an older version and lacks the state of the run's data: train again")
     try:
         data.load_state_dict(state)
-        with torch.device("meta"):  # allocates nothing: damaged files may ask for any amount of memory
+        # Allocates nothing: damaged files may ask for any amount of memory.
+        with torch.device("meta") if config.model.builds_on_meta else nullcontext():
             _check_shapes(config.model.build(data.spec, config.optim, config.scheduler), content["state_dict"])
         model = config.model.build(data.spec, config.optim, config.scheduler)
         _load_weights(model, content["state_dict"])

@@ -1,23 +1,29 @@
 """The base of all classifiers: loss, penalties, metrics and logging."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from dlproj.config.checks import one_of, require
 from dlproj.config.data import DataSpec
 from dlproj.config.layers import describe_output
-from dlproj.config.model import ModelConfig, output_activation
+from dlproj.config.model import BALANCED, NOTHING_TO_TRAIN, ModelConfig, output_activation
 from dlproj.config.optim import OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
+from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch
+from dlproj.models.criterion import balanced_weights, criterion
 from dlproj.models.execution import Execution
-from dlproj.models.layers import linear, linear_penalties, output_modules
-from dlproj.models.losses import loss_function
+from dlproj.models.layers import layer_modules, linear, linear_penalties, output_modules
+from dlproj.models.losses import LossFunction, loss_function
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.optimized import OptimizedModule
 from dlproj.models.penalties import Penalties, Penalty
+
+_BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
 class Classifier(OptimizedModule):
@@ -30,13 +36,18 @@ class Classifier(OptimizedModule):
     """
 
     penalties: Penalties
+    is_chain = True  # True if the modules are applied one after another, so that they can be drawn in their order
 
     def __init__(self, config: ModelConfig, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> None:
         super().__init__(optim, scheduler)
         config.check_data(spec)
         self.classes = spec.classes
         self.activation = output_activation(config.loss, config.output.activation, config.outputs_for(spec))
-        self.loss = loss_function(config.loss, self.activation, config.loss_from)
+        self.config = config
+        self.loss = loss_function(config.loss, self.activation, config.loss_from, config.focal_gamma)
+        weights = config.class_weights
+        self.class_weights: list[float] | None = list(map(float, weights)) if isinstance(weights, list) else None
+        self.criterion = self._criterion()
         self.eval_mode = config.eval_mode
         self.execution = Execution(self)
         self.samples_trained = 0  # in all epochs and processes; a sample counts once per epoch
@@ -56,13 +67,33 @@ class Classifier(OptimizedModule):
         Together they hold all parameters. Pipelines and layer splits cut between layers; FSDP2 gathers one at a time.
         """
 
+    def sharded_modules(self) -> list[nn.Module]:
+        """List the modules whose weights FSDP2 gathers one after another: by default those of the layers."""
+        # One by one: of a group of modules, such as an embedding and what reads it, torch refuses the first to run.
+        return [module for layer in self.sequential_layers() for module in layer_modules(layer)]
+
     def hidden_outputs(self) -> dict[str, nn.Module]:
         """Map each hidden layer's name to the module that outputs it: (…, units) or (B, units, height, width)."""
         return output_modules(self)
 
     def configure_model(self) -> None:
-        """Split the weights if the strategy does so."""
+        """Freeze layers, and split the weights if the strategy does so. Raises ConfigurationError."""
+        names = tuple(name for name, module in self.named_modules() if name and any(True for _ in module.parameters()))
+        for name in self.config.freeze:
+            one_of("model.freeze", name, names)
+            self.get_submodule(name).requires_grad_(False)
+        trains = any(parameter.requires_grad for parameter in self.parameters())
+        require(trains or not self.config.freeze, NOTHING_TO_TRAIN)
         self.execution.configure()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; batch norm of a frozen layer stays in eval mode, so that its statistics do not change."""
+        super().train(mode)
+        for name in self.config.freeze:
+            for module in self.get_submodule(name).modules():
+                if isinstance(module, _BATCH_NORMS):
+                    module.eval()
+        return self
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:
@@ -85,9 +116,30 @@ class Classifier(OptimizedModule):
         self.training_sums.forget()
 
     def setup(self, stage: str) -> None:
-        """Create the sums once per fit: a CUDA graph adds to these very tensors."""
+        """Create the sums once per fit, since a CUDA graph adds to these very tensors, and the training loss."""
         if stage == "fit":
             self.training_sums = TrainingSums(self.device)
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            if self.config.class_weights == BALANCED:
+                message = (
+                    "model.class_weights=balanced counts the samples of a dlproj data module: set a list of weights"
+                )
+                require(isinstance(data, DataModule), message)
+                self.class_weights = balanced_weights(data.train.targets, len(self.classes)).tolist()
+            self.criterion = self._criterion(self.device, isinstance(data, DataModule) and data.config.mixup > 0)
+
+    def _criterion(self, device: torch.device | None = None, mixes: bool = False) -> LossFunction:
+        weights = None if self.class_weights is None else torch.tensor(self.class_weights, device=device)
+        return criterion(self.config, self.activation, self.loss, weights, mixes)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the weights of the classes."""
+        if self.class_weights is not None:
+            checkpoint["class_weights"] = self.class_weights
+
+    def on_train_start(self) -> None:
+        """Put batch norm of frozen layers in eval mode; before, Lightning would warn of it."""
+        self.train()
 
     def on_train_epoch_start(self) -> None:
         """Reset the sums and record the epoch's initial learning rate."""

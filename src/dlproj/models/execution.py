@@ -35,7 +35,7 @@ class Execution:
     def loss(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the logits (B, outputs) of a training batch and its mean loss, a scalar for backward()."""
         logits = self.model(inputs)
-        return logits, self.model.loss(logits, targets)
+        return logits, self.model.criterion(logits, targets)
 
     def penalty(self) -> Tensor:
         """Compute the sum of all penalties, a scalar for backward()."""

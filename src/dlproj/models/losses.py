@@ -16,11 +16,16 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 _KERAS_EPSILON = 1e-7  # Keras clips probabilities to [ε, 1 − ε]
 
 
-def loss_function(loss: Loss, activation: Activation, source: LossFrom = LossFrom.auto) -> LossFunction:
+def loss_function(
+    loss: Loss, activation: Activation, source: LossFrom = LossFrom.auto, gamma: float = 2.0
+) -> LossFunction:
     """Return a function of logits (B, outputs) and integer targets (B,) that computes the mean loss, a scalar.
 
-    With one output the targets 0 and 1 are used as they are, otherwise one-hot encoded.
+    With one output the targets 0 and 1 are used as they are, otherwise one-hot encoded. gamma: of the focal loss.
     """
+    if loss is Loss.focal:
+        each = focal(activation, gamma)
+        return lambda logits, targets: each(wide(logits), one_hot(wide(logits), targets)).mean()
     if loss is Loss.mean_squared_error:
         return lambda logits, targets: functional.mse_loss(probabilities(logits, activation), one_hot(logits, targets))
     if _is_clipped(loss, activation, source):
@@ -35,7 +40,54 @@ def loss_words(loss: Loss, activation: Activation, source: LossFrom = LossFrom.a
         return f"{activation.name}, {name}"
     if _is_clipped(loss, activation, source):
         return f"{activation.name}, clipped, {name}"
+    if loss is Loss.focal:
+        return f"{activation.name}, focal cross entropy"
     return f"{'softmax' if loss is Loss.cross_entropy else 'sigmoid'}, {name}"
+
+
+def sample_losses(loss: Loss, activation: Activation, source: LossFrom, gamma: float) -> LossFunction:
+    """Return a function of logits and targets, both (B, outputs), that computes the loss of each sample, (B,).
+
+    Targets are in [0, 1]; where they are one-hot, the mean is that of loss_function().
+    """
+    if loss is Loss.focal:
+        return focal(activation, gamma)
+    if loss is Loss.mean_squared_error:
+        return lambda logits, hot: (probabilities(logits, activation) - hot).square().mean(1)
+    if not _is_clipped(loss, activation, source):
+        return _EACH_FROM_LOGITS[loss]
+
+    def of_clipped(logits: Tensor, hot: Tensor) -> Tensor:
+        clipped = _clipped(logits, activation)
+        if loss is Loss.cross_entropy:
+            return -(hot * clipped.log()).sum(1)
+        return -(hot * clipped.log() + (1 - hot) * (-clipped).log1p()).mean(1)
+
+    return of_clipped
+
+
+def focal(activation: Activation, gamma: float) -> LossFunction:
+    """Return sample_losses() of the focal loss (Lin et al. 2017), without its α, for which there are class weights.
+
+    As in Keras, the softmax form is Σ −y (1 − p)^γ log p over the classes, and the sigmoid form the mean over the
+    outputs of a binary one. A wrong output's loss is not bounded, unlike Keras's, whose probabilities are clipped.
+    """
+
+    def of_softmax(logits: Tensor, hot: Tensor) -> Tensor:
+        log = logits.log_softmax(1)
+        return -(hot * _missing(log.exp()) ** gamma * log).sum(1)
+
+    def of_sigmoid(logits: Tensor, hot: Tensor) -> Tensor:
+        p = logits.sigmoid()
+        entropy = functional.binary_cross_entropy_with_logits(logits, hot, reduction="none")
+        return (_missing(hot * p + (1 - hot) * (1 - p)) ** gamma * entropy).mean(1)
+
+    return of_softmax if activation is Activation.softmax else of_sigmoid
+
+
+def _missing(probability: Tensor) -> Tensor:
+    # At 0, a power below 1 has an infinite gradient.
+    return (1 - probability).clamp(min=_KERAS_EPSILON)
 
 
 def _is_clipped(loss: Loss, activation: Activation, source: LossFrom) -> bool:
@@ -48,8 +100,7 @@ def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _clipped(logits: Tensor, activation: Activation) -> Tensor:
-    wide = logits if logits.dtype is torch.float64 else logits.float()
-    return probabilities(wide, activation).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
+    return probabilities(wide(logits), activation).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
 
 
 def _cross_entropy_of_clipped(logits: Tensor, targets: Tensor, activation: Activation) -> Tensor:
@@ -66,10 +117,21 @@ _FROM_LOGITS: dict[Loss, LossFunction] = {
     Loss.cross_entropy: functional.cross_entropy,
     Loss.binary_cross_entropy: _binary_cross_entropy,
 }
+_EACH_FROM_LOGITS: dict[Loss, LossFunction] = {
+    Loss.cross_entropy: partial(functional.cross_entropy, reduction="none"),
+    Loss.binary_cross_entropy: lambda logits, hot: functional.binary_cross_entropy_with_logits(
+        logits, hot, reduction="none"
+    ).mean(1),
+}
 _FROM_PROBABILITIES = {
     Loss.cross_entropy: _cross_entropy_of_clipped,
     Loss.binary_cross_entropy: _binary_cross_entropy_of_clipped,
 }
+
+
+def wide(logits: Tensor) -> Tensor:
+    """Convert half precision to float32."""
+    return logits if logits.dtype is torch.float64 else logits.float()
 
 
 def one_hot(logits: Tensor, targets: Tensor) -> Tensor:

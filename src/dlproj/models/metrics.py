@@ -51,7 +51,10 @@ class TrainingSums:
         self._steps.copy_(state[1])
 
     def add(self, logits: Tensor, targets: Tensor, data_loss: Tensor, penalty: Tensor | None) -> None:
-        """Add a batch: logits (B, outputs), targets (B,), its mean data loss and the penalty, if any."""
+        """Add a batch: logits (B, outputs), targets (B,), its mean data loss and the penalty, if any.
+
+        Of mixed samples, targets are shares of the classes (B, classes): a hit counts as the share of the guess.
+        """
         if self._pending and len(self._pending[0][1]) != len(targets):
             self.flush()
         self._pending.append(
@@ -72,7 +75,9 @@ class TrainingSums:
         if penalties[0] is not None:
             self._sums[1].add_(torch.stack(penalties).double().sum(), alpha=size)
         self._note_steps(stacked)
-        self._sums[2].add_((scores(torch.cat(logits)).argmax(1) == torch.cat(targets)).sum())
+        guesses, truths = scores(torch.cat(logits)).argmax(1), torch.cat(targets)
+        hits = guesses == truths if truths.dim() == 1 else truths.gather(1, guesses[:, None]).double()
+        self._sums[2].add_(hits.sum())
         self._sums[3].add_(size * len(targets))
         self.forget()
 

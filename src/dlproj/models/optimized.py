@@ -84,15 +84,18 @@ class OptimizedModule(pl.LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedules, none if the learning rate is constant."""
         self.trained = self.execution.trained_parameters()
-        in_layers = self.optim.layer_decay != 1
-        groups = self.optim.groups(self.execution.trained_layers()) if in_layers else self.trained
-        optimizer = self.optim.build(groups)
+        optimizer = self.optim.build(self.parameter_groups())
         schedules = self.scheduler.schedules(optimizer, *self.training_length())
         self._plateau_monitor = next((schedule["monitor"] for schedule in schedules if "monitor" in schedule), "")
         if not self.automatic_optimization:  # Lightning then accepts no monitor; step_plateau() steps
             for schedule in schedules:
                 schedule.pop("monitor", None)
         return [optimizer], schedules
+
+    def parameter_groups(self) -> list[nn.Parameter] | list[dict[str, Any]]:
+        """Return what the optimizer is built of: the trained parameters, or a group of each layer by layer_decay."""
+        in_layers = self.optim.layer_decay != 1
+        return self.optim.groups(self.execution.trained_layers()) if in_layers else self.trained
 
     def training_length(self) -> tuple[float, int]:
         """Return the epochs and optimizer steps of the whole training."""

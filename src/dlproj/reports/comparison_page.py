@@ -28,15 +28,17 @@ from dlproj.reports.comparison_figures import (
     score_against,
 )
 from dlproj.reports.comparison_table import Cell, best, heading, repetitions, same_runs, score_column, shown, table
-from dlproj.reports.reading import interval_words
-from dlproj.reports.run_page import Page, drawn, run_summary
+from dlproj.reports.out_of_fold import NOTE as OUT_OF_FOLD
+from dlproj.reports.out_of_fold import out_of_fold
+from dlproj.reports.reading import interval_words, training_words
+from dlproj.reports.run_page import Page, confusion_page, drawn, run_summary
 from dlproj.reports.style import GREY, MARKER_LETTERS, svg
 from dlproj.reports.weights_figure import weights
-from dlproj.runs.comparison import Comparison, Spread, Value, compare, flat, status
+from dlproj.runs.comparison import REPEATED, Comparison, Spread, Value, cells, compare, flat, repeated_in, status
 from dlproj.runs.record import Damaged, Run, started
 
 SPREAD = (
-    "Mean ± sample standard deviation (n − 1) over the tested runs that differ in nothing but the seed; "
+    "Mean ± sample standard deviation (n − 1) over the tested runs that differ in nothing but seed and fold; "
     "of a single run there is none."
 )
 _RUNS_NOTE = (
@@ -63,6 +65,7 @@ def comparison_page(runs: Sequence[Run], damaged: Sequence[Damaged], output: Pat
         "damaged": damaged,
         "repeated": _cells(repetitions(comparison)) if comparison.repeats else None,
         "spread_note": SPREAD,
+        "out_of_fold": _out_of_fold(comparison),
         "table": _cells(rows),
         "places": [i + 1 for i in comparison.ranking()],
         "links": _links(comparison, output),
@@ -118,15 +121,15 @@ def _best(comparison: Comparison) -> Page | None:
     chosen = best(comparison)
     if chosen is None:
         return None
-    seeds = len(chosen.runs)
+    count = len(chosen.runs)
     first = next(i for i, run in enumerate(comparison.runs) if run is chosen.runs[0])
-    mean = f"mean test accuracy of {seeds} seeds" if seeds > 1 else "test accuracy"
+    mean = f"mean test accuracy of {count} {repeated_in(chosen.runs)}" if count > 1 else "test accuracy"
     return {
         "score": chosen.tested,
         "label": f"{mean}, of the {chosen.weights}",
-        "interval": "" if seeds > 1 else interval_words(chosen.runs[0].result),
+        "interval": "" if count > 1 else interval_words(chosen.runs[0].result),
         "place": first + 1,
-        "name": "" if seeds > 1 else comparison.names[first],
+        "name": "" if count > 1 else comparison.names[first],
         "facts": [(key, shown(key, value)) for key, value in chosen.settings.items()],
         "chosen": f"Best by {chosen.score}",
         "command": chosen.command,
@@ -173,14 +176,18 @@ def _curves(comparison: Comparison) -> Page | None:
     return {
         "shown": shown,
         "drawn": {name: Markup(svg(curves(comparison, name), f"{name} by epoch, all runs")) for name in drawn},
-        "note": " ".join(filter(None, [_colors_note(comparison), left_out, _reported_note(comparison.runs)])),
+        "note": " ".join(filter(None, _curve_notes(comparison, left_out))),
     }
+
+
+def _curve_notes(comparison: Comparison, left_out: str) -> list[str]:
+    return [_colors_note(comparison), left_out, _reported_note(comparison.runs), training_words(comparison.runs)]
 
 
 def _colors_note(comparison: Comparison) -> str:
     if GREY in group_colors(comparison):
         return f"In colour the {SHOWN} with the best {comparison.chooses}."
-    return "Runs of one colour differ in the seed only." if comparison.repeats else ""
+    return "Runs of one colour differ in seed or fold only." if comparison.repeats else ""
 
 
 def _reported_note(runs: Sequence[Run]) -> str:
@@ -258,10 +265,26 @@ def _pages(comparison: Comparison) -> list[Page]:
         return []
     pages = [run_summary(run, name) for run, name in zip(comparison.runs, comparison.names, strict=True)]
     labels = {id(run): comparison.label(group) for group in comparison.groups for run in group.runs}
-    seeds = "seed" in comparison.varied
+    repeated = [key for key in REPEATED if key in comparison.varied]
     for page, run in zip(pages, comparison.runs, strict=True):
-        page["label"] = ", ".join([*labels[id(run)], *([f"seed={run.result.seed}"] if seeds else [])])
+        words = [f"{key.removeprefix('data.')}={value}" for key, value in cells(run, repeated).items()]
+        page["label"] = ", ".join([*labels[id(run)], *words])
     return pages
+
+
+def _out_of_fold(comparison: Comparison) -> Page | None:
+    """Table of the out-of-fold accuracies, and the confusion matrices of those that are complete."""
+    parts = out_of_fold(comparison)
+    complete = [part for part in parts if part.predictions is not None]
+    if not parts:
+        return None
+    matrices = [
+        (", ".join(f"{key}={shown(key, value)}" for key, value in part.settings.items()), matrix)
+        for part in complete[:_PANELS_READABLE]
+        if (matrix := confusion_page(part.confusion_matrix(), part.classes))
+    ]
+    note = _left_out(len(complete), _PANELS_READABLE, "confusion matrices")
+    return {"table": _cells([part.row() for part in parts]), "matrices": matrices, "note": f"{OUT_OF_FOLD} {note}"}
 
 
 def _shared(runs: Sequence[Run]) -> list[tuple[str, str]]:

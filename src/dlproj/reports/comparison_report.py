@@ -20,6 +20,7 @@ from dlproj.reports.comparison_table import (
     shown,
     table,
 )
+from dlproj.reports.out_of_fold import NOTE, as_frame, out_of_fold
 from dlproj.reports.run_page import run_page
 from dlproj.runs.comparison import compare
 from dlproj.runs.manifest import write_files
@@ -37,6 +38,9 @@ def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path, 
     comparison = compare(runs)
     contents = {".html": html, ".csv": as_csv(table(comparison)), ".md": _markdown(runs, damaged)}
     files = {output.with_suffix(suffix).name: content for suffix, content in contents.items()}
+    parts = out_of_fold(comparison)
+    if any(part.predictions is not None for part in parts):
+        files[f"{output.stem}_out_of_fold.csv"] = as_frame(parts).to_csv(index=False)
     return write_files(output.parent, files, overwrite)
 
 
@@ -74,6 +78,8 @@ def _markdown(runs: Sequence[Run], damaged: Sequence[Damaged]) -> str:
     parts.append(_markdown_table(table(comparison)))
     if comparison.repeats:
         parts += ["## Repeated runs", SPREAD, _markdown_table(repetitions(comparison))]
+    if rows := [part.row() for part in out_of_fold(comparison)]:
+        parts += ["## Out-of-fold predictions", NOTE, _markdown_table(rows)]
     if damaged:
         parts += ["## Skipped", "".join(f"- {as_markdown_text(f'{run.folder}: {run.reason}')}\n" for run in damaged)]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"

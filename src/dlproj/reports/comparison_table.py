@@ -20,6 +20,9 @@ from dlproj.runs.comparison import (
     Value,
     best_value,
     cells,
+    fold_of,
+    repeated_in,
+    repetition,
     status,
     test_spread,
     validation_metrics,
@@ -109,6 +112,9 @@ _HEADINGS = {
     "samples_per_second": "samples/s",
     "test/accuracy low": "95% low",
     "test/accuracy high": "95% high",
+    "out-of-fold/accuracy": "out-of-fold accuracy",
+    "out-of-fold/accuracy low": "95% low",
+    "out-of-fold/accuracy high": "95% high",
     DISTANCE: "distance from the reported curves",
 }
 
@@ -119,11 +125,15 @@ def heading(column: str) -> str:
 
 
 def repetitions(comparison: Comparison) -> list[dict[str, Cell]]:
-    """One row per group of runs that differ only in the seed, the best first: settings, mean and spread of metrics."""
+    """One row per group of runs that differ only in seed or fold, the best first: settings, mean, spread of metrics."""
     rows: list[dict[str, Cell]] = []
     for group in (comparison.groups[i] for i in comparison.group_ranking()):
         tested = group.spread("test/accuracy")
-        counts: dict[str, Cell] = {"seeds": len(group.repetitions), "tested": tested.size if tested else 0}
+        counts: dict[str, Cell] = {"tested": tested.size if tested else 0}
+        if "data.fold" in comparison.varied:
+            counts = {"folds": len(set(map(fold_of, group.repetitions)))} | counts
+        if "seed" in comparison.varied or "data.fold" not in comparison.varied:
+            counts = {"seeds": len({run.result.seed for run in group.repetitions})} | counts
         metrics = {name: group.spread(name) for name in _TESTED}
         if (column := score_column(comparison)) not in COUNTED:
             metrics[column] = group.score(comparison.chooses)
@@ -132,17 +142,16 @@ def repetitions(comparison: Comparison) -> list[dict[str, Cell]]:
 
 
 def same_runs(comparison: Comparison) -> str:
-    """A note on runs with the same settings and seed; "" if there are none."""
+    """A note on runs with the same settings, seed and fold; "" if there are none."""
     named = {id(run): name for run, name in zip(comparison.runs, comparison.names, strict=True)}
     alike = [
-        [named[id(run)] for run in group.runs if run.result.seed == counted.result.seed]
+        [named[id(run)] for run in group.runs if repetition(run) == repetition(counted)]
         for group in comparison.groups
         for counted in group.repetitions
     ]
+    what = "settings, seed and fold" if "data.fold" in comparison.varied else "settings and seed"
     notes = [
-        f"{len(names)} runs of the same settings and seed count as one: {', '.join(names)}"
-        for names in alike
-        if len(names) > 1
+        f"{len(names)} runs of the same {what} count as one: {', '.join(names)}" for names in alike if len(names) > 1
     ]
     return "; ".join([*notes[:3], *([f"and {len(notes) - 3} more"] if len(notes) > 3 else [])])
 
@@ -151,7 +160,7 @@ def same_runs(comparison: Comparison) -> str:
 class Best:
     """The best settings by validation; choosing by the test set would make it no longer a test."""
 
-    runs: list[Run]  # the group's completed runs, one per seed
+    runs: list[Run]  # the group's completed runs, one per seed and fold
     score: str  # validation score, in words
     tested: str  # test accuracy of these weights
     weights: str  # "best weights (epoch 7)"
@@ -171,7 +180,8 @@ def best(comparison: Comparison) -> Best | None:
         return None
     runs, every = group.scored(comparison.chooses), len(group.repetitions)
     first, alone = runs[0].result, len(runs) == 1
-    count = f"{len(runs)} of {every} seeds" if len(runs) < every else f"{every} seeds"  # the others were not completed
+    what = repeated_in(group.repetitions)
+    count = f"{len(runs)} of {every} {what}" if len(runs) < every else f"{every} {what}"  # the others are not completed
     mean = ("" if every == 1 else f", {count}") if alone else f", mean of {count}"
     return Best(
         runs,

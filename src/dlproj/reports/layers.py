@@ -20,17 +20,21 @@ class Layer:
     shape: str  # of the output for one sample, such as "32 × 4 × 4"
     operations: list[str] = field(default_factory=list)
     parameters: int = 0
+    frozen: bool = False
 
 
-def layers(nodes: Sequence[GraphNode]) -> list[Layer]:
-    """The inputs and the layers, in order; none of an empty graph. A shared parameter counts where it is first read."""
+def layers(nodes: Sequence[GraphNode], frozen: Sequence[str] = ()) -> list[Layer]:
+    """The inputs and the layers, in order; none of an empty graph. A shared parameter counts where it is first read.
+
+    frozen: names of layers that are not trained.
+    """
     found: dict[str, Layer] = {}
     counted: set[int] = set()
     for node in nodes:
         if node.kind == "parameter" or node.name in _OF_NO_LAYER or (node.kind == "data" and node.name != "inputs"):
             continue
         name = _layer_name(node.name)
-        layer = found.setdefault(name, Layer(name, ""))
+        layer = found.setdefault(name, Layer(name, "", frozen=any(f"{name}.".startswith(f"{one}.") for one in frozen)))
         own = [nodes[i] for i in node.reads if nodes[i].kind == "parameter" and i not in counted]
         counted.update(node.reads)
         layer.parameters += sum(math.prod(parameter.shape) for parameter in own)

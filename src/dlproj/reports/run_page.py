@@ -9,12 +9,19 @@ from matplotlib.figure import Figure
 from dlproj import formats
 from dlproj.config.checks import DISTANCE
 from dlproj.config.reference import unmatched
-from dlproj.reports.classification import class_scores, most_confused
+from dlproj.reports.classification import Counts, class_scores, most_confused
 from dlproj.reports.comparison_table import heading, shown, table
 from dlproj.reports.layers import layers
 from dlproj.reports.network_figure import network
 from dlproj.reports.profile_table import COLUMNS, profile_rows
-from dlproj.reports.reading import dead_units_words, fit_words, interval_words
+from dlproj.reports.reading import (
+    dead_units_words,
+    fit_words,
+    initial_words,
+    interval_words,
+    test_set_words,
+    training_words,
+)
 from dlproj.reports.run_figures import by_layer, learning_panels
 from dlproj.reports.style import svg
 from dlproj.reports.weights_figure import histogram_panels
@@ -39,7 +46,8 @@ def run_page(run: Run) -> Page:
         "weights_end": max((max(epochs) for epochs in inspection.histograms.values()), default=0),
         "units": _layer_figures(run),
         "dead_units": dead_units_words(inspection.dead_units) if inspection.dead_units else "",
-        "layers": layers(inspection.graph),
+        "columns": [(name, ": ".join(filter(None, about))) for name, *about in run.result.columns],
+        "layers": layers(inspection.graph, _frozen(run)),
         "network": _network(run),
         "profile": [COLUMNS, *profile_rows(run.result)] if run.result.profile else [],
         "settings": [(key, formats.setting(value)) for key, value in flat(run.settings).items()],
@@ -59,15 +67,20 @@ def run_summary(run: Run, name: str) -> Page:
         "facts": _facts(run),
         "interval": interval_words(result),
         "curves": drawn(panels, f"Learning curves of {name}:"),
-        "fit": fit_words(run),
+        "fit": " ".join(filter(None, [fit_words(run), training_words([run])])),
         "unmatched": "; ".join(unmatched(result.reference_curves, run.epochs) if result.status != "running" else ()),
-        "matrix": _matrix(run),
+        "matrix": confusion_page(result.confusion_matrix, result.classes, result.class_weights or ()),
     } | _score(run)
 
 
 def drawn(figures: Mapping[str, Figure], what: str) -> list[Markup]:
     """SVG elements of figures by name. what: says with the name, for screen readers, what each shows."""
     return [Markup(svg(figure, f"{what} {name}")) for name, figure in figures.items()]
+
+
+def _frozen(run: Run) -> list[str]:
+    names = flat(run.settings).get("model.freeze")
+    return names if isinstance(names, list) else []
 
 
 def _network(run: Run) -> Markup:
@@ -115,11 +128,14 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     if result.reference_distance is not None:
         reported[heading(DISTANCE)] = shown(DISTANCE, result.reference_distance)
     facts = {heading(key): text for key, text in facts.items()}
+    reported |= {"test set": words} if (words := test_set_words(run)) else {}
+    if result.init_from:
+        facts["initial weights"] = initial_words(result.init_from)
     return [*(reported | validation | {"best epoch": best} | facts).items()]
 
 
-def _matrix(run: Run) -> Page | None:
-    counts, classes = run.result.confusion_matrix, run.result.classes
+def confusion_page(counts: Counts, classes: Sequence[str], weights: Sequence[float] = ()) -> Page | None:
+    """Values of a confusion matrix; None if there is none. weights: of the classes in the training loss."""
     if not counts or len(classes) < 2:
         return None
     readable = classes if len(classes) <= _CLASSES_READABLE else []
@@ -128,6 +144,7 @@ def _matrix(run: Run) -> Page | None:
         "classes": classes,
         "rows": rows,
         "scores": list(zip(classes, class_scores(counts, len(classes)), strict=True)),
+        "weights": dict(zip(classes, weights, strict=False)),
         "most_confused": most_confused(counts, classes),
     }
 

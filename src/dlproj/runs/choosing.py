@@ -10,7 +10,15 @@ from dlproj.runs.comparison import score
 from dlproj.runs.record import Run, find_runs, run_folders, started
 
 LOGS = Path("logs")
-_OTHERS = ("arrays", "reproduce", "scaling", "studies", "surveys", "wandb")  # what dlproj keeps in logs/ beside runs
+_OTHERS = (
+    "arrays",
+    "found",
+    "reproduce",
+    "scaling",
+    "studies",
+    "surveys",
+    "wandb",
+)  # what dlproj keeps in logs/ beside runs
 _LISTED = 5  # runs named in a message
 
 

@@ -24,6 +24,7 @@ Row = dict[str, Value]
 WITHOUT_EFFECT = {
     "name",
     "data.root",
+    "data.cache",
     "trainer.progress_bar",
     "trainer.profile",
     "figures",
@@ -33,6 +34,7 @@ WITHOUT_EFFECT = {
     "callbacks.resume",
     "callbacks.every_n_train_steps",
 }
+REPEATED = ("seed", "data.fold")  # runs that differ in nothing else repeat each other
 _COMMON = "val/accuracy"  # all runs have it, whatever they monitor
 
 
@@ -46,19 +48,19 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs whose settings differ only in the seed."""
+    """Runs whose settings differ only in the seed and the fold."""
 
-    settings: dict[str, Scalar]  # the varied settings except the seed: numbers or text; "" if a run lacks it
+    settings: dict[str, Scalar]  # the varied settings except these: numbers or text; "" if a run lacks it
     runs: list[Run]
 
     @property
     def repetitions(self) -> list[Run]:
-        """One run per seed: the first completed one, else the first tested one, else the first."""
-        by_seed: dict[int, Run] = {}
+        """One run per seed and fold: the first completed one, else the first tested one, else the first."""
+        found: dict[tuple[int, int | None], Run] = {}
         tested = sorted(self.runs, key=lambda run: run.result.tested_epoch() is None)
         for run in sorted(tested, key=lambda run: run.result.status != "completed"):
-            by_seed.setdefault(run.result.seed, run)
-        return list(by_seed.values())
+            found.setdefault(repetition(run), run)
+        return list(found.values())
 
     def spread(self, metric: str) -> Spread | None:
         """Spread of a test metric over the repetitions with a finite value; None without any."""
@@ -89,8 +91,8 @@ class Comparison:
 
     @property
     def settings(self) -> list[str]:
-        """The varied settings except the seed."""
-        return [key for key in self.varied if key != "seed"]
+        """The varied settings except seed and fold."""
+        return [key for key in self.varied if key not in REPEATED]
 
     def label(self, group: Group) -> list[str]:
         """The group's settings with short names, such as `dropout=0.3`; settings that the group lacks are left out.
@@ -111,7 +113,7 @@ class Comparison:
 
     @property
     def repeats(self) -> bool:
-        """True if some runs differ only in the seed."""
+        """True if some runs differ only in seed or fold."""
         return any(len(group.repetitions) > 1 for group in self.groups)
 
     def ranking(self) -> list[int]:
@@ -130,13 +132,37 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Find the settings that vary, and group runs that differ only in the seed."""
+    """Find the settings that vary, and group runs that differ only in seed or fold."""
     varied = varied_settings([run.settings for run in runs])
     groups: dict[tuple[Scalar, ...], Group] = {}
     for run in runs:
-        settings = {key: "" if value is None else value for key, value in cells(run, varied).items() if key != "seed"}
+        values = cells(run, varied)
+        settings = {key: "" if value is None else value for key, value in values.items() if key not in REPEATED}
         groups.setdefault(tuple(settings.values()), Group(settings, [])).runs.append(run)
     return Comparison(list(runs), varied, _names(runs), list(groups.values()), _chooses(runs))
+
+
+def folds_of(run: Run) -> int:
+    """Number of folds of the run's data; 0 if it is not cross-validated."""
+    folds = flat(run.settings).get("data.folds")
+    return folds if isinstance(folds, int) else 0
+
+
+def fold_of(run: Run) -> int | None:
+    """The fold that the run is tested on, from 0; None if its data has none."""
+    fold = flat(run.settings).get("data.fold")
+    return fold if folds_of(run) and isinstance(fold, int) else None
+
+
+def repetition(run: Run) -> tuple[int, int | None]:
+    """Seed and fold, which tell the runs of a group apart."""
+    return run.result.seed, fold_of(run)
+
+
+def repeated_in(runs: Sequence[Run]) -> str:
+    """What runs of one group differ in, as a plural: seeds, folds, or runs if they differ in both."""
+    seeds, folds = (len(set(values)) > 1 for values in zip(*map(repetition, runs), strict=True))
+    return "runs" if seeds and folds else "folds" if folds else "seeds"
 
 
 def test_spread(runs: Sequence[Run], metric: str) -> Spread | None:

@@ -21,6 +21,7 @@ NAME = ".dlproj.json"
 FORMAT = 1
 _RECORD = ("summary.json", "config.yaml", "metrics.csv", "inspection.json")
 CODE = ("code.patch", "packages.txt")
+PREDICTIONS = "test_predictions.csv"
 TRACE = "trace.json.gz"
 _LAST = "checkpoints/last.ckpt"
 _EVENTS = "events.out.tfevents.*"  # TensorBoard appends time, host and process
@@ -32,7 +33,8 @@ Names = Mapping[str, str]  # hashes by name or pattern, relative to the folder; 
 
 def run_files(figures: FiguresConfig) -> dict[str, str]:
     """Names of the files that a run with these figures writes into its folder."""
-    return dict.fromkeys([*_RECORD, *CODE, "checkpoints/best.ckpt", _LAST, _EVENTS, TRACE, *figures.files()], "")
+    names = [*_RECORD, *CODE, PREDICTIONS, TRACE, "checkpoints/best.ckpt", _LAST, _EVENTS, *figures.files()]
+    return dict.fromkeys(names, "")
 
 
 def listed(folder: Path) -> dict[str, str]:

@@ -111,6 +111,8 @@ def read_result(folder: Path) -> RunResult:
         raise damaged(path, "seconds")
     if not _counts_classes(result.confusion_matrix, len(result.classes)):
         raise damaged(path, "confusion_matrix")
+    if result.class_weights is not None and len(result.class_weights) != len(result.classes):
+        raise damaged(path, "class_weights")
     return result
 
 

@@ -28,16 +28,20 @@ class RunResult:
     # Of the test: row = true class, column = predicted class; with many classes [true class, predicted class, count].
     confusion_matrix: list[list[int]] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
-    parameters: int = 0  # all of them are trained
+    class_weights: list[float] | None = None  # factor of each class in the training loss; None: 1
+    parameters: int = 0  # including those of frozen layers
     reference: dict[str, float] = field(default_factory=dict)  # figures that a document reports, by quantity
     reference_curves: dict[str, dict[int, float]] = field(default_factory=dict)  # likewise, by metric and epoch
     reference_distance: float | None = None  # from these curves, see dlproj.config.reference
     samples: dict[str, int] = field(default_factory=dict)  # in train, val and test
     input_shape: list[int] = field(default_factory=list)  # of one sample
+    columns: list[list[str]] = field(default_factory=list)  # of a table: name, role and details of each
     seconds: float = 0.0  # of training and validation, without loading and testing
     samples_per_second: float = 0.0  # training samples per second of training, without validation
     peak_memory_bytes: int = 0  # of this process so far, including earlier jobs of a sweep
     peak_gpu_memory_bytes: int = 0
+    # Of init_from: the checkpoint, its fingerprint, layers initialised anew, those unused, and how inputs are prepared.
+    init_from: dict[str, str] = field(default_factory=dict)
     profile: dict[str, float] = field(default_factory=dict)  # seconds of each part of training, with trainer.profile
     data_fingerprint: str = ""  # of the samples of train, val and test
     versions: dict[str, str] = field(default_factory=dict)

@@ -13,7 +13,8 @@ from dlproj.config.data import DataConfig, Kind
 from dlproj.config.figures import PLACES
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples, generator
-from dlproj.data.reviews import Reviews
+from dlproj.data.texts import TextDataModule
+from dlproj.data.tokenized import TokenizedTexts
 
 MOST_CLASSES = 20  # shown by default: an image folder may have a thousand
 A_CLASS = 10  # samples of each class in the grid
@@ -31,12 +32,12 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OfficialSets:
-    """The official split of a data set: `train` is the full training set, before validation is split off."""
+    """The split of a data set into training and test samples: `train` is before validation is split off."""
 
     module: DataModule
     train: Samples
     test: Samples
-    reviews: Reviews | None = None  # of IMDB: the words before truncation
+    reviews: TokenizedTexts | None = None  # of texts: the words before truncation
 
     @property
     def has_images(self) -> bool:
@@ -60,8 +61,18 @@ class OfficialSets:
         """Name of the sample's true class."""
         return self.module.spec.classes[self.target(place)]
 
+    @property
+    def unit(self) -> str:
+        """What a text is split into: words or characters."""
+        return self.module.config.tokens.value if isinstance(self.module, TextDataModule) else ""
+
+    @property
+    def noun(self) -> str:
+        """What a text is called: a review or a text."""
+        return self.module.noun if isinstance(self.module, TextDataModule) else ""
+
     def words(self, part: str) -> np.ndarray:
-        """Number of words of each review (N,), before truncation, without the start id."""
+        """Number of words of each text (N,), before truncation, without the start id."""
         assert self.reviews is not None
         return np.diff(getattr(self.reviews, part).offsets.numpy())
 
@@ -70,7 +81,7 @@ def read(config: DataConfig, seed: int) -> OfficialSets:
     """Download missing files and read both sets. Raises DataError."""
     module = config.build(seed)
     module.prepare_data()
-    train, test = module.load()
+    train, test = module.with_test_set(*module.load())
     return OfficialSets(module, train, test, module.uncut())
 
 

@@ -103,9 +103,10 @@ def histogram(sets: OfficialSets) -> Files:
             )
         }
     if sets.reviews is None:
-        return {"features.png": survey_figures.value_histogram(sets.train.inputs.numpy())}
+        columns = [column.numpy() for column in module.feature_columns(sets.train.inputs).values()]
+        return {"features.png": survey_figures.value_histogram(np.concatenate(columns))} if columns else {}
     words = {"training set": sets.words("train"), "test set": sets.words("test")}
-    return {"lengths.png": survey_figures.length_histogram(words, module.spec.shape[0])}
+    return {"lengths.png": survey_figures.length_histogram(words, module.spec.shape[0], sets.unit, sets.noun)}
 
 
 def _label_counts(sets: OfficialSets) -> Figure:

@@ -105,8 +105,8 @@ def pixel_histogram(counts: np.ndarray, channels: Sequence[str], largest: int) -
 
 
 @styled()
-def length_histogram(words: Mapping[str, np.ndarray], length: int) -> Figure:
-    """Histogram of words per review (N,), by set, with a line at the truncation length."""
+def length_histogram(words: Mapping[str, np.ndarray], length: int, unit: str = "words", noun: str = "review") -> Figure:
+    """Histogram of words (or another unit) per review (or text) (N,), by set, with a line at the truncation length."""
     figure = _laid_out(7, 3.8)
     axes = figure.add_subplot()
     edges = _length_bins(max(length, *(int(np.percentile(lengths, 99)) for lengths in words.values())))
@@ -117,8 +117,8 @@ def length_histogram(words: Mapping[str, np.ndarray], length: int) -> Figure:
     axes.axvline(length, color=INK, linewidth=1)
     side = "right" if length > end / 2 else "left"
     axes.annotate(f" cut at length={length} ", (length, 0.99), va="top", ha=side, xycoords=("data", "axes fraction"))
-    axes.set(xlabel=f"words a review ({beyond:.1%} have more than {end})", ylabel="share of reviews")
-    axes.set_title("Words a review, before cutting")
+    axes.set(xlabel=f"{unit} a {noun} ({beyond:.1%} have more than {end})", ylabel=f"share of {noun}s")
+    axes.set_title(f"{unit.capitalize()} a {noun}, before cutting")
     figure.legend(loc="outside upper right", ncols=len(words))
     return figure
 

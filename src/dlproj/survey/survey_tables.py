@@ -46,7 +46,7 @@ def overview(sets: OfficialSets, name: str) -> Table:
             ("classes", str(len(spec.classes))),
             ("one sample", f"{spec.kind.value} of {' × '.join(map(str, spec.shape))} ({_AXES[spec.kind]})"),
             ("stored as", str(inputs.dtype).removeprefix("torch.")),
-            ("values", f"{inputs.min().item():g} to {inputs.max().item():g}"),
+            ("values", f"{np.nanmin(inputs.numpy()):g} to {np.nanmax(inputs.numpy()):g}"),
         ],
         "",
     )
@@ -85,34 +85,36 @@ def pixels(sets: OfficialSets, largest: float) -> Table:
 
 def features(sets: OfficialSets) -> Table:
     """Statistics over the training set: of all features together, then of each feature."""
-    values = sets.train.inputs.flatten(1).double()
-    named = [("all", values), *((str(i), column) for i, column in enumerate(values.unbind(1)))]
-    rows = [(name, *_written(_of_values(column))) for name, column in named]
+    columns = {name: column.double() for name, column in sets.module.feature_columns(sets.train.inputs).items()}
+    named = {"all": torch.cat(list(columns.values())), **columns} if columns else {}
+    rows = [(name, *_written(_of_values(column))) for name, column in named.items()]
     return Table(("feature", "min", "max", "mean", "std"), rows, "Features of the training set")
 
 
 def words(sets: OfficialSets) -> Table:
-    """Statistics of the reviews' words before truncation."""
+    """Statistics of the texts' words or characters before truncation."""
     spec, reviews = sets.module.spec, sets.reviews
     assert reviews is not None
+    unit, text = sets.unit, sets.noun
     (length,), vocabulary_size = spec.shape, spec.vocabulary_size or 0
     lengths = [sets.words(part) for part in ("train", "test")]
-    ranks = [texts.ranks.numpy() for texts in (reviews.train, reviews.test)]
+    ranks = [texts.ranks.numpy() for texts in (reviews.train, reviews.test) if texts is not None]
     shares = {"median": 50, "90 % have at most": 90, "95 % have at most": 95}
     columns = [
         ("shortest", [f"{counts.min()}" for counts in lengths]),
         *((label, [f"{np.percentile(counts, share):g}" for counts in lengths]) for label, share in shares.items()),
         ("longest", [f"{counts.max()}" for counts in lengths]),
         ("mean", [f"{counts.mean():.2f}" for counts in lengths]),
-        (f"reviews cut at length={length}", [f"{share_cut(found, length):.2%}" for found in lengths]),
+        (f"{text}s cut at length={length}", [f"{share_cut(found, length):.2%}" for found in lengths]),
         (
-            f"words unknown at vocabulary_size={vocabulary_size}",
+            f"{unit} unknown at vocabulary_size={vocabulary_size}",
             [f"{share_unknown(found, vocabulary_size):.2%}" for found in ranks],
         ),
-        ("words in all", [f"{len(words)}" for words in ranks]),
-        ("different words of the training set", [f"{np.unique(words[words > 0]).size}" for words in ranks]),
+        (f"{unit} in all", [f"{len(found)}" for found in ranks]),
+        (f"different {unit} of the training set", [f"{np.unique(found[found > 0]).size}" for found in ranks]),
     ]
-    return Table(("words a review", "training set", "test set"), [(label, *both) for label, both in columns], "Words")
+    heading = (f"{unit} a {text}", "training set", "test set")
+    return Table(heading, [(label, *both) for label, both in columns], unit.capitalize())
 
 
 def samples(sets: OfficialSets, places: Sequence[Place]) -> Table:
@@ -125,7 +127,9 @@ def samples(sets: OfficialSets, places: Sequence[Place]) -> Table:
         text = [shown] if isinstance(shown, str) else []
         rows.append((str(place), str(sets.target(place)), sets.class_name(place), *length, *text))
     told = {Kind.image: (), Kind.sequence: ("as the model reads it",), Kind.features: ("features",)}
-    return Table(("sample", "label", "class", *["words"] * bool(counts), *told[sets.module.spec.kind]), rows, "Samples")
+    return Table(
+        ("sample", "label", "class", *[sets.unit] * bool(counts), *told[sets.module.spec.kind]), rows, "Samples"
+    )
 
 
 def channel_names(count: int) -> tuple[str, ...]:
@@ -149,7 +153,7 @@ def _of_values(values: Tensor) -> Statistics:
 
 
 def share_cut(words: np.ndarray, length: int) -> float:
-    """Share of reviews that lose words when cut to `length` ids, one of which is the start."""
+    """Share of texts that lose words when cut to `length` ids, one of which is the start."""
     return float((words > length - 1).mean())
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from dlproj import formats
 from dlproj.config.checks import DataError, UserError, one_line
 from dlproj.reports.comparison_table import best, heading, same_runs, score_column, shown, table
+from dlproj.reports.out_of_fold import out_of_fold
 from dlproj.reports.terminal import plain_console, print_table
 from dlproj.runs.comparison import Comparison, compare
 from dlproj.runs.record import Run, find_runs, read_epochs
@@ -130,6 +131,8 @@ def conclude(folder: Path) -> None:
     _print_runs(comparison)
     if note := same_runs(comparison):
         print(note)
+    for part in out_of_fold(comparison):
+        print(one_line(part.words()))
     if found := best(comparison):
         print(f"best: {found.words}\n  {one_line(found.command)}")
     else:

@@ -12,6 +12,7 @@ from dlproj.runs.manifest import shown_path
 from dlproj.runs.record import Run, read_result
 from dlproj.runs.summary import RunResult
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.continued_run import plan_of
 
 _log = logging.getLogger(__name__)
 _LENGTH = "trainer.max_epochs"
@@ -61,7 +62,8 @@ def _cannot_be_longer(folder: Path, config: Config, epochs: int) -> str:
     """Return why training cannot continue as if `epochs` had been larger from the start; "" if it can."""
     end = f"{_LENGTH}={epochs}"
     if not config.scheduler.lengthens:
-        return f"cannot be made longer, as its learning-rate schedule ends at {end} (scheduler=constant has no end)"
+        anew = f"dlproj resume {shown_path(folder)} {_LENGTH}={config.trainer.max_epochs} starts it anew"
+        return f"cannot be made longer, as its learning-rate schedule ends at {end} ({anew})"
     if config.optim.swa_start is not None:
         return f"cannot be made longer, as optim.swa_start is a share of {end} (optim.ema_decay has no end)"
     result = read_result(folder)
@@ -87,7 +89,8 @@ def check_goes_on(folder: Path, config: Config, now: RunResult) -> None:
     shown = shown_path(folder)
     try:
         before = read_result(folder)
-        epochs = load(folder / "config.yaml").trainer.max_epochs
+        earlier = load(folder / "config.yaml")
+        epochs = earlier.trainer.max_epochs
     except UserError:  # the record is lost, but the checkpoint has all that training needs
         return
     if difference := _other_data(before, now):
@@ -99,8 +102,10 @@ def check_goes_on(folder: Path, config: Config, now: RunResult) -> None:
     ]
     if changed:
         _log.warning("%s was started with %s: its figures may differ in the last digits", shown, ", ".join(changed))
-    if epochs != config.trainer.max_epochs:
-        _log.warning("%s continues to epoch %d instead of %d", shown, config.trainer.max_epochs, epochs)
+    anew = plan_of(earlier)["schedule"] != plan_of(config)["schedule"]
+    schedule = f"; its learning-rate schedule starts anew, at {config.optim.learning_rate:g}" if anew else ""
+    if epochs != config.trainer.max_epochs or anew:
+        _log.warning("%s continues to epoch %d instead of %d%s", shown, config.trainer.max_epochs, epochs, schedule)
 
 
 def _other_data(before: RunResult, now: RunResult) -> str:

@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import Logger
 from dlproj.config.checks import UserError
 from dlproj.config.reference import distance, unmatched
 from dlproj.config.root import Config
+from dlproj.config.user_code import copies, shown
 from dlproj.config.whole_files import write_whole
 from dlproj.data.base import DataModule
 from dlproj.machine import machine, peak_memory_bytes, versions
@@ -25,6 +26,11 @@ from dlproj.training.monitors.loggers import EpochTable, shortest
 from dlproj.training.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)
+
+
+def files_of(config: Config) -> dict[str, str]:
+    """Names of the files that a run writes into its folder, as in its manifest."""
+    return run_files(config.figures) | dict.fromkeys(copies(config), "")
 
 
 def new_record(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
@@ -87,12 +93,15 @@ class Begin(Callback):
     def _begin(self, folder: Path, data: DataModule) -> None:
         self.result.samples = {split: len(getattr(data, split)) for split in ("train", "val", "test")}
         self.result.input_shape = list(data.spec.shape)
+        self.result.columns = list(map(list, data.roles()))
         self.result.data_fingerprint = data.fingerprint()
         samples = _draw_samples(self.config) if self.config.figures.samples else {}
         self._claim(folder)
         self._record(folder)
         for fallback in self.result.fallbacks:
             _log.warning("%s", fallback)
+        if code := shown(self.config):
+            _log.warning("runs code of %s", code)
         for name, content in samples.items():
             write_whole(folder / "figures" / name, content)
 
@@ -100,7 +109,7 @@ class Begin(Callback):
         """Write the record of a run whose data could not be read; return False if the folder holds another run."""
         folder = Path(self.result.folder)
         try:
-            claim(folder, run_files(self.config.figures), replace=False)
+            claim(folder, files_of(self.config), replace=False)
         except UserError:
             return False
         self._record(folder)
@@ -110,9 +119,11 @@ class Begin(Callback):
         self.result.write()  # first, since config.yaml marks the folder as a run's
         self.config.save(folder / "config.yaml")
         write_code_record(folder, self.result.git_commit)
+        for name, content in copies(self.config).items():
+            write_whole(folder / name, content)
 
     def _claim(self, folder: Path) -> None:
-        names = run_files(self.config.figures)
+        names = files_of(self.config)
         if not self.resumed:
             claim(folder, names, self.replace)
             return
@@ -163,7 +174,7 @@ def complete(result: RunResult, config: Config, trainer: pl.Trainer, watch: Stop
         _log.warning("%s", words)
     result.metrics |= {key: shortest(float(value)) for key, value in trainer.callback_metrics.items()}
     result.steps = trainer.global_step
-    result.confusion_matrix = model.test_confusion_matrix
+    result.confusion_matrix, result.class_weights = model.test_confusion_matrix, model.class_weights
     result.seconds = watch.seconds
     result.samples_per_second = model.samples_trained / (watch.seconds - watch.validation_seconds)
     result.peak_memory_bytes, result.peak_gpu_memory_bytes = peak_memory_bytes()

@@ -36,6 +36,8 @@ _HARMLESS = (
     r"FSDP2-wrapped module .* returned a view tensor",
     # Not every run on a cluster is a SLURM job.
     r"The `srun` command is available",
+    # A run may be trained on without early stopping.
+    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint .*EarlyStopping",
     # A resumed run uses its own folder again.
     r"Checkpoint directory .* exists and is not empty",
 )
@@ -63,8 +65,13 @@ def prepare_process(config: TrainerConfig) -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path) -> pl.Trainer:
-    """Build Lightning's Trainer, without loggers, since some of them would write to the folder at once."""
+def build_trainer(
+    config: TrainerConfig, callbacks: list[Callback], folder: Path, checkpoints: bool = True
+) -> pl.Trainer:
+    """Build Lightning's Trainer, without loggers, since some of them would write to the folder at once.
+
+    checkpoints: False if none of the callbacks writes any, and Lightning is not to add one that does.
+    """
     extra: list[Callback] = [
         StepsPerExecution(
             config.steps_per_execution,
@@ -90,6 +97,7 @@ def build_trainer(config: TrainerConfig, callbacks: list[Callback], folder: Path
         logger=False,
         default_root_dir=folder,
         enable_progress_bar=config.progress_bar,
+        enable_checkpointing=checkpoints,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,  # nothing is logged per step, but a longer interval would warn of short epochs

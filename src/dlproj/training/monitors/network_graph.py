@@ -63,9 +63,13 @@ def graph_of(model: Classifier, spec: DataSpec, loss: str) -> list[GraphNode]:
     They are traced by a forward pass of two samples of ones in eval mode, which draws no random numbers and changes no
     statistics.
     """
+    if not model.is_chain:
+        raise ValueError("its layers are not modules applied one after another")
     trace = _Trace(model, list(spec.shape))
     hooks = [module.register_forward_hook(trace.note(name)) for name, module in _operations(model).items()]
-    ones = torch.ones(2, *spec.shape, dtype=torch.long if spec.kind is Kind.sequence else model.output.weight.dtype)
+    ones = torch.ones(
+        2, *spec.shape, dtype=torch.long if spec.kind is Kind.sequence else next(model.parameters()).dtype
+    )
     training = [module for module in model.modules() if module.training]
     try:
         model.eval()
@@ -121,7 +125,7 @@ class _Trace:
         own = {
             key: self._parameter(f"{name}.{key}", value)
             for key, value in module.named_parameters()
-            if value.requires_grad
+            if key != "unread"  # the rows of an embedding that no word reads
         }
         if isinstance(module, nn.Linear):
             self._add(name, "matmul", shape, [self.last, own["weight"]])

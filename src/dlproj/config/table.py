@@ -1,0 +1,110 @@
+"""Settings of tables: rows of numbers and categories from CSV, Parquet, Arrow or Excel files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dlproj.config.checks import one_of, require
+from dlproj.config.data import DataConfig, DataSpec, Kind
+from dlproj.config.fields import Choice, setting
+
+if TYPE_CHECKING:
+    from dlproj.data.table import TableDataModule
+    from dlproj.data.table_rows import Table
+
+
+class ColumnRole(Choice):
+    """What a column of a table is read as."""
+
+    numeric = "numeric", "numbers"
+    categorical = "categorical", "categories"
+    drop = "drop", "left out"
+
+
+class Missing(Choice):
+    """What stands in for a missing value; learned from the training rows."""
+
+    median = "median", "of numbers their median; of categories a category of its own"
+    most_frequent = "most_frequent", "the most frequent value"
+
+
+class TableScaling(Choice):
+    """How numbers are scaled for the model; fitted to the training rows, for each column by itself."""
+
+    none = "none", "unchanged"
+    min_max = "min_max", "the smallest value becomes 0, the largest 1"
+    standardize = "standardize", "mean 0 and standard deviation 1"
+    quantile_normal = "quantile_normal", "by rank, to a normal distribution: outliers come near"
+    quantile_uniform = "quantile_uniform", "by rank, to [0, 1]"
+
+
+TEST_FRACTION = 0.2  # of a table without a test file, unless folds are set
+
+
+@dataclass(slots=True)
+class TableConfig(DataConfig):
+    """Settings of a table with named columns: one of them is the target, the others are read by their role."""
+
+    own_files: ClassVar[bool] = True
+    not_read: ClassVar[Mapping[str, str]] = {"root": "a table is one file: set data.file"}
+
+    file: str = setting("", "table file: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx")
+    train_file: str = setting("", "table file of the training rows, instead of file")
+    test_file: str = setting("", "table file of the test rows; unset: the table has no test set of its own")
+    target: str = setting("", "column that holds the classes")
+    group_column: str | None = setting(
+        None, "column whose equal values stay together when folds are made, such as a patient; it is left out"
+    )
+    columns: dict[str, Any] = setting(
+        dict, "roles of columns by name, numeric, categorical or drop: {zip: categorical}; those of others are guessed"
+    )
+    missing: Missing = setting(Missing.median, "what stands in for missing values")
+    missing_indicator: bool = setting(True, "add an input that is 1 where a column's value was missing, else 0")
+    scaling: TableScaling = setting(TableScaling.standardize, "how numbers are scaled for the model")
+    rare_count: int = setting(
+        2, "categories with fewer training rows are grouped as one, which unseen categories belong to", "[1, inf)"
+    )
+
+    def __post_init__(self) -> None:
+        DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
+        for name, role in self.columns.items():
+            one_of(f"data.columns.{name}", str(role), tuple(ColumnRole.__members__))
+        require(not (self.file and self.train_file), "data.file and data.train_file both name training rows: set one")
+        if self.test_fraction is None and self.folds is None and not self.test_file:
+            self.test_fraction = TEST_FRACTION
+
+    def roles(self) -> dict[str, ColumnRole]:
+        """The roles that are set, by column."""
+        return {name: ColumnRole[str(role)] for name, role in self.columns.items()}
+
+    def rows_file(self) -> str:
+        """The file of the training rows."""
+        return self.file or self.train_file
+
+    def table(self) -> "Table":
+        """The rows, read and checked. Raises DataError."""
+        from dlproj.data.table_rows import read_rows
+
+        return read_rows(self)
+
+    def spec(self) -> DataSpec:
+        """Numbers, indicators of missing ones and one-hot categories. Raises DataError."""
+        self.check_test_set(bool(self.test_file))
+        return self.table().schema.spec()
+
+    def spec_like(self, trained: DataSpec) -> DataSpec:
+        """As a model reads it that was trained on another table: the checkpoint says which columns."""
+        return trained if trained.kind is Kind.features else self.spec()
+
+    @classmethod
+    def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
+        """Another test_file is read alone and whole; another file is split as that of the training."""
+        if changed.get("test_file") and not {"file", "train_file"} & changed.keys():
+            alone = {"file": changed["test_file"], "train_file": "", "test_fraction": None, "folds": None, "fold": 0}
+            return alone | changed
+        return {"train_file": ""} | changed if "file" in changed else changed
+
+    def build(self, seed: int) -> "TableDataModule":
+        from dlproj.data.table import TableDataModule
+
+        return TableDataModule(self, seed)

@@ -1,0 +1,154 @@
+"""The columns of a table: what each holds, and its values as numbers or as names."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dlproj.config.checks import DataError
+from dlproj.config.table import ColumnRole
+
+MOST_CATEGORIES = 1000  # of a column that is read without being asked for
+_FEW = 20  # rows or values from which a guess is made
+_MOSTLY = 0.8  # share of numbers in a column that has them by intention
+_DAY = (r"\d{4}-\d{1,2}(-\d{1,2})?", r"\d{4}/\d{1,2}/\d{1,2}", r"(\d{1,2}[./-]){2}\d{2,4}")
+_DATE = re.compile(rf"({'|'.join(_DAY)})([ T]\d{{1,2}}:.*)?", re.ASCII)
+_ID = re.compile(r"(?i:(.*[\W_])?(id|key|nr|no|index|uuid)|unnamed: 0)|.*[a-z](Id|ID)")
+_DIGITS = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*([eE][+-]?\d+)?", re.ASCII)
+_GAP = re.compile(r"(?<=\d)[ \u00a0\u202f'’](?=\d{3}(?!\d))", re.ASCII)  # separates thousands, and nothing else
+_LARGEST = float(np.finfo(np.float32).max)
+
+# How people write numbers otherwise than float() reads them: the form of all cells of a column, and the way back.
+STYLES: dict[str, tuple[re.Pattern[str], Callable[[str], str]]] = {
+    "spaces": (re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII), str),
+    "decimal_comma": (
+        re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?", re.ASCII),
+        lambda text: text.replace(".", "").replace(",", "."),
+    ),
+    "thousands": (re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", re.ASCII), lambda text: text.replace(",", "")),
+}
+
+
+def where(column: pd.Series | pd.DataFrame, position: int) -> str:
+    """`row 7`, by the index."""
+    return f"row {column.index[position]}"
+
+
+def numbers(column: pd.Series, style: str = "") -> tuple[np.ndarray, str]:
+    """The values (n,) in float64, NaN where missing, and how they are written: "" or one of STYLES.
+
+    style: how the column was written in training. Raises DataError with the row of the first cell that is no number.
+    """
+    values, style = _parsed(column, style)
+    with np.errstate(invalid="ignore"):
+        odd = np.flatnonzero(np.abs(values) > _LARGEST)
+    if len(odd):
+        cell = _short(column.iloc[odd[0]])
+        raise DataError(f"{where(column, odd[0])} of the column {column.name} holds {cell}: give finite numbers")
+    return values, style
+
+
+def _parsed(column: pd.Series, style: str) -> tuple[np.ndarray, str]:
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(np.float64, na_value=np.nan), ""
+    cells = names(column)
+    there = np.flatnonzero(cells != None)  # noqa: E711
+    text = cells[there].tolist()
+    values = _as_floats(text)
+    if style or np.isnan(values).any():
+        read = {name: found for name in ([style] if style else STYLES) if (found := _in_style(text, name)) is not None}
+        if not read:
+            odd = int(np.flatnonzero(np.isnan(values))[0]) if np.isnan(values).any() else 0
+            raise DataError(
+                f"{where(column, there[odd])} of the column {column.name} holds {_short(text[odd])}, which is no "
+                f"number: correct it, or set data.columns={{{column.name}: categorical}}"
+            )
+        (style, values), *others = read.items()
+        if any((other != values).any() for _, other in others):
+            advice = "write it without separators of thousands and with a decimal point"
+            place = f"{where(column, there[0])} of the column {column.name}"
+            raise DataError(f"{place}: {_short(text[0])} may be two numbers: {advice}")
+    placed = np.full(len(column), np.nan)
+    placed[there] = values
+    return placed, style
+
+
+def _as_floats(text: list[str]) -> np.ndarray:
+    values: np.ndarray = pd.to_numeric(np.array(text, object), errors="coerce")
+    return values.astype(np.float64)
+
+
+def _in_style(text: list[str], style: str) -> np.ndarray | None:
+    """The numbers of the cells, or None if one is not written in this style."""
+    form, plain = STYLES[style]
+    found = list[str]()
+    for cell in text:
+        compact = _GAP.sub("", cell)
+        if not form.fullmatch(compact):
+            return None
+        found.append(plain(compact))
+    return _as_floats(found)
+
+
+def _short(cell: Any) -> str:
+    text = str(cell)
+    return ascii(text if len(text) <= 40 else text[:40] + "…")
+
+
+def names(column: pd.Series) -> np.ndarray:
+    """The values (n,) as texts, 1.0 as 1, which pandas makes of it beside missing values; None where missing."""
+    cells = column.to_numpy(object)
+    there = ~pd.isna(cells)
+    text = np.full(len(cells), None, object)
+    text[there] = np.fromiter(map(_name, cells[there]), object, there.sum())
+    return text
+
+
+def _name(cell: Any) -> str:
+    text = str(cell).strip()
+    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
+
+
+def guess(column: pd.Series) -> tuple[ColumnRole, str]:
+    """The role of a column, and why it is left out, else "". Raises DataError for numbers among which is another."""
+    text = [name for name in names(column) if name is not None]
+    distinct = len(set(text))
+    if not text:
+        return ColumnRole.drop, "no values"
+    if distinct == 1 and len(text) == len(column):
+        return ColumnRole.drop, "the same value in every row"
+    if pd.api.types.is_datetime64_any_dtype(column) or all(map(_DATE.fullmatch, text[:1000])):
+        return ColumnRole.drop, "dates: to use them, add a column of numbers, such as days since a date"
+    if _are_numbers(column, text):
+        return (ColumnRole.drop, "numbers the rows") if _is_id(column, distinct) else (ColumnRole.numeric, "")
+    if len(text) >= _FEW and distinct > max(_FEW, len(text) / 2):
+        words = sum(len(name.split()) for name in text) / len(text)
+        return ColumnRole.drop, "texts" if words >= 3 else "nearly every row has another value"
+    if distinct > MOST_CATEGORIES:
+        return ColumnRole.drop, f"{distinct:,} categories"
+    return ColumnRole.categorical, ""
+
+
+def _are_numbers(column: pd.Series, text: list[str]) -> bool:
+    """Whether the column holds numbers; raises DataError if one cell among them is none, or may be two numbers."""
+    if pd.api.types.is_bool_dtype(column):
+        return False
+    try:
+        _parsed(column, "")
+    except DataError:
+        digits = sum(bool(_DIGITS.fullmatch(name)) for name in text)
+        if digits > 1 and digits >= _MOSTLY * len(text):
+            raise
+        return False
+    return True
+
+
+def _is_id(column: pd.Series, distinct: int) -> bool:
+    """Whether numbers say which row it is: whole ones, all different, counting on or of a name like `id`."""
+    if len(column) < _FEW or distinct < len(column):
+        return False
+    values = numbers(column)[0]
+    counting = bool(values.max() - values.min() == len(values) - 1)
+    return bool((values == np.floor(values)).all()) and (counting or bool(_ID.fullmatch(str(column.name))))

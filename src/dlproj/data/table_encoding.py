@@ -1,0 +1,141 @@
+"""What the training rows of a table teach: fillings, scalings and rare categories, applied to any rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlproj.config.table import Missing, TableConfig, TableScaling
+from dlproj.data.table_rows import MISSING, Schema
+
+_QUANTILES = 1000
+_MOST_ROWS = 100_000  # from which quantiles are taken
+
+
+@dataclass(slots=True)
+class Encoder:
+    """Turns raw rows of dlproj.data.table_rows into stored ones.
+
+    A stored row, float32, has the scaled numbers, then the indicators of missing values, then for each categorical
+    column the index of its input among all one-hot inputs; the index after the last one stands for none.
+    """
+
+    schema: Schema
+    scaling: str
+    fill: list[float]  # (numeric,): what stands in for a missing number
+    shift: list[float]  # (numeric,): x ↦ (x − shift) / scale
+    scale: list[float]
+    quantiles: list[list[float]]  # (quantiles, numeric), if they scale
+    inputs: list[list[int]]  # of each categorical column: the input of MISSING, of OTHER, and of each category
+
+    @classmethod
+    def fit(cls, rows: np.ndarray, schema: Schema, config: TableConfig) -> "Encoder":
+        """Learn from the raw training rows (n, columns)."""
+        count = len(schema.numeric)
+        raw = rows[:, :count]
+        fill = [_middle(column, config.missing) for column in raw.T]
+        encoder = cls(schema, config.scaling.name, fill, [0.0] * count, [1.0] * count, [], [])
+        encoder._fit_scaling(encoder._filled(raw), config.scaling)
+        first = 0
+        for codes, size, column in zip(rows[:, count:].T, schema.sizes(), schema.categories, strict=True):
+            encoder.inputs.append(_inputs(codes, size, first, column, schema, config.rare_count))
+            first += size
+        return encoder
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> "Encoder":
+        """The encoder of what asdict() made of one. Raises ValueError, KeyError or TypeError for a damaged one."""
+        schema = Schema(**state["schema"])
+        encoder = cls(**state | {"schema": schema})
+        lengths = [len(encoder.fill), len(encoder.shift), len(encoder.scale), *map(len, encoder.quantiles)]
+        known = [len(names) + 2 for names in schema.categories.values()]
+        if {*lengths} - {len(schema.numeric)} or [*map(len, encoder.inputs)] != known:
+            raise ValueError("the encoder does not fit the columns")
+        return encoder
+
+    def _fit_scaling(self, values: np.ndarray, scaling: TableScaling) -> None:
+        if not values.size:
+            return
+        if scaling in (TableScaling.quantile_normal, TableScaling.quantile_uniform):
+            from sklearn.preprocessing import QuantileTransformer
+
+            count = min(_QUANTILES, len(values))
+            fitted = QuantileTransformer(n_quantiles=count, subsample=_MOST_ROWS, random_state=0).fit(values)
+            self.quantiles = fitted.quantiles_.tolist()
+        elif scaling is TableScaling.min_max:
+            self.shift, self.scale = values.min(0).tolist(), _positive(np.ptp(values, axis=0))
+        elif scaling is TableScaling.standardize:
+            self.shift, self.scale = values.mean(0).tolist(), _positive(values.std(0))
+
+    def _filled(self, numbers: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(numbers), np.array(self.fill), numbers)
+
+    def _transformer(self) -> Any:
+        """scikit-learn's transformer with the quantiles learned."""
+        from sklearn.preprocessing import QuantileTransformer
+
+        output = "normal" if self.scaling == TableScaling.quantile_normal.name else "uniform"
+        fitted = QuantileTransformer(n_quantiles=len(self.quantiles), output_distribution=output)
+        fitted.quantiles_ = np.array(self.quantiles)
+        fitted.n_quantiles_, fitted.n_features_in_ = fitted.quantiles_.shape
+        fitted.references_ = np.linspace(0, 1, fitted.n_quantiles_)
+        return fitted
+
+    def encode(self, rows: np.ndarray) -> np.ndarray:
+        """Stored rows (n, inputs), float32, of raw ones (n, columns)."""
+        count, columns = len(self.schema.numeric), self.schema.columns()
+        filled = self._filled(rows[:, :count])
+        scaled = self._transformer().transform(filled) if self.quantiles else (filled - self.shift) / self.scale
+        marked = [columns.index(name) for name in self.schema.indicated]
+        missing = np.isnan(rows[:, marked]) | (rows[:, marked] == MISSING) & (np.array(marked) >= count)
+        codes = rows[:, count:].astype(int) - MISSING
+        ids = [np.array(inputs)[code] for inputs, code in zip(self.inputs, codes.T, strict=True)]
+        return np.column_stack([scaled, missing, *ids]).astype(np.float32)
+
+    def described(self, stored: np.ndarray) -> dict[str, str]:
+        """A stored row (inputs,) as people read it: a text for each column."""
+        count, schema = len(self.schema.numeric), self.schema
+        scaled = stored[:count].astype(float)
+        raw = (
+            self._transformer().inverse_transform(scaled[None])[0]
+            if self.quantiles
+            else scaled * self.scale + self.shift
+        )
+        labels = [label for column in schema.categories for label in schema.labels(column)] + ["(other)"]
+        texts = {name: f"{value:.4g}" for name, value in zip(schema.numeric, raw, strict=True)}
+        ids = stored[count + len(schema.indicated) :].astype(int)
+        texts |= {name: labels[i] for name, i in zip(schema.categories, ids, strict=True)}
+        missing = {name for name, mark in zip(schema.indicated, stored[count:], strict=False) if mark}
+        return {name: "(missing)" if name in missing else text for name, text in texts.items()}
+
+
+def _positive(scale: np.ndarray) -> list[float]:
+    return np.where(scale > 0, scale, 1.0).tolist()
+
+
+def _middle(column: np.ndarray, missing: Missing) -> float:
+    present = column[~np.isnan(column)]
+    if not len(present):
+        return 0.0
+    if missing is Missing.median:
+        return float(np.median(present))
+    values, counts = np.unique(present, return_counts=True)
+    return float(values[counts.argmax()])
+
+
+def _inputs(codes: np.ndarray, size: int, first: int, column: str, schema: Schema, rare_count: int) -> list[int]:
+    """The input of MISSING, of OTHER and of each category; rare ones share that of OTHER, if training rows have it."""
+    known, none = len(schema.categories[column]), sum(schema.sizes())
+    counts = np.bincount(codes.astype(int) - MISSING, minlength=known + 2)
+    own_missing = size > known + 1
+    places = [first + known, first + size - 1, *range(first, first + known)]
+    common = counts >= rare_count
+    common[0] &= own_missing
+    others = ~common
+    others[:2] = own_missing and others[0], True
+    other = places[1] if counts[others].sum() else none
+    inputs = [place if is_common else other for place, is_common in zip(places, common, strict=True)]
+    inputs[1] = other
+    if not schema.own_category:
+        inputs[0] = inputs[2 + int(counts[2:].argmax())] if known else other
+    return inputs

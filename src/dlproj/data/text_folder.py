@@ -1,0 +1,63 @@
+"""A user's own tree of text files: train/CLASS/*.txt and test/CLASS/*.txt."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlproj.config.checks import DataError
+from dlproj.config.texts import TextFolderConfig, Tokens
+from dlproj.data.class_folders import list_split, splits_of, warn_unread
+from dlproj.data.data_files import data_root, fixed_order
+from dlproj.data.shared import shared
+from dlproj.data.text_files import TextFile, labelled, text_file
+from dlproj.data.texts import TextDataModule
+from dlproj.data.tokenized import LabelledTexts, TokenizedTexts, tokenized
+from dlproj.file_systems import why
+
+EXTENSIONS = (".txt",)
+CACHE = "tokenized-texts"  # the first part of the cache's name
+WORTH_KEEPING = 2**20  # bytes of text, tokenised in about 0.1 s: the cache of fewer is not kept
+_ADVICE = ": save them as UTF-8, or remove them"
+
+
+class TextFolderDataModule(TextDataModule):
+    """The texts of a tree, in a fixed order (data_files.fixed_order) that is not sorted by class."""
+
+    config: TextFolderConfig
+
+    def prepare_data(self) -> None:
+        """Warn about files that are left out, and tokenise the texts, on one process per machine."""
+        if not hasattr(self, "train"):
+            splits = [list_split(folder, self.spec.classes, EXTENSIONS) for folder in splits_of(self.config.root)]
+            warn_unread(data_root(self.config.root), splits)
+        super().prepare_data()
+
+    def labelled_texts(self) -> list[LabelledTexts]:
+        """The texts of train/ and, if there is one, test/. Raises DataError."""
+        return _texts(self.config.root, self.spec.classes)
+
+    def read(self) -> TokenizedTexts:
+        """The tokens of the texts. Raises DataError, naming the files that are not UTF-8 text."""
+        return read_folder(self.config.root, self.spec.classes, self.config.tokens)
+
+
+@shared
+def read_folder(root: str, classes: Sequence[str], tokens: Tokens) -> TokenizedTexts:
+    """Return the tokenised texts of the tree, from the cache in it if there is one. Raises DataError."""
+    train, *test = _texts(root, classes)
+    return tokenized(train, next(iter(test), None), tokens, len(classes), data_root(root) / CACHE, WORTH_KEEPING)
+
+
+def _texts(root: str, classes: Sequence[str]) -> list[LabelledTexts]:
+    return [labelled(_listed(data_root(root), folder, classes), "texts", _ADVICE) for folder in splits_of(root)]
+
+
+def _listed(root: Path, folder: Path, classes: Sequence[str]) -> list[TextFile]:
+    found = list_split(folder, classes, EXTENSIONS).files
+    return fixed_order([_with_stamp(root, path, target) for path, target in found])
+
+
+def _with_stamp(root: Path, path: Path, target: int) -> TextFile:
+    try:
+        return text_file(str(path), target, str(path.relative_to(root)), path.stat())
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({why(error)}): replace or delete it") from error

@@ -1,0 +1,209 @@
+"""How long an epoch takes by batch size, and the largest batch that fits into memory."""
+
+import copy
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from dlproj.clock import wall_clock
+from dlproj.command_errors import lacks_memory
+from dlproj.config.root import Config
+from dlproj.data.batches import Block
+from dlproj.loop_progress import progress
+from dlproj.machine import available_memory_bytes, peak_memory_bytes, reset_peak_memory
+from dlproj.training.range_test import train_steps
+
+_SMALLEST = 16
+_WARM_UP = 2  # calls before the timed ones: the second captures a CUDA graph
+_TIMED = 4  # calls
+_CALL_SECONDS = 0.2  # on a CPU, about
+_NEAR = 1.2  # times the fastest epoch: about as good
+_MARGIN = 1.2  # of predicted memory that is added
+SHARE = 0.8  # of the available memory that a batch may fill
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a batch size takes."""
+
+    batch_size: int
+    steps: int  # in an epoch
+    step_seconds: float  # median
+    peak_bytes: int  # of the process, or of its GPU
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Seconds of an epoch's steps."""
+        return self.steps * self.step_seconds
+
+
+@dataclass(slots=True)
+class BatchSizes:
+    """Trials by rising batch size, and why there are none above."""
+
+    trials: list[Trial] = field(default_factory=list)
+    end: str = ""  # "all training samples", "memory" or "time"
+
+    @property
+    def largest(self) -> int:
+        """The largest batch size that fitted."""
+        return self.trials[-1].batch_size
+
+    @property
+    def fastest(self) -> Trial:
+        """The trial with the fastest epoch."""
+        return min(self.trials, key=lambda trial: trial.epoch_seconds)
+
+    @property
+    def suggestion(self) -> int:
+        """The smallest batch size whose epoch takes at most a fifth longer than the fastest: it takes more steps."""
+        near = [trial for trial in self.trials if trial.epoch_seconds <= _NEAR * self.fastest.epoch_seconds]
+        return near[0].batch_size
+
+    def end_words(self) -> str:
+        """Why there is no larger one."""
+        words = {"all training samples": "which is all training samples", "memory": "as larger ones lack memory"}
+        return words.get(self.end, "as the time was over: set --seconds higher")
+
+    def table(self) -> list[dict[str, float]]:
+        """A row a batch size: steps an epoch, seconds a step and an epoch, bytes at the peak."""
+        names = ("batch_size", "steps", "step_seconds", "epoch_seconds", "peak_bytes")
+        return [{name: getattr(trial, name) for name in names} for trial in self.trials]
+
+
+def try_batch_sizes(config: Config, seconds: float = 60.0) -> BatchSizes:
+    """Train some steps with batches of 16, 32, 64, … up to the largest that fits, by halves of what does not.
+
+    A size is tried only if its memory, as the sizes before let expect, leaves a fifth of what was available, and ends
+    when `seconds` are over. Nothing is kept. Raises UserError if the smallest cannot be trained.
+    """
+    trying = _Trying(copy.deepcopy(config), seconds)
+    for size in progress(trying.sizes(), "batch sizes", delay=2):
+        trying.measure(size)
+    return trying.found
+
+
+class _Trying:
+    """Measures one size after the other, and knows which comes next."""
+
+    def __init__(self, config: Config, seconds: float) -> None:
+        self.config = config
+        self.clock = wall_clock(torch.device("cpu"))
+        self.until = self.clock() + seconds
+        self.data = config.data.build(config.seed)
+        self.data.prepare_data()
+        self.data.setup()
+        self.gpu = config.trainer.uses_gpu()
+        if self.gpu:
+            self.data.place(torch.device("cuda", torch.cuda.current_device()))
+        reset_peak_memory()  # from here on it is what is held now
+        self.bound = peak_memory_bytes()[0] + SHARE * available_memory_bytes()
+        self.too_large = len(self.data.train) + 1  # the smallest size known not to fit
+        self.found = BatchSizes(end="all training samples")
+
+    def sizes(self) -> Iterator[int]:
+        """Double the size, then halve the way to the smallest that does not fit."""
+        size = min(_SMALLEST, self.too_large - 1)
+        while size > 0:
+            yield size
+            size = self._next()
+
+    def _next(self) -> int:
+        """The next size; 0 if there is none."""
+        last = self.found.largest
+        size = min(2 * last, self.too_large - 1) if self._is_open() else (last + self.too_large) // 2
+        while size > last and not self._has_memory(size):
+            self.too_large, self.found.end = size, "memory"
+            size = (last + size) // 2
+        near = self.found.end == "memory" and size - last <= last // 16
+        if near or size <= last:
+            return 0
+        if self.clock() + self._expected_seconds(size) > self.until:
+            self.found.end = "time"
+            return 0
+        return size
+
+    def _is_open(self) -> bool:
+        return self.found.end != "memory"
+
+    def _expected_seconds(self, size: int) -> float:
+        last = self.found.trials[-1]
+        calls = _WARM_UP + _TIMED
+        return calls * max(_CALL_SECONDS, last.step_seconds * size / last.batch_size)
+
+    def _has_memory(self, size: int) -> bool:
+        """True if the size would fit as the sizes before let expect; on a GPU there is no harm in trying."""
+        trials = self.found.trials
+        if self.gpu or len(trials) < 2:
+            return True
+        rises = [
+            (after.peak_bytes - before.peak_bytes) / (after.batch_size - before.batch_size)
+            for before, after in pairwise(trials)
+        ]
+        more = _MARGIN * max(rises[-3:]) * (size - trials[-1].batch_size)
+        return trials[-1].peak_bytes + more <= self.bound
+
+    def measure(self, size: int) -> None:
+        """Train some steps with the size; one that lacks memory is too large."""
+        watch = _Times(self.gpu)
+        try:
+            peak = self._train(size, watch)
+        except Exception as error:
+            if not lacks_memory(error) or not self.found.trials:
+                raise
+            self.too_large, self.found.end = size, "memory"
+            peak = 0
+        if peak:
+            steps = self.data.train_dataloader().batches
+            self.found.trials.append(Trial(size, steps, watch.median(), peak))
+        else:  # outside of except, whose error holds on to what the step had
+            gc.collect()
+            if self.gpu:
+                torch.cuda.empty_cache()
+
+    def _train(self, size: int, watch: "_Times") -> int:
+        """Return the peak of the memory in bytes."""
+        self.config.data.batch_size = size
+        reset_peak_memory()
+        options = {"steps_per_execution": self._steps_a_call(size), "cuda_graph": self.config.trainer.cuda_graph}
+        train_steps(self.config, [watch], self.data, max_epochs=_WARM_UP + _TIMED, **options)
+        return peak_memory_bytes()[self.gpu]
+
+    def _steps_a_call(self, size: int) -> int | str:
+        """Fewer than in training on a CPU, where a call of 50 steps of large batches would take long."""
+        trainer, trials = self.config.trainer, self.found.trials
+        if trainer.steps_per_execution != "auto" or self.gpu or trainer.accumulate_grad_batches > 1:
+            return trainer.steps_per_execution
+        if not trials or trainer.limit_train_batches is not None:
+            return "auto" if trainer.limit_train_batches is not None else 10
+        expected = trials[-1].step_seconds * size / trials[-1].batch_size
+        return max(1, min(50, int(_CALL_SECONDS / expected)))
+
+
+class _Times(Callback):
+    """Times each call of training_step, the batches' preparation included, and stops training after some of them."""
+
+    def __init__(self, gpu: bool) -> None:
+        self.clock = wall_clock(torch.device("cuda" if gpu else "cpu"))
+        self.seconds: list[float] = []  # a step, in each call
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        self._last = self.clock()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, model: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        now = self.clock()
+        self.seconds.append((now - self._last) / (len(batch) if isinstance(batch, Block) else 1))
+        self._last = now
+        trainer.should_stop = len(self.seconds) >= _WARM_UP + _TIMED
+
+    def median(self) -> float:
+        """Median seconds of a step, without the first calls."""
+        return median(self.seconds[_WARM_UP:] or self.seconds)

@@ -1,0 +1,71 @@
+"""Images that take three times the memory that a process may allocate train, and end with the same weights."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from dlproj.inference.trained import open_run
+
+ALLOWED = 200  # MB, beside what the program itself takes
+IMAGES = 3 * ALLOWED * 10**6 // (3 * 128 * 128)
+TRAIN = """
+import resource, sys
+import torch
+from dlproj.api.composing import composed
+from dlproj.config.root import checked
+from dlproj.training.run import train
+from pathlib import Path
+import dlproj.data.image_folder, dlproj.training.run, torch.utils.tensorboard, pytorch_lightning.utilities, PIL.Image
+
+folder, limited, *overrides = sys.argv[1:]
+if limited == "limited":
+    # The data segment: what is allocated, but not pages of a mapped file, which the kernel can drop at any time.
+    (used,) = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")]
+    most = used * 1024 + ALLOWED * 10**6
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+config, _ = composed(overrides)
+train(config, Path(folder), overrides)
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """As many links to a hundred images."""
+    root = tmp_path_factory.mktemp("images")
+    for place in range(IMAGES):
+        split, name = "test" if place % 50 == 0 else "train", "dog" if place % 7 < 3 else "cat"
+        path, first = root / split / name / f"{place}.png", root / f"{place % 100}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not first.exists():
+            Image.effect_noise((128, 128), place % 100).convert("RGB").save(first, compress_level=1)
+        os.link(first, path)
+    return root
+
+
+def trained(root, folder, limit, cache):
+    overrides = [
+        *("data=image_folder", f"data.root={root}", "data.image_size=128", f"data.cache={cache}", "figures=none"),
+        *("data.batch_size=32", "data.eval_batch_size=32", "model.hidden=[4]", "trainer.accelerator=cpu"),
+        *("trainer.threads=1", "trainer.max_epochs=2", "trainer.limit_train_batches=60", "data.val_fraction=0.02"),
+    ]
+    script = TRAIN.replace("ALLOWED", str(ALLOWED))
+    return subprocess.run(
+        [sys.executable, "-c", script, folder, limit, *overrides], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+def test_three_times_the_allowed_memory_trains_to_the_same_weights(root, tmp_path):
+    in_memory = trained(root, tmp_path / "in memory", "limited", "never")
+    assert in_memory.returncode != 0
+    assert "emory" in in_memory.stderr  # MemoryError, or torch's: the limit is one
+    for name in ("decoding", "mapped"):  # the second opens what the first has decoded
+        mapped = trained(root, tmp_path / name, "limited", "always")
+        assert mapped.returncode == 0, mapped.stderr
+    usual = trained(root, tmp_path / "usual", "not limited", "never")
+    assert usual.returncode == 0, usual.stderr
+    one, other = (open_run(tmp_path / name).model.state_dict() for name in ("mapped", "usual"))
+    assert all(one[name].equal(other[name]) for name in one)

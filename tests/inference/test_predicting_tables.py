@@ -1,0 +1,189 @@
+"""A run that was trained on a table: its predictions, its evaluation on other tables, its page, its export."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import dlproj
+from dlproj.cli.app import app
+from dlproj.config.checks import UserError
+from dlproj.data.table_files import read_table
+from dlproj.inference.export import Format, export
+from dlproj.inference.trained import open_run
+
+SETTINGS = ["data.target=kind", "model.hidden=[8]", "model.category_embedding_dim=3", "figures=none"]
+
+
+def table(size=120):
+    random = np.random.default_rng(0)
+    city = random.choice(["Köln", "Paris", "Rome"], size)
+    age = random.normal(40, 10, size).round(1)
+    kind = np.where((city == "Rome") | (age > 45), "old", "new")
+    frame = pd.DataFrame({"age": age, "city": city, "note": [f"a note on {i}" for i in range(size)], "kind": kind})
+    frame.loc[::9, "age"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    table().to_csv(folder / "people.csv", index=False)
+    settings = [*SETTINGS, "data=table", f"data.file={folder / 'people.csv'}"]
+    return dlproj.train(*settings, max_epochs=3, progress_bar=False, folder=folder / "run")
+
+
+def predicted(run, *arguments):
+    done = CliRunner().invoke(app, ["predict", str(run.folder), *map(str, arguments)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def check_equal(found, expected):
+    """Up to the rounding of batches of other sizes."""
+    assert found["class"].tolist() == expected["class"].tolist()
+    np.testing.assert_allclose(found[["new", "old"]].to_numpy(), expected[["new", "old"]].to_numpy(), atol=1e-6)
+
+
+def test_columns_are_found_by_name(run, tmp_path, caplog):
+    given = table(20)
+    expected = run.predict(given)
+    assert list(expected.columns) == ["class", "new", "old"]
+    assert (expected.index == given.index).all()
+    shuffled = given[["kind", "city", "note", "age"]].rename(index=lambda i: f"row {i}").iloc[::-1]
+    again = run.predict(shuffled)
+    assert again.index.tolist()[0] == "row 19"
+    check_equal(again.iloc[::-1], expected)
+    lean = given.drop(columns=["kind", "note"])
+    check_equal(run.predict(lean), expected)
+    assert not caplog.records
+    run.predict(lean.assign(shoe=43))
+    assert "columns that the model does not know are not read: shoe" in caplog.text
+
+
+def test_a_row_may_come_in_many_forms(run, tmp_path):
+    given = table(20)
+    expected = run.predict(given).iloc[3:4]
+    lean = given.drop(columns=["kind"]).iloc[3]
+    path = tmp_path / "rows.xlsx"
+    given.to_excel(path, index=False)
+    for rows in (lean, lean.to_dict(), [lean.to_dict()], given.iloc[3:4]):
+        check_equal(run.predict(rows), expected)
+    check_equal(run.predict(str(path)).iloc[3:4], expected)
+    assert run.predict(path).index.tolist()[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (table(5).drop(columns="city"), "there is no column city: the columns are age, note, kind"),
+        (table(5).rename(columns={"city": "City"}), "there is no column city: did you mean City?"),
+        (table(5).assign(age="old"), "row 0 of the column age holds 'old', which is no number"),
+        (table(5).assign(age=np.inf), "row 0 of the column age holds 'inf': give finite numbers"),
+        (table(5)[["age", "city", "city"]], "there are several columns city"),
+        (table(0), "hand in a DataFrame with at least one row"),
+        (np.zeros((2, 4)), "the run reads rows of a table: hand in a DataFrame"),
+        ([1, 2], "the run reads rows of a table: hand in a DataFrame"),
+        ("nowhere.csv", "nowhere.csv cannot be read"),
+        ("rows.json", "rows.json is no table file by its name"),
+    ],
+)
+def test_what_does_not_fit_is_refused(rows, words, run):
+    with pytest.raises(UserError, match=re.escape(words)):
+        run.predict(rows)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "xlsx", "parquet", "feather"])
+def test_the_same_file_is_written_with_classes(kind, run, tmp_path):
+    given, output = tmp_path / "rows.csv", tmp_path / f"out.{kind}"
+    table(20).to_csv(given, index=False)
+    done = predicted(run, given, "--output", output)
+    assert done.exit_code == 0
+    assert "20 rows with their classes in" in done.stderr
+    written, expected = read_table(output), run.predict(given)
+    names = ["age", "city", "note", "kind", "predicted_class", "probability_new", "probability_old"]
+    assert list(written.columns) == names
+    assert written["note"].tolist() == table(20)["note"].tolist()
+    assert written["predicted_class"].tolist() == expected["class"].tolist()
+    np.testing.assert_allclose(written["probability_old"].astype(float), expected["old"], rtol=1e-6)
+    again = predicted(run, output, "--output", output, "--overwrite")
+    assert again.exit_code == 0
+    assert list(read_table(output).columns) == names
+
+
+def test_rows_are_named_and_files_that_cannot_be_read_are_left_out(run, tmp_path):
+    for name in ("a.csv", "b.csv"):
+        table(3).to_csv(tmp_path / name, index=False)
+    done = predicted(run, tmp_path / "a.csv", "--format", "csv", "--top", "1")
+    assert done.stdout.splitlines()[0] == "input,class,probability"
+    assert [line.split(",")[0] for line in done.stdout.splitlines()[1:]] == ["row 2", "row 3", "row 4"]
+    with pytest.raises(UserError, match="1 of 7 inputs were left out"):
+        predicted(run, tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "missing.csv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to predict: name a table file, one of .csv"),
+        (["a film"], "a film is no table file by its name"),
+        (["-"], "- is no table file by its name"),
+        (["a.csv", "b.csv", "--output", "c.csv"], "--output takes one table, not 2"),
+        (["a.csv", "--output", "c.json"], "c.json is no table file by its name"),
+        (["a.csv", "--output", "a.csv"], "a.csv exists: set --output to another file, or --overwrite"),
+        (["a.csv", "--output", "nowhere/c.csv"], "nowhere/c.csv cannot be written"),
+    ],
+)
+def test_arguments_that_do_not_fit(arguments, words, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table(3).to_csv("a.csv", index=False)
+    with pytest.raises(UserError, match=re.escape(words)):
+        predicted(run, *arguments)
+
+
+def test_another_table_is_evaluated_whole(run):
+    other = table(90).iloc[::-1]
+    metrics = run.evaluate(data=other)
+    right = (run.predict(other)["class"] == other["kind"]).mean()
+    assert metrics["test/accuracy"] == pytest.approx(right)
+    own = run.evaluate()
+    assert own["test/accuracy"] == run.metrics["test/accuracy"]
+    assert own["test/loss"] == run.metrics["test/loss"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (table(30).assign(kind="other"), "row 2 has the class other, which the training rows have not"),
+        (table(30).drop(columns="kind"), "there is no column kind"),
+        (table(30).drop(columns="age"), "there is no column age"),
+    ],
+)
+def test_other_tables_have_to_fit(data, words, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=re.escape(words)):
+        run.evaluate(data=data)
+
+
+def test_a_data_frame_trains_as_its_file_does(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    again = dlproj.train(*SETTINGS, data=table(), max_epochs=3, progress_bar=False)
+    assert again.metrics == run.metrics
+
+
+def test_the_page_tells_the_columns(run):
+    page = run.report.read_text()
+    for words in ("<h2>Columns</h2>", "numeric: with missing values", "categorical: 3 categories", "left out: texts"):
+        assert words in page
+
+
+def test_an_export_gives_the_same_probabilities(run, tmp_path):
+    trained = open_run(run.folder)
+    done = export(trained, Format.exported_program, tmp_path / "model.pt2")
+    assert done.largest_difference < 1e-5
+    stored = trained.data.encode_frame(table(6))
+    probabilities = torch.export.load(tmp_path / "model.pt2").module()(stored)
+    np.testing.assert_allclose(probabilities.detach().numpy(), run.predict(table(6))[["new", "old"]], atol=1e-6)
