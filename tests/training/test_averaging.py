@@ -123,7 +123,7 @@ def test_ema_averages_the_statistics_of_batch_norm(composed, tmp_path, monkeypat
 
 
 def test_swa_computes_the_statistics_of_batch_norm_anew(composed, tmp_path):
-    overrides = ["model.batch_norm=true", "optim.swa_start=0.5", "data.batch_size=1347", "trainer.max_epochs=40"]
+    overrides = ["model.batch_norm=true", "optim.swa_start=0.5", "data.batch_size=1347", "trainer.max_epochs=10"]
     config = composed(*QUICK, *overrides)
     run(config, tmp_path)
     data = config.data.build(0)
@@ -156,6 +156,15 @@ class Killed(BaseException):
         ("optim.swa_start=0.3", 17),
         *(pytest.param("optim.ema_decay=0.9", calls, marks=pytest.mark.slow) for calls in (4, 17, 28)),
         *(pytest.param("optim.swa_start=0.3", calls, marks=pytest.mark.slow) for calls in (4, 10, 28)),
+        *(
+            pytest.param(f"optim.ema_decay=0.9 {more}", 10, marks=pytest.mark.slow)
+            for more in (
+                "trainer.max_steps=150",
+                "scheduler=one_cycle",
+                "scheduler=step scheduler.step_size=1 scheduler.warmup_epochs=1.2",
+                "scheduler=plateau scheduler.patience=1 scheduler.warmup_epochs=1 optim.learning_rate=0.05",
+            )
+        ),
     ],
 )
 def test_a_run_killed_within_an_epoch_ends_as_one_that_never_was(averaging, calls, composed, tmp_path, monkeypatch):
@@ -170,7 +179,7 @@ def test_a_run_killed_within_an_epoch_ends_as_one_that_never_was(averaging, call
         on_train_batch_end.__module__ = "dlproj.training.test"  # content with blocks
 
     more = ["trainer.steps_per_execution=7", "callbacks.every_n_train_steps=14", "model.dropout=0.2"]
-    config = composed(*QUICK, averaging, *more, "model.batch_norm=true")
+    config = composed(*QUICK, *averaging.split(), *more, "model.batch_norm=true")
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         add_callback(patch, KillAfter())
@@ -178,7 +187,7 @@ def test_a_run_killed_within_an_epoch_ends_as_one_that_never_was(averaging, call
         with pytest.raises(Killed):
             run(config, tmp_path / "killed")
     assert run(config, tmp_path / "killed", resume=True).status == "completed"
-    for part in ("state_dict", "averaging", "optimizer_states"):
+    for part in ("state_dict", "averaging", "optimizer_states", "lr_schedulers", "global_step"):
         assert equal(str(checkpoint(tmp_path / "whole")[part]), str(checkpoint(tmp_path / "killed")[part]))
     assert read_epochs(tmp_path / "whole") == read_epochs(tmp_path / "killed")
     assert read_result(tmp_path / "whole").metrics == read_result(tmp_path / "killed").metrics
