@@ -75,8 +75,8 @@ def _whole_weights(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
 def prepare_like(content: Mapping[str, Any], data: DataModule) -> bool:
     """Have the data prepare its inputs as the checkpoint's run: by its vocabulary, its scaling; False if it cannot.
 
-    It can if it is the same data set, or another of its class, with as many features or ids of words; the size of images
-    and the length of texts may differ.
+    It can if it is the same data set, or another of its class, with as many features or ids of words. The size of
+    images and the length of texts may differ.
     """
     with suppress(*_UNFIT):
         theirs, mine = _spec(content), data.spec
