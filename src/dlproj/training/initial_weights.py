@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dlproj.config.checks import DataError, UserError, require
+from dlproj.config.data import Kind
 from dlproj.data.base import DataModule
 from dlproj.launch import rank
 from dlproj.models.classifier import Classifier
@@ -74,11 +75,13 @@ def _whole_weights(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
 def prepare_like(content: Mapping[str, Any], data: DataModule) -> bool:
     """Have the data prepare its inputs as the checkpoint's run: by its vocabulary, its scaling; False if it cannot.
 
-    It can if it is the same data set, or another of its class, with inputs of the same shape.
+    It can if it is the same data set, or another of its class, with as many features or ids of words. The size of
+    images and the length of texts may differ.
     """
     with suppress(*_UNFIT):
         theirs, mine = _spec(content), data.spec
-        if (theirs.get("shape"), theirs.get("vocabulary_size")) == (mine.shape, mine.vocabulary_size):
+        as_many = mine.kind is not Kind.features or theirs.get("shape") == mine.shape
+        if as_many and theirs.get("vocabulary_size") == mine.vocabulary_size:
             data.restore(content[type(data).__qualname__])
             data.restored = True
     return data.restored
