@@ -3,6 +3,7 @@
 import re
 import shutil
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,25 @@ import pytest
 import torch
 from sklearn.datasets import load_wine
 from torch import nn
+from typer.testing import CliRunner
 
 import dlproj
+from dlproj.api.composing import composed as checked_settings
+from dlproj.cli.app import app
 from dlproj.config import user_code
 from dlproj.config.checks import ConfigurationError, UserError
+from dlproj.config.conversion import typed
+from dlproj.config.custom import CustomConfig, CustomDataConfig, CustomOptimConfig, CustomSchedulerConfig
+from dlproj.config.images import DigitsConfig
+from dlproj.config.optim import AdamConfig
+from dlproj.config.scheduler import SchedulerConfig
+from dlproj.config.trainer import StrategyName
 from dlproj.data import custom as custom_data
 from dlproj.inference.evaluate import evaluate
 from dlproj.inference.trained import open_run
 from dlproj.runs.record import read_run
 from dlproj.training.monitors.network_graph import graph_of
+from dlproj.training.run import run
 
 QUIET = ("figures=none", "logger=none", "trainer.accelerator=cpu", "trainer.threads=1", "trainer.progress_bar=false")
 DIGITS = ("data=digits", "trainer.max_epochs=2", *QUIET)
@@ -73,6 +84,20 @@ def stranger(monkeypatch):
 
 def custom(*overrides):
     return dlproj.train("model=custom", "model.network=net.py:Net", *DIGITS, *overrides, folder="run")
+
+
+def read(cls, settings):
+    """Settings that are checked as on the command line, without its time."""
+    config = typed(cls, settings, cls.key.partition(".")[0])
+    if hasattr(config, "check_read"):
+        config.check_read()
+    config.check_code()
+    return config
+
+
+def classifier(settings):
+    config = read(CustomConfig, {"network": "net.py:Net"} | settings)
+    return config.build(DigitsConfig().spec(), AdamConfig(), SchedulerConfig())
 
 
 def weights(folder, name="last"):
@@ -236,88 +261,72 @@ def test_a_schedule_is_as_long_as_the_training_unless_its_length_is_given(here):
 
 
 @pytest.mark.parametrize(
-    ("text", "overrides", "words"),
+    ("text", "settings", "words"),
     [
-        ("class Net(nn.Module)", [], "net.py line 3 cannot be read as Python (expected ':'): correct it"),
-        ("class Nett: pass", [], "model.network: net.py has no Net: did you mean Nett?"),
-        ("import nowhere\nclass Net: pass", [], "net.py line 3: ModuleNotFoundError: No module named 'nowhere'"),
-        ("1 / 0\nclass Net: pass", [], "net.py line 3: ZeroDivisionError: division by zero"),
-        ("Net = 3", [], "model.network=net.py:Net is no class and no function: name one"),
-        ("class Net: pass", [], "model.network=net.py:Net makes a Net: it must make a nn.Module"),
-        ("def Net(): pass", [], "model.network=net.py:Net makes a NoneType: it must make a nn.Module"),
-        ("def Net(wide): pass", [], "Net needs wide: set model.arguments='{wide: …}'"),
+        ("class Net(nn.Module)", {}, "net.py line 3 cannot be read as Python (expected ':'): correct it"),
+        ("class Nett: pass", {}, "model.network: net.py has no Net: did you mean Nett?"),
+        ("", {"network": "net.py:Other"}, "model.network: net.py has no Other: it has nn, torch"),
+        ("import nowhere\nclass Net: pass", {}, "net.py line 3: ModuleNotFoundError: No module named 'nowhere'"),
+        ("1 / 0\nclass Net: pass", {}, "net.py line 3: ZeroDivisionError: division by zero"),
+        ("Net = 3", {}, "model.network=net.py:Net is no class and no function: name one"),
+        ("class Net: pass", {}, "model.network=net.py:Net makes a Net: it must make a nn.Module"),
+        ("def Net(): pass", {}, "model.network=net.py:Net makes a NoneType: it must make a nn.Module"),
+        ("def Net(wide): pass", {}, "Net needs wide: set model.arguments='{wide: …}'"),
         (
             "def Net(wide=1): pass",
-            ["model.arguments.wid=1"],
-            "model.arguments.wid is no argument of Net: did you mean wide?",
+            {"arguments": {"wid": 1}},
+            "model.arguments.wid is no argument of Net: did you mean wide",
         ),
-        ("def Net(): pass", ["model.arguments.wid=1"], "model.arguments.wid is no argument of Net: it takes none"),
-        ("from functools import wraps\nNet = lambda a: a", [], "Net needs a: set model.arguments='{a: …}'"),
-        (
-            "def Net(): return nn.Linear(64, 10)",
-            [],
-            "model.network=net.py:Net cannot be used: RuntimeError: mat1 and mat2 ",
-        ),
+        ("def Net(): pass", {"arguments": {"wid": 1}}, "model.arguments.wid is no argument of Net: it takes none"),
+        ("Net = lambda a: a", {}, "Net needs a: set model.arguments='{a: …}'"),
+        ("def Net(): return nn.Linear(64, 10)", {}, "model.network=net.py:Net cannot be used: RuntimeError: mat1 and "),
         (
             "def Net(): return nn.Flatten()",
-            [],
+            {},
             "returns the shape (2, 64): it must return a logit for each class, (2, 10)",
         ),
         (
             "def Net(): return nn.Sequential(nn.Flatten(), nn.RNN(64, 10))",
-            [],
+            {},
             "returns a tuple: it must return a logit ",
         ),
-        ("def Net(): return nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(10))", [], "has no parameters to train"),
+        ("def Net(): return nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(10))", {}, "has no parameters to train"),
         (
             "class Net(nn.Module): pass",
-            [],
-            "model.network=net.py:Net cannot be used: NotImplementedError: Module [Net] is ",
+            {},
+            "model.network=net.py:Net cannot be used: NotImplementedError: Module [Net] ",
         ),
-        (
-            "class Net(nn.Module):\n    def forward(self, x):\n        return x.nothing",
-            [],
-            "net.py line 5, in forward: Attr",
-        ),
-        (
-            "class Net(nn.Module):\n    def __init__(self):\n        self.a = nn.Linear(1, 1)",
-            [],
-            "net.py line 5, in __init__: ",
-        ),
-        ("", ["model.network=not_there.py:Net"], "model.network=not_there.py:Net: there is no file "),
-        ("", ["model.network=net.py"], "model.network=net.py names no code: set such as my_file.py:Name or "),
-        ("", ["model.network=net.py:"], "model.network=net.py: names no code: "),
-        ("", ["model.network="], "model.network= names no code: "),
-        (
-            "",
-            ["model.network=nowhere.net:Net"],
-            "there is no package nowhere: install it, or name a file, my_file.py:Net",
-        ),
-        ("", ["model.network=torch.nn:Linea"], "model.network: torch.nn has no Linea: did you mean Linear?"),
-        ("", ["model.network=os"], "model.network=os names no code: "),
-        (
-            "def Net(): pass",
-            ["model.hidden=[3]"],
-            "model.hidden has no effect with model=custom, whose network has its own ",
-        ),
-        ("def Net(): pass", ["model.output.bias=false"], "model.output.bias has no effect with model=custom, "),
-        (
-            "def Net(): pass",
-            ["trainer=pipeline", "trainer.devices=2"],
-            "model=custom does not go with trainer=pipeline: ",
-        ),
-        (
-            "",
-            ["trainer=tensor_parallel", "trainer.devices=2"],
-            "model=custom does not go with trainer.tensor_parallel_size",
-        ),
+        ("class Net(nn.Module):\n def forward(self, x):\n  return x.nothing", {}, "net.py line 5, in forward: Attr"),
+        ("class Net(nn.Module):\n def __init__(self):\n  self.a = nn.ReLU()", {}, "net.py line 5, in __init__: Attr"),
+        ("", {"network": "not_there.py:Net"}, "model.network=not_there.py:Net: there is no file "),
+        ("", {"network": "~nobody-here/net.py:Net"}, "model.network=~nobody-here/net.py:Net: "),
+        ("", {"network": "net.py"}, "model.network=net.py names no code: set such as my_file.py:Name or "),
+        ("", {"network": "net.py:"}, "model.network=net.py: names no code: "),
+        ("", {"network": ""}, "model.network= names no code: "),
+        ("", {"network": "os"}, "model.network=os names no code: "),
+        ("", {"network": "nowhere.net:Net"}, "there is no package nowhere: install it, or name a file, my_file.py:Net"),
+        ("", {"network": "torch.nn:Linea"}, "model.network: torch.nn has no Linea: did you mean Linear?"),
+        ("", {"hidden": [3]}, "model.hidden has no effect with model=custom, whose network has its own layers"),
+        ("", {"output": {"bias": False}}, "model.output.bias has no effect with model=custom, "),
     ],
 )
-def test_a_network_that_cannot_be_used_is_answered_in_one_line(text, overrides, words, here):
+def test_a_network_that_cannot_be_used_is_answered_in_one_line(text, settings, words, here):
     (here / "net.py").write_text(f"import torch\nfrom torch import nn\n{text}\n")
     with pytest.raises(UserError, match=re.escape(words)) as told:
-        custom(*overrides)
+        classifier(settings)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "words"),
+    [
+        ("pipeline", "model=custom does not go with trainer=pipeline: set trainer=ddp or fsdp"),
+        ("tensor_parallel", "model=custom does not go with trainer.tensor_parallel_size=2: set trainer=ddp or fsdp"),
+    ],
+)
+def test_a_strategy_that_needs_to_know_the_layers_is_refused(trainer, words, here):
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        custom(f"trainer={trainer}", "trainer.devices=2")
 
 
 def test_what_fails_in_the_users_code_while_it_trains_is_told_with_its_line(here):
@@ -345,17 +354,11 @@ def test_modules_of_the_same_name_are_told_apart(here):
 
 
 def test_code_that_changes_while_a_run_begins_is_refused(here):
-    config, _ = checked_settings("model=custom", "model.network=net.py:Net", *DIGITS)
+    config, _ = checked_settings(["model=custom", "model.network=net.py:Net", *DIGITS])
     user_code._sources.clear()
     write(here, net=NET + "\n")
     with pytest.raises(ConfigurationError, match=r"^net\.py:Net has changed since the run began: start it again$"):
         user_code.admit(config, here / "run")
-
-
-def checked_settings(*overrides):
-    from dlproj.api.composing import composed
-
-    return composed(overrides)
 
 
 def test_the_code_decides_whether_a_run_is_the_same(here):
@@ -424,6 +427,9 @@ DATA = """
         x, y, _, _ = images()
         return x[:, 0], y, x[:10, 0], y[:10]
 
+    def no_test():
+        return load(test=1)[:2]
+
     def three(): return 1, 2, 3
     def none(): pass
     def text(): return [["a"]] * 4, [0, 1] * 2, [["a"]] * 4, [0, 1] * 2
@@ -487,23 +493,31 @@ def test_a_function_that_draws_gives_the_same_arrays_each_time(with_data):
 
 
 @pytest.mark.parametrize(
-    ("name", "overrides", "words"),
+    ("name", "settings", "words"),
     [
-        ("three", [], "data.load=my_data.py:three returns 3 values: return x_train, y_train, x_test, y_test"),
-        ("none", [], "data.load=my_data.py:none returns a NoneType: return x_train, y_train, x_test, y_test"),
-        ("text", [], "x_train holds <U1 of the shape (4, 1): give numbers, features (n, features)"),
-        ("broken", [], "my_data.py line 33, in broken: ValueError: "),
-        ("lod", [], "data.load: my_data.py has no lod: did you mean load?"),
-        ("load", ["data.arguments.sed=1"], "data.arguments.sed is no argument of load: did you mean seed?"),
-        ("load", ["data.scaling=unit"], "data.scaling=unit is for images: set none, min_max or standardize"),
-        ("load", ["data.random_flip=true"], "data.random_flip has no effect on features arrays: leave it out"),
-        ("images", ["data.padding=post"], "data.padding has no effect on image arrays: leave it out"),
-        ("load", ["data.root=x"], "data.root has no effect: leave it out, as a function loads this data"),
+        ("three", {}, "data.load=my_data.py:three returns 3 values: return x_train, y_train, x_test, y_test"),
+        ("none", {}, "data.load=my_data.py:none returns a NoneType: return x_train, y_train, x_test, y_test"),
+        ("text", {}, "x_train holds <U1 of the shape (4, 1): give numbers, features (n, features)"),
+        ("broken", {}, "my_data.py line 36, in broken: ValueError: "),
+        ("lod", {}, "data.load: my_data.py has no lod: did you mean load?"),
+        ("load", {"arguments": {"sed": 1}}, "data.arguments.sed is no argument of load: did you mean seed?"),
+        ("load", {"scaling": "unit"}, "data.scaling=unit is for images: set none, min_max or standardize"),
+        ("load", {"random_flip": True}, "data.random_flip has no effect on features arrays: leave it out"),
+        ("images", {"padding": "post"}, "data.padding has no effect on image arrays: leave it out"),
+        ("no_test", {}, "the data has no test set: set data.test_fraction=0.2, or data.folds=5 to cross-validate"),
+        ("load", {"test_fraction": 0.1}, "data.test_fraction is for data without a test set, and this has one"),
+        ("load", {"root": "x"}, "data.root has no effect: leave it out, as a function loads this data"),
     ],
 )
-def test_data_that_cannot_be_used_is_answered_in_one_line(name, overrides, words, with_data):
+def test_data_that_cannot_be_used_is_answered_in_one_line(name, settings, words, with_data):
     with pytest.raises(UserError, match=re.escape(words)):
-        own_data(name, *overrides)
+        read(CustomDataConfig, {"load": f"my_data.py:{name}"} | settings).spec()
+
+
+def test_data_without_a_test_set_is_split_as_any_other(with_data):
+    run = own_data("no_test", "data.folds=5", "data.fold=1")
+    assert run._record.result.samples["test"] in (35, 36)
+    assert evaluate(open_run(run.folder)).equals_training()
 
 
 OWN_OPTIM = """
@@ -535,66 +549,91 @@ def test_an_optimizer_and_a_schedule_of_the_users_own_train_and_are_kept(here):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("target", "settings", "words"),
     [
-        (["optim.target=torch.optim.Nadam"], "optim.target: torch.optim has no Nadam: did you mean NAdam?"),
-        (["optim.target=torch.optim.NAdam", "optim.arguments.beta=1"], "no argument of NAdam: did you mean betas?"),
+        ("torch.optim.Nadam", {}, "optim.target: torch.optim has no Nadam: did you mean NAdam?"),
         (
-            ["optim.target=torch.optim.NAdam", "optim.arguments.lr=1"],
-            "is a setting of its own: set optim.learning_rate",
+            "torch.optim.NAdam",
+            {"arguments": {"beta": 1}},
+            "optim.arguments.beta is no argument of NAdam: did you mean b",
         ),
         (
-            ["optim.target=torch.optim.NAdam", "optim.arguments.params=1"],
-            "optim.arguments.params is set by dlproj: leave",
+            "torch.optim.NAdam",
+            {"arguments": {"lr": 1}},
+            "optim.arguments.lr is a setting of its own: set optim.learning_",
         ),
+        ("torch.optim.NAdam", {"arguments": {"params": 1}}, "optim.arguments.params is set by dlproj: leave it out"),
         (
-            ["optim.target=torch.optim.NAdam", "optim.arguments.betas=1"],
-            "optim.target=torch.optim.NAdam cannot be used: ",
+            "torch.optim.NAdam",
+            {"arguments": {"betas": 1}},
+            "optim.target=torch.optim.NAdam cannot be used: TypeError: ",
         ),
+        ("torch.optim.LBFGS", {}, "optim.target=torch.optim.LBFGS computes the loss several times a step: set another"),
+        ("torch.optim.Rprop", {"weight_decay": 1}, "optim.weight_decay=1.0 is not read by Rprop: leave it out"),
         (
-            ["optim.target=torch.optim.LBFGS"],
-            "optim.target=torch.optim.LBFGS computes the loss several times a step: set",
+            "torch.optim.lr_scheduler.Counter",
+            {},
+            "optim.target=torch.optim.lr_scheduler.Counter is no class of torch.op",
         ),
-        (
-            ["optim.target=torch.optim.Rprop", "optim.weight_decay=1"],
-            "optim.weight_decay=1.0 is not read by Rprop: leave",
-        ),
-        (["optim.target=torch.optim.lr_scheduler.Counter"], "is no class of torch.optim"),
-        (
-            ["optim.target=torch.optim.lr_scheduler.StepLR"],
-            "StepLR needs step_size: set optim.arguments='{step_size: …}'",
-        ),
-        (["optim.target=torch.nn.ReLU"], "optim.target=torch.nn.ReLU makes a ReLU: name a torch.optim.Optimizer"),
-        (["optim.target="], "optim.target= names no code: "),
+        ("torch.optim.lr_scheduler.StepLR", {}, "StepLR needs step_size: set optim.arguments='{step_size: …}'"),
+        ("torch.nn.ReLU", {}, "optim.target=torch.nn.ReLU makes a ReLU: name a torch.optim.Optimizer"),
+        ("", {}, "optim.target= names no code: "),
     ],
 )
-def test_an_optimizer_that_cannot_be_used_is_answered_in_one_line(overrides, words, here):
+def test_an_optimizer_that_cannot_be_used_is_answered_in_one_line(target, settings, words, here):
     with pytest.raises(UserError, match=re.escape(words)):
-        dlproj.train("optim=custom", *overrides, *DIGITS, folder="run")
+        read(CustomOptimConfig, {"target": target} | settings).build([nn.Parameter(torch.zeros(2))])
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("target", "arguments", "words"),
     [
-        (["ReduceLROnPlateau"], "scheduler.target=ReduceLROnPlateau needs a metric: set scheduler=plateau"),
+        ("ReduceLROnPlateau", {}, "scheduler.target=ReduceLROnPlateau needs a metric: set scheduler=plateau"),
+        ("CyclicLR", {"base_lr": 0.1}, "CyclicLR needs max_lr: set scheduler.arguments='{max_lr: …}'"),
+        ("CyclicLr", {}, "torch.optim.lr_scheduler has no CyclicLr: did you mean CyclicLR?"),
         (
-            ["CyclicLR", "scheduler.arguments.base_lr=0.1"],
-            "CyclicLR needs max_lr: set scheduler.arguments='{max_lr: …}'",
+            "StepLR",
+            {"step_size": 1, "gama": 1},
+            "scheduler.arguments.gama is no argument of StepLR: did you mean gamma?",
         ),
-        (["CyclicLr"], "torch.optim.lr_scheduler has no CyclicLr: did you mean CyclicLR?"),
         (
-            ["StepLR", "scheduler.arguments={step_size: 1, gama: 1}"],
-            "gama is no argument of StepLR: did you mean gamma?",
+            "OneCycleLR",
+            {"max_lr": 1, "total_steps": 9},
+            "scheduler.arguments.total_steps=9 is less than the 20 of the ",
         ),
-        (["OneCycleLR", "scheduler.arguments={max_lr: 1, total_steps: 9}"], "total_steps=9 is less than the "),
-        (["SequentialLR"], "SequentialLR needs schedulers and milestones: "),
-        (
-            ["CyclicLR", "scheduler.arguments={base_lr: 1, max_lr: 2}", "optim=adagrad"],
-            "cannot be used: ValueError: optimizer",
-        ),
+        ("SequentialLR", {}, "SequentialLR needs schedulers and milestones: "),
+        ("CyclicLR", {"base_lr": 1, "max_lr": 2}, "cannot be used: ValueError: optimizer must support momentum"),
     ],
 )
-def test_a_schedule_that_cannot_be_used_is_answered_in_one_line(overrides, words, here):
-    target = f"scheduler.target=torch.optim.lr_scheduler.{overrides[0]}"
+def test_a_schedule_that_cannot_be_used_is_answered_in_one_line(target, arguments, words, here):
+    named = {"target": f"torch.optim.lr_scheduler.{target}", "arguments": arguments}
     with pytest.raises(UserError, match=re.escape(words)):
-        dlproj.train("scheduler=custom", target, *overrides[1:], *DIGITS, folder="run")
+        read(CustomSchedulerConfig, named).build(torch.optim.Adagrad([nn.Parameter(torch.zeros(2))]), 2, 20)
+
+
+def test_allow_code_is_an_option_of_each_command(here, stranger):
+    custom()
+    stranger()
+    for command in (["evaluate"], ["export", "--format", "exported_program"]):
+        refused = CliRunner().invoke(app, [*command, "run"])
+        assert "add --allow-code" in str(refused.exception)
+        done = CliRunner().invoke(app, [*command, "run", "--allow-code"])
+        assert done.exit_code == 0, done.output
+        stranger()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_processes_that_are_spawned_run_the_file_again(strategy, here, composed):
+    """Two processes with half the batch each step as one does."""
+    half = checked_settings(["model=custom", "model.network=net.py:Net", *DIGITS, "optim=sgd", "data.batch_size=32"])
+    several = run(replace_trainer(half[0], strategy), here / "several")
+    whole = custom("optim=sgd", "data.batch_size=64", "data.drop_last=true")
+    assert several.metrics["test/accuracy"] == pytest.approx(whole.metrics["test/accuracy"], abs=0.03)
+    loaded = open_run(here / "several")
+    assert evaluate(loaded).metrics["test/loss"] == pytest.approx(several.metrics["test/loss"], rel=1e-4)
+
+
+def replace_trainer(config, strategy):
+    names = {"ddp": "ddp", "fsdp": "model_parallel"}
+    return replace(config, trainer=replace(config.trainer, devices=2, strategy=StrategyName[names[strategy]]))

@@ -72,6 +72,7 @@ def test_reports_need_no_torch(tmp_path):
         (["model=lstm", "data=digits"], "error: an RNN needs to know how to read an image: set "),
         (["-m", "model.dropuot=0.1,0.2"], "error: unknown setting model.dropuot: did you mean model.dropout?\n"),
         (["-m", "seed=1,2", "sweep.jobs=0"], "error: sweep.jobs=0 must be in [1, inf)\n"),
+        (["data=digits", "init_from=nowhere"], "error: no run at nowhere, which is not a folder: name a run's folder"),
         (["--help"], ""),
         (["--cfg", "job"], ""),
     ],
@@ -84,7 +85,16 @@ def test_what_train_py_refuses_or_explains_waits_for_no_heavy_package(arguments,
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["runs", "."], ["reproduce", "lab9"], ["resume", "nowhere"], ["evaluate", "nowhere"]]
+    "arguments",
+    [
+        ["--help"],
+        ["runs", "."],
+        ["reproduce", "lab9"],
+        ["resume", "nowhere"],
+        ["resume", "nowhere", "seed=1"],
+        ["evaluate", "nowhere"],
+        ["find", "learning_rate", "data=digts"],
+    ],
 )
 def test_what_dlproj_refuses_or_lists_waits_for_no_heavy_package(arguments, tmp_path):
     code = f"import sys; sys.argv = ['dlproj', *{arguments!r}]; from dlproj.cli.app import main; main()"

@@ -1,11 +1,21 @@
 import os
 
+import numpy as np
 import pytest
 
 from dlproj import machine
 from dlproj.config.checks import ConfigurationError
 from dlproj.launch import OURS
-from dlproj.machine import memory_bytes, peak_memory_bytes, require_memory, threads_of, usable_cores, versions
+from dlproj.machine import (
+    available_memory_bytes,
+    memory_bytes,
+    peak_memory_bytes,
+    require_memory,
+    reset_peak_memory,
+    threads_of,
+    usable_cores,
+    versions,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +149,29 @@ def test_peak_memory_is_in_bytes():
 
 def test_versions_name_what_the_figures_depend_on():
     assert {"python", "torch", "pytorch-lightning", "torchmetrics", "dlproj"} <= set(versions())
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "free"),
+    [
+        ("0::/job", {"job/memory.max": "5000\n", "job/memory.current": "1200\n"}, 3800),
+        ("0::/job", {"job/memory.max": "max\n", "job/memory.current": "1200\n"}, None),
+        ("0::/job", {"job/memory.max": "1000\n", "job/memory.current": "1200\n"}, 0),
+        ("4:memory:/job", {"memory/job/memory.limit_in_bytes": "900", "memory/job/memory.usage_in_bytes": "300"}, 600),
+    ],
+)
+def test_the_free_memory_is_what_the_machine_and_its_control_groups_leave(own, files, free, groups):
+    groups(own, files)
+    if free is None:
+        assert 5000 < available_memory_bytes() <= memory_bytes()
+    else:
+        assert available_memory_bytes() == free
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux")
+def test_the_peak_of_memory_can_be_counted_anew():
+    size = 2**28
+    np.ones(size, np.uint8)  # taken from the system, and given back at once
+    before = peak_memory_bytes()[0]
+    reset_peak_memory()
+    assert peak_memory_bytes()[0] < before - size // 2

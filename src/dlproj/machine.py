@@ -6,6 +6,7 @@ import platform
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -122,6 +123,13 @@ def peak_memory_bytes() -> tuple[int, int]:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+
+
+def reset_peak_memory() -> None:
+    """Restart the count of this process's peak and its GPU's; on other systems than Linux the GPU's alone."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    reset_peak_gpu_memory()
 
 
 def reset_peak_gpu_memory() -> None:

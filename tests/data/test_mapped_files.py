@@ -179,6 +179,16 @@ def test_without_room_images_are_decoded_into_memory(root, cache, caplog, monkey
     assert not files(cache)
 
 
+def test_the_room_is_looked_for_where_it_cannot_be_reserved(root, cache, caplog, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate")
+    data(root)
+    assert len(files(cache, "*.npy")) == 2
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, 0))
+    data(root, channels=1)
+    assert len(files(cache, "*.npy")) == 2
+    assert "are not kept for later" in caplog.text
+
+
 def test_the_cache_is_listed_and_cleared(root, cache):
     run = CliRunner()
     assert run.invoke(app, ["data", "cache"]).output == f"0 files, 0.0 MB in {cache}\n"

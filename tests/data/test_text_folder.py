@@ -125,7 +125,7 @@ def test_classes_are_the_folders_names_sorted_and_subfolders_are_read(tmp_path):
 
 def test_without_a_test_folder_there_is_no_test_set(tmp_path):
     root = str(write(tmp_path, texts(test=0)))
-    with pytest.raises(DataError, match=r"has no folder test/: set data.test_fraction=0.2, or data.folds=5"):
+    with pytest.raises(DataError, match=r"has no folder test: set data.test_fraction=0.2, or data.folds=5"):
         data(root)
     module = data(root, test_fraction=0.5)
     assert [len(part) for part in (module.train, module.val, module.test)] == [5, 1, 6]
@@ -141,6 +141,15 @@ def test_other_texts_get_the_ids_of_training(tmp_path):
     assert restored.words == module.words
     assert torch.equal(restored.test.inputs, module.test.inputs)
     assert "<unknown> <unknown> <unknown> is" in {module.shown(ids) for ids in restored.train.inputs}
+
+
+def test_a_vocabulary_of_words_reads_no_characters(tmp_path):
+    state = data(write(tmp_path, texts())).state_dict()
+    with pytest.raises(DataError, match=r"the model reads words: leave data.tokens out, or set it to words"):
+        TextFolderConfig(root=str(tmp_path), tokens=Tokens.characters).build(0).load_state_dict(state)
+    earlier = TextFolderConfig(root=str(tmp_path)).build(0)
+    earlier.load_state_dict({key: value for key, value in state.items() if key != "tokens"})
+    assert earlier.words == state["words"].split("\n")
 
 
 # The cache

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -32,7 +33,8 @@ GRU = ["data=digits", "model=gru", "model.image_reading=rows", "model.hidden=[8,
 CNN = ["data=digits", "model=cnn", "model.conv=[4,8]", "model.hidden=[16]", "model.weight_l2=0.01"]
 CHANGED = [*MLP, "data.mixup=0.3", "model.label_smoothing=0.1", "model.class_weights=balanced"]
 FROZEN = [*MLP, "model.freeze=[hidden.1]", "model.loss=focal", "data.sampling=balanced"]
-MODELS = {"mlp": MLP, "gru": GRU, "cnn": CNN, "changed": CHANGED, "frozen": FROZEN}
+TEXTS = ["data=sequence_arrays", "model.hidden=[8]", "model.embedding_dim=4"]  # an embedding and what reads it
+MODELS = {"mlp": MLP, "gru": GRU, "cnn": CNN, "changed": CHANGED, "frozen": FROZEN, "texts": TEXTS}
 FOUR = "trainer.devices=4"
 STRATEGIES = {  # the settings of each, and over how many processes it shares a batch
     "cpu": (["trainer=cpu"], 1),
@@ -49,6 +51,15 @@ QUICK = ("fsdp", "tensor_parallel", "pipeline")
 OTHERS = [name for name in STRATEGIES if name not in ("cpu", *QUICK)]
 
 
+def ids_in(folder):
+    """A file of sequences of ids, padded in front."""
+    random = np.random.default_rng(0)
+    x = random.integers(1, 30, (1000, 12)) * (np.arange(12) >= random.integers(0, 12, (1000, 1)))
+    y = (x == 7).any(1).astype(int)
+    np.savez(folder / "ids.npz", x_train=x, y_train=y, x_test=x[:100], y_test=y[:100])
+    return folder / "ids.npz"
+
+
 def checkpoint(folder):
     return torch.load(checkpoint_path(folder, "last"), weights_only=True)
 
@@ -62,7 +73,8 @@ def trained(composed, tmp_path_factory):
         if (model, strategy) not in folders:
             folder = folders[model, strategy] = tmp_path_factory.mktemp(strategy)
             settings, ways = STRATEGIES[strategy]
-            run(composed(*SHARED, *MODELS[model], *settings, f"data.batch_size={64 // ways}"), folder)
+            own = [f"data.file={ids_in(tmp_path_factory.mktemp('ids'))}"] if model == "texts" else []
+            run(composed(*SHARED, *MODELS[model], *own, *settings, f"data.batch_size={64 // ways}"), folder)
         return folders[model, strategy]
 
     return train
@@ -73,13 +85,13 @@ def trained(composed, tmp_path_factory):
     [
         *(("mlp", strategy) for strategy in QUICK),
         *(pytest.param("mlp", strategy, marks=pytest.mark.slow) for strategy in OTHERS),
-        ("changed", "pipeline"),
-        *(pytest.param("changed", strategy, marks=pytest.mark.slow) for strategy in ("fsdp", "tensor_parallel")),
+        *(pytest.param("changed", strategy, marks=pytest.mark.slow) for strategy in QUICK),
         *(
             pytest.param("frozen", strategy, marks=pytest.mark.slow)
             for strategy in ("fsdp", "tensor_parallel", "ddp-4")
         ),
         *(pytest.param("gru", strategy, marks=pytest.mark.slow) for strategy in (*QUICK, OTHERS[0])),
+        *(pytest.param("texts", strategy, marks=pytest.mark.slow) for strategy in QUICK),
         *(pytest.param("cnn", strategy, marks=pytest.mark.slow) for strategy in ("fsdp", "pipeline", "ddp-4")),
     ],
 )

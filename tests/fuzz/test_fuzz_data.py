@@ -24,6 +24,7 @@ from dlproj.data import cifar10, idx_images
 from dlproj.data.data_files import extract, refuse_problems
 from dlproj.data.decoding import decode
 from dlproj.data.imdb import read_reviews
+from dlproj.data.mapped_files import keeping, kept, listed
 from dlproj.data.vocabulary import Texts
 
 RANDOM = np.random.default_rng(0)
@@ -367,3 +368,24 @@ def test_damaged_archives(examples, tmp_path):
     def check(content):
         path.write_bytes(content)
         read_or_refused(partial(unpacked, path, folder), tmp_path)
+
+
+@amounts
+def test_damaged_files_of_decoded_images(examples, tmp_path, monkeypatch):
+    monkeypatch.setenv("DLPROJ_CACHE_DIR", str(tmp_path))
+    pixels = RANDOM.integers(0, 256, (20, 3, 4, 4), np.uint8)
+    with keeping("key", pixels.shape, {"source": "images"}) as array:
+        array[:] = pixels
+    whole = {path: path.read_bytes() for path in (tmp_path / "key.npy", tmp_path / "key.json")}
+
+    @fuzz(examples, place=st.integers(0, 1), content=st.data())
+    def check(place, content):
+        for path, before in whole.items():
+            path.write_bytes(before)
+        path = list(whole)[place]
+        path.write_bytes(content.draw(damaged(whole[path])))
+        found = read_or_refused(lambda: kept("key", pixels.shape), tmp_path)
+        assert (
+            found is None or (found.array.shape == pixels.shape and place == 1) or np.array_equal(found.array, pixels)
+        )
+        assert len(read_or_refused(listed, tmp_path)) == 1

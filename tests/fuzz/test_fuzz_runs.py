@@ -25,6 +25,7 @@ from dlproj.runs.predictions import read_predictions, write_predictions
 from dlproj.runs.record import read_run, read_settings
 from dlproj.sweeps.sweep import resume_command
 from dlproj.training.checkpoints import read_checkpoint
+from dlproj.training.initial_weights import load_initial
 from dlproj.training.run import run
 
 OPENING = 6  # a run takes so much longer than a file of it
@@ -295,6 +296,34 @@ def test_checkpoints_with_odd_values(examples, copied):
                 holder[list(holder)[place % len(holder)]] = tensor
         torch.save({**whole, **content} if isinstance(content, dict) else content, path)
         read_or_refused(partial(predicted, copied), copied)
+
+
+@amounts
+@pytest.mark.parametrize("how", ["bytes", "values"])
+def test_checkpoints_that_a_run_starts_from(how, examples, copied):
+    path = copied / "checkpoints/last.ckpt"
+    before, whole = path.read_bytes(), torch.load(path, weights_only=True)
+    parts = {name: whole[name] for name in ("state_dict", "format", "DigitsDataModule")}
+    parts["state_dict"] = dict(parts["state_dict"])
+    parts["DigitsDataModule"]["spec"] = json.loads(json.dumps(parts["DigitsDataModule"]["spec"]))
+    config = load(copied / "config.yaml")
+    stretched = st.tuples(st.sampled_from(["state_dict", "DigitsDataModule"]), st.integers(0, 9), TENSORS)
+
+    def started():
+        data = config.data.build(0)
+        load_initial(path, config.model.build(data.spec, config.optim, config.scheduler), data)
+
+    @fuzz(examples // OPENING, content=changed(parts), tensors=st.lists(stretched, max_size=1), raw=damaged(before))
+    def check(content, tensors, raw):
+        for name, place, tensor in tensors:
+            holder = content.get(name) if isinstance(content, dict) else None
+            if isinstance(holder, dict) and holder:
+                holder[list(holder)[place % len(holder)]] = tensor
+        if how == "bytes":
+            path.write_bytes(raw)
+        else:
+            torch.save({**whole, **content} if isinstance(content, dict) else content, path)
+        read_or_refused(started, copied)
 
 
 @amounts

@@ -48,6 +48,9 @@ def test_networks_of_every_layer_come_out_the_same(settings, trained_run):
     "settings",
     [
         ["model=lstm", "model.hidden=[4]"],
+        ["model=mlp", "model.hidden=[4]"],
+        pytest.param(["model=mlp", "model.hidden=[4]", "model.text_input=multi_hot"], marks=pytest.mark.slow),
+        pytest.param(["model=mlp", "model.hidden=[4]", "model.text_input=counts"], marks=pytest.mark.slow),
         pytest.param(
             ["model=simple_rnn", "model.hidden=[5,4]", "model.activation=sigmoid", "model.embedding_dim=null"],
             marks=pytest.mark.slow,
@@ -59,7 +62,7 @@ def test_networks_of_every_layer_come_out_the_same(settings, trained_run):
         ),
     ],
 )
-def test_recurrent_networks_come_out_the_same(settings, reviews_root, tiny_reviews, trained_run):
+def test_networks_that_read_texts_come_out_the_same(settings, reviews_root, tiny_reviews, trained_run):
     reading = ["data=imdb", f"data.root={reviews_root}", "data.length=6", "data.vocabulary_size=14"]
     trained = open_run(trained_run(*reading, *settings, "data.batch_size=4", *SHORT))
     inputs = trained.data.encode(["it's a good film", "bad", "it's a long, long film1 that is bad and not good"])

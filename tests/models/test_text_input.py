@@ -37,22 +37,22 @@ def test_the_mean_of_embeddings_is_that_of_keras(ids):
     pooled = keras.Sequential([embedding, keras.layers.GlobalAveragePooling1D()])
     rows = ids[:5].numpy()  # of padding alone Keras divides 0 by 0
     pooled.build(rows.shape)
-    embedding.set_weights([model.text.weight.detach().numpy()])
+    embedding.set_weights([model.reading.weight.detach().numpy()])
     theirs = torch.from_numpy(keras.ops.convert_to_numpy(pooled(rows)))
-    torch.testing.assert_close(model.text(ids[:5]).detach(), theirs)
-    assert torch.equal(model.text(ids[5:]), torch.zeros(1, 4))
-    torch.testing.assert_close(model(ids), model.output(model.hidden(model.text(ids))))
+    torch.testing.assert_close(model.reading(ids[:5]).detach(), theirs)
+    assert torch.equal(model.reading(ids[5:]), torch.zeros(1, 4))
+    torch.testing.assert_close(model(ids), model.output(model.hidden(model.reading(ids))))
 
 
 def test_gradients_of_the_mean_are_those_of_plain_layers(ids):
     model = built(embedding_dim=4)
     weight = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
-    (model.text(ids) * weight).sum().backward()
-    fast, model.text.weight.grad = model.text.weight.grad, None
+    (model.reading(ids) * weight).sum().backward()
+    fast, model.reading.weight.grad = model.reading.weight.grad, None
     read = (ids != 0).float()[:, :, None]
-    plain = (torch.nn.functional.embedding(ids, model.text.weight) * read).sum(1) / read.sum(1).clamp(min=1)
+    plain = (torch.nn.functional.embedding(ids, model.reading.weight) * read).sum(1) / read.sum(1).clamp(min=1)
     (plain * weight).sum().backward()
-    torch.testing.assert_close(fast, model.text.weight.grad)
+    torch.testing.assert_close(fast, model.reading.weight.grad)
     assert fast[0].count_nonzero() == 0, "padding is not trained"
 
 
@@ -70,7 +70,7 @@ def test_bags_of_words_are_those_of_scikit_learn(ids, kind, spec):
     known = [str(i) for i in range(spec.first_token, 12)]
     counter = CountVectorizer(vocabulary=known, token_pattern=r"\d+", binary=kind is TextInput.multi_hot)
     theirs = counter.transform([" ".join(map(str, row)) for row in ids.tolist()]).toarray()
-    bags = model.text(ids)
+    bags = model.reading(ids)
     assert bags.tolist() == theirs.tolist()
     assert model.hidden[0].linear.in_features == len(known) == 12 - spec.first_token
     assert torch.equal(model(ids), model.output(model.hidden(bags)))
@@ -88,11 +88,11 @@ def test_the_layers_one_after_another_compute_the_model(ids, settings):
 
 
 def test_embeddings_have_128_numbers_unless_set():
-    assert built().text.weight.shape == (12, 128)
+    assert built().reading.weight.shape == (12, 128)
     assert built(embedding_dim=3).hidden[0].linear.in_features == 3
 
 
 def test_a_bag_has_the_type_and_device_of_the_weights(ids):
     model = built(text_input=TextInput.counts).double()
     assert model(ids).dtype == torch.float64
-    assert not [name for name in model.state_dict() if name.startswith("text")]
+    assert not [name for name in model.state_dict() if name.startswith("reading")]

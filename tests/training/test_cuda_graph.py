@@ -7,9 +7,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from dlproj.training.averaging import AverageWeights
 from dlproj.training.callbacks import build_callbacks
-from dlproj.training.cuda_graph import CapturedSteps, why_not_capturable
+from dlproj.training.cuda_graph import CapturedSteps, _capturable, why_not_capturable
 from dlproj.training.run import train
+from dlproj.training.stepping import StepsPerExecution
 from dlproj.training.trainer import build_trainer, prepare_process
 
 # Lightning 2.6 asks torch's tree utilities for something that torch 2.15 calls deprecated.
@@ -52,9 +54,9 @@ def trained(composed, folder, *overrides, callback=None):
     pl.seed_everything(0, verbose=False)
     data = config.data.build(0)
     model = config.model.build(data.spec, config.optim, config.scheduler)
-    trainer = build_trainer(
-        config.trainer, [*build_callbacks(config.callbacks, folder), *([callback] if callback else [])], folder
-    )
+    own = [AverageWeights(config.optim)] if config.optim.averages() else []
+    callbacks = [*own, *build_callbacks(config.callbacks, folder), *([callback] if callback else [])]
+    trainer = build_trainer(config.trainer, callbacks, folder)
     trainer.fit(model, datamodule=data)
     return trainer, {key: value.clone() for key, value in model.state_dict().items()}
 
@@ -70,6 +72,8 @@ WAYS = [
     ["optim=sgd", "optim.learning_rate=0.1"],
     ["optim=nesterov", "scheduler=step", "scheduler.step_size=1"],
     ["trainer.gradient_clip_val=0.1", "scheduler.warmup_epochs=0.5"],
+    ["optim.ema_decay=0.9", "optim.layer_decay=0.5", "optim.learning_rate=0.0009765625", "scheduler=constant"],
+    ["optim.swa_start=0.3", "scheduler=one_cycle", "scheduler.cycle_momentum=false"],
     # Rates that are the same in float32, in which replayed steps read them: these ways would show the difference.
     ["model.weight_l2=0.001", "model.batch_norm=true", "scheduler=plateau", "optim.learning_rate=0.0009765625"],
     [
@@ -102,13 +106,14 @@ def test_replayed_steps_end_where_single_ones_do(overrides, composed, tmp_path):
         assert first.scheduler.last_epoch == second.scheduler.last_epoch
 
 
-def test_steps_that_cannot_be_captured_are_done_one_by_one_and_the_log_says_why(composed, tmp_path, caplog):
+@pytest.mark.parametrize("kind", [RuntimeError, AssertionError])  # the latter by optimizers of torch
+def test_steps_that_cannot_be_captured_are_done_one_by_one_and_the_log_says_why(kind, composed, tmp_path, caplog):
     class Fails(Captured):
         def on_train_start(self, trainer, model):
             def record(function):
                 nothing = torch.full((29, 10), float("nan"))
                 model.training_sums.add(nothing, torch.zeros(29), torch.tensor(float("nan")), None)
-                raise RuntimeError("operation not permitted when stream is capturing\nmore")
+                raise kind("operation not permitted when stream is capturing\nmore")
 
             model.stepper.captured = CapturedSteps(model.stepper.bare_steps, trainer.optimizers[0], record)
 
@@ -135,15 +140,63 @@ def test_most_optimizers_can_be_captured(name, composed):
     assert why_not_capturable(composed("data=digits", f"optim={name}").optim.build([torch.zeros(1)])) is None
 
 
+def test_momentum_that_changes_with_each_step_cannot_be_captured(composed, tmp_path):
+    class Ask(pl.Callback):
+        def on_train_start(self, trainer, model):
+            (steps,) = [one for one in trainer.callbacks if isinstance(one, StepsPerExecution)]
+            self.reason = steps._why_no_graph(trainer)
+
+    for optim, reason in (
+        ("adam", "the momentum changes with each step: set scheduler.cycle_momentum=false"),
+        ("sgd", None),
+    ):
+        ask = Ask()
+        trained(
+            composed, tmp_path / optim, "trainer.accelerator=cpu", "scheduler=one_cycle", f"optim={optim}", callback=ask
+        )
+        assert ask.reason == reason
+
+
 def test_adagrad_cannot_be_captured(composed):
     optimizer = composed("data=digits", "optim=adagrad").optim.build([torch.zeros(1)])
     assert why_not_capturable(optimizer) == "Adagrad reads its state on the host"
 
 
+class OfOnesOwn(torch.optim.SGD):
+    """A step of it may do anything."""
+
+
+def test_an_optimizer_of_ones_own_is_not_captured():
+    assert why_not_capturable(OfOnesOwn([torch.zeros(1)])) == "OfOnesOwn is no optimizer of torch's own"
+
+
+def test_all_that_an_optimizer_keeps_is_on_the_device_while_it_is_captured():
+    weights = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.NAdam([weights])
+    weights.grad = torch.ones(3)
+    optimizer.step()
+    with _capturable(optimizer, torch.device("meta")):
+        assert all(value.is_meta for value in optimizer.state[weights].values())
+        assert optimizer.param_groups[0]["capturable"]
+    assert not optimizer.param_groups[0]["capturable"]
+
+
+OF_TORCH = [
+    ["optim=custom", f"optim.target=torch.optim.{name}"]
+    for name in ("NAdam", "RAdam", "Adamax", "Adadelta", "ASGD", "Rprop", "Adafactor")
+]
+
+
 @gpu
 @pytest.mark.parametrize(
     "overrides",
-    [*WAYS, ["optim=rmsprop"], ["optim=adagrad"], ["model=lstm", "model.hidden=[8]", "model.image_reading=rows"]],
+    [
+        *OF_TORCH,
+        *WAYS,
+        ["optim=rmsprop"],
+        ["optim=adagrad"],
+        ["model=lstm", "model.hidden=[8]", "model.image_reading=rows"],
+    ],
 )
 def test_a_gpu_ends_with_the_same_weights_with_and_without_the_graph(overrides, composed, tmp_path):
     half = "trainer.precision=bf16-mixed" in overrides

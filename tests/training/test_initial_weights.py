@@ -7,10 +7,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from hydra import compose
 from PIL import Image
 
 import dlproj
 from dlproj.config.checks import DataError, UserError
+from dlproj.config.root import checked
+from dlproj.experiments import composing
 from dlproj.runs.record import read_result
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.initial_weights import load_initial, prepare_like, weights_fingerprint
@@ -171,6 +174,17 @@ def test_latest_is_the_last_run_in_logs(composed, first, tmp_path, monkeypatch):
     assert found == "logs/runs/20260101-000000-abcdef-one/checkpoints/last.ckpt"
 
 
+def test_in_a_sweep_a_run_has_to_be_named(composed):
+    config = compose_for_sweep("data=digits", "init_from=latest")
+    with pytest.raises(UserError, match="init_from=latest would mean another run to each job of a sweep: name the"):
+        checked(config, alone=False)
+
+
+def compose_for_sweep(*overrides):
+    with composing():
+        return compose("config", ["name=test", *overrides])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -201,6 +215,11 @@ def test_weights_of_which_none_fits_and_data_of_another_kind_are_refused(first, 
     with pytest.raises(DataError, match=r"is damaged or not a checkpoint .*: set init_from to another run"):
         run(composed(*DIGITS, f"init_from={damaged}"), tmp_path / "c")
     assert not (tmp_path / "a/config.yaml").exists()
+    content = torch.load(checkpoint_path(first, "last"), weights_only=True)
+    content["state_dict"]["output.bias"][3] = float("nan")
+    torch.save(content, damaged)
+    with pytest.raises(UserError, match="holds weights that are not finite: set init_from to another run"):
+        run(composed(*DIGITS, f"init_from={damaged}"), tmp_path / "d")
 
 
 def test_the_page_and_the_record_show_what_a_run_came_from(first, tmp_path):

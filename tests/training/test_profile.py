@@ -30,10 +30,10 @@ def weights(folder):
     ("overrides", "steps"),
     [
         (["trainer.steps_per_execution=20"], 20),
-        (["trainer.steps_per_execution=1"], 10),
-        (["trainer.steps_per_execution=20", "trainer.max_steps=30"], 10),  # ends within the traced call
-        (["trainer.steps_per_execution=1", "trainer.max_steps=4"], 3),
-        (["data.batch_size=2000", "trainer.max_epochs=1"], 1),  # a single call
+        pytest.param(["trainer.steps_per_execution=1", "trainer.max_steps=4"], 3, marks=pytest.mark.slow),
+        pytest.param(["trainer.steps_per_execution=1"], 10, marks=pytest.mark.slow),
+        pytest.param(["trainer.steps_per_execution=20", "trainer.max_steps=30"], 10, marks=pytest.mark.slow),
+        pytest.param(["data.batch_size=2000", "trainer.max_epochs=1"], 1, marks=pytest.mark.slow),  # a single call
     ],
 )
 def test_a_profile_has_every_part_and_a_trace_of_whole_steps(overrides, steps, composed, tmp_path):

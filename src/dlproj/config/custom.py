@@ -55,6 +55,7 @@ class CustomConfig(UserCode, ModelConfig):
         given += [f"model.output.{name}" for name in output_settings(self.output) if name != "activation"]
         message = f"{' and '.join(given)} has no effect with model=custom, whose network has its own layers"
         require(not given, f"{message}: leave it out, or set model.arguments")
+        ModelConfig.check_read(self)
 
     def layer_names(self) -> list[str]:
         """None: they are known once the network is built."""

@@ -216,6 +216,8 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
     config.data.check_spec(spec)
     config.model.check_data(spec)
     if config.init_from is not None:
+        message = f"init_from={config.init_from} would mean another run to each job of a sweep: name the run's folder"
+        require(alone or config.init_from not in ("latest", "best"), message)
         from dlproj.training.initial_run import initial_checkpoint  # it reads the folders of runs
 
         config.init_from = initial_checkpoint(config)

@@ -61,7 +61,10 @@ class UserCode:
     def file(self) -> Path | None:
         """The file that the settings name; None for a module."""
         place, _ = self.place()
-        return Path(place).expanduser().absolute() if place.endswith(".py") else None
+        try:
+            return Path(place).expanduser().absolute() if place.endswith(".py") else None
+        except RuntimeError as error:  # no such user
+            raise ConfigurationError(f"{self.key}={self.named()}: {error}: name another file") from error
 
     def needs_permission(self) -> bool:
         """False for a class of torch's."""
@@ -204,7 +207,7 @@ def admit_run(config: Any, folder: Path, allow_code: bool) -> None:
 def _has_changed(file: Path, copy: Sources) -> bool:
     try:
         return file.read_bytes() != copy.contents[file.name]
-    except OSError:  # it is not here at all
+    except (OSError, ValueError):  # it is not here at all
         return False
 
 
@@ -213,7 +216,7 @@ def _copy(folder: Path, group: str, name: str) -> Sources | None:
     names = [name, *sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py"))]
     try:
         return Sources(root / name, {one: (root / one).read_bytes() for one in dict.fromkeys(names)})
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

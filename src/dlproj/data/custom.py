@@ -42,7 +42,7 @@ def _parts(config: CustomDataConfig) -> tuple[Any, ...]:
         torch.manual_seed(0)
         made = config.make()
     parts = tuple(made) if isinstance(made, list | tuple) else (made,)
-    if len(parts) == 2 and all(isinstance(part, list | tuple) and len(part) == 2 for part in parts):
+    if len(parts) == 2 and all(isinstance(part, tuple) and len(part) == 2 for part in parts):
         parts = (*parts[0], *parts[1])  # as Keras's load_data() returns them
     if len(parts) not in (2, len(NAMES)):
         what = f"{len(parts)} values" if isinstance(made, list | tuple) else f"a {type(made).__name__}"

@@ -1,5 +1,6 @@
 """Arrays kept in memory-mapped files: made once, then opened by any run and process without being read."""
 
+import errno
 import logging
 import math
 import os
@@ -49,10 +50,12 @@ def kept(key: str, shape: tuple[int, ...]) -> Kept | None:
         return None
     try:
         about = read_json(_about(key))
-        array = np.lib.format.open_memmap(path, "r")
-        if array.dtype != np.uint8 or array.shape != shape or about["checksum"] != _checksum(path):
+        if about.get("checksum") != _checksum(path):  # first: NumPy's reader raises almost any exception
             raise ValueError("its content is not what was written")
-    except (OSError, ValueError, LookupError, OverflowError, SyntaxError, TypeError, DataError) as error:
+        array = np.lib.format.open_memmap(path, "r")
+        if array.dtype != np.uint8 or array.shape != shape:
+            raise ValueError(f"it holds {array.dtype} {array.shape}")
+    except (OSError, ValueError, DataError) as error:
         _log.warning("%s is damaged (%s): it is made anew", path, brief(error))
         return None
     with suppress(OSError):  # somebody else's
@@ -69,8 +72,8 @@ def keeping(key: str, shape: tuple[int, ...], about: dict[str, Any]) -> Iterator
     with TemporaryDirectory(prefix=_TEMPORARY, dir=cache_folder()) as beside:
         path = Path(beside, "array.npy")
         array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-        with path.open("r+b") as file:  # a disk that is full later would end the process
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        with path.open("r+b") as file:
+            _reserve(file.fileno(), path.stat().st_size)
         yield array
         array.flush()  # to the disk
         note(key, about | {"checksum": _checksum(path)})  # first, since a reader looks for the array
@@ -84,7 +87,8 @@ def take(array: Tensor, index: Tensor) -> Tensor:
         return array[index]
     try:
         with TemporaryFile(dir=cache_folder()) as file:
-            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+            file.truncate(math.prod(shape))
+            _reserve(file.fileno(), math.prod(shape))
             copy = torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
     except OSError as error:
         _log.warning("%s has no room for a part of the images (%s): it is kept in memory", cache_folder(), brief(error))
@@ -138,6 +142,14 @@ def _array(key: str) -> Path:
 
 def _about(key: str) -> Path:
     return cache_folder() / f"{key}.json"
+
+
+def _reserve(file: int, size: int) -> None:
+    """Have room for a file on the disk: where that is full later, writing to a mapping ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    elif shutil.disk_usage(cache_folder()).free < size:  # macOS
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _checksum(path: Path) -> int:

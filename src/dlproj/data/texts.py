@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlproj.config.checks import DataError
 from dlproj.config.data import FIRST_WORD
 from dlproj.config.texts import TextConfig, Tokens
 from dlproj.data.base import DataModule
@@ -79,7 +80,10 @@ class TextDataModule(DataModule):
         return super().state_dict() | own
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore the vocabulary of the training texts."""
+        """Restore the vocabulary of the training texts. Raises DataError if it is one of other tokens."""
+        tokens = state.get("tokens", Tokens.words.value)  # earlier versions had words alone
+        if tokens != self.config.tokens.value:
+            raise DataError(f"the model reads {tokens}: leave data.tokens out, or set it to {tokens}")
         self.words = state["words"].split("\n")
 
     def _with_ids(self, words: list[str]) -> list[str]:

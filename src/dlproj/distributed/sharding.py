@@ -52,8 +52,8 @@ class Sharded(Execution):
         if not self.has_all_units():
             parallelize_module(self.model, self.tensor_mesh, tensor_parallel_plan(self.model))
         if self.data_mesh.size() > 1:
-            for modules in self.model.sharded_modules():
-                fully_shard(modules, mesh=self.data_mesh, reshard_after_forward=True)
+            for module in self.model.sharded_modules():
+                fully_shard(module, mesh=self.data_mesh, reshard_after_forward=True)
 
     def has_all_units(self) -> bool:
         """False with tensor parallelism."""

@@ -67,9 +67,10 @@ class Classifier(OptimizedModule):
         Together they hold all parameters. Pipelines and layer splits cut between layers; FSDP2 gathers one at a time.
         """
 
-    def sharded_modules(self) -> list[list[nn.Module]]:
-        """List groups of modules whose weights FSDP2 gathers at once: by default those of each layer."""
-        return [layer_modules(layer) for layer in self.sequential_layers()]
+    def sharded_modules(self) -> list[nn.Module]:
+        """List the modules whose weights FSDP2 gathers one after another: by default those of the layers."""
+        # One by one: of a group of modules, such as an embedding and what reads it, torch refuses the first to run.
+        return [module for layer in self.sequential_layers() for module in layer_modules(layer)]
 
     def hidden_outputs(self) -> dict[str, nn.Module]:
         """Map each hidden layer's name to the module that outputs it: (…, units) or (B, units, height, width)."""

@@ -45,9 +45,9 @@ class CustomClassifier(Classifier):
         """The whole network: only it knows the order of its layers."""
         return [self.network]
 
-    def sharded_modules(self) -> list[list[nn.Module]]:
+    def sharded_modules(self) -> list[nn.Module]:
         """The whole network, whose layers may be computed in any order, and more than once."""
-        return [[self.network]]
+        return [self.network]
 
     def hidden_outputs(self) -> dict[str, nn.Module]:
         """Map the name of each activation or recurrent layer that is used once in a pass to the module."""

@@ -53,10 +53,10 @@ class OutOfFold:
         """The settings, and what came of them; None for an accuracy that is not known."""
         row: Row = {**self.settings, "folds": self.folds, "samples": None, "out-of-fold/accuracy": None}
         if self.predictions is None:
-            return row | {"out-of-fold/accuracy low": None, "out-of-fold/accuracy high": None, "lacking": self.lack}
+            return row | {"out-of-fold/accuracy low": None, "out-of-fold/accuracy high": None, "missing": self.lack}
         low, high, samples = self.interval()
         row |= {"samples": samples, "out-of-fold/accuracy": self.hits() / samples}
-        return row | {"out-of-fold/accuracy low": low, "out-of-fold/accuracy high": high, "lacking": ""}
+        return row | {"out-of-fold/accuracy low": low, "out-of-fold/accuracy high": high, "missing": ""}
 
     def words(self) -> str:
         """The accuracy in one line: "out-of-fold accuracy 96.8%, 95% interval 95.9% to 97.5%, from 1,797 samples"."""

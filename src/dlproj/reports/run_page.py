@@ -96,7 +96,7 @@ def _score(run: Run) -> Page:
         text = formats.metric("test/accuracy", run.result.metrics["test/accuracy"])
         epoch = run.result.tested_epoch()
         where = f" (epoch {epoch})" if epoch else ""
-        return {"score": text, "score_label": f"test accuracy of the {run.result.tested_weights} weights{where}"}
+        return {"score": text, "score_label": f"test accuracy of the {run.result.weights_words()}{where}"}
     best = best_value(run, "val/accuracy")
     where = f" (epoch {best.epoch})" if best.epoch else ""
     return {

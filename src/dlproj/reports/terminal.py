@@ -54,7 +54,7 @@ def rows(result: RunResult) -> list[tuple[str, str]]:
     )
     reported = [("reported", formats.reported(result.reference))] if result.reference else []
     tested = [
-        ("test accuracy", f"{metrics['test/accuracy']:.2%} ({result.tested_weights} weights)"),
+        ("test accuracy", f"{metrics['test/accuracy']:.2%} ({result.weights_words()})"),
         *([("95% interval", interval)] if (interval := interval_words(result)) else []),
         *reported,
         ("test loss", f"{metrics['test/loss']:.4f}"),

@@ -23,6 +23,7 @@ class RunResult:
     best_epoch: int | None = None  # first epoch with the best `monitor`
     monitor: str = ""
     tested_weights: str = ""  # "last" or "best"
+    averaged: bool = False  # True if an average of the weights was evaluated, by optim.ema_decay or swa_start
     metrics: dict[str, float] = field(default_factory=dict)  # of the last epoch and of the test
     # Of the test: row = true class, column = predicted class; with many classes [true class, predicted class, count].
     confusion_matrix: list[list[int]] = field(default_factory=list)
@@ -57,6 +58,11 @@ class RunResult:
         if not self.has_ended() or self.status == "pruned":
             return None
         return self.best_epoch if self.tested_weights == "best" else self.last_epoch
+
+    def weights_words(self) -> str:
+        """Which weights were tested: "last weights"; "averaged weights of the best epoch"."""
+        which = self.tested_weights
+        return f"averaged weights of the {which} epoch" if self.averaged else f"{which} weights"
 
     def write(self) -> None:
         """Write summary.json; each metric is an entry of its own (`test/accuracy`)."""

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
@@ -99,11 +100,12 @@ class Sweep:
 
     def _prefetch(self, config: Config) -> None:
         """Read the run's data, for it and those after it; of damaged files each run speaks itself."""
-        if self._prefetches and config.data != self._prefetched:
+        data = replace(config.data, fold=0)  # the folds are of the same samples
+        if self._prefetches and data != self._prefetched:
             keep()
             with suppress(UserError):
-                config.data.build(config.seed).prefetch()
-            self._prefetched = config.data
+                data.build(config.seed).prefetch()
+            self._prefetched = data
 
     def _taken_by(self, job: SweepJob) -> str:
         """Why the job cannot have its folder; empty where it can, which is its own from now on."""

@@ -146,8 +146,9 @@ def averaged_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _batch_norms(model: nn.Module) -> dict[str, Any]:
-    kinds = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
-    return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+    modules = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    return {name: module for name, module in modules.items() if module.track_running_stats}
 
 
 def _training_batches(trainer: pl.Trainer) -> Iterator[Batch]:

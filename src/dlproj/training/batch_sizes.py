@@ -16,7 +16,7 @@ from dlproj.command_errors import lacks_memory
 from dlproj.config.root import Config
 from dlproj.data.batches import Block
 from dlproj.loop_progress import progress
-from dlproj.machine import available_memory_bytes, peak_memory_bytes, reset_peak_gpu_memory
+from dlproj.machine import available_memory_bytes, peak_memory_bytes, reset_peak_memory
 from dlproj.training.range_test import train_steps
 
 _SMALLEST = 16
@@ -25,6 +25,7 @@ _TIMED = 4  # calls
 _CALL_SECONDS = 0.2  # on a CPU, about
 _NEAR = 1.2  # times the fastest epoch: about as good
 _MARGIN = 1.2  # of predicted memory that is added
+_PRECISION = 16  # 1 / share of the largest size that is left open
 SHARE = 0.8  # of the available memory that a batch may fill
 
 
@@ -100,13 +101,16 @@ class _Trying:
         self.data.prepare_data()
         self.data.setup()
         self.gpu = config.trainer.uses_gpu()
+        if self.gpu:
+            self.data.place(torch.device("cuda", torch.cuda.current_device()))
+        reset_peak_memory()  # from here on it is what is held now
         self.bound = peak_memory_bytes()[0] + SHARE * available_memory_bytes()
-        self.too_large = len(self.data.train) + 1  # the smallest size known not to fit
-        self.found = BatchSizes(end="all training samples")
+        self.too_large = 0  # the smallest size that did not fit, once there is one
+        self.found = BatchSizes()
 
     def sizes(self) -> Iterator[int]:
-        """Double the size, then halve the way to the smallest that does not fit."""
-        size = min(_SMALLEST, self.too_large - 1)
+        """Double the size, up to what memory is foreseen for; halve the way to one that did not fit all the same."""
+        size = min(_SMALLEST, len(self.data.train))
         while size > 0:
             yield size
             size = self._next()
@@ -114,37 +118,33 @@ class _Trying:
     def _next(self) -> int:
         """The next size; 0 if there is none."""
         last = self.found.largest
-        size = min(2 * last, self.too_large - 1) if self._is_open() else (last + self.too_large) // 2
-        while size > last and not self._has_memory(size):
-            self.too_large, self.found.end = size, "memory"
-            size = (last + size) // 2
-        near = self.found.end == "memory" and size - last <= last // 16
-        if near or size <= last:
+        wanted = (last + self.too_large) // 2 if self.too_large else min(2 * last, len(self.data.train))
+        size = min(wanted, self._foreseen())
+        scarce = bool(self.too_large) or size < wanted
+        self.found.end = "memory" if scarce else "all training samples"
+        if size <= last or (scarce and size - last <= last // _PRECISION):
             return 0
         if self.clock() + self._expected_seconds(size) > self.until:
             self.found.end = "time"
             return 0
         return size
 
-    def _is_open(self) -> bool:
-        return self.found.end != "memory"
-
     def _expected_seconds(self, size: int) -> float:
         last = self.found.trials[-1]
         calls = _WARM_UP + _TIMED
         return calls * max(_CALL_SECONDS, last.step_seconds * size / last.batch_size)
 
-    def _has_memory(self, size: int) -> bool:
-        """True if the size would fit as the sizes before let expect; on a GPU there is no harm in trying."""
+    def _foreseen(self) -> int:
+        """The largest size that would fit as the sizes before let expect; on a GPU there is no harm in trying."""
         trials = self.found.trials
         if self.gpu or len(trials) < 2:
-            return True
+            return 2 * self.found.largest
         rises = [
             (after.peak_bytes - before.peak_bytes) / (after.batch_size - before.batch_size)
-            for before, after in pairwise(trials)
+            for before, after in pairwise(trials[-4:])
         ]
-        more = _MARGIN * max(rises[-3:]) * (size - trials[-1].batch_size)
-        return trials[-1].peak_bytes + more <= self.bound
+        rise = _MARGIN * max(*rises, 1.0)  # bytes a sample
+        return self.found.largest + int((self.bound - trials[-1].peak_bytes) / rise)
 
     def measure(self, size: int) -> None:
         """Train some steps with the size; one that lacks memory is too large."""
@@ -154,7 +154,7 @@ class _Trying:
         except Exception as error:
             if not lacks_memory(error) or not self.found.trials:
                 raise
-            self.too_large, self.found.end = size, "memory"
+            self.too_large = size
             peak = 0
         if peak:
             steps = self.data.train_dataloader().batches
@@ -167,7 +167,7 @@ class _Trying:
     def _train(self, size: int, watch: "_Times") -> int:
         """Return the peak of the memory in bytes."""
         self.config.data.batch_size = size
-        reset_peak_gpu_memory()
+        reset_peak_memory()
         options = {"steps_per_execution": self._steps_a_call(size), "cuda_graph": self.config.trainer.cuda_graph}
         train_steps(self.config, [watch], self.data, max_epochs=_WARM_UP + _TIMED, **options)
         return peak_memory_bytes()[self.gpu]

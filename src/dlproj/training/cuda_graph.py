@@ -68,7 +68,7 @@ class CapturedSteps:
         try:
             with _capturable(self._optimizer, self._rates.device):
                 self._replay = self._record(lambda: self._train(self._static_batches()))
-        except RuntimeError as error:
+        except Exception as error:  # optimizers and networks of the user's own can raise any
             self._failed = True
             self._optimizer.zero_grad()
             _log.warning("no CUDA graph: %s", str(error).partition("\n")[0])
@@ -85,8 +85,8 @@ def _capturable(optimizer: Optimizer, device: torch.device) -> Iterator[None]:
     """Make the optimizer keep everything that a step reads on the device."""
     before = [dict(group) for group in optimizer.param_groups]
     for state in optimizer.state.values():
-        if "step" in state:
-            state["step"] = state["step"].to(device)
+        tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+        state.update({name: value.to(device) for name, value in tensors.items()})  # "step", NAdam's "mu_product", …
     for group in optimizer.param_groups:
         if "capturable" in group:
             group["capturable"] = True
@@ -101,6 +101,8 @@ def _capturable(optimizer: Optimizer, device: torch.device) -> Iterator[None]:
 
 def why_not_capturable(optimizer: Optimizer) -> str | None:
     """Return why this optimizer's steps cannot be captured, or None if they can."""
+    if not type(optimizer).__module__.startswith("torch.optim"):
+        return f"{type(optimizer).__name__} is no optimizer of torch's own"
     if isinstance(optimizer, SGD) or "capturable" in optimizer.param_groups[0]:
         return None
     return f"{type(optimizer).__name__} reads its state on the host"

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlproj.config.checks import DataError, require
+from dlproj.config.checks import DataError, UserError, require
+from dlproj.config.data import Kind
 from dlproj.data.base import DataModule
 from dlproj.launch import rank
 from dlproj.models.classifier import Classifier
@@ -18,7 +19,8 @@ from dlproj.torch_files import is_whole
 from dlproj.training.checkpoints import read_checkpoint
 
 _log = logging.getLogger(__name__)
-_UNFIT = (ArithmeticError, DataError, LookupError, RuntimeError, TypeError, ValueError)
+_ADVICE = "set init_from to another run"
+_UNFIT = (ArithmeticError, AttributeError, DataError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def load_initial(path: Path, model: Classifier, data: DataModule) -> dict[str, str]:
@@ -28,7 +30,16 @@ def load_initial(path: Path, model: Classifier, data: DataModule) -> dict[str, s
     in the other run, by prepare_like(); otherwise an embedding, whose rows would be of other words, is not loaded.
     Raises ConfigurationError if nothing fits, and DataError if the file is damaged.
     """
-    content = read_checkpoint(path, "set init_from to another run")
+    content = read_checkpoint(path, _ADVICE)
+    try:
+        return _load(path, content, model, data)
+    except UserError:
+        raise
+    except _UNFIT as error:
+        raise DataError(f"{path} is damaged or of another program: {_ADVICE}") from error
+
+
+def _load(path: Path, content: Mapping[str, Any], model: Classifier, data: DataModule) -> dict[str, str]:
     spec = _spec(content)
     kind = spec.get("kind", data.spec.kind.name)
     message = f"init_from={path} has learnt from data of another kind, {kind}, than this, {data.spec.kind.name}"
@@ -36,7 +47,7 @@ def load_initial(path: Path, model: Classifier, data: DataModule) -> dict[str, s
     prepared = prepare_like(content, data)
     skipped = set() if list(spec.get("classes", ())) == list(model.classes) else _output_names(model)
     skipped |= set() if prepared else _embedding_names(model)
-    weights, own = content["state_dict"], model.state_dict()
+    weights, own = _whole_weights(path, content), model.state_dict()
     fits = {name: value for name, value in weights.items() if name not in skipped and _fits(value, own.get(name))}
     learnt = any(value.ndim > 1 for value in fits.values())
     require(learnt, f"none of the weights of init_from={path} fits this model: choose its model.hidden, or another run")
@@ -52,18 +63,27 @@ def load_initial(path: Path, model: Classifier, data: DataModule) -> dict[str, s
     return record
 
 
+def _whole_weights(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = dict(content["state_dict"])
+    if not all(isinstance(name, str) and is_whole(value) for name, value in weights.items()):
+        raise DataError(f"{path} is damaged or of another program: {_ADVICE}")
+    finite = all(bool(value.isfinite().all()) for value in weights.values())
+    require(finite, f"init_from={path} holds weights that are not finite: {_ADVICE}, or to its best.ckpt")
+    return weights
+
+
 def prepare_like(content: Mapping[str, Any], data: DataModule) -> bool:
     """Have the data prepare its inputs as the checkpoint's run: by its vocabulary, its scaling; False if it cannot.
 
-    It can if it is the same data set, or another of its class, with inputs of the same shape.
+    It can if it is the same data set, or another of its class, with as many features or ids of words. The size of
+    images and the length of texts may differ.
     """
-    state, theirs, mine = content.get(type(data).__qualname__), _spec(content), data.spec
-    same = (theirs.get("shape"), theirs.get("vocabulary_size")) == (mine.shape, mine.vocabulary_size)
-    if not isinstance(state, dict) or not same:
-        return False
     with suppress(*_UNFIT):
-        data.restore(state)
-        data.restored = True
+        theirs, mine = _spec(content), data.spec
+        as_many = mine.kind is not Kind.features or theirs.get("shape") == mine.shape
+        if as_many and theirs.get("vocabulary_size") == mine.vocabulary_size:
+            data.restore(content[type(data).__qualname__])
+            data.restored = True
     return data.restored
 
 

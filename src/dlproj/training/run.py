@@ -166,6 +166,7 @@ def _train(
         trainer.fit(model, datamodule=data, ckpt_path=resumed)
         # Read before the test, which restores the callbacks' state from the checkpoint, too.
         end = ending.status, ending.reason_of(trainer, config.trainer.max_time)
+        result.averaged = any(isinstance(one, AverageWeights) and one.count for one in callbacks)
         best = best_epoch_of(config, table.rows)
         pictures.of_training(table.rows, best, inspection, result.reference_curves)
         if ending.status != "pruned":

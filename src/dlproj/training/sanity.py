@@ -10,7 +10,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d
 
 from dlproj import formats
 from dlproj.config.checks import UserError
@@ -23,7 +22,9 @@ from dlproj.training.trainer import prepare_process
 
 _LOCAL_LOGGERS = ("tensorboard", "csv")
 ENOUGH = 0.01  # a cross-entropy of a hundredth: the true classes have a probability of 99 %
-_IN_TRAINING_MODE = nn.RNNBase | BatchNorm1d | BatchNorm2d  # other modules' training mode is dropout
+_IN_TRAINING_MODE = (
+    nn.RNNBase | nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+)  # other modules' training mode is dropout
 
 
 @dataclass(frozen=True, slots=True)
