@@ -1,5 +1,6 @@
 """Code of the user's own: it trains as dlproj's does, is kept with the run, and runs only where that is allowed."""
 
+import importlib
 import re
 import shutil
 import textwrap
@@ -351,6 +352,23 @@ def test_modules_of_the_same_name_are_told_apart(here):
     second = custom("model.network=other/net.py:Net")
     kinds = [type(dlproj.load_run(name).model.network.hidden[0].activation) for name in ("first", second.folder)]
     assert kinds == [nn.ReLU, nn.Tanh]
+
+
+def test_a_class_is_a_model_in_python(here, monkeypatch):
+    monkeypatch.syspath_prepend(here)
+    write(here, own_net_in_python=NET)
+    net = importlib.import_module("own_net_in_python")
+    run = dlproj.train(*DIGITS, model=net.Net, model__arguments={"width": 8}, folder="run")
+    assert run.settings["model"]["network"] == f"{here}/own_net_in_python.py:Net"
+    assert evaluate(open_run(run.folder)).equals_training()
+
+
+@pytest.mark.parametrize("network", [type("Net", (nn.Module,), {}), lambda: None, nn.Linear.forward])
+def test_a_class_that_no_file_defines_is_refused(network, here):
+    with pytest.raises(
+        ConfigurationError, match=r"is not defined at the top of a file of its own: write it to one, and"
+    ):
+        dlproj.train(*DIGITS, model=network, folder="run")
 
 
 def test_code_that_changes_while_a_run_begins_is_refused(here):

@@ -1,5 +1,6 @@
 """Decoded images in memory-mapped files: equal to those in memory, made once, and made anew if they are damaged."""
 
+import gc
 import os
 import shutil
 
@@ -45,8 +46,8 @@ def decoded(monkeypatch):
     return paths
 
 
-def data(root, cache=Caching.always, **settings):
-    module = ImageFolderConfig(root=str(root), image_size=8, cache=cache, batch_size=4, **settings).build(0)
+def data(root, cache=Caching.always, image_size=8, **settings):
+    module = ImageFolderConfig(root=str(root), image_size=image_size, cache=cache, batch_size=4, **settings).build(0)
     module.prepare_data()
     module.setup()
     return module
@@ -222,3 +223,10 @@ def test_statistics_are_counted_in_parts(channels):
     mean, deviation = channel_statistics(pixels)
     assert torch.allclose(mean.flatten(), pixels.double().mean((0, 2, 3)).float())
     assert torch.allclose(deviation.flatten(), pixels.double().std((0, 2, 3), correction=0).float())
+
+
+def test_images_in_memory_are_not_kept_beside_their_random_parts(root, cache):
+    module = data(root, Caching.never, image_size=11, val=ValidationSplit.random)
+    gc.collect()
+    sizes = [one.nbytes for one in gc.get_objects() if type(one) is torch.Tensor and one.shape[1:] == (3, 11, 11)]
+    assert sorted(sizes) == sorted(part.inputs.nbytes for part in (module.train, module.val, module.test))

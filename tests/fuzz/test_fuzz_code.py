@@ -1,10 +1,14 @@
 """Python files of the user's own: read without running them, or refused in one line."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import strategies as st
-from mutations import amounts, damaged, fuzz, read_or_refused
+from mutations import amounts, changed, damaged, fuzz, read_or_refused
 
+from dlproj.config.conversion import typed
 from dlproj.config.custom import CustomConfig, CustomOptimConfig
+from dlproj.config.user_code import admit_run
 
 WHOLE = b"""
 from torch import nn
@@ -55,3 +59,19 @@ def test_names_of_optimizers(examples):
     @fuzz(examples, named=names, arguments=ARGUMENTS)
     def check(named, arguments):
         read_or_refused(lambda: CustomOptimConfig(target=named, arguments=arguments).check_code())
+
+
+@amounts
+def test_settings_of_runs_that_name_code(examples, tmp_path):
+    """Nothing of what a run's folder names is allowed, whatever that is."""
+    whole = {"network": "net.py:Net", "arguments": {"width": 64, "sizes": [1, 2]}, "code": "0" * 32}
+    others = SimpleNamespace(data=None, optim=CustomOptimConfig(target="torch.optim.NAdam"), scheduler=None)
+
+    def admit(values):
+        model = typed(CustomConfig, values, "model")
+        admit_run(SimpleNamespace(**vars(others), model=model), tmp_path, allow_code=False)
+        raise AssertionError(f"allowed {model}")
+
+    @fuzz(examples, values=changed(whole))
+    def check(values):
+        read_or_refused(lambda: admit(values if isinstance(values, dict) else {"network": str(values)}), tmp_path)

@@ -3,7 +3,9 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd  # noqa: F401  (imported before the limit on memory, as scikit-learn is)
 import pytest
+import sklearn.model_selection  # noqa: F401
 from hypothesis import strategies as st
 from mutations import amounts, damaged, fuzz, odd, read_or_refused
 from test_fuzz_data import NAMES, idx

@@ -354,7 +354,7 @@ def test_a_run_lists_every_file_that_it_leaves(composed, tmp_path):
     assert events
     left = {name.as_posix() for name in files(folder)} - {".lock", NAME} - events
     # Of the samples those of a text would be files of text, and what the run does not meet is not drawn.
-    unmet = {"events.out.tfevents.*", "figures/grid.txt", "figures/samples.txt", "code.patch"}
+    unmet = {"events.out.tfevents.*", "figures/grid.txt", "figures/samples.txt", "code.patch", "test_predictions.csv"}
     assert left <= set(names)
     assert set(names) - left <= unmet
 

@@ -164,6 +164,7 @@ def folder(tmp_path_factory, monkeypatch):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).symlink_to(data or tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     return tmp_path

@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from dlproj.config.checks import ConfigurationError
+from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.root import Config
 from dlproj.config.schemas import SCHEMAS
 
@@ -58,7 +59,21 @@ def _overrides(name: str, value: Any) -> list[str]:
         ]
     if name in _GROUPS and isinstance(value, str):
         return [f"{name}={value}"]
+    if name == "model" and callable(value):
+        return ["model=custom", f"model.network={quoted(_place(value))}"]
     return [f"{name}={quoted(value)}"]
+
+
+def _place(network: Any) -> str:
+    """File and name of a class or function: /home/me/my_net.py:Net. Raises ConfigurationError if no file is its own."""
+    name, module = getattr(network, "__qualname__", ""), sys.modules.get(getattr(network, "__module__", ""))
+    file = getattr(module, "__file__", None) if getattr(network, "__module__", "") != "__main__" else None
+    message = (
+        f"model={name or network!r} is not defined at the top of a file of its own: write it to one, and import it"
+    )
+    whole = bool(file) and name.isidentifier() and getattr(module, name, None) is network
+    require(whole, f"{message}: write it to one, and import it")
+    return f"{file}:{name}"
 
 
 def full_name(name: str) -> str:

@@ -18,6 +18,7 @@ def train(*overrides: str, folder: str | Path | None = None, **settings: Any) ->
     settings: data="digits", max_epochs=5, model__hidden=[64] or model={"hidden": [64]}. The run is kept in `folder`,
     by default a new one in logs/runs. Raises UserError with the text that the command line prints.
 
+    model may be a class or function that makes a nn.Module, imported from a file: model=Net, model__arguments={...}.
     data may be a table, a DataFrame, of which data__target names the column of classes: see data=table. Or it may be
     arrays, tensors or DataFrames: (x_train, y_train, x_test, y_test). Images are (n, height, width), or
     (n, height, width, channels) with 1 or 3 channels first or last; features are (n, features); whole numbers

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from dlproj.config.data import ValidationSplit
 from dlproj.config.images import Caching, ImageFolderConfig
 from dlproj.data.batches import Samples
 from dlproj.data.class_folders import Split, list_split, splits_of, warn_unread
@@ -16,7 +17,7 @@ from dlproj.data.data_files import data_root, fixed_order, refuse_problems
 from dlproj.data.decoded_images import DecodedOnce, decode_in_memory, decode_once
 from dlproj.data.decoding import EXTENSIONS
 from dlproj.data.image import ImageDataModule
-from dlproj.data.mapped_files import note, take
+from dlproj.data.mapped_files import Kept, note, take
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ class ImageFolderDataModule(ImageDataModule):
 
     config: ImageFolderConfig
     _listed: list[Split] | None = None
-    _decoded: list[DecodedOnce] | None = None  # of train/ and test/
+    _decoded: list[DecodedOnce] | None = None  # of train/ and test/, until load() hands them out
+    _files: Sequence[Kept] = ()  # with all the images, if they are mapped
 
     def prepare_data(self) -> None:
         """List the files, warn about those left out, and decode for all processes, on one process per machine."""
@@ -47,28 +49,29 @@ class ImageFolderDataModule(ImageDataModule):
         """
         first = self._listed is not None  # of several processes, the one that logs warnings
         splits, self._listed = self._listed or self._list(), None
-        decoded = self._decoded = self._decoded or self._decode(splits)
+        decoded, self._decoded = self._decoded or self._decode(splits), None
         refuse_problems((problem for split in decoded for problem in split.problems), "images")
         several = sum(split.several for split in decoded)
         if first and several:
             have = "image has" if several == 1 else "images have"
             _log.warning("%d %s several frames or pages: the first of each is read", several, have)
+        files = [split.kept for split in decoded if split.kept]
+        self._files = files if len(files) == len(decoded) else ()
         train, *test = map(_samples, decoded, splits)
         return train, test[0] if test else None
 
     def take(self, samples: Samples, index: Tensor) -> Samples:
         """Copy samples by their indices (M,); of many in a mapped file, into another."""
-        are_mapped = any(split.kept for split in self._decoded or ())
-        return Samples(take(samples.inputs, index), samples.targets[index]) if are_mapped else samples[index]
+        return Samples(take(samples.inputs, index), samples.targets[index]) if self._files else samples[index]
 
     def fingerprint(self) -> str:
         """As of any data; of mapped files it is kept beside them, for each way to split them."""
-        files = [split.kept for split in self._decoded or () if split.kept]
-        if len(files) != len(self._decoded or ()) or not files:
+        if not self._files:
             return super().fingerprint()
-        first, config = files[0], self.config
-        ways = (config.val.name, config.val_fraction, self.seed, config.test_fraction, config.folds, config.fold)
-        name = json.dumps([*(file.key for file in files), *ways, config.split_seed, self.spec.classes])
+        first, config = self._files[0], self.config
+        seed = self.seed if config.val in (ValidationSplit.random, ValidationSplit.stratified) else 0
+        ways = (config.val.name, config.val_fraction, seed, config.test_fraction, config.folds, config.fold)
+        name = json.dumps([*(file.key for file in self._files), *ways, config.split_seed, self.spec.classes])
         known = first.about.get("fingerprints")
         known = first.about["fingerprints"] = known if isinstance(known, dict) else {}
         if name not in known:

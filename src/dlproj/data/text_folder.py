@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dlproj.config.checks import DataError
 from dlproj.config.texts import TextFolderConfig, Tokens
-from dlproj.data.class_folders import list_split, splits_of, warn_unread
+from dlproj.data.class_folders import Split, list_split, splits_of, warn_unread
 from dlproj.data.data_files import data_root, fixed_order
 from dlproj.data.shared import shared
 from dlproj.data.text_files import TextFile, labelled, text_file
@@ -25,35 +25,44 @@ class TextFolderDataModule(TextDataModule):
     config: TextFolderConfig
 
     def prepare_data(self) -> None:
-        """Warn about files that are left out, and tokenise the texts, on one process per machine."""
-        if not hasattr(self, "train"):
-            splits = [list_split(folder, self.spec.classes, EXTENSIONS) for folder in splits_of(self.config.root)]
-            warn_unread(data_root(self.config.root), splits)
-        super().prepare_data()
+        """Tokenise the texts, and warn about files that are left out, on one process per machine."""
+        if hasattr(self, "train"):
+            return
+        self._tokenized, splits = self._read()
+        warn_unread(data_root(self.config.root), splits)
 
     def labelled_texts(self) -> list[LabelledTexts]:
         """The texts of train/ and, if there is one, test/. Raises DataError."""
-        return _texts(self.config.root, self.spec.classes)
+        return _texts(data_root(self.config.root), _list(self.config.root, self.spec.classes))
 
     def read(self) -> TokenizedTexts:
         """The tokens of the texts. Raises DataError, naming the files that are not UTF-8 text."""
+        return self._read()[0]
+
+    def _read(self) -> tuple[TokenizedTexts, list[Split]]:
         return read_folder(self.config.root, self.spec.classes, self.config.tokens)
 
 
 @shared
-def read_folder(root: str, classes: Sequence[str], tokens: Tokens) -> TokenizedTexts:
-    """Return the tokenised texts of the tree, from the cache in it if there is one. Raises DataError."""
-    train, *test = _texts(root, classes)
-    return tokenized(train, next(iter(test), None), tokens, len(classes), data_root(root) / CACHE, WORTH_KEEPING)
+def read_folder(root: str, classes: Sequence[str], tokens: Tokens) -> tuple[TokenizedTexts, list[Split]]:
+    """Return the tokenised texts of the tree, from the cache in it if there is one, and its files.
+
+    Raises DataError.
+    """
+    folder, splits = data_root(root), _list(root, classes)
+    train, *test = _texts(folder, splits)
+    found = tokenized(train, next(iter(test), None), tokens, len(classes), folder / CACHE, WORTH_KEEPING)
+    return found, splits
 
 
-def _texts(root: str, classes: Sequence[str]) -> list[LabelledTexts]:
-    return [labelled(_listed(data_root(root), folder, classes), "texts", _ADVICE) for folder in splits_of(root)]
+def _list(root: str, classes: Sequence[str]) -> list[Split]:
+    return [list_split(folder, classes, EXTENSIONS) for folder in splits_of(root)]
 
 
-def _listed(root: Path, folder: Path, classes: Sequence[str]) -> list[TextFile]:
-    found = list_split(folder, classes, EXTENSIONS).files
-    return fixed_order([_with_stamp(root, path, target) for path, target in found])
+def _texts(root: Path, splits: Sequence[Split]) -> list[LabelledTexts]:
+    ordered = [fixed_order(split.files) for split in splits]
+    listed = [[_with_stamp(root, path, target) for path, target in files] for files in ordered]
+    return [labelled(files, "texts", _ADVICE) for files in listed]
 
 
 def _with_stamp(root: Path, path: Path, target: int) -> TextFile:
