@@ -84,6 +84,15 @@ def test_what_train_py_refuses_or_explains_waits_for_no_heavy_package(arguments,
     assert err.startswith(words)
 
 
+def test_a_table_is_checked_without_torch(tmp_path):
+    (tmp_path / "table.csv").write_text("x,kind\n" + "1.5,a\n2,b\n" * 9)
+    settings = ["data=table", "data.file=table.csv", "data.target=kin"]
+    code = f"import sys; sys.argv = ['train.py', *{settings!r}]; from dlproj.cli.train import start; start('__main__')"
+    found, err = imported_by(code, tmp_path)
+    assert found <= {"numpy", "pandas"}
+    assert err == "error: table.csv: there is no column kin: did you mean kind? the columns are x, kind\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

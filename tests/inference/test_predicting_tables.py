@@ -174,6 +174,16 @@ def test_a_data_frame_trains_as_its_file_does(run, tmp_path, monkeypatch):
     assert again.metrics == run.metrics
 
 
+def test_columns_of_any_name_can_have_a_role(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = table().assign(**{"length (cm), a: b": range(120)})
+    roles = {"length (cm), a: b": "numeric", "note": "categorical"}
+    settings = {"max_epochs": 1, "progress_bar": False}
+    again = dlproj.train("data.target=kind", "figures=none", data=given, data__columns=roles, **settings)
+    assert again.settings["data"]["columns"] == roles
+    assert "length (cm), a: b" in again.report.read_text()
+
+
 def test_the_page_tells_the_columns(run):
     page = run.report.read_text()
     for words in ("<h2>Columns</h2>", "numeric: with missing values", "categorical: 3 categories", "left out: texts"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -93,7 +94,8 @@ def _has(cls: type, name: str) -> bool:
 def quoted(value: Any) -> str:
     """A value in Hydra's grammar: text in quotes, lists and mappings by their parts, numbers as they are."""
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{quoted(inner)}" for key, inner in value.items()) + "}"
+        names = {re.sub(r"[\\()\[\]{}:=,]", r"\\\g<0>", str(key)): inner for key, inner in value.items()}
+        return "{" + ",".join(f"{name}:{quoted(inner)}" for name, inner in names.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(quoted, value)) + "]"
     if isinstance(value, os.PathLike):

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,9 +56,9 @@ def numbers(column: pd.Series, style: str = "") -> tuple[np.ndarray, str]:
 def _parsed(column: pd.Series, style: str) -> tuple[np.ndarray, str]:
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(np.float64, na_value=np.nan), ""
-    cells = names(column)
-    there = np.flatnonzero(cells != None)  # noqa: E711
-    text = cells[there].tolist()
+    cells = column.to_numpy(object)
+    there = np.flatnonzero(~pd.isna(cells))
+    text = cells[there] if pd.api.types.infer_dtype(cells[there]) == "string" else names(column)[there]
     values = _as_floats(text)
     if style or np.isnan(values).any():
         read = {name: found for name in ([style] if style else STYLES) if (found := _in_style(text, name)) is not None}
@@ -78,17 +78,17 @@ def _parsed(column: pd.Series, style: str) -> tuple[np.ndarray, str]:
     return placed, style
 
 
-def _as_floats(text: list[str]) -> np.ndarray:
+def _as_floats(text: Sequence[str] | np.ndarray) -> np.ndarray:
     values: np.ndarray = pd.to_numeric(np.array(text, object), errors="coerce")
     return values.astype(np.float64)
 
 
-def _in_style(text: list[str], style: str) -> np.ndarray | None:
+def _in_style(text: Sequence[str] | np.ndarray, style: str) -> np.ndarray | None:
     """The numbers of the cells, or None if one is not written in this style."""
     form, plain = STYLES[style]
     found = list[str]()
     for cell in text:
-        compact = _GAP.sub("", cell)
+        compact = _GAP.sub("", cell.strip())
         if not form.fullmatch(compact):
             return None
         found.append(plain(compact))
@@ -116,45 +116,53 @@ def _name(cell: Any) -> str:
 
 def guess(column: pd.Series) -> tuple[ColumnRole, str]:
     """The role of a column, and why it is left out, else "". Raises DataError for numbers among which is another."""
-    text = [name for name in names(column) if name is not None]
-    distinct = len(set(text))
-    if not text:
+    present = column.dropna()
+    if present.empty:
         return ColumnRole.drop, "no values"
-    if distinct == 1 and len(text) == len(column):
+    values = present if _holds_numbers(present) else pd.Series(names(present))
+    distinct = values.nunique()
+    if distinct == 1 and len(present) == len(column):
         return ColumnRole.drop, "the same value in every row"
-    if pd.api.types.is_datetime64_any_dtype(column) or all(map(_DATE.fullmatch, text[:1000])):
+    if _holds_dates(present):
         return ColumnRole.drop, "dates: to use them, add a column of numbers, such as days since a date"
-    if _are_numbers(column, text):
-        return (ColumnRole.drop, "numbers the rows") if _is_id(column, distinct) else (ColumnRole.numeric, "")
-    if len(text) >= _FEW and distinct > max(_FEW, len(text) / 2):
-        words = sum(len(name.split()) for name in text) / len(text)
+    if values is present:
+        is_id = len(present) == len(column) and _is_id(present, distinct)
+        return (ColumnRole.drop, "numbers the rows") if is_id else (ColumnRole.numeric, "")
+    if len(values) >= _FEW and distinct > max(_FEW, len(values) / 2):
+        words = sum(len(name.split()) for name in values) / len(values)
         return ColumnRole.drop, "texts" if words >= 3 else "nearly every row has another value"
     if distinct > MOST_CATEGORIES:
         return ColumnRole.drop, f"{distinct:,} categories"
     return ColumnRole.categorical, ""
 
 
-def _are_numbers(column: pd.Series, text: list[str]) -> bool:
-    """Whether the column holds numbers; raises DataError if one cell among them is none, or may be two numbers."""
-    if pd.api.types.is_bool_dtype(column):
+def _holds_dates(present: pd.Series) -> bool:
+    if pd.api.types.is_datetime64_any_dtype(present):
+        return True
+    return not pd.api.types.is_numeric_dtype(present) and all(map(_DATE.fullmatch, names(present.head(1000))))
+
+
+def _holds_numbers(present: pd.Series) -> bool:
+    """Whether all values are numbers; raises DataError if one among them is none, or may be two numbers."""
+    if pd.api.types.is_bool_dtype(present):
         return False
     try:
-        _parsed(column, "")
+        _parsed(present, "")
     except DataError:
-        digits = sum(bool(_DIGITS.fullmatch(name)) for name in text)
-        if digits > 1 and digits >= _MOSTLY * len(text):
+        digits = sum(bool(_DIGITS.fullmatch(name)) for name in names(present))
+        if digits > 1 and digits >= _MOSTLY * len(present) and not _holds_dates(present):
             raise
         return False
     return True
 
 
-def _is_id(column: pd.Series, distinct: int) -> bool:
+def _is_id(present: pd.Series, distinct: int) -> bool:
     """Whether numbers say which row it is: whole ones, all different, counting on or of a name like `id`."""
-    if len(column) < _FEW or distinct < len(column):
+    if len(present) < _FEW or distinct < len(present):
         return False
-    values = numbers(column)[0]
+    values = _parsed(present, "")[0]
     counting = bool(values.max() - values.min() == len(values) - 1)
-    return bool((values == np.floor(values)).all()) and (counting or bool(_ID.fullmatch(str(column.name))))
+    return bool((values == np.floor(values)).all()) and (counting or bool(_ID.fullmatch(str(present.name))))
 
 
 def classes_of(column: pd.Series) -> tuple[str, ...]:
