@@ -105,7 +105,13 @@ def weights(folder, name="last"):
     return torch.load(f"{folder}/checkpoints/{name}.ckpt", weights_only=True)["state_dict"]
 
 
-@pytest.mark.parametrize("more", [(), ("model.loss=mean_squared_error", "trainer.gradient_clip_val=0.1")])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param((), marks=pytest.mark.slow),
+        ("model.loss=mean_squared_error", "trainer.gradient_clip_val=0.1", "optim.ema_decay=0.9"),
+    ],
+)
 def test_a_copy_of_the_mlp_has_its_weights_and_figures_to_the_bit(here, more):
     own = dlproj.train(
         "model=custom", "model.network=net.py:Net", "model.arguments={width: 48}", *DIGITS, *more, folder="own"
@@ -239,7 +245,7 @@ def test_a_run_is_resumed_to_the_bit_with_its_code_optimizer_and_schedule(optim,
     }
 
 
-@pytest.mark.parametrize("optim", ["adam", "rmsprop"])
+@pytest.mark.parametrize("optim", ["adam", pytest.param("rmsprop", marks=pytest.mark.slow)])
 def test_an_optimizer_and_a_schedule_of_torch_are_those_of_dlproj(here, optim):
     """The same classes with the same settings, here chosen by torch's names."""
     target, arguments = {"adam": ("Adam", "{fused: true}"), "rmsprop": ("RMSprop", "{alpha: 0.9}")}[optim]
@@ -566,6 +572,16 @@ def test_an_optimizer_and_a_schedule_of_the_users_own_train_and_are_kept(here):
     assert (run.folder / "code/scheduler/mine.py").exists()
 
 
+def test_a_run_goes_on_with_a_schedule_of_the_users_own(here):
+    write(here, mine=OWN_OPTIM)
+    custom("scheduler=constant")
+    schedule = ("scheduler=custom", "scheduler.target=mine.py:Halving", "scheduler.interval=epoch")
+    rates = dlproj.resume("run", *schedule, max_epochs=4).history["learning_rate"]
+    assert list(rates) == pytest.approx([0.001, 0.001, 0.001, 0.0005])
+    assert dlproj.load_run("run").settings["scheduler"]["code"]
+    assert Path("run/code/scheduler/mine.py").exists()
+
+
 @pytest.mark.parametrize(
     ("target", "settings", "words"),
     [
@@ -632,12 +648,19 @@ def test_a_schedule_that_cannot_be_used_is_answered_in_one_line(target, argument
 def test_allow_code_is_an_option_of_each_command(here, stranger):
     custom()
     stranger()
-    for command in (["evaluate"], ["export", "--format", "exported_program"]):
-        refused = CliRunner().invoke(app, [*command, "run"])
-        assert "add --allow-code" in str(refused.exception)
-        done = CliRunner().invoke(app, [*command, "run", "--allow-code"])
-        assert done.exit_code == 0, done.output
-        stranger()
+    for command in ("evaluate", "predict", "export", "resume"):
+        assert "--allow-code" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+    refused = CliRunner().invoke(app, ["evaluate", "run"])
+    assert "add --allow-code" in str(refused.exception)
+    done = CliRunner().invoke(app, ["evaluate", "run", "--allow-code"])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.slow
+def test_a_network_is_exported(here):
+    custom()
+    done = CliRunner().invoke(app, ["export", "run", "--format", "exported_program"])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import inspect
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from importlib import import_module
@@ -178,12 +178,13 @@ def admit(config: Any, folder: Path) -> None:
         part.allow()
 
 
-def admit_run(config: Any, folder: Path, allow_code: bool) -> None:
+def admit_run(config: Any, folder: Path, allow_code: bool, typed: Collection[str] = ()) -> None:
     """Allow the code of a run that was read from its folder, and use the run's copy of it.
 
-    Raises UserError unless the user has run this very code by its name before, or allow_code is set.
+    typed: groups whose code the user has named just now. Raises UserError unless the user has run this very code by its
+    name before, or allow_code is set.
     """
-    parts, remembered = parts_with_code(config), _remembered()
+    parts, remembered = {name: one for name, one in parts_with_code(config).items() if name not in typed}, _remembered()
     known = all(part.token() in remembered or part.token() in _allowed for part in parts.values())
     look = f"look at {folder / COPIES}" if any(part.file() for part in parts.values()) else "see what that is"
     message = (

@@ -13,7 +13,7 @@ import torch
 from dlproj.config.callbacks import Resume
 from dlproj.config.checks import DataError, require
 from dlproj.config.root import Config, load
-from dlproj.config.user_code import admit, admit_run
+from dlproj.config.user_code import UserCode, admit, admit_run
 from dlproj.data.base import DataModule
 from dlproj.distributed.processes import run_in_processes
 from dlproj.launch import rank, started_by_torchrun
@@ -94,10 +94,12 @@ def resume_run(folder: Path, changed: Sequence[str] = (), allow_code: bool = Fal
     """
     typed = read_result(folder).overrides
     config = continued_config(folder, changed) if changed else load(folder / "config.yaml")
-    admit_run(config, folder, allow_code)
+    names = {text.partition("=")[0] for text in changed}
+    if own_schedule := "scheduler.target" in names and isinstance(config.scheduler, UserCode):
+        config.scheduler.check_code()
+    admit_run(config, folder, allow_code, ["scheduler"] if own_schedule else [])
     if not changed:
         return run(config, folder, typed, resume=True)
-    names = {text.partition("=")[0] for text in changed}
     kept = [text for text in typed if text.partition("=")[0] not in names]
     return run(config, folder, [*kept, *changed], continues=True)
 
