@@ -74,6 +74,20 @@ def test_a_continued_run_that_is_killed_ends_as_one_that_never_was(calls, compos
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
 
+def test_a_run_that_its_steps_ended_goes_on_to_more_of_them(composed, tmp_path):
+    run(composed(*QUIET, "scheduler=constant", "trainer.max_steps=50", "trainer.max_epochs=9"), tmp_path)
+    with pytest.raises(ConfigurationError, match=r"has trained 50 steps: set trainer.max_steps above that, not 50"):
+        resume_run(tmp_path, ["trainer.max_steps=50"])
+    result = resume_run(tmp_path, ["trainer.max_steps=60"])
+    assert (result.steps, result.stop_reason) == (60, "reached max_steps=60")
+
+
+def test_one_cycle_starts_anew_too(composed, tmp_path):
+    run(composed(*QUIET, "scheduler=one_cycle", "optim.ema_decay=0.9"), tmp_path)
+    resume_run(tmp_path, ["trainer.max_epochs=4"])
+    assert rates(tmp_path)[2:] == pytest.approx(rates(tmp_path)[:2], rel=1e-4)
+
+
 STOPPING = ["callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100", "trainer.max_epochs=9"]
 
 

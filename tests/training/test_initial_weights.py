@@ -149,6 +149,29 @@ def test_an_embedding_of_other_words_is_not_loaded(composed, tmp_path, monkeypat
     assert record["inputs"] == "by this run's own data"
 
 
+def test_texts_of_another_form_get_the_words_of_the_other_run(composed, tmp_path):
+    for split in ("train", "test"):
+        for name, word in (("a", "good"), ("b", "bad")):
+            (tmp_path / "texts" / split / name).mkdir(parents=True)
+            for i in range(8):
+                (tmp_path / "texts" / split / name / f"{i}.txt").write_text(f"a {word} film {word}")
+    (tmp_path / "table.csv").write_text(
+        "text,label\n" + "".join(f"one film {i} new bad,{'xy'[i % 2]}\n" for i in range(40))
+    )
+    texts = ["model=gru", "model.hidden=[4]", "model.embedding_dim=3", "data.length=4", "trainer.max_epochs=1", *QUICK]
+    run(composed("data=text_folder", f"data.root={tmp_path / 'texts'}", *texts), tmp_path / "run")
+    table = ["data=text_table", f"data.file={tmp_path / 'table.csv'}", "data.test_fraction=0.2", *texts]
+    _, now, record, data = started(composed(*table, "data.length=6"), checkpoint_path(tmp_path / "run", "last"))
+    assert (record["anew"], record["inputs"]) == ("output", "as in that run")
+    assert torch.equal(now["embedding.0.weight"], weights(tmp_path / "run")["embedding.0.weight"])
+    data.prepare_data()
+    data.setup()
+    theirs = torch.load(checkpoint_path(tmp_path / "run", "last"), weights_only=True)["TextFolderDataModule"]
+    assert "\n".join(data.words) == theirs["words"]
+    _, _, record, _ = started(composed(*table, "data.tokens=characters"), checkpoint_path(tmp_path / "run", "last"))
+    assert record["anew"] == "embedding.0, output"
+
+
 def test_a_vocabulary_of_another_size_or_a_state_that_does_not_fit_is_left_aside(first, composed):
     data = composed(*DIGITS, "data.scaling=standardize").data.build(0)
     content = torch.load(checkpoint_path(first, "last"), weights_only=True)

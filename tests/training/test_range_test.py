@@ -142,6 +142,12 @@ def test_a_data_set_of_one_batch_and_a_penalty_will_do(composed):
 def test_a_test_of_several_processes_is_refused(composed):
     with pytest.raises(UserError, match="find looks at one process"):
         range_test(composed(*DIGITS, "trainer=ddp"))
+    with pytest.raises(UserError, match="find takes steps of training itself: leave out trainer=overfit"):
+        range_test(composed(*DIGITS, "trainer=overfit"))
+
+
+def test_settings_of_how_long_a_run_trains_do_not_end_the_test(composed):
+    assert len(range_test(composed(*DIGITS, "trainer.max_steps=3", "trainer.max_epochs=1"), steps=40).rates) == 40
 
 
 def test_the_command_leaves_a_figure_its_numbers_and_the_line_to_train_with(tmp_path, monkeypatch):

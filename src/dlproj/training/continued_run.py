@@ -82,6 +82,10 @@ def _check_goes_on(folder: Path, config: Config) -> None:
     require(result.status != "diverged", f"{shown} has weights that are not finite: {best}")
     done = f"{shown} has trained {result.last_epoch} epochs"
     require(result.last_epoch < epochs, f"{done}: set trainer.max_epochs above that, not {epochs}")
+    steps, most = result.steps, config.trainer.max_steps
+    require(
+        most is None or steps < most, f"{shown} has trained {steps} steps: set trainer.max_steps above that, not {most}"
+    )
     config.scheduler.check(config.optim.learning_rate, epochs - result.last_epoch)
     path = folder / "checkpoints/last.ckpt"
     require(path.is_file(), f"{shown_path(path)} is missing, which training would go on from: train anew")

@@ -104,8 +104,9 @@ def check_goes_on(folder: Path, config: Config, now: RunResult) -> None:
         _log.warning("%s was started with %s: its figures may differ in the last digits", shown, ", ".join(changed))
     anew = plan_of(earlier)["schedule"] != plan_of(config)["schedule"]
     schedule = f"; its learning-rate schedule starts anew, at {config.optim.learning_rate:g}" if anew else ""
-    if epochs != config.trainer.max_epochs or anew:
-        _log.warning("%s continues to epoch %d instead of %d%s", shown, config.trainer.max_epochs, epochs, schedule)
+    instead = f" instead of {epochs}" if epochs != config.trainer.max_epochs else ""
+    if instead or anew:
+        _log.warning("%s continues to epoch %d%s%s", shown, config.trainer.max_epochs, instead, schedule)
 
 
 def _other_data(before: RunResult, now: RunResult) -> str:

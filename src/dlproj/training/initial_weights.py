@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from dlproj.config.checks import DataError, UserError, require
 from dlproj.config.data import Kind
 from dlproj.data.base import DataModule
+from dlproj.data.image import ImageDataModule
+from dlproj.data.texts import TextDataModule
 from dlproj.launch import rank
 from dlproj.models.classifier import Classifier
 from dlproj.torch_files import is_whole
@@ -75,16 +77,30 @@ def _whole_weights(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
 def prepare_like(content: Mapping[str, Any], data: DataModule) -> bool:
     """Have the data prepare its inputs as the checkpoint's run: by its vocabulary, its scaling; False if it cannot.
 
-    It can if it is the same data set, or another of its class, with as many features or ids of words. The size of
-    images and the length of texts may differ.
+    It can if it is the same kind of data set, or both are of texts or of images, with as many features or ids of words.
+    The size of images and the length of texts may differ.
     """
     with suppress(*_UNFIT):
         theirs, mine = _spec(content), data.spec
         as_many = mine.kind is not Kind.features or theirs.get("shape") == mine.shape
         if as_many and theirs.get("vocabulary_size") == mine.vocabulary_size:
-            data.restore(content[type(data).__qualname__])
+            data.restore(_state(content, data))
             data.restored = True
     return data.restored
+
+
+def _state(content: Mapping[str, Any], data: DataModule) -> dict[str, Any]:
+    """The state of data of this class, or of another class of texts or images. Raises LookupError and DataError."""
+    if (name := type(data).__qualname__) in content:
+        return dict(content[name])
+    (state,) = (one for one in content.values() if isinstance(one, dict) and "spec" in one)
+    if isinstance(data, TextDataModule):
+        if state["tokens"] != data.config.tokens.value:
+            raise DataError("the texts are split otherwise: set the same data.tokens")
+        return state
+    if isinstance(data, ImageDataModule):
+        return state  # restore() compares the pixels and their scaling
+    raise LookupError(name)
 
 
 def weights_fingerprint(weights: Mapping[str, Tensor]) -> str:

@@ -72,7 +72,16 @@ def _alone(config: TrainerConfig, **changed: Any) -> TrainerConfig:
     """The settings of training in one process, with nothing but its steps."""
     message = "find looks at one process: leave out trainer=, and multiply data.batch_size by the number of processes"
     require(config.processes() == 1, message)
-    quiet = {"progress_bar": False, "max_time": None, "evaluate_train": False, "val_check_interval": None}
+    require(
+        config.keeps_run(), "find takes steps of training itself: leave out trainer=overfit and trainer=fast_dev_run"
+    )
+    quiet = {
+        "progress_bar": False,
+        "max_time": None,
+        "max_steps": None,
+        "evaluate_train": False,
+        "val_check_interval": None,
+    }
     trainer = replace(config, **quiet | changed)
     trainer.limit_val_batches = 0
     return trainer
