@@ -206,9 +206,9 @@ class CustomSchedulerConfig(UserCode, SchedulerConfig):
         from torch.optim.lr_scheduler import LRScheduler
 
         length = steps if self.interval is Interval.step else math.ceil(epochs)
-        given = self.arguments.get("total_steps", length)
+        given = self.arguments.get("total_steps")
         message = f"scheduler.arguments.total_steps={given} is less than the {length} of the training: leave it out"
-        require(given >= length, message)
+        require(not isinstance(given, int) or given >= length, message)
         available = {} if {"epochs", "steps_per_epoch"} & self.arguments.keys() else {"total_steps": length}
         made = self.make(optimizer, T_max=length, **available)
         message = f"scheduler.target={self.target} makes a {type(made).__name__}: name a torch.optim.lr_scheduler"
