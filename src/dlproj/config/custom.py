@@ -122,11 +122,13 @@ class CustomDataConfig(UserCode, DataConfig):
         return arrays
 
     def spec(self) -> DataSpec:
-        """Kind, shape and classes of the arrays."""
+        """Kind, shape and classes of the arrays. Raises ConfigurationError for a setting of another kind."""
         from dlproj.data.custom import arrays_config
 
-        self.arrays()
-        return arrays_config(self).spec()
+        arrays = self.arrays()
+        arrays_config(self)
+        self.check_test_set(arrays.x_test is not None)
+        return arrays.spec(Kind[self.kind.name], self.padding)
 
     def build(self, seed: int) -> "DataModule":
         """Build the data module of the kind of the arrays."""
