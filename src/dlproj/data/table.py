@@ -20,6 +20,7 @@ from dlproj.data.table_encoding import Encoder
 from dlproj.data.table_files import read_table
 from dlproj.data.table_rows import OTHER, Schema, groups_of, naming, raw_rows, targets_of
 from dlproj.launch import rank
+from dlproj.loop_progress import inform
 
 _log = logging.getLogger(__name__)
 _NAMED = 20  # columns that a line names
@@ -42,7 +43,7 @@ class TableDataModule(DataModule):
             return
         table = self.config.table()
         for line in _lines(table.schema):
-            _say_once(line)
+            _inform_once(line)
         for name in table.suspicious:
             advice = f"if it would not be known in advance, set data.columns={{{name}: drop}}"
             _say_once(one_line(f"the column {name} has one value for each class of the target: {advice}"))
@@ -150,9 +151,12 @@ class TableDataModule(DataModule):
         return one_line(", ".join(named + ["…"] * (len(texts) > _NAMED)))
 
 
+_inform_once = cache(inform)  # for the first run of a sweep alone
+
+
 @cache
 def _say_once(line: str) -> None:
-    """Say it for the first run of a sweep alone."""
+    """Warn for the first run of a sweep alone."""
     _log.warning("%s", line)
 
 
