@@ -372,7 +372,7 @@ def test_a_class_is_a_model_in_python(here, monkeypatch):
 @pytest.mark.parametrize("network", [type("Net", (nn.Module,), {}), lambda: None, nn.Linear.forward])
 def test_a_class_that_no_file_defines_is_refused(network, here):
     with pytest.raises(
-        ConfigurationError, match=r"is not defined at the top of a file of its own: write it to one, and"
+        ConfigurationError, match=r"is not defined at the top of a file of its own: write it to one, and import it$"
     ):
         dlproj.train(*DIGITS, model=network, folder="run")
 
@@ -482,6 +482,14 @@ def test_a_function_s_arrays_train_as_the_same_arrays_from_python(with_data):
     assert own.metrics == other.metrics
     assert own.predict(x[:3]).equals(other.predict(x[:3]))
     assert own.settings["data"]["kind"] == "features"
+
+
+def test_a_function_may_import_files_beside_it(with_data):
+    inner = "    import data_beside\n    assert data_beside is first\n    return data_beside.load()\n"
+    write(with_data, my_data=f"import data_beside\nfirst = data_beside\ndef load():\n{inner}", data_beside=DATA)
+    assert own_data("load").status == "completed"
+    write(with_data, my_data="def load():\n    import data_beside\n    return data_beside.load()\n")
+    assert own_data("load", "overwrite=true").status == "completed"
 
 
 def test_data_is_evaluated_with_the_runs_copy_and_other_arguments(with_data):
@@ -635,6 +643,7 @@ def test_an_optimizer_that_cannot_be_used_is_answered_in_one_line(target, settin
             {"max_lr": 1, "total_steps": 9},
             "scheduler.arguments.total_steps=9 is less than the 20 of the ",
         ),
+        ("OneCycleLR", {"max_lr": 1, "total_steps": "x"}, "OneCycleLR cannot be used: "),
         ("SequentialLR", {}, "SequentialLR needs schedulers and milestones: "),
         ("CyclicLR", {"base_lr": 1, "max_lr": 2}, "cannot be used: ValueError: optimizer must support momentum"),
     ],

@@ -222,6 +222,16 @@ def test_one_cycle_moves_momentum_against_the_rate_where_there_is_any(optim, nam
         assert set(found) == {before}
 
 
+def test_a_frozen_layer_counts_in_the_decay_of_those_before_it(composed):
+    config = composed("data=digits", "model.hidden=[16,8]", "optim.learning_rate=0.1", "optim.layer_decay=0.5")
+    model = config.model.build(config.data.spec(), config.optim, config.scheduler)
+    model.hidden[1].requires_grad_(False)
+    rates = {
+        group["params"][0].shape[0]: group["lr"] for group in config.optim.groups(model.execution.trained_layers())
+    }
+    assert rates == {10: 0.1, 16: 0.025}
+
+
 @pytest.mark.parametrize("scheduler", ["constant", "step", "exponential", "cosine", "plateau", "one_cycle"])
 def test_the_rate_of_a_layer_is_that_of_the_next_one_times_the_decay(scheduler, composed):
     shared = ["data=digits", "model.hidden=[16,8]", f"scheduler={scheduler}", "optim.learning_rate=0.1"]

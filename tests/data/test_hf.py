@@ -76,6 +76,18 @@ def test_texts_are_those_of_a_table(tmp_path):
     assert module.fingerprint() == theirs.fingerprint()
 
 
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    path = tmp_path / "own.csv"
+    table(ROWS).to_csv(path, index=False)
+    settings = HFConfig(path=str(path), test_fraction=0.25)
+    first = settings.build(0)
+    first.setup()
+    table(ROWS * 2).to_csv(path, index=False)
+    second = settings.build(0)
+    second.setup()
+    assert [len(module.train) + len(module.val) + len(module.test) for module in (first, second)] == [12, 24]
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_single_file_is_a_training_split(tmp_path, kind):
     frame, path = table(ROWS), tmp_path / f"own.{kind}"

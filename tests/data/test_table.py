@@ -195,6 +195,14 @@ def test_the_state_restores_the_encoding(tmp_path):
     assert restored.shown(data.train.inputs[0]) == data.shown(data.train.inputs[0])
 
 
+def test_the_state_of_other_columns_leaves_the_table_as_it_was(tmp_path):
+    other = set_up(tmp_path, frame(z=["a", "b"] * (N // 2))).state_dict()
+    data, own = (module(tmp_path, frame(w=np.arange(N) % 7)) for _ in range(2))
+    with pytest.raises(DataError, match="the columns do not fit the model"):
+        data.restore(other)
+    assert data.schema() == own.schema()
+
+
 @pytest.mark.parametrize("scaling", TableScaling)
 def test_a_stored_row_is_shown_as_it_was_read(scaling, tmp_path):
     table = frame(city=["Köln", "Paris", None] * (N // 3), age=np.arange(N) % 41 * 2.0 + 2)

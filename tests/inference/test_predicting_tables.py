@@ -115,6 +115,13 @@ def test_the_same_file_is_written_with_classes(kind, run, tmp_path):
     assert list(read_table(output).columns) == names
 
 
+def test_a_table_that_the_format_cannot_hold_is_answered_in_one_line(run, tmp_path):
+    given, output = tmp_path / "rows.xlsx", tmp_path / "out.parquet"
+    table(4).assign(mixed=["a", 1, 2.5, "b"]).to_excel(given, index=False)
+    with pytest.raises(UserError, match=r"out.parquet cannot hold this table \(.*\): let the file end in .csv"):
+        predicted(run, given, "--output", output)
+
+
 def test_rows_are_named_and_files_that_cannot_be_read_are_left_out(run, tmp_path):
     for name in ("a.csv", "b.csv"):
         table(3).to_csv(tmp_path / name, index=False)

@@ -33,6 +33,14 @@ def test_the_smallest_of_the_sizes_with_about_the_fastest_epoch_is_suggested():
     assert (found.suggestion, found.fastest.batch_size, found.largest) == (32, 64, 128)
 
 
+def test_arrays_of_a_function_are_tried_by_size_too(composed, tmp_path):
+    lines = ["import numpy as np", "def load(): return np.eye(8, dtype=np.float32).repeat(9, 0), np.arange(72) % 2"]
+    (tmp_path / "eye.py").write_text("\n".join(lines))
+    own = ["data=custom", f"data.load={tmp_path}/eye.py:load", "data.test_fraction=0.5", "data.val_fraction=0.1"]
+    found = try_batch_sizes(composed(*own, *DIGITS[1:]))  # leaves 32
+    assert [(trial.batch_size, trial.steps) for trial in found.trials] == [(16, 2), (32, 1)]
+
+
 class Pretended:
     """Trains nothing: a size takes `a_sample` bytes a sample beside 1,000,000, and more than `limit` is an error."""
 

@@ -88,6 +88,13 @@ def test_one_cycle_starts_anew_too(composed, tmp_path):
     assert rates(tmp_path)[2:] == pytest.approx(rates(tmp_path)[:2], rel=1e-4)
 
 
+def test_momentum_that_one_cycle_has_changed_is_that_of_the_settings_again(composed, tmp_path):
+    run(composed(*QUIET, "scheduler=one_cycle", "optim=momentum", "optim.momentum=0.5"), tmp_path)
+    resume_run(tmp_path, ["scheduler=constant", "trainer.max_epochs=3"])
+    checkpoint = torch.load(checkpoint_path(tmp_path, "last"), weights_only=True)
+    assert checkpoint["optimizer_states"][0]["param_groups"][0]["momentum"] == 0.5
+
+
 STOPPING = ["callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100", "trainer.max_epochs=9"]
 
 
@@ -133,6 +140,8 @@ def test_an_interrupted_run_gets_a_schedule_over_the_steps_that_are_left(compose
         ("scheduler=cosin", "did you mean cosine?"),
         ("nothing", "nothing cannot be read: write SETTING=VALUE, such as trainer.max_epochs=20"),
         ("scheduler.gama=1", "unknown setting scheduler.gama"),
+        ("scheduler.gama.gama=1", "unknown setting scheduler.gama.gama: gama is no group of settings"),
+        ("scheduler.min_learning_rate.a=1", "unknown setting scheduler.min_learning_rate.a: min_learning_rate is no"),
     ],
 )
 def test_what_cannot_change_or_leaves_nothing_to_train_is_one_line(changed, message, ended):

@@ -139,6 +139,12 @@ def test_a_data_set_of_one_batch_and_a_penalty_will_do(composed):
     assert 1e-4 < found.suggestion < 1
 
 
+@pytest.mark.parametrize("steps", [0, 1, 10])
+def test_few_steps_are_refused(steps, composed):
+    with pytest.raises(UserError, match=f"{steps} steps tell nothing: try 30 at least"):
+        range_test(composed(*DIGITS), steps=steps)
+
+
 def test_a_test_of_several_processes_is_refused(composed):
     with pytest.raises(UserError, match="find looks at one process"):
         range_test(composed(*DIGITS, "trainer=ddp"))

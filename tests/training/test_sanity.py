@@ -54,6 +54,22 @@ def test_a_model_that_does_not_learn_is_told_from_one_that_does_and_why(override
         overfit(config)
 
 
+def test_frozen_layers_and_the_weights_of_another_run_count(composed, tmp_path, monkeypatch):
+    quick = [*DIGITS, "model.hidden=[64]", "optim.learning_rate=0.01"]
+    run(composed(*quick, "trainer.max_epochs=1", "figures=none", "logger=none"), tmp_path)
+    start = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    models = []
+
+    def look(model, batch, config):
+        models.append(model)
+        return learn(model, batch, config)
+
+    monkeypatch.setattr(sanity, "learn", look)
+    overfit(composed(*quick, "trainer=overfit", "model.freeze=[hidden.0]", f"init_from={tmp_path}"))
+    changed = [name for name, value in models[0].state_dict().items() if not torch.equal(value, start[name])]
+    assert changed == ["output.weight", "output.bias"]
+
+
 def test_samples_that_contradict_each_other_are_counted(composed):
     config = composed(
         *DIGITS, "trainer=overfit", "model.hidden=[8]", "trainer.max_steps=200", "optim.learning_rate=0.1"

@@ -66,13 +66,12 @@ def _overrides(name: str, value: Any) -> list[str]:
 
 def _place(network: Any) -> str:
     """File and name of a class or function: /home/me/my_net.py:Net. Raises ConfigurationError if no file is its own."""
-    name, module = getattr(network, "__qualname__", ""), sys.modules.get(getattr(network, "__module__", ""))
-    file = getattr(module, "__file__", None) if getattr(network, "__module__", "") != "__main__" else None
-    message = (
-        f"model={name or network!r} is not defined at the top of a file of its own: write it to one, and import it"
-    )
-    whole = bool(file) and name.isidentifier() and getattr(module, name, None) is network
-    require(whole, f"{message}: write it to one, and import it")
+    name, module_name = getattr(network, "__qualname__", ""), getattr(network, "__module__", "__main__")
+    module = None if module_name == "__main__" else sys.modules.get(module_name)
+    file = getattr(module, "__file__", None)
+    is_importable = bool(file) and name.isidentifier() and getattr(module, name, None) is network
+    message = f"model={name or network!r} is not defined at the top of a file of its own"
+    require(is_importable, f"{message}: write it to one, and import it")
     return f"{file}:{name}"
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.data import DataConfig, DataSpec, Kind, Side
 from dlproj.config.fields import Choice, setting
-from dlproj.config.images import ImageConfig, image_spec
+from dlproj.config.images import ImageConfig
 
 if TYPE_CHECKING:
     from dlproj.data.array_modules import FeatureArraysDataModule, ImageArraysDataModule, SequenceArraysDataModule
@@ -42,8 +42,7 @@ class ImageArraysConfig(ImageConfig):
         """Images (channels, height, width) in the classes of y_train. Raises DataError for a damaged file."""
         arrays = self.arrays()
         self.check_test_set(arrays.x_test is not None)
-        channels, height, width = arrays.x_train.shape[1:]
-        return image_spec((channels, height, width), arrays.classes)
+        return arrays.spec(Kind.image)
 
     def build(self, seed: int) -> "ImageArraysDataModule":
         from dlproj.data.array_modules import ImageArraysDataModule
@@ -70,7 +69,7 @@ class FeatureArraysConfig(DataConfig):
         """Vectors (features,) in the classes of y_train. Raises DataError for a damaged file."""
         arrays = self.arrays()
         self.check_test_set(arrays.x_test is not None)
-        return DataSpec(Kind.features, arrays.x_train.shape[1:], arrays.classes)
+        return arrays.spec(Kind.features)
 
     def build(self, seed: int) -> "FeatureArraysDataModule":
         from dlproj.data.array_modules import FeatureArraysDataModule
@@ -97,10 +96,45 @@ class SequenceArraysConfig(DataConfig):
         """Ids (length,) up to the largest in the arrays, in the classes of y_train. Raises DataError."""
         arrays = self.arrays()
         self.check_test_set(arrays.x_test is not None)
-        size = 1 + arrays.largest_id()
-        return DataSpec(Kind.sequence, arrays.x_train.shape[1:], arrays.classes, size, self.padding.value)
+        return arrays.spec(Kind.sequence, self.padding)
 
     def build(self, seed: int) -> "SequenceArraysDataModule":
         from dlproj.data.array_modules import SequenceArraysDataModule
 
         return SequenceArraysDataModule(self, seed)
+
+
+class _FromElsewhere:
+    """Settings of arrays that `source`, other settings, reads from elsewhere than a file."""
+
+    __slots__ = ()
+    source: Any
+
+    def arrays(self) -> "Arrays":
+        arrays: Arrays = self.source.arrays()
+        return arrays
+
+    def spec(self) -> DataSpec:
+        spec: DataSpec = self.source.spec()
+        return spec
+
+
+@dataclass(slots=True)
+class ImagesFrom(_FromElsewhere, ImageArraysConfig):
+    """Images that other settings read."""
+
+    source: Any = None
+
+
+@dataclass(slots=True)
+class FeaturesFrom(_FromElsewhere, FeatureArraysConfig):
+    """Rows of numbers that other settings read."""
+
+    source: Any = None
+
+
+@dataclass(slots=True)
+class SequencesFrom(_FromElsewhere, SequenceArraysConfig):
+    """Ids that other settings read."""
+
+    source: Any = None

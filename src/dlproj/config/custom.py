@@ -122,11 +122,13 @@ class CustomDataConfig(UserCode, DataConfig):
         return arrays
 
     def spec(self) -> DataSpec:
-        """Kind, shape and classes of the arrays."""
+        """Kind, shape and classes of the arrays. Raises ConfigurationError for a setting of another kind."""
         from dlproj.data.custom import arrays_config
 
-        self.arrays()
-        return arrays_config(self).spec()
+        arrays = self.arrays()
+        arrays_config(self)
+        self.check_test_set(arrays.x_test is not None)
+        return arrays.spec(Kind[self.kind.name], self.padding)
 
     def build(self, seed: int) -> "DataModule":
         """Build the data module of the kind of the arrays."""
@@ -206,9 +208,9 @@ class CustomSchedulerConfig(UserCode, SchedulerConfig):
         from torch.optim.lr_scheduler import LRScheduler
 
         length = steps if self.interval is Interval.step else math.ceil(epochs)
-        given = self.arguments.get("total_steps", length)
+        given = self.arguments.get("total_steps")
         message = f"scheduler.arguments.total_steps={given} is less than the {length} of the training: leave it out"
-        require(given >= length, message)
+        require(not isinstance(given, int) or given >= length, message)
         available = {} if {"epochs", "steps_per_epoch"} & self.arguments.keys() else {"total_steps": length}
         made = self.make(optimizer, T_max=length, **available)
         message = f"scheduler.target={self.target} makes a {type(made).__name__}: name a torch.optim.lr_scheduler"

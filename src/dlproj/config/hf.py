@@ -5,9 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from omegaconf import MISSING
-
-from dlproj.config.arrays import FeatureArraysConfig, FeatureScaling, ImageArraysConfig
+from dlproj.config.arrays import FeatureScaling, FeaturesFrom, ImagesFrom
 from dlproj.config.checks import require
 from dlproj.config.data import DataConfig, DataSpec, Kind
 from dlproj.config.fields import Choice, like, setting
@@ -124,37 +122,11 @@ class HFConfig(TextConfig):
             self.read()
         if self.kind is Column.texts:
             return TextTableDataModule(self, seed)
-        cls = _Images if self.kind is Column.images else _Numbers
+        cls = ImagesFrom if self.kind is Column.images else FeaturesFrom
         shared = {field.name: getattr(self, field.name) for field in fields(cls) if field.name in _KEPT}
         if self.scaling is not None:
-            shared["scaling"] = self.scaling if cls is _Images else FeatureScaling[self.scaling.name]
-        return cls(**shared, hub=self).build(seed)
+            shared["scaling"] = self.scaling if cls is ImagesFrom else FeatureScaling[self.scaling.name]
+        return cls(**shared, source=self).build(seed)
 
 
 _KEPT = {*DataConfig.__dataclass_fields__, "random_flip", "random_crop"}
-
-
-@dataclass(slots=True)
-class _Images(ImageArraysConfig):
-    """Settings of arrays that HFConfig reads."""
-
-    hub: HFConfig = MISSING
-
-    def arrays(self) -> "Arrays":
-        return self.hub.arrays()
-
-    def spec(self) -> DataSpec:
-        return self.hub.spec()
-
-
-@dataclass(slots=True)
-class _Numbers(FeatureArraysConfig):
-    """Settings of arrays that HFConfig reads."""
-
-    hub: HFConfig = MISSING
-
-    def arrays(self) -> "Arrays":
-        return self.hub.arrays()
-
-    def spec(self) -> DataSpec:
-        return self.hub.spec()

@@ -43,10 +43,14 @@ class OptimConfig(ABC):
         """Build the torch optimizer, of parameters or of parameter groups."""
 
     def groups(self, layers: "Sequence[Sequence[nn.Parameter]]") -> list[dict[str, Any]]:
-        """Parameter groups for build(), of the output layer first; layers are in the order of the network."""
+        """Parameter groups for build(), of the output layer first; layers are in the order of the network.
+
+        A layer without trained parameters has no group, but the layers before it count it.
+        """
         return [
             {"params": layer, "lr": self.learning_rate * self.layer_decay**depth}
             for depth, layer in enumerate(reversed(layers))
+            if layer
         ]
 
     def averages(self) -> bool:

@@ -51,33 +51,43 @@ class Sources(MetaPathFinder, SourceLoader):  # type: ignore[misc]
 
     def module(self) -> ModuleType:
         """Run the file as a module, under a name that no other module has."""
-        name = f"user_code_{hashlib.sha256(os.fsencode(self.file)).hexdigest()[:16]}_{self.fingerprint()}"
+        name = self._name()
         if name in sys.modules:
             return sys.modules[name]
         spec = spec_from_file_location(name, self.file, loader=self)
         assert spec is not None
         module = sys.modules[name] = module_from_spec(spec)
         try:
-            with self._importable():
+            with self.importable():
                 exec(compile(self.contents[self.file.name], str(self.file), "exec"), module.__dict__)
         except BaseException:
             del sys.modules[name]
             raise
         return module
 
+    def _name(self) -> str:
+        return f"user_code_{hashlib.sha256(os.fsencode(self.file)).hexdigest()[:16]}_{self.fingerprint()}"
+
     @contextmanager
-    def _importable(self) -> Iterator[None]:
+    def importable(self) -> Iterator[None]:
         """Let imports find the files, and leave nothing of them among the modules of the process."""
         tops = {Path(name).parts[0].removesuffix(".py") for name in self.contents}
-        hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
+        hidden = _taken_out(tops)
+        sys.modules.update(_imported_before.get(self._name(), {}))
         sys.meta_path.insert(0, self)
         try:
             yield
         finally:
             sys.meta_path.remove(self)
-            for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
-                del sys.modules[name]
+            _imported_before[self._name()] = _taken_out(tops)
             sys.modules.update(hidden)
+
+
+_imported_before: dict[str, dict[str, ModuleType]] = {}  # modules beside a file, by the name of its own
+
+
+def _taken_out(tops: set[str]) -> dict[str, ModuleType]:
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
 
 
 def read_sources(key: str, file: Path) -> Sources:

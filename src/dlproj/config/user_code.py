@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
@@ -123,7 +123,8 @@ class UserCode:
             takes = list(inspect.signature(function).parameters.values())
             self.check_given(name, takes)
             filled = {one.name: available[one.name] for one in takes if one.name in available}
-            return function(*positional, **filled | deepcopy(self.arguments))
+            with _sources[str(self.code)].importable() if self.file() else nullcontext():  # imports within functions
+                return function(*positional, **filled | deepcopy(self.arguments))
 
     def _loaded(self) -> Any:
         place, name = self.place()

@@ -81,11 +81,11 @@ class FeatureArraysDataModule(FeatureDataModule):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what state_dict() holds. Raises DataError."""
-        self.columns = tuple(map(str, state["columns"]))
+        columns = tuple(map(str, state["columns"]))
         for name in ("shift", "scale"):
             if not is_whole(state[name]) or state[name].shape != self.spec.shape or state[name].is_complex():
                 raise DataError(f"{name} does not fit {self.spec.shape[0]} features: choose a checkpoint of this data")
-        self.shift, self.scale = state["shift"], state["scale"]
+        self.columns, self.shift, self.scale = columns, state["shift"], state["scale"]
 
     def place(self, device: torch.device) -> None:
         """Move the samples, and shift and scale to wherever these are."""

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlproj.config.checks import DataError, one_line
-from dlproj.config.data import Kind
+from dlproj.config.data import DataSpec, Kind, Side
+from dlproj.config.images import image_spec
 from dlproj.data.data_files import brief
 from dlproj.file_systems import why
 
@@ -34,6 +35,15 @@ class Arrays(NamedTuple):
     y_test: np.ndarray | None
     classes: tuple[str, ...]  # of y_train: numbers in their order, names by the alphabet
     columns: tuple[str, ...] = ()  # names of the features, if they came from a DataFrame
+
+    def spec(self, kind: Kind, padding: Side | None = None) -> DataSpec:
+        """Kind, shape and classes; of sequences also where they are padded, and ids up to the largest."""
+        if kind is Kind.image:
+            channels, height, width = self.x_train.shape[1:]
+            return image_spec((channels, height, width), self.classes)
+        if kind is Kind.features or padding is None:
+            return DataSpec(kind, self.x_train.shape[1:], self.classes)
+        return DataSpec(kind, self.x_train.shape[1:], self.classes, 1 + self.largest_id(), padding.value)
 
     def largest_id(self) -> int:
         """The largest number in x_train and x_test."""

@@ -2,14 +2,14 @@
 
 import json
 import random
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from dlproj.config.arrays import FeatureArraysConfig, FeatureScaling, ImageArraysConfig, SequenceArraysConfig
+from dlproj.config.arrays import FeatureScaling, FeaturesFrom, ImagesFrom, SequencesFrom
 from dlproj.config.checks import DataError, require
 from dlproj.config.custom import ArraysKind, CustomDataConfig
 from dlproj.config.data import DataConfig, Kind
@@ -54,33 +54,7 @@ def _kind(x: Any) -> Kind:
     return Kind.image if np.ndim(x) > 2 else Kind.features
 
 
-class _FromFunction:
-    """Settings of arrays that are not read from a file."""
-
-    __slots__ = ()
-    source: CustomDataConfig
-
-    def arrays(self) -> Arrays:
-        """The function's arrays."""
-        return self.source.arrays()
-
-
-@dataclass(slots=True)
-class _Images(_FromFunction, ImageArraysConfig):
-    source: CustomDataConfig | None = None  # type: ignore[assignment]
-
-
-@dataclass(slots=True)
-class _Features(_FromFunction, FeatureArraysConfig):
-    source: CustomDataConfig | None = None  # type: ignore[assignment]
-
-
-@dataclass(slots=True)
-class _Sequences(_FromFunction, SequenceArraysConfig):
-    source: CustomDataConfig | None = None  # type: ignore[assignment]
-
-
-_CLASSES = {ArraysKind.image: _Images, ArraysKind.features: _Features, ArraysKind.sequence: _Sequences}
+_CLASSES = {ArraysKind.image: ImagesFrom, ArraysKind.features: FeaturesFrom, ArraysKind.sequence: SequencesFrom}
 
 
 def arrays_config(config: CustomDataConfig) -> DataConfig:

@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 from dlproj.config.checks import DataError, one_line
 
 T = TypeVar("T")
+Stamp = tuple[tuple[str, int, int], ...]
 _log = logging.getLogger(__name__)
 _NAMED = 3  # left-out files that a warning names
 _PROBLEMS = 5  # problems that an error message lists
@@ -60,6 +61,15 @@ class Listing(NamedTuple):
         if not self.found:
             others = f", but {_by_extension(self.left_out)}" if self.left_out else ""
             raise DataError(f"{folder} holds no files with the extensions {' '.join(extensions)}{others}: {advice}")
+
+
+def stamp(path: Path) -> Stamp:
+    """Time and size of a file, or of each file directly in a folder; empty if there is none, which reading will say."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return tuple((file.name, (status := file.stat()).st_mtime_ns, status.st_size) for file in files)
+    except OSError:
+        return ()
 
 
 def files_below(folder: Path, extensions: tuple[str, ...]) -> Listing:

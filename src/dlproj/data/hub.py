@@ -14,7 +14,7 @@ import numpy as np
 from dlproj.config.checks import ConfigurationError, DataError, UserError, one_line
 from dlproj.config.data import Kind
 from dlproj.data.arrays import Arrays, checked_arrays
-from dlproj.data.data_files import brief, refuse_problems
+from dlproj.data.data_files import Stamp, brief, refuse_problems, stamp
 from dlproj.data.labelled_rows import LabelledRows, classes_of, labelled_rows
 
 _log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class HubData:
 
 def read_hub(path: str, subset: str | None, train: str, test: str | None) -> HubData:
     """Read the splits; a test split of None is "test", if there is one. Raises UserError."""
-    splits = _load(path, subset)
+    splits = _load(path, subset, stamp(Path(path).expanduser()))
     for setting, name in (("train_split", train), ("test_split", test)):
         if name is not None and name not in splits:
             have = ", ".join(list(splits)[:_NAMED])
@@ -138,7 +138,7 @@ def read_hub(path: str, subset: str | None, train: str, test: str | None) -> Hub
 
 
 @lru_cache(maxsize=2)  # the settings read the columns and classes, then the data module the samples
-def _load(path: str, subset: str | None) -> dict[str, Any]:
+def _load(path: str, subset: str | None, version: Stamp) -> dict[str, Any]:
     """The splits by name. Raises UserError."""
     try:
         import datasets

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlproj.config.checks import DataError, one_line
+from dlproj.data.data_files import Stamp, stamp
 
 _NAMED = 10  # columns or classes that a message names
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # null characters and lone surrogates
@@ -46,12 +47,11 @@ class LabelledRows(NamedTuple):
 def read_rows(file: str, text_column: str, label_column: str) -> LabelledRows:
     """Read a table file's texts and labels. Raises DataError, naming the file and the row or the columns."""
     path = Path(file).expanduser()
-    stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else ()
-    return _read_rows(path, stamp, text_column, label_column)
+    return _read_rows(path, stamp(path), text_column, label_column)
 
 
 @lru_cache(maxsize=2)  # the settings read the classes of the table, then the data module its rows
-def _read_rows(path: Path, stamp: tuple[int, ...], text_column: str, label_column: str) -> LabelledRows:
+def _read_rows(path: Path, version: Stamp, text_column: str, label_column: str) -> LabelledRows:
     from dlproj.data.table_files import read_table
 
     table = read_table(path, missing_words=False)

@@ -123,9 +123,10 @@ class TableDataModule(DataModule):
         """Restore the encoder. Raises DataError if the state is not that of a table."""
         if "encoder" not in state:
             raise DataError("the model was not trained on a table: choose data like that of its training")
-        self.encoder = Encoder.restored(state["encoder"])
-        if self.encoder.schema.spec() != self.spec:
+        encoder = Encoder.restored(state["encoder"])
+        if encoder.schema.spec() != self.spec:
             raise DataError("the columns do not fit the model: choose a checkpoint of this data")
+        self.encoder = encoder
 
     def transform(self, inputs: Tensor) -> Tensor:
         """Expand stored rows (B, numbers + categorical columns) to numbers and one-hot inputs (B, inputs)."""

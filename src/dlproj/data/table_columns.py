@@ -193,7 +193,7 @@ def classes_of(column: pd.Series) -> tuple[str, ...]:
 def labels_of(column: pd.Series) -> np.ndarray:
     """The class of each row (n,) as a name. Raises DataError for missing ones."""
     text = names(column)
-    missing = np.flatnonzero(text == None)  # noqa: E711
+    missing = np.flatnonzero(pd.isna(text))
     if len(missing):
         named = ", ".join(str(column.index[i]) for i in missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
         raise DataError(

@@ -66,6 +66,8 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         raise _lacks("openpyxl" if kind == ".xlsx" else "pyarrow", path) from error
     except OSError as error:
         raise DataError(f"{path} cannot be written ({why(error)}): name another file") from error
+    except (ValueError, TypeError) as error:  # a column of several types, or more rows than a sheet has
+        raise DataError(f"{path} cannot hold this table ({brief(error)}): let the file end in .csv") from error
 
 
 def _text_rows(path: Path, kind: str) -> Iterator[tuple[int, list[str]]]:

@@ -1,12 +1,13 @@
 """A table's rows as numbers, and the schema of its columns that says how."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import pandas as pd
 from dlproj.config.checks import DataError, one_line
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.table import ColumnRole, Missing, TableConfig
+from dlproj.data.data_files import Stamp, stamp
 from dlproj.data.table_columns import classes_of, guess, labels_of, names, numbers, where
 from dlproj.data.table_files import read_table
 
@@ -101,23 +103,15 @@ def read_rows(config: TableConfig) -> Table:
     if not config.rows_file():
         raise DataError("data.file is empty: set it to a table, and data.target to its column of classes")
     files = [Path(name).expanduser() for name in (config.rows_file(), config.test_file) if name]
-    stamps = tuple((str(path), *_stamp(path)) for path in files)
+    stamps = tuple((str(path), stamp(path)) for path in files)
     roles = tuple(config.roles().items())
     learned = (config.missing, config.missing_indicator, config.rare_count)
     return _read(stamps, config.target, config.group_column, roles, learned)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0  # read_table() says why
-    return status.st_mtime_ns, status.st_size
-
-
 @lru_cache(maxsize=1)
 def _read(
-    stamps: tuple[tuple[str, int, int], ...],
+    stamps: tuple[tuple[str, Stamp], ...],
     target: str,
     group_column: str | None,
     roles: tuple[tuple[str, ColumnRole], ...],
@@ -136,18 +130,13 @@ def _read(
     return Table(schema, values, targets, *test, _like_target(values, targets, schema))
 
 
-class naming:  # noqa: N801
-    """Within it, a DataError begins with the name of the file."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, DataError):
-            raise DataError(f"{self.path}: {error}") from error
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Have the message of a DataError begin with the name of the file."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def schema_of(
@@ -236,7 +225,7 @@ def groups_of(frame: pd.DataFrame, column: str) -> np.ndarray:
     """Codes (n,) of a column's values, one for each row. Raises DataError for a missing value."""
     check_there(frame, [column])
     text = names(frame[column])
-    if len(missing := np.flatnonzero(text == None)):  # noqa: E711
+    if len(missing := np.flatnonzero(pd.isna(text))):
         raise DataError(f"{where(frame, missing[0])} has no {column}, which data.group_column names: fill it in")
     return pd.factorize(text)[0].astype(np.int64)
 

@@ -46,10 +46,9 @@ class Execution:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def trained_layers(self) -> list[list[nn.Parameter]]:
-        """Return the trained parameters of each layer that has any, in the order of the network."""
+        """Return the trained parameters of each layer with parameters, in order; of a frozen layer there are none."""
         layers = [list(layer.parameters()) for layer in self.model.sequential_layers()]
-        trained = [[parameter for parameter in layer if parameter.requires_grad] for layer in layers]
-        return list(filter(None, trained))
+        return [[parameter for parameter in layer if parameter.requires_grad] for layer in layers if layer]
 
     def full_tensor(self, tensor: Tensor) -> Tensor:
         """Complete a parameter or gradient with other processes' parts; all processes must call this."""

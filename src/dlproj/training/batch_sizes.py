@@ -166,7 +166,7 @@ class _Trying:
 
     def _train(self, size: int, watch: "_Times") -> int:
         """Return the peak of the memory in bytes."""
-        self.config.data.batch_size = size
+        self.data.config.batch_size = size  # of arrays from a function or from datasets, not that of self.config
         reset_peak_memory()
         options = {"steps_per_execution": self._steps_a_call(size), "cuda_graph": self.config.trainer.cuda_graph}
         train_steps(self.config, [watch], self.data, max_epochs=_WARM_UP + _TIMED, **options)

@@ -72,6 +72,7 @@ def _set(settings: dict[str, Any], name: str, value: Any) -> None:
         return
     *groups, last = name.split(".")
     for group in groups:
+        require(isinstance(settings.get(group), dict), f"unknown setting {name}: {group} is no group of settings")
         settings = settings[group]
     settings[last] = value
 

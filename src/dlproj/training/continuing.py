@@ -54,8 +54,8 @@ class Plan(FitCallback):
         optimizer, config = trainer.optimizers[0], self.config
         fresh = config.optim.build(model.parameter_groups())
         for group, other in zip(optimizer.param_groups, fresh.param_groups, strict=True):
-            group["lr"] = other["lr"]
-            group.pop("initial_lr", None)  # of the schedule before
+            group.pop("initial_lr", None)  # of the schedule before, which may have changed momentum, too
+            group.update({name: value for name, value in other.items() if name != "params"})
         epochs, steps = model.training_length()
         left = config.scheduler.schedules(optimizer, epochs - trainer.current_epoch, steps - trainer.global_step)
         for described, schedule in zip(trainer.lr_scheduler_configs, left, strict=True):

@@ -20,7 +20,7 @@ from dlproj.data.base import DataModule
 from dlproj.models.classifier import Classifier
 from dlproj.models.metrics import TrainingSums
 from dlproj.training.initial_weights import load_initial
-from dlproj.training.rate_curve import RateCurve, first_diverged
+from dlproj.training.rate_curve import LEAST_STEPS, RateCurve, first_diverged
 from dlproj.training.trainer import build_trainer, prepare_process
 
 if TYPE_CHECKING:
@@ -42,9 +42,11 @@ class RisingConfig(SchedulerConfig):
 def range_test(config: Config, lowest: float = 1e-6, highest: float = 10.0, steps: int = 100) -> RateCurve:
     """Train from the run's seed on its batches, with rates from `lowest` to `highest`, and leave nothing behind.
 
-    It ends early if the loss diverges. Raises UserError for settings of several processes, or if it ends too early.
+    It ends early if the loss diverges. Raises UserError for settings of several processes, for fewer than 30 steps, or
+    if it ends too early.
     """
-    require(0 < lowest < highest, f"the rates must rise from above 0: {lowest:g} is not below {highest:g}")
+    require(0 < lowest < highest < np.inf, f"the rates must rise from above 0: {lowest:g} is not below {highest:g}")
+    require(steps >= LEAST_STEPS, f"{steps} steps tell nothing: try {LEAST_STEPS} at least")
     rates = np.geomspace(lowest, highest, steps)
     watch = _Losses(steps)
     rising = replace(config, scheduler=RisingConfig(factor=float(rates[1] / rates[0])))

@@ -10,6 +10,7 @@ from dlproj.config.checks import UserError
 
 _MEMORY = 0.98  # of the exponential moving average
 _DIVERGED = 4.0  # times the lowest smoothed loss
+LEAST_STEPS = 30  # of a test
 _LEAST = 10  # steps below which a curve tells nothing
 _NEAR = 20  # 1 / share of the steps that the average without a lag looks at on each side
 _FALL = 5.0  # times its noise by which the averaged loss has to fall

@@ -17,6 +17,7 @@ from dlproj.config.root import Config
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch, generator
 from dlproj.models.classifier import Classifier
+from dlproj.training.initial_weights import load_initial
 from dlproj.training.run import run
 from dlproj.training.trainer import prepare_process
 
@@ -69,9 +70,12 @@ def overfit(config: Config) -> str:
     prepare_process(config.trainer)
     pl.seed_everything(config.seed, verbose=False)
     data = config.data.build(config.seed)
+    model = config.model.build(data.spec, config.optim, config.scheduler)
+    if config.init_from:
+        load_initial(Path(config.init_from), model, data)
     data.prepare_data()
     data.setup()
-    model = config.model.build(data.spec, config.optim, config.scheduler)
+    model.configure_model()  # freezes layers
     device = torch.device("cuda" if config.trainer.uses_gpu() else "cpu")
     inputs, targets = (part.to(device) for part in _first_batch(data))
     verdict = learn(model.to(device), (inputs, targets), config)
@@ -89,8 +93,8 @@ def _first_batch(data: DataModule) -> Batch:
 def learn(model: Classifier, batch: Batch, config: Config) -> Overfit:
     """Train the model on the batch, inputs (B, …) and targets (B,), until its loss is below ENOUGH."""
     inputs, targets = batch
-    for module in model.modules():
-        module.training = isinstance(module, _IN_TRAINING_MODE)
+    for module in model.train().modules():
+        module.training &= isinstance(module, _IN_TRAINING_MODE)
     optimizer = replace(config.optim, weight_decay=0.0).build(model.execution.trained_parameters())
     losses: list[float] = []
     for _ in range(1 + (config.trainer.max_steps or 1000)):
