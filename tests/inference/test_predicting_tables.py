@@ -154,6 +154,16 @@ def test_another_table_is_evaluated_whole(run):
     assert own["test/loss"] == run.metrics["test/loss"]
 
 
+def test_a_table_of_one_row_is_evaluated_whatever_training_held_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    grouped = table().assign(person=np.arange(120) // 3)
+    held_out = ["data.val=stratified", "data.group_column=person", "data.batch_size=8", "data.drop_last=true"]
+    run = dlproj.train(*SETTINGS, *held_out, data=grouped, max_epochs=1, progress_bar=False)
+    for row in (grouped.iloc[[0]], grouped.iloc[[1]].drop(columns="person")):
+        right = (run.predict(row)["class"] == row["kind"]).mean()
+        assert run.evaluate(data=row)["test/accuracy"] == right
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dlproj.data.base import DataModule
     from dlproj.data.feature_sum import FeatureSumDataModule
 
+# Settings that change where a run is evaluated on all samples of other data: nothing is held out of them.
+WHOLE = {"val": "test", "drop_last": False, "test_fraction": None, "folds": None, "fold": 0}
 FIRST_WORD = 4  # the id of the most frequent word: its rank 1, plus 3, as in Keras
 
 

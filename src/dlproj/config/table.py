@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import one_of, require
-from dlproj.config.data import DataConfig, DataSpec, Kind
+from dlproj.config.data import WHOLE, DataConfig, DataSpec, Kind
 from dlproj.config.fields import Choice, setting
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class TableConfig(DataConfig):
     def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
         """Another test_file is read alone and whole; another file is split as that of the training."""
         if changed.get("test_file") and not {"file", "train_file"} & changed.keys():
-            alone = {"file": changed["test_file"], "train_file": "", "test_fraction": None, "folds": None, "fold": 0}
-            return alone | changed
+            alone = {"file": changed["test_file"], "train_file": "", "group_column": None}
+            return WHOLE | alone | changed
         return {"train_file": ""} | changed if "file" in changed else changed
 
     def build(self, seed: int) -> "TableDataModule":
