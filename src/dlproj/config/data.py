@@ -68,6 +68,13 @@ def default_root() -> str:
 ROOT = "folder of the data sets, one subfolder each; unset: $DLPROJ_DATA_DIR, or data"
 
 
+def whole_file(changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that go along with a table file as data.test_file: alone, all of its rows are read."""
+    if changed.get("test_file") and not {"file", "train_file"} & changed.keys():
+        return WHOLE | {"file": "", "train_file": changed["test_file"]}
+    return {"train_file": ""} if "file" in changed else {}
+
+
 def check_root(root: str) -> None:
     """Raise ConfigurationError if `data.root` is empty."""
     require(bool(root), "data.root is empty: set the folder that holds the data sets")
