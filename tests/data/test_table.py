@@ -239,6 +239,20 @@ def test_a_group_stays_in_one_fold(tmp_path):
     assert roles(data)["patient"] == "left out"
 
 
+def test_a_share_that_the_groups_do_not_allow_is_not_said_to_be_of_folds(tmp_path):
+    table = frame().assign(patient=np.arange(N) % 2)
+    with pytest.raises(
+        DataError, match=r"holding out 0\.2 of the samples in whole groups needs 5 groups of samples, the"
+    ):
+        set_up(tmp_path, table, group_column="patient", val=ValidationSplit.random)
+
+
+def test_a_row_from_python_has_no_delimiter(tmp_path):
+    data = set_up(tmp_path, frame())
+    with pytest.raises(DataError, match=r"there is no column x: the columns are height"):
+        data.encode_frame(pd.DataFrame({"height": [1.0]}))
+
+
 def test_duplicates_between_the_splits_are_counted(tmp_path, caplog):
     table = frame()
     set_up(tmp_path, table, val=ValidationSplit.test, test_file=written(tmp_path, table.head(7), "test.csv"))
@@ -382,6 +396,7 @@ def test_thousands_of_columns(count, tmp_path, capsys):
         ({"columns": {"y": "drop"}}, "data.columns names the target, y"),
         ({"columns": {"y2": "numeric"}}, "there is no column y2: did you mean y?"),
         ({"group_column": "person"}, "there is no column person: the columns are x, y"),
+        ({"group_column": "y"}, "data.group_column is the target, whose classes would not be in all splits"),
         ({"train_file": "a.csv"}, "data.file and data.train_file both name training rows"),
         ({"test_file": "missing.csv"}, "missing.csv cannot be read"),
         ({"file": "missing.csv"}, "missing.csv cannot be read (No such file or directory)"),

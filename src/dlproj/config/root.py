@@ -21,6 +21,7 @@ from dlproj.config.figures import FiguresConfig
 from dlproj.config.metrics import check_metrics
 from dlproj.config.model import BALANCED, ModelConfig
 from dlproj.config.optim import OptimConfig
+from dlproj.config.places import CONF
 from dlproj.config.reference import ReferenceConfig
 from dlproj.config.renamed import with_new_names
 from dlproj.config.scheduler import SchedulerConfig
@@ -29,7 +30,7 @@ from dlproj.config.sweep import SweepConfig
 from dlproj.config.targets import check_targets
 from dlproj.config.trainer import StrategyName, TrainerConfig
 from dlproj.config.user_code import UserCode, parts_with_code
-from dlproj.config.whole_files import YAML_ERRORS, read_yaml_text, write_whole
+from dlproj.config.whole_files import YAML_ERRORS, read_yaml, read_yaml_text, write_whole
 
 
 @dataclass(slots=True)
@@ -177,12 +178,19 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
     """
     if "." not in name:
         one_of("data", name, tuple(SCHEMAS["data"]))
-    values = dict(map(data_setting, overrides))
+    values = _preset(name) | dict(map(data_setting, overrides))
     config: DataConfig = typed(settings_class("data", name), values, "data")
     config.check_read()
     if isinstance(config, UserCode):
         config.check_code()
     return config
+
+
+def _preset(name: str) -> dict[str, Any]:
+    """What conf/data/NAME.yaml sets otherwise than the class of the data."""
+    file = CONF / "data" / f"{name}.yaml"
+    values = read_yaml(file) if file.is_file() else {}
+    return {key: value for key, value in values.items() if key != "defaults"}
 
 
 def data_setting(text: str) -> tuple[str, Any]:

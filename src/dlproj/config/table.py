@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import one_of, require
-from dlproj.config.data import DataConfig, DataSpec, Kind
+from dlproj.config.data import DataConfig, DataSpec, Kind, whole_file
 from dlproj.config.fields import Choice, setting
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class TableConfig(DataConfig):
         for name, role in self.columns.items():
             one_of(f"data.columns.{name}", str(role), tuple(ColumnRole.__members__))
         require(not (self.file and self.train_file), "data.file and data.train_file both name training rows: set one")
+        message = "data.group_column is the target, whose classes would not be in all splits: set another column"
+        require(self.group_column is None or self.group_column != self.target, message)
         if self.test_fraction is None and self.folds is None and not self.test_file:
             self.test_fraction = TEST_FRACTION
 
@@ -99,10 +101,8 @@ class TableConfig(DataConfig):
     @classmethod
     def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
         """Another test_file is read alone and whole; another file is split as that of the training."""
-        if changed.get("test_file") and not {"file", "train_file"} & changed.keys():
-            alone = {"file": changed["test_file"], "train_file": "", "test_fraction": None, "folds": None, "fold": 0}
-            return alone | changed
-        return {"train_file": ""} | changed if "file" in changed else changed
+        along = whole_file(changed)
+        return ({"group_column": None} if "val" in along else {}) | along | changed
 
     def build(self, seed: int) -> "TableDataModule":
         from dlproj.data.table import TableDataModule

@@ -192,7 +192,7 @@ def check_there(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
             alike = {str(column).lower(): column for column in frame.columns}
             near = get_close_matches(name.lower(), list(alike), n=1)
             hint = f"did you mean {alike[near[0]]}? " if near else ""
-            single = "no delimiter was found; " if len(frame.columns) == 1 else ""
+            single = "no delimiter was found; " if len(alike) == 1 and not next(iter(alike)).isidentifier() else ""
             raise DataError(f"there is no column {name}: {hint}{single}the columns are {_listed(frame.columns)}")
 
 
