@@ -93,7 +93,7 @@ def resume_run(folder: Path, changed: Sequence[str] = (), allow_code: bool = Fal
     open_run() in inference/trained.py. Raises UserError.
     """
     typed = read_result(folder).overrides
-    config = continued_config(folder, changed) if changed else load(folder / "config.yaml")
+    config = continued_config(folder, changed, allow_code) if changed else load(folder / "config.yaml", allow_code)
     admit_run(config, folder, allow_code)
     if not changed:
         return run(config, folder, typed, resume=True)
