@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import dlproj
 from dlproj.api.composing import composed as checked_settings
 from dlproj.cli.app import app
-from dlproj.config import user_code
+from dlproj.config import consent, user_code
 from dlproj.config.checks import ConfigurationError, UserError
 from dlproj.config.conversion import typed
 from dlproj.config.custom import CustomConfig, CustomDataConfig, CustomOptimConfig, CustomSchedulerConfig
@@ -77,7 +77,7 @@ def stranger(monkeypatch):
 
     def become():
         monkeypatch.setenv("XDG_STATE_HOME", "stranger")
-        monkeypatch.setattr(user_code, "_allowed", set())
+        monkeypatch.setattr(consent, "_allowed", set())
         monkeypatch.setattr(user_code, "_sources", {})
 
     return become
@@ -170,7 +170,7 @@ def test_consent_is_to_this_code_with_these_arguments(here, change, stranger):
     else:
         with Path("run/code/model", change).open("a") as file:
             file.write("raise AssertionError\n")
-    user_code._allowed.clear()
+    consent._allowed.clear()
     with pytest.raises(UserError, match=r"is not the code that the run was trained with|add --allow-code"):
         open_run(Path("run"))
 

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import LARGEST_SEED, ConfigurationError, one_of, require
+from dlproj.config.consent import admit_names, names_of, remember
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
 from dlproj.config.data import DataConfig, Sampling
 from dlproj.config.fields import check_ranges, either, setting
@@ -141,13 +142,19 @@ class Config:
         write_whole(path, OmegaConf.to_yaml(OmegaConf.create(self.settings())))
 
 
-def load(path: Path) -> Config:
-    """Read settings written by Config.save(); the data need not exist. Raises ConfigurationError if damaged."""
+def load(path: Path, allow_code: bool = False) -> Config:
+    """Read settings written by Config.save(); the data need not exist.
+
+    allow_code: also if they name code that the user has not named in a training before. Raises ConfigurationError if
+    damaged, and UserError without the consent to such code.
+    """
     try:
         text = read_yaml_text(path)
         if "${" in text:  # save() writes none, and one could read the environment
             raise ValueError("an interpolation")
-        return from_settings(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text))))
+        settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text)))
+        admit_names(settings, path.parent, allow_code)
+        return from_settings(settings)
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} is not the complete settings of a run: take it from another copy") from error
 
@@ -220,6 +227,7 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
         config.check_read()
     for part in parts_with_code(config, all_code=True).values():
         part.check_code()
+    remember(*names_of(config.settings()).values())
     spec = config.data.spec()
     config.data.check_spec(spec)
     config.model.check_data(spec)
