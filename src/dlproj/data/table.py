@@ -59,7 +59,7 @@ class TableDataModule(DataModule):
         return train, Samples(torch.from_numpy(table.test), torch.from_numpy(table.test_targets))
 
     def _restored_rows(self, file: str) -> Samples:
-        frame = read_table(file)
+        frame = read_table(file, numbers=self.schema().reads_plain_numbers())
         with naming(file):
             inputs = self._encoded(raw_rows(frame, self.schema()))
             return Samples(inputs, torch.from_numpy(targets_of(frame, self.schema())))
@@ -70,7 +70,7 @@ class TableDataModule(DataModule):
             return None
         file = self.config.rows_file()
         with naming(file):
-            return torch.from_numpy(groups_of(read_table(file), self.config.group_column))
+            return torch.from_numpy(groups_of(read_table(file, numbers=True), self.config.group_column))
 
     def fit(self) -> None:
         """Learn from the training rows alone, and encode all."""

@@ -116,12 +116,12 @@ def _name(cell: Any) -> str:
 
 def guess(column: pd.Series) -> tuple[ColumnRole, str]:
     """The role of a column, and why it is left out, else "". Raises DataError for numbers among which is another."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return _role_of_numbers(column)
     text = [name for name in names(column) if name is not None]
     distinct = len(set(text))
-    if not text:
-        return ColumnRole.drop, "no values"
-    if distinct == 1 and len(text) == len(column):
-        return ColumnRole.drop, "the same value in every row"
+    if empty := _no_information(len(text), distinct, column):
+        return ColumnRole.drop, empty
     if pd.api.types.is_datetime64_any_dtype(column) or all(map(_DATE.fullmatch, text[:1000])):
         return ColumnRole.drop, "dates: to use them, add a column of numbers, such as days since a date"
     if _are_numbers(column, text):
@@ -132,6 +132,19 @@ def guess(column: pd.Series) -> tuple[ColumnRole, str]:
     if distinct > MOST_CATEGORIES:
         return ColumnRole.drop, f"{distinct:,} categories"
     return ColumnRole.categorical, ""
+
+
+def _role_of_numbers(column: pd.Series) -> tuple[ColumnRole, str]:
+    distinct = column.nunique()
+    if empty := _no_information(column.count(), distinct, column):
+        return ColumnRole.drop, empty
+    return (ColumnRole.drop, "numbers the rows") if _is_id(column, distinct) else (ColumnRole.numeric, "")
+
+
+def _no_information(present: int, distinct: int, column: pd.Series) -> str:
+    if not present:
+        return "no values"
+    return "the same value in every row" if distinct == 1 and present == len(column) else ""
 
 
 def _are_numbers(column: pd.Series, text: list[str]) -> bool:

@@ -36,7 +36,7 @@ class Encoder:
         raw = rows[:, :count]
         fill = [_middle(column, config.missing) for column in raw.T]
         encoder = cls(schema, config.scaling.name, fill, [0.0] * count, [1.0] * count, [], [], [])
-        encoder.indicates = encoder._missing(rows).any(axis=0).tolist()
+        encoder.indicates = [bool(some) for some in encoder._missing(rows).any(axis=0)]
         encoder._fit_scaling(encoder._filled(raw), config.scaling)
         first = 0
         for codes, size, column in zip(rows[:, count:].T, schema.sizes(), schema.categories, strict=True):

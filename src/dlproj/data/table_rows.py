@@ -43,6 +43,10 @@ class Schema:
         """The columns that are read, in the order of raw_rows()."""
         return [*self.numeric, *self.categories]
 
+    def reads_plain_numbers(self) -> bool:
+        """Whether 1.234 is 1.234 in each column; where numbers have decimal commas it is 1234."""
+        return not self.styles
+
     def sizes(self) -> tuple[int, ...]:
         """Inputs of each categorical column: its categories, a missing one, and all others."""
         return tuple(len(names) + self._has_own_missing(column) + 1 for column, names in self.categories.items())
@@ -124,13 +128,13 @@ def _read(
     learned: tuple[Missing, bool, int],
 ) -> Table:
     path = stamps[0][0]
-    frame = read_table(path)
+    frame = read_table(path, numbers=True)
     with naming(path):
         schema = schema_of(frame, target, dict(roles), group_column, *learned)
         values, targets = raw_rows(frame, schema), targets_of(frame, schema)
     test: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
     if len(stamps) > 1:
-        other = read_table(stamps[1][0])
+        other = read_table(stamps[1][0], numbers=schema.reads_plain_numbers())
         with naming(stamps[1][0]):
             test = raw_rows(other, schema), targets_of(other, schema)
     return Table(schema, values, targets, *test, _like_target(values, targets, schema))
