@@ -88,7 +88,7 @@ def test_a_part_that_would_fill_the_memory_is_copied_to_a_file(root, cache, sett
         assert torch.equal(getattr(module, split).inputs, getattr(usual, split).inputs)
     assert module.train.inputs.untyped_storage().resizable() == (not room)  # that of a mapping is not torch's own
     assert len(files(cache)) == 4
-    assert ("has no room for a part of the images" in caplog.text) == (not room)
+    assert ("has no room for a part of the data" in caplog.text) == (not room)
 
 
 def test_images_are_decoded_once(root, cache, decoded):
