@@ -141,7 +141,7 @@ class DigitsConfig(ImageConfig):
 
 
 class Caching(Choice):
-    """Whether decoded images or a parsed table are kept in memory-mapped files, for later runs and for little memory."""
+    """Whether decoded images or a parsed table are kept in memory-mapped files, for later runs and little memory."""
 
     auto = "auto", "from 1,000 images on, and for tables of 16 MB and more"
     always = "always", "however few there are"

@@ -1,4 +1,4 @@
-"""Tables parsed once into a memory-mapped file, which is known by the files and by the settings that they are read by."""
+"""Tables parsed once into a memory-mapped file, known by the files and by the settings that they are read by."""
 
 import hashlib
 import json
