@@ -196,7 +196,7 @@ def test_the_cache_is_listed_and_cleared(root, cache):
     (cache / ".making-left").mkdir()
     (cache / "mine.txt").touch()
     lines = run.invoke(app, ["data", "cache"]).output.splitlines()
-    assert lines[0].split("\t") == ["file", "size", "last used", "images of"]
+    assert lines[0].split("\t") == ["file", "size", "last used", "made of"]
     assert {line.split("\t")[3] for line in lines[1:3]} == {str(root)}
     assert run.invoke(app, ["data", "cache", "--clear"]).output.startswith("removed 2 files, 0.0 MB")
     assert files(cache) == [cache / "mine.txt"]

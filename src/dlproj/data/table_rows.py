@@ -285,7 +285,7 @@ def raw_rows(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
         else:
             column = numbers(frame[name], schema.styles.get(name, ""))[0]
         if values.dtype == np.float32 and not np.array_equal(column.astype(np.float32), column, equal_nan=True):
-            values = values.astype(np.float64)
+            values = np.hstack([values[:, :i], np.empty((len(values), values.shape[1] - i))])  # float64
         values[:, i] = column
     return values
 
