@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dlproj.config.checks import one_of, require
 from dlproj.config.data import DataConfig, DataSpec, Kind, whole_file
 from dlproj.config.fields import Choice, setting
+from dlproj.config.images import Caching
 
 if TYPE_CHECKING:
     from dlproj.data.table import TableDataModule
@@ -64,6 +65,7 @@ class TableConfig(DataConfig):
     rare_count: int = setting(
         2, "categories with fewer training rows are grouped as one, which unseen categories belong to", "[1, inf)"
     )
+    cache: Caching = setting(Caching.auto, "keep the parsed table in a memory-mapped file")
 
     def __post_init__(self) -> None:
         DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
