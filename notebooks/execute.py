@@ -38,14 +38,14 @@ def executed(path: Path, folder: str | Path) -> Any:
     return notebook
 
 
-def tidied(notebook: Any) -> Any:
-    """The notebook without what is of the moment: bars that were redrawn, a busy machine, the version of Python."""
+def tidied(notebook: Any, folder: str) -> Any:
+    """The notebook without what is of the moment: the folder, redrawn bars, a busy machine, the version of Python."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not output.get("text", "").startswith(_BUSY)]
     notebook = CoalesceStreamsPreprocessor().preprocess(notebook, {})[0]
     for output in (output for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output):
-        output.text = re.sub(r"[ \r]+$", "", output.text, flags=re.MULTILINE)
+        output.text = re.sub(r"[ \r]+$", "", output.text.replace(f"{folder}/", ""), flags=re.MULTILINE)
     notebook.metadata = nbformat.from_dict(_METADATA)
     return notebook
 
@@ -54,7 +54,7 @@ def main() -> None:
     """Execute and rewrite the notebooks that the command line names, or all."""
     for path in [_HERE / f"{name}.ipynb" for name in sys.argv[1:]] or sorted(_HERE.glob("*.ipynb")):
         with TemporaryDirectory() as folder:
-            notebook = tidied(executed(path, folder))
+            notebook = tidied(executed(path, folder), folder)
         nbformat.write(notebook, path)
         print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB", flush=True)
 

@@ -209,12 +209,12 @@ def test_files_of_the_users_own_are_swept_from_any_folder(type_in, tmp_path):
             {"own/model/wide.yaml": "hidden: [7]"},
             ["--config-dir", "own", "model=wide"],
             "the chosen file of model/ is not built on its settings: begin it with "
-            "defaults: [/schema/model@_here_: mlp, cnn or rnn, _self_]",
+            "defaults: [/schema/model@_here_: mlp, cnn, rnn or custom, _self_]",
         ),
         (
             {"own/model/wide.yaml": "defaults: [/schema/model@_here_: deep]"},
             ["--config-dir", "own", "model=wide"],
-            "unknown choice schema/model=deep: set one of cnn, mlp, rnn",
+            "unknown choice schema/model=deep: set one of cnn, custom, mlp, rnn",
         ),
         (
             {"own/config.yaml": "seed: 1"},

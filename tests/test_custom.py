@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import dlproj
 from dlproj.api.composing import composed as checked_settings
 from dlproj.cli.app import app
-from dlproj.config import user_code
+from dlproj.config import consent, user_code
 from dlproj.config.checks import ConfigurationError, UserError
 from dlproj.config.conversion import typed
 from dlproj.config.custom import CustomConfig, CustomDataConfig, CustomOptimConfig, CustomSchedulerConfig
@@ -77,7 +77,7 @@ def stranger(monkeypatch):
 
     def become():
         monkeypatch.setenv("XDG_STATE_HOME", "stranger")
-        monkeypatch.setattr(user_code, "_allowed", set())
+        monkeypatch.setattr(consent, "_allowed", set())
         monkeypatch.setattr(user_code, "_sources", {})
 
     return become
@@ -127,7 +127,7 @@ def test_a_copy_of_the_mlp_has_its_weights_and_figures_to_the_bit(here, more):
     assert a.inspection.dead_units == b.inspection.dead_units
 
 
-def test_a_run_keeps_its_code_and_is_used_with_that_when_the_file_has_changed(here, caplog):
+def test_a_run_keeps_its_code_and_is_used_with_that_when_the_file_has_changed(here, caplog, capsys):
     run = custom()
     before = run.predict(np.zeros((1, 8, 8)))
     write(here, net=NET.replace("return self", "return -self"))
@@ -136,7 +136,7 @@ def test_a_run_keeps_its_code_and_is_used_with_that_when_the_file_has_changed(he
     assert evaluate(loaded).equals_training()
     assert dlproj.load_run("run").predict(np.zeros((1, 8, 8))).equals(before)
     assert (run.folder / "code/model/blocks.py").read_text() == textwrap.dedent(BLOCKS)
-    assert "runs code of net.py" in caplog.messages
+    assert "runs code of net.py\n" in capsys.readouterr().err
 
 
 def test_a_run_is_used_where_the_file_is_not(here, tmp_path_factory, monkeypatch):
@@ -170,7 +170,7 @@ def test_consent_is_to_this_code_with_these_arguments(here, change, stranger):
     else:
         with Path("run/code/model", change).open("a") as file:
             file.write("raise AssertionError\n")
-    user_code._allowed.clear()
+    consent._allowed.clear()
     with pytest.raises(UserError, match=r"is not the code that the run was trained with|add --allow-code"):
         open_run(Path("run"))
 

@@ -25,7 +25,7 @@ def execute():
     sys.path.insert(0, str(FOLDER))
     from execute import executed, tidied
 
-    yield lambda name, folder: tidied(executed(FOLDER / f"{name}.ipynb", folder))
+    yield lambda name, folder: tidied(executed(FOLDER / f"{name}.ipynb", folder), str(folder))
     sys.path.remove(str(FOLDER))
 
 

@@ -17,6 +17,16 @@ def announce(what: str) -> None:
         print(one_line(f"{what} …"), file=sys.stderr, flush=True)
 
 
+def is_notebook() -> bool:
+    """True if standard output is the output of a notebook's cell."""
+    return type(sys.stdout).__module__.startswith("ipykernel.")
+
+
+def inform(what: str) -> None:
+    """Print what is no warning: on standard error; in a notebook, which shows that in red, on standard output."""
+    print(one_line(what), file=sys.stdout if is_notebook() else sys.stderr, flush=True)
+
+
 def progress(items: Iterable[T], of: str, delay: float = 5, total: int | None = None) -> Iterable[T]:
     """Iterate over items, with a bar on a terminal after `delay` seconds.
 

@@ -180,6 +180,7 @@ class OptunaSweeper(Sweeper):
 def _check(config: DictConfig) -> None:
     """Raise ConfigurationError for a launcher that cannot be used and a folder that must not be written to."""
     from dlproj.config.checks import require
+    from dlproj.config.consent import remember, sweep_token
     from dlproj.runs.manifest import holds_run, is_sweep, refuse_foreign
 
     choice = config.hydra.launcher
@@ -191,6 +192,8 @@ def _check(config: DictConfig) -> None:
     require(not holds_run(folder), f"{folder} holds a run, no sweep: set hydra.sweep.dir to another folder")
     if not is_sweep(folder):
         refuse_foreign(folder, ["multirun.yaml"])
+    own, typed = config.hydra.runtime.config_sources, config.hydra.overrides
+    remember(sweep_token([*typed.hydra, *typed.task], [one.path for one in own if one.provider == "command-line"]))
 
 
 def _short(override: str) -> str:

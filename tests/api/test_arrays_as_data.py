@@ -102,6 +102,15 @@ def test_images_that_are_floats_can_be_predicted_from_floats(digits):
     assert again == pytest.approx(run.metrics["test/accuracy"])
 
 
+def test_few_arrays_are_evaluated_whatever_training_held_out(wine):
+    settings = ["data.val=stratified", "data.batch_size=16", "data.drop_last=true"]
+    run = dlproj.train(*settings, data=wine, hidden=[8], **QUICK)
+    x_train, y_train, _, _ = wine
+    few = y_train.drop_duplicates().index  # one of each class
+    right = (run.predict(x_train.loc[few])["class"] == y_train.loc[few]).mean()
+    assert run.evaluate(data=(x_train.loc[few], y_train.loc[few]))["test/accuracy"] == pytest.approx(right)
+
+
 def test_whole_numbers_are_ids_for_a_recurrent_model_and_features_for_others():
     ids = np.random.default_rng(0).integers(1, 9, (40, 5))
     data = (ids[:30], (ids[:30, 0] > 4), ids[30:], (ids[30:, 0] > 4))

@@ -68,6 +68,12 @@ def test_a_name_that_no_group_has_is_left_to_the_message_of_the_command_line():
         dlproj.train(data="digits", hiden=[8])
 
 
+@pytest.mark.parametrize("data", [5, None, pd.Series([1, 2])])
+def test_what_is_no_data_is_said_in_its_own_words(data):
+    with pytest.raises(dlproj.UserError, match=f"data is a {type(data).__name__}: give a DataFrame, arrays"):
+        as_overrides([], {"data": data})
+
+
 def test_values_are_written_in_hydras_grammar():
     assert quoted({"a": [1, "x y", None], "b": True}) == "{a:[1,'x y',null],b:true}"
 

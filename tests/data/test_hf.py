@@ -240,6 +240,7 @@ def files_of(**files):
             lambda folder: None,
             "cannot be read .*: set data.path to a name on the Hugging Face hub, or|connect to the net",
         ),
+        (files_of(train_csv="text,label\nschön,x\n".encode("latin-1")), "can't decode byte 0xf6 .*: correct the files"),
         (lambda folder: folder.mkdir(), "cannot be read .*: correct the files, or name others"),
         (files_of(x_py=b"print(1)"), "cannot be read .*: correct the files, or name others"),
         (files_of(train_csv=b""), "cannot be read .*: correct the files, or name others"),
@@ -254,7 +255,7 @@ def files_of(**files):
         (damaged_image, "train: row 2 "),
         (damaged_first_image, "train: row 0 is damaged, or no image"),
         (missing_image, "train: row 2 has no image in img: correct it, or remove the row"),
-        (missing_number, "x_train has 1 values that are not finite"),
+        (missing_number, "train: row 1 has no finite number in x: fill it in, or use data=table"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_line(tmp_path, make, message):
@@ -279,6 +280,11 @@ def test_a_file_of_another_kind_and_an_empty_path(tmp_path):
         data(tmp_path / "x.pdf")
     with pytest.raises(UserError, match=r"data.path is empty: set a name on the Hugging Face hub"):
         data("")
+
+
+def test_a_file_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path):
+    with pytest.raises(UserError, match=r"missing\.csv does not exist: name a file or folder that does"):
+        data(tmp_path / "missing.csv")
 
 
 def test_a_name_of_the_hub_without_a_network(monkeypatch):

@@ -1,9 +1,11 @@
-"""Images that take three times the memory that a process may allocate train, and end with the same weights."""
+"""Images and tables that take three times the memory that a process may allocate train to the same weights."""
 
 import os
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -12,13 +14,17 @@ from dlproj.inference.trained import open_run
 ALLOWED = 200  # MB, beside what the program itself takes
 IMAGES = 3 * ALLOWED * 10**6 // (3 * 128 * 128)
 TRAIN = """
-import resource, sys
+import os, resource, sys
 import torch
 from dlproj.api.composing import composed
 from dlproj.config.root import checked
 from dlproj.training.run import train
 from pathlib import Path
-import dlproj.data.image_folder, dlproj.training.run, torch.utils.tensorboard, pytorch_lightning.utilities, PIL.Image
+import dlproj.data.image_folder, dlproj.data.table, dlproj.data.mapped_files, dlproj.training.run
+import torch.utils.tensorboard, pytorch_lightning.utilities, PIL.Image
+
+def all_memory():
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 folder, limited, *overrides = sys.argv[1:]
 if limited == "limited":
@@ -26,6 +32,7 @@ if limited == "limited":
     (used,) = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")]
     most = used * 1024 + ALLOWED * 10**6
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    dlproj.data.mapped_files._IN_MEMORY = ALLOWED * 10**6 / 20 / all_memory()
 config, _ = composed(overrides)
 train(config, Path(folder), overrides)
 """
@@ -45,11 +52,11 @@ def root(tmp_path_factory):
     return root
 
 
-def trained(root, folder, limit, cache):
+def trained(data, folder, limit, cache):
     overrides = [
-        *("data=image_folder", f"data.root={root}", "data.image_size=128", f"data.cache={cache}", "figures=none"),
+        *(*data, f"data.cache={cache}", "figures=none", "data.val_fraction=0.02"),
         *("data.batch_size=32", "data.eval_batch_size=32", "model.hidden=[4]", "trainer.accelerator=cpu"),
-        *("trainer.threads=1", "trainer.max_epochs=2", "trainer.limit_train_batches=60", "data.val_fraction=0.02"),
+        *("trainer.threads=1", "trainer.max_epochs=2", "trainer.limit_train_batches=60"),
     ]
     script = TRAIN.replace("ALLOWED", str(ALLOWED))
     return subprocess.run(
@@ -57,15 +64,29 @@ def trained(root, folder, limit, cache):
     )
 
 
+def check(data, made, folder):
+    """made: the limit under which the file is made, whose content more is done with than to open it."""
+    in_memory = trained(data, folder / "in memory", "limited", "never")
+    assert in_memory.returncode != 0
+    assert "emory" in in_memory.stderr  # MemoryError, or torch's or pyarrow's: the limit is one
+    for name, limit in (("made", made), ("mapped", "limited")):  # the second opens what the first has made
+        mapped = trained(data, folder / name, limit, "always")
+        assert mapped.returncode == 0, mapped.stderr
+    usual = trained(data, folder / "usual", "not limited", "never")
+    assert usual.returncode == 0, usual.stderr
+    one, other = (open_run(folder / name).model.state_dict() for name in ("mapped", "usual"))
+    assert all(one[name].equal(other[name]) for name in one)
+
+
 @pytest.mark.slow
 def test_three_times_the_allowed_memory_trains_to_the_same_weights(root, tmp_path):
-    in_memory = trained(root, tmp_path / "in memory", "limited", "never")
-    assert in_memory.returncode != 0
-    assert "emory" in in_memory.stderr  # MemoryError, or torch's: the limit is one
-    for name in ("decoding", "mapped"):  # the second opens what the first has decoded
-        mapped = trained(root, tmp_path / name, "limited", "always")
-        assert mapped.returncode == 0, mapped.stderr
-    usual = trained(root, tmp_path / "usual", "not limited", "never")
-    assert usual.returncode == 0, usual.stderr
-    one, other = (open_run(tmp_path / name).model.state_dict() for name in ("mapped", "usual"))
-    assert all(one[name].equal(other[name]) for name in one)
+    check(["data=image_folder", f"data.root={root}", "data.image_size=128"], "limited", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_table_of_three_times_the_allowed_memory_trains_to_the_same_weights(tmp_path):
+    rows = 3 * ALLOWED * 10**6 // (4 * 784)
+    values = np.random.default_rng(0).integers(0, 256, (rows, 784), np.uint8)
+    frame = pd.DataFrame(values, columns=[f"pixel{i}" for i in range(784)]).assign(label=values[:, 0] > 99)
+    frame.to_parquet(tmp_path / "table.parquet")
+    check(["data=table", f"data.file={tmp_path / 'table.parquet'}", "data.target=label"], "not limited", tmp_path)

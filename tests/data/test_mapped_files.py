@@ -89,7 +89,7 @@ def test_a_part_that_would_fill_the_memory_is_copied_to_a_file(root, cache, sett
         assert torch.equal(getattr(module, split).inputs, getattr(usual, split).inputs)
     assert module.train.inputs.untyped_storage().resizable() == (not room)  # that of a mapping is not torch's own
     assert len(files(cache)) == 4
-    assert ("has no room for a part of the images" in caplog.text) == (not room)
+    assert ("has no room for a part of the data" in caplog.text) == (not room)
 
 
 def test_images_are_decoded_once(root, cache, decoded):
@@ -197,7 +197,7 @@ def test_the_cache_is_listed_and_cleared(root, cache):
     (cache / ".making-left").mkdir()
     (cache / "mine.txt").touch()
     lines = run.invoke(app, ["data", "cache"]).output.splitlines()
-    assert lines[0].split("\t") == ["file", "size", "last used", "images of"]
+    assert lines[0].split("\t") == ["file", "size", "last used", "made of"]
     assert {line.split("\t")[3] for line in lines[1:3]} == {str(root)}
     assert run.invoke(app, ["data", "cache", "--clear"]).output.startswith("removed 2 files, 0.0 MB")
     assert files(cache) == [cache / "mine.txt"]

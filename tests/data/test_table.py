@@ -47,7 +47,7 @@ def roles(data):
     return {name: role for name, role, _ in data.roles()}
 
 
-def test_roles_are_guessed_and_said(tmp_path, caplog):
+def test_roles_are_guessed_and_said(tmp_path, caplog, capsys):
     random = np.random.default_rng(0)
     table = frame(
         city=random.choice(["Köln", "Paris"], N),
@@ -74,12 +74,12 @@ def test_roles_are_guessed_and_said(tmp_path, caplog):
         "categorical": ["city", "yes"],
         "left out": ["row", "customer_id", "code", "note", "day", "slashes", "same", "empty"],
     }
-    said = caplog.text
+    said = capsys.readouterr().err
     assert "numeric: x, whole, money, euros\n" in said
     assert "categorical: city (2), yes (2)\n" in said
     for words in ("row (numbers the rows)", "note (texts)", "day (dates: to use them", "same (the same value in every"):
         assert words in said
-    assert "the column yes has one value for each class of the target" in said
+    assert "the column yes has one value for each class of the target" in caplog.text
     raw = data.config.table().train
     assert np.allclose(raw[:, 2], [float(text.replace(",", "")) for text in table["money"]])
     assert np.allclose(raw[:, 3], [float(text.replace(",", ".")) for text in table["euros"]])
@@ -239,6 +239,20 @@ def test_a_group_stays_in_one_fold(tmp_path):
     assert roles(data)["patient"] == "left out"
 
 
+def test_a_share_that_the_groups_do_not_allow_is_not_said_to_be_of_folds(tmp_path):
+    table = frame().assign(patient=np.arange(N) % 2)
+    with pytest.raises(
+        DataError, match=r"holding out 0\.2 of the samples in whole groups needs 5 groups of samples, the"
+    ):
+        set_up(tmp_path, table, group_column="patient", val=ValidationSplit.random)
+
+
+def test_a_row_from_python_has_no_delimiter(tmp_path):
+    data = set_up(tmp_path, frame())
+    with pytest.raises(DataError, match=r"there is no column x: the columns are height"):
+        data.encode_frame(pd.DataFrame({"height": [1.0]}))
+
+
 def test_duplicates_between_the_splits_are_counted(tmp_path, caplog):
     table = frame()
     set_up(tmp_path, table, val=ValidationSplit.test, test_file=written(tmp_path, table.head(7), "test.csv"))
@@ -363,12 +377,13 @@ def test_more_categories_than_are_read_unasked(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_thousands_of_columns(count, tmp_path, caplog):
+def test_thousands_of_columns(count, tmp_path, capsys):
     random = np.random.default_rng(0)
     table = pd.DataFrame(random.integers(0, 9, (30, count))).add_prefix("c").assign(y=["a", "b"] * 15)
     data = set_up(tmp_path, table)
     assert data.spec.shape == (count,)
-    assert max(len(record.getMessage()) for record in caplog.records) < 300
+    [line] = capsys.readouterr().err.splitlines()
+    assert len(line) < 300
     assert len(data.shown(data.test.inputs[0])) < 300
 
 
@@ -381,6 +396,7 @@ def test_thousands_of_columns(count, tmp_path, caplog):
         ({"columns": {"y": "drop"}}, "data.columns names the target, y"),
         ({"columns": {"y2": "numeric"}}, "there is no column y2: did you mean y?"),
         ({"group_column": "person"}, "there is no column person: the columns are x, y"),
+        ({"group_column": "y"}, "data.group_column is the target, whose classes would not be in all splits"),
         ({"train_file": "a.csv"}, "data.file and data.train_file both name training rows"),
         ({"test_file": "missing.csv"}, "missing.csv cannot be read"),
         ({"file": "missing.csv"}, "missing.csv cannot be read (No such file or directory)"),

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import strategies as st
 from mutations import amounts, damaged, fuzz, is_one_line, read_or_refused
 
+from dlproj.config.images import Caching
 from dlproj.config.table import TableConfig
+from dlproj.data import table_rows
 from dlproj.data.table_files import read_table
 
 FRAME = pd.DataFrame(
@@ -91,3 +93,31 @@ def test_rows_to_predict(examples, tmp_path):
         frame = pd.DataFrame(rows, columns=["price", "city", "age"], dtype=object)
         stored = read_or_refused(partial(data.encode_frame, frame))
         assert stored is None or stored.isfinite().all()
+
+
+@amounts
+def test_damaged_files_of_parsed_tables(examples, tmp_path, monkeypatch):
+    """The array, which is the same or parsed anew, and its note."""
+    monkeypatch.setenv("DLPROJ_CACHE_DIR", str(tmp_path / "cache"))
+    path = tmp_path / "table.csv"
+    path.write_bytes(content("csv"))
+
+    def read(cache):
+        table_rows._read.cache_clear()
+        return TableConfig(file=str(path), target="kind", cache=cache).table()
+
+    usual = read(Caching.never)
+    read(Caching.always)
+    (array,) = (tmp_path / "cache").glob("*.npy")
+    whole = {path: path.read_bytes() for path in (array, array.with_suffix(".json"))}
+
+    @fuzz(examples // 2, place=st.integers(0, 1), content=st.data())
+    def check(place, content):
+        for path, before in whole.items():
+            path.write_bytes(before)
+        path = list(whole)[place]
+        path.write_bytes(content.draw(damaged(whole[path])))
+        table = read(Caching.always)
+        assert table.schema == usual.schema
+        assert np.array_equal(table.train, usual.train, equal_nan=True)
+        assert np.array_equal(table.targets, usual.targets)

@@ -117,6 +117,8 @@ def test_rows_of_numbers(trained_run):
     assert sum(high.probabilities) == pytest.approx(1)
     for text, message in (
         ("1 2", r"'1 2' has 2 numbers, the model reads 3: write 3"),
+        ("height,weight,x", r"'height,weight,x' is not a row of numbers"),
+        ("h" * 70, rf"'{'h' * 60}' is not a row of numbers"),
         ("1 2 x", r"'1 2 x' is not a row of numbers \(could not convert string to float: 'x'\): write 3, separated by"),
     ):
         with pytest.raises(DataError, match=message):

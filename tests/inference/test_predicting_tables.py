@@ -161,6 +161,16 @@ def test_another_table_is_evaluated_whole(run):
     assert own["test/loss"] == run.metrics["test/loss"]
 
 
+def test_a_table_of_one_row_is_evaluated_whatever_training_held_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    grouped = table().assign(person=np.arange(120) // 3)
+    held_out = ["data.val=stratified", "data.group_column=person", "data.batch_size=8", "data.drop_last=true"]
+    run = dlproj.train(*SETTINGS, *held_out, data=grouped, max_epochs=1, progress_bar=False)
+    for row in (grouped.iloc[[0]], grouped.iloc[[1]].drop(columns="person")):
+        right = (run.predict(row)["class"] == row["kind"]).mean()
+        assert run.evaluate(data=row)["test/accuracy"] == right
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -204,3 +214,16 @@ def test_an_export_gives_the_same_probabilities(run, tmp_path):
     stored = trained.data.encode_frame(table(6))
     probabilities = torch.export.load(tmp_path / "model.pt2").module()(stored)
     np.testing.assert_allclose(probabilities.detach().numpy(), run.predict(table(6))[["new", "old"]], atol=1e-6)
+
+
+def test_a_model_of_texts_is_evaluated_on_another_table(tmp_path):
+    rows = pd.DataFrame({"text": ["a fine day", "late and cold"] * 20, "label": ["good", "bad"] * 20})
+    rows.to_csv(tmp_path / "train.csv", index=False)
+    pd.concat([rows.iloc[:3], rows.iloc[[0]].assign(label="bad")]).to_csv(tmp_path / "other.csv", index=False)
+    settings = ["data=text_table", f"data.file={tmp_path / 'train.csv'}", "data.test_fraction=0.2", "data.length=8"]
+    run = dlproj.train(
+        *settings, "model.hidden=[8]", "figures=none", max_epochs=30, progress_bar=False, folder=tmp_path / "run"
+    )
+    assert run.metrics["test/accuracy"] == 1
+    assert run.evaluate(test_file=str(tmp_path / "other.csv"))["test/accuracy"] == 0.75
+    assert run.evaluate(file=str(tmp_path / "train.csv")) == run.evaluate()

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
@@ -26,6 +27,14 @@ def test_the_overview_follows_the_settings(sets_of):
     rows = dict(survey_tables.overview(sets_of("feature_sum", "features=3", "val=test", "test_samples=7"), "").rows)
     assert (rows["to train on (val=test)"], rows["to validate (val=test)"]) == ("8000", "7")
     assert rows["one sample"] == "features of 3 (numbers)"
+
+
+def test_a_table_is_split_as_for_training(sets_of, tmp_path):
+    rows = pd.DataFrame({"x": [0.5, None] * 20, "place": ["a", "b", "c", "d"] * 10, "y": ["no", "yes"] * 20})
+    rows.to_csv(tmp_path / "own.csv", index=False)
+    overview = dict(survey_tables.overview(sets_of("table", f"file='{tmp_path / 'own.csv'}'", "target=y"), "").rows)
+    assert (overview["to train on (val=random)"], overview["test set"]) == ("28", "8")
+    assert "values" not in overview  # codes of categories are none
 
 
 def test_the_samples_of_each_class_are_those_of_sklearn(sets_of):

@@ -33,7 +33,7 @@ def test_a_resumed_sweep_is_resumed_in_its_folder_once(tmp_path):
 
 def test_files_of_ones_own_are_found_again(tmp_path):
     write(tmp_path, ["+search=mine"], sources=SOURCES)
-    command = resume_command(tmp_path)
+    command = resume_command(tmp_path, allow_code=True)
     assert command[command.index("--config-dir") + 1] == "/mine/conf"
     assert "/checkout/conf" not in command
 

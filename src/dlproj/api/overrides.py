@@ -59,6 +59,11 @@ def _overrides(name: str, value: Any) -> list[str]:
         ]
     if name in _GROUPS and isinstance(value, str):
         return [f"{name}={value}"]
+    if name == "data":
+        raise ConfigurationError(
+            f"data is a {type(value).__name__}: give a DataFrame, arrays (x, y) or (x_train, y_train, x_test, y_test), "
+            "or the name of a data set, such as digits"
+        )
     if name == "model" and callable(value):
         return ["model=custom", f"model.network={quoted(_place(value))}"]
     return [f"{name}={quoted(value)}"]

@@ -166,8 +166,10 @@ class Run:
                 from dlproj.api.arrays import GROUPS, stored_as
 
                 kind = loaded.data.spec.kind
-                parts = [*data["data"], *data["data"]] if len(data["data"]) == 2 else data["data"]
+                alone = len(data["data"]) == 2
+                parts = [*data["data"], *data["data"]] if alone else data["data"]
                 whole = ["folds=null", "fold=0", "test_fraction=null", f"file={quoted(stored_as(kind, parts))}"]
+                whole += ["val=test", "drop_last=false"] if alone else []
                 settings = [GROUPS[kind], *whole, *settings]
             return evaluate(loaded, split, settings).metrics
 

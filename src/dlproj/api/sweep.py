@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from dlproj.api.overrides import full_name, is_arrays, quoted, with_arrays
 from dlproj.api.run import Run, compare
 from dlproj.config.checks import DataError, UserError
-from dlproj.reports.terminal import is_notebook, print_table
+from dlproj.loop_progress import is_notebook
+from dlproj.reports.terminal import print_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -96,9 +96,9 @@ def fetch(
 
 @app.command()
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="remove all of them; the next run decodes anew")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="remove all of them; the next run reads anew")] = False,
 ) -> None:
-    """List the decoded images that are kept for later runs: size, when last used, and where the images lie.
+    """List the decoded images and parsed tables that are kept for later runs: size, when last used, and of what.
 
     They are in $DLPROJ_CACHE_DIR, or in the folder cache of the data sets' folder.
 
@@ -114,5 +114,5 @@ def cache(
         remove()
     elif found:
         rows = [[one.path.name, f"{one.size / 1e6:,.1f} MB", f"{one.used:%Y-%m-%d %H:%M}", one.source] for one in found]
-        print_table(["file", "size", "last used", "images of"], rows)
+        print_table(["file", "size", "last used", "made of"], rows)
     print(one_line(f"removed {size}" if clear else size))

@@ -106,7 +106,7 @@ def resume(
     )
     from dlproj.sweeps.sweep import resume_command
 
-    command = resume_command(folder)
+    command = resume_command(folder, allow_code)
     os.execv(command[0], command)
 
 
@@ -122,7 +122,7 @@ def _resume_run(folder: Path, settings: Sequence[str], allow_code: bool) -> None
         from dlproj.training.continued_run import continued_config
 
         if settings:
-            continued_config(folder, settings)  # refuses what cannot be before torch is imported
+            continued_config(folder, settings, allow_code)  # refuses what cannot be before torch is imported
         from dlproj.training.run import resume_run
 
         result = resume_run(folder, settings, allow_code)

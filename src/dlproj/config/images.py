@@ -141,11 +141,11 @@ class DigitsConfig(ImageConfig):
 
 
 class Caching(Choice):
-    """Whether decoded images are kept in memory-mapped files for later runs, and for more images than memory holds."""
+    """Whether decoded images or a parsed table are kept in memory-mapped files, for later runs and little memory."""
 
-    auto = "auto", "from 1,000 images on"
+    auto = "auto", "from 1,000 images on, and for tables of 16 MB and more"
     always = "always", "however few there are"
-    never = "never", "decoded into memory at each start"
+    never = "never", "read into memory at each start"
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import LARGEST_SEED, ConfigurationError, one_of, require
+from dlproj.config.consent import admit_names, names_of, remember
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
 from dlproj.config.data import DataConfig, Sampling
 from dlproj.config.fields import check_ranges, either, setting
@@ -21,6 +22,7 @@ from dlproj.config.figures import FiguresConfig
 from dlproj.config.metrics import check_metrics
 from dlproj.config.model import BALANCED, ModelConfig
 from dlproj.config.optim import OptimConfig
+from dlproj.config.places import CONF
 from dlproj.config.reference import ReferenceConfig
 from dlproj.config.renamed import with_new_names
 from dlproj.config.scheduler import SchedulerConfig
@@ -29,7 +31,7 @@ from dlproj.config.sweep import SweepConfig
 from dlproj.config.targets import check_targets
 from dlproj.config.trainer import StrategyName, TrainerConfig
 from dlproj.config.user_code import UserCode, parts_with_code
-from dlproj.config.whole_files import YAML_ERRORS, read_yaml_text, write_whole
+from dlproj.config.whole_files import YAML_ERRORS, read_yaml, read_yaml_text, write_whole
 
 
 @dataclass(slots=True)
@@ -140,13 +142,19 @@ class Config:
         write_whole(path, OmegaConf.to_yaml(OmegaConf.create(self.settings())))
 
 
-def load(path: Path) -> Config:
-    """Read settings written by Config.save(); the data need not exist. Raises ConfigurationError if damaged."""
+def load(path: Path, allow_code: bool = False) -> Config:
+    """Read settings written by Config.save(); the data need not exist.
+
+    allow_code: also if they name code that the user has not named in a training before. Raises ConfigurationError if
+    damaged, and UserError without the consent to such code.
+    """
     try:
         text = read_yaml_text(path)
         if "${" in text:  # save() writes none, and one could read the environment
             raise ValueError("an interpolation")
-        return from_settings(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text))))
+        settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text)))
+        admit_names(settings, path.parent, allow_code)
+        return from_settings(settings)
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} is not the complete settings of a run: take it from another copy") from error
 
@@ -177,12 +185,19 @@ def data_config(name: str, overrides: Sequence[str]) -> DataConfig:
     """
     if "." not in name:
         one_of("data", name, tuple(SCHEMAS["data"]))
-    values = dict(map(data_setting, overrides))
+    values = _preset(name) | dict(map(data_setting, overrides))
     config: DataConfig = typed(settings_class("data", name), values, "data")
     config.check_read()
     if isinstance(config, UserCode):
         config.check_code()
     return config
+
+
+def _preset(name: str) -> dict[str, Any]:
+    """What conf/data/NAME.yaml sets otherwise than the class of the data."""
+    file = CONF / "data" / f"{name}.yaml"
+    values = read_yaml(file) if file.is_file() else {}
+    return {key: value for key, value in values.items() if key != "defaults"}
 
 
 def data_setting(text: str) -> tuple[str, Any]:
@@ -212,6 +227,7 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
         config.check_read()
     for part in parts_with_code(config, all_code=True).values():
         part.check_code()
+    remember(*names_of(config.settings()).values())
     spec = config.data.spec()
     config.data.check_spec(spec)
     config.model.check_data(spec)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import one_of, require
-from dlproj.config.data import DataConfig, DataSpec, Kind
+from dlproj.config.data import DataConfig, DataSpec, Kind, whole_file
 from dlproj.config.fields import Choice, setting
+from dlproj.config.images import Caching
 
 if TYPE_CHECKING:
     from dlproj.data.table import TableDataModule
@@ -64,12 +65,15 @@ class TableConfig(DataConfig):
     rare_count: int = setting(
         2, "categories with fewer training rows are grouped as one, which unseen categories belong to", "[1, inf)"
     )
+    cache: Caching = setting(Caching.auto, "keep the parsed table in a memory-mapped file")
 
     def __post_init__(self) -> None:
         DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         for name, role in self.columns.items():
             one_of(f"data.columns.{name}", str(role), tuple(ColumnRole.__members__))
         require(not (self.file and self.train_file), "data.file and data.train_file both name training rows: set one")
+        message = "data.group_column is the target, whose classes would not be in all splits: set another column"
+        require(self.group_column is None or self.group_column != self.target, message)
         if self.test_fraction is None and self.folds is None and not self.test_file:
             self.test_fraction = TEST_FRACTION
 
@@ -99,10 +103,8 @@ class TableConfig(DataConfig):
     @classmethod
     def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
         """Another test_file is read alone and whole; another file is split as that of the training."""
-        if changed.get("test_file") and not {"file", "train_file"} & changed.keys():
-            alone = {"file": changed["test_file"], "train_file": "", "test_fraction": None, "folds": None, "fold": 0}
-            return alone | changed
-        return {"train_file": ""} | changed if "file" in changed else changed
+        along = whole_file(changed)
+        return ({"group_column": None} if "val" in along else {}) | along | changed
 
     def build(self, seed: int) -> "TableDataModule":
         from dlproj.data.table import TableDataModule

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import require
-from dlproj.config.data import FIRST_WORD, ROOT, DataConfig, DataSpec, Kind, Side, check_root, default_root
+from dlproj.config.data import FIRST_WORD, ROOT, DataConfig, DataSpec, Kind, Side, check_root, default_root, whole_file
 from dlproj.config.fields import Choice, setting
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ class TextTableConfig(TextConfig):
         require(one_way, "set data.file to a table, or data.train_file and data.test_file to two")
         files = [self.file] if self.file else [self.train_file, self.test_file]
         return [read_rows(file, self.text_column, self.label_column) for file in files]
+
+    @classmethod
+    def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
+        """Another test_file is read alone and whole; another file is split as that of the training."""
+        return ({"test_file": ""} if "file" in changed else {}) | whole_file(changed) | changed
 
     def cache(self) -> Path:
         """Path of the cache of the tokenised texts, without its hash and ending."""

@@ -4,13 +4,11 @@ Code runs only if it is allowed in this process: because the user has typed its 
 byte, by its name before, or says so for a run's folder. A run keeps the files, and is used with these.
 """
 
-import hashlib
 import inspect
-import json
 import logging
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +16,7 @@ from traceback import extract_tb
 from typing import Any, ClassVar
 
 from dlproj.config.checks import ConfigurationError, UserError, require
+from dlproj.config.consent import allow, may_run, names_of, remember, token
 from dlproj.config.signatures import check_arguments, definition, definition_in_package, no_name, parsed
 from dlproj.config.sources import Sources, read_sources
 
@@ -26,7 +25,6 @@ COPIES = "code"  # folder in a run's folder, with one folder a group
 
 
 _sources: dict[str, Sources] = {}  # by their fingerprint
-_allowed: set[str] = set()  # what may run in this process
 
 
 class UserCode:
@@ -73,7 +71,7 @@ class UserCode:
 
     def token(self) -> str:
         """What tells this code with its arguments from any other."""
-        return hashlib.sha256(json.dumps([self.named(), self.arguments, self.code], default=str).encode()).hexdigest()
+        return token(self.named(), self.arguments, self.code)
 
     def check_code(self) -> None:
         """Read the code that the user has named, without running it, and allow it.
@@ -95,7 +93,7 @@ class UserCode:
         if parameters is not None:
             self.check_given(name, parameters)
         self.allow()
-        _remember(self.token())
+        remember(self.token())
 
     def check_given(self, name: str, parameters: list[inspect.Parameter]) -> None:
         """Raise ConfigurationError unless `name` takes the arguments."""
@@ -110,7 +108,7 @@ class UserCode:
 
     def allow(self) -> None:
         """Let this code run in this process."""
-        _allowed.add(self.token())
+        allow(self.token())
 
     def make(self, *positional: Any, **available: Any) -> Any:
         """Call the code with its arguments, and with those of `available` that it takes and that are not given.
@@ -128,7 +126,7 @@ class UserCode:
 
     def _loaded(self) -> Any:
         place, name = self.place()
-        allowed = not self.needs_permission() or self.token() in _allowed
+        allowed = not self.needs_permission() or may_run(self.token())
         require(allowed, f"{self.key}={self.named()} may not run here: train with it, or allow the run's code")
         if self.file():
             require(self.code in _sources, f"{self.key}={self.named()} has not been read: start again")
@@ -167,6 +165,7 @@ def admit(config: Any, folder: Path) -> None:
 
     Raises ConfigurationError if the file has changed since.
     """
+    allow(*names_of(config.settings()).values())
     for group, part in parts_with_code(config).items():
         file = part.file()
         if file and part.code not in _sources:
@@ -185,8 +184,8 @@ def admit_run(config: Any, folder: Path, allow_code: bool, typed: Collection[str
     typed: groups whose code the user has named just now. Raises UserError unless the user has run this very code by its
     name before, or allow_code is set.
     """
-    parts, remembered = {name: one for name, one in parts_with_code(config).items() if name not in typed}, _remembered()
-    known = all(part.token() in remembered or part.token() in _allowed for part in parts.values())
+    parts = {name: one for name, one in parts_with_code(config).items() if name not in typed}
+    known = may_run(*(part.token() for part in parts.values()))
     look = f"look at {folder / COPIES}" if any(part.file() for part in parts.values()) else "see what that is"
     message = (
         f"{folder} runs code of {shown(config)}, which you have not trained with here: {look}, then add --allow-code"
@@ -220,26 +219,6 @@ def _copy(folder: Path, group: str, name: str) -> Sources | None:
         return Sources(root / name, {one: (root / one).read_bytes() for one in dict.fromkeys(names)})
     except (OSError, ValueError):
         return None
-
-
-def _record() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "dlproj" / "allowed-code"
-
-
-def _remembered() -> set[str]:
-    try:
-        return set(_record().read_text(encoding="ascii").split())
-    except (OSError, ValueError):
-        return set()
-
-
-def _remember(token: str) -> None:
-    with suppress(OSError):  # a home that cannot be written to: the user is asked
-        if token not in _remembered():
-            _record().parent.mkdir(parents=True, exist_ok=True)
-            with _record().open("a", encoding="ascii") as file:
-                file.write(f"{token}\n")
 
 
 def line_of(error: BaseException) -> str | None:

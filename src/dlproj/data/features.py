@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from textwrap import shorten
 
 import torch
 from torch import Tensor
@@ -24,10 +23,10 @@ class FeatureDataModule(DataModule):
             numbers = [float(number) for number in text.replace(",", " ").split()]
         except ValueError as error:
             raise DataError(
-                f"{shorten(text, 60)!r} is not a row of numbers ({error}): write {count}, separated by commas or spaces"
+                f"{text[:60]!r} is not a row of numbers ({error}): write {count}, separated by commas or spaces"
             ) from error
         if not all(map(math.isfinite, numbers)):
-            raise DataError(f"{shorten(text, 60)!r} has numbers that are not finite: write {count} finite ones")
+            raise DataError(f"{text[:60]!r} has numbers that are not finite: write {count} finite ones")
         if len(numbers) != count:
-            raise DataError(f"{shorten(text, 60)!r} has {len(numbers)} numbers, the model reads {count}: write {count}")
+            raise DataError(f"{text[:60]!r} has {len(numbers)} numbers, the model reads {count}: write {count}")
         return numbers

@@ -21,14 +21,22 @@ class Strata(NamedTuple):
     groups: Tensor | None = None  # int64 (N,): samples of one group stay together
 
 
-def hold_out_fold(strata: Strata, folds: int, index: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Hold out one of the folds of StratifiedKFold, with groups of StratifiedGroupKFold. Raises DataError."""
+def hold_out_fold(
+    strata: Strata, folds: int, index: int, seed: int, share: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Hold out one of the folds of StratifiedKFold, with groups of StratifiedGroupKFold. Raises DataError.
+
+    share: the share of the samples that is asked for, where it is not folds.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     targets, _, groups = strata
-    _check_classes(strata, folds, f"{folds} folds need {folds}")
+    wanted, advice = f"{folds} folds need", "set fewer folds"
+    if share is not None:
+        wanted, advice = f"holding out {share:g} of the samples in whole groups needs", "hold out a larger share"
+    _check_classes(strata, folds, f"{wanted} {folds}")
     if groups is not None and (found := len(groups.unique())) < folds:
-        raise DataError(f"{folds} folds need {folds} groups of samples, the data has {found}: set fewer folds")
+        raise DataError(f"{wanted} {folds} groups of samples, the data has {found}: {advice}")
     splitter: Any = StratifiedKFold if groups is None else StratifiedGroupKFold
     splits = splitter(folds, shuffle=True, random_state=seed).split(np.zeros(len(targets)), targets, groups)
     kept, held_out = list(splits)[index]
@@ -41,7 +49,7 @@ def hold_out_share(strata: Strata, share: float, seed: int) -> tuple[Tensor, Ten
     With groups, one of about 1 / share folds.
     """
     if strata.groups is not None:
-        return hold_out_fold(strata, max(2, round(1 / share)), 0, seed)
+        return hold_out_fold(strata, max(2, round(1 / share)), 0, seed, share)
     from sklearn.model_selection import train_test_split
 
     _check_classes(strata, 2, "a stratified split needs 2")

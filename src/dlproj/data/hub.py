@@ -113,9 +113,7 @@ class HubData:
     def numbers(self, inputs: str | None, label: str) -> Arrays:
         """Columns of numbers, float32, with their labels. Raises DataError."""
         names = self.number_columns(inputs, label)
-        tables = [
-            np.column_stack([np.array(list(split[name]), np.float64) for name in names]) for _, split in self._splits()
-        ]
+        tables = [np.column_stack([_numbers(part, split, name) for name in names]) for part, split in self._splits()]
         return self._arrays(Kind.features, tables, label, names)
 
     def _arrays(self, kind: Kind, x: list[np.ndarray], label: str, columns: Sequence[str] = ()) -> Arrays:
@@ -152,12 +150,14 @@ def _load(path: str, subset: str | None, version: Stamp) -> dict[str, Any]:
             found = datasets.load_from_disk(str(local))
         elif local.is_file():
             found = _load_file(local)
+        elif local.suffix.lower() in _BUILDERS and not local.exists():
+            raise DataError(f"data.path={path} does not exist: name a file or folder that does, or a set of the hub")
         else:
             found = datasets.load_dataset(str(local) if local.exists() else path, subset)
     except UserError:
         raise
     except Exception as error:  # datasets raises almost any, of many packages
-        raise DataError(f"data.path={path} cannot be read ({brief(error)}): {_advice(error, local)}") from error
+        raise DataError(f"data.path={path} cannot be read ({brief(_cause(error))}): {_advice(error, local)}") from error
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 
@@ -168,6 +168,11 @@ def _load_file(path: Path) -> Any:
         raise ConfigurationError(f"data.path={path} is no file of {', '.join(_BUILDERS)}: name another, or a folder")
     options = {"delimiter": "\t"} if path.suffix.lower() == ".tsv" else {}
     return datasets.load_dataset(_BUILDERS[path.suffix.lower()], data_files={"train": str(path)}, **options)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a file was refused for: datasets says only that it could not generate the data set."""
+    return _cause(error.__cause__) if type(error).__name__ == "DatasetGenerationError" and error.__cause__ else error
 
 
 def _advice(error: Exception, local: Path) -> str:
@@ -199,6 +204,16 @@ def _labels(name: str, split: Any, column: str) -> list[Any]:
         if value is None or (_is_class_label(feature) and value < 0):
             raise DataError(f"{name}: row {row} has no {column}: set data.test_split or train_split to a labelled one")
     return feature.int2str(values) if _is_class_label(feature) else values
+
+
+def _numbers(name: str, split: Any, column: str) -> np.ndarray:
+    """A column (n,), float64. Raises DataError, naming a row without a number."""
+    values = np.array(list(split[column]), np.float64)
+    odd = np.flatnonzero(~np.isfinite(values))
+    if len(odd):
+        advice = "fill it in, or use data=table, which fills in missing values"
+        raise DataError(f"{name}: row {odd[0]} has no finite number in {column}: {advice}")
+    return values
 
 
 class _Encoded(NamedTuple):

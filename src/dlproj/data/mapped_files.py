@@ -43,8 +43,8 @@ class Kept(NamedTuple):
     about: dict[str, Any]  # what the maker noted
 
 
-def kept(key: str, shape: tuple[int, ...]) -> Kept | None:
-    """Open the uint8 array of this key and shape; None if there is none. A damaged one is said."""
+def kept(key: str, shape: tuple[int, ...] | None = None) -> Kept | None:
+    """Open the uint8 array of this key and, if given, shape; None if there is none. A damaged one is said."""
     path = _array(key)
     if not path.exists():
         return None
@@ -53,7 +53,7 @@ def kept(key: str, shape: tuple[int, ...]) -> Kept | None:
         if about.get("checksum") != _checksum(path):  # first: NumPy's reader raises almost any exception
             raise ValueError("its content is not what was written")
         array = np.lib.format.open_memmap(path, "r")
-        if array.dtype != np.uint8 or array.shape != shape:
+        if array.dtype != np.uint8 or array.shape != (shape or array.shape):
             raise ValueError(f"it holds {array.dtype} {array.shape}")
     except (OSError, ValueError, DataError) as error:
         _log.warning("%s is damaged (%s): it is made anew", path, brief(error))
@@ -81,21 +81,27 @@ def keeping(key: str, shape: tuple[int, ...], about: dict[str, Any]) -> Iterator
 
 
 def take(array: Tensor, index: Tensor) -> Tensor:
-    """Copy rows of a uint8 array: into memory or, if they would fill much of it, into a file without a name."""
-    shape = (len(index), *array.shape[1:])
-    if math.prod(shape) <= _IN_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
-        return array[index]
-    try:
-        with TemporaryFile(dir=cache_folder()) as file:
-            file.truncate(math.prod(shape))
-            _reserve(file.fileno(), math.prod(shape))
-            copy = torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
-    except OSError as error:
-        _log.warning("%s has no room for a part of the images (%s): it is kept in memory", cache_folder(), brief(error))
-        return array[index]
+    """Copy rows of an array, into empty()."""
+    copy = empty((len(index), *array.shape[1:]), array.dtype)
     for start in range(0, len(index), _ROWS):
         copy[start : start + _ROWS] = array[index[start : start + _ROWS]]
     return copy
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Make an array: in memory or, if it would fill much of it, in a file without a name."""
+    kind = torch.empty(0, dtype=dtype).numpy().dtype
+    size = math.prod(shape) * kind.itemsize
+    if size <= _IN_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        return torch.empty(shape, dtype=dtype)
+    try:
+        with TemporaryFile(dir=cache_folder()) as file:
+            file.truncate(size)
+            _reserve(file.fileno(), size)
+            return torch.from_numpy(np.memmap(file, kind, "r+", shape=shape))
+    except OSError as error:
+        _log.warning("%s has no room for a part of the data (%s): it is kept in memory", cache_folder(), brief(error))
+        return torch.empty(shape, dtype=dtype)
 
 
 def note(key: str, about: dict[str, Any]) -> None:

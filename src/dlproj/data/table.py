@@ -16,10 +16,12 @@ from dlproj.config.checks import DataError, one_line
 from dlproj.config.table import TableConfig
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
+from dlproj.data.mapped_files import empty, take
 from dlproj.data.table_encoding import Encoder
 from dlproj.data.table_files import read_table
 from dlproj.data.table_rows import OTHER, Schema, groups_of, naming, raw_rows, targets_of
 from dlproj.launch import rank
+from dlproj.loop_progress import inform
 
 _log = logging.getLogger(__name__)
 _NAMED = 20  # columns that a line names
@@ -31,6 +33,7 @@ class TableDataModule(DataModule):
     config: TableConfig
     reads_tables = True
     encoder: Encoder | None = None
+    _mapped = False  # whether rows are in a file, and may be more than memory holds
 
     def schema(self) -> Schema:
         """How columns are read: as in the checkpoint, else as the table of the settings says."""
@@ -42,7 +45,7 @@ class TableDataModule(DataModule):
             return
         table = self.config.table()
         for line in _lines(table.schema):
-            _say_once(line)
+            _inform_once(line)
         for name in table.suspicious:
             advice = f"if it would not be known in advance, set data.columns={{{name}: drop}}"
             _say_once(one_line(f"the column {name} has one value for each class of the target: {advice}"))
@@ -53,13 +56,14 @@ class TableDataModule(DataModule):
             train = self._restored_rows(self.config.rows_file())
             return train, self._restored_rows(self.config.test_file) if self.config.test_file else None
         table = self.config.table()
+        self._mapped = table.mapped
         train = Samples(torch.from_numpy(table.train), torch.from_numpy(table.targets))
         if table.test is None or table.test_targets is None:
             return train, None
         return train, Samples(torch.from_numpy(table.test), torch.from_numpy(table.test_targets))
 
     def _restored_rows(self, file: str) -> Samples:
-        frame = read_table(file)
+        frame = read_table(file, numbers=self.schema().reads_plain_numbers())
         with naming(file):
             inputs = self._encoded(raw_rows(frame, self.schema()))
             return Samples(inputs, torch.from_numpy(targets_of(frame, self.schema())))
@@ -68,9 +72,15 @@ class TableDataModule(DataModule):
         """Codes (N,) of data.group_column for the rows of the training file."""
         if self.config.group_column is None:
             return None
+        if not self.restored and (groups := self.config.table().groups) is not None:
+            return torch.from_numpy(groups)
         file = self.config.rows_file()
         with naming(file):
-            return torch.from_numpy(groups_of(read_table(file), self.config.group_column))
+            return torch.from_numpy(groups_of(read_table(file, numbers=True), self.config.group_column))
+
+    def take(self, samples: Samples, index: Tensor) -> Samples:
+        """Copy samples by their indices (M,); of many in a mapped file, into another."""
+        return Samples(take(samples.inputs, index), samples.targets[index]) if self._mapped else samples[index]
 
     def fit(self) -> None:
         """Learn from the training rows alone, and encode all."""
@@ -83,13 +93,17 @@ class TableDataModule(DataModule):
 
     def _encoded(self, raw: np.ndarray) -> Tensor:
         assert self.encoder is not None
-        return torch.from_numpy(self.encoder.encode(raw))
+        if not self._mapped:
+            return torch.from_numpy(self.encoder.encode(raw))
+        stored = empty((len(raw), self.encoder.width()), torch.float32)
+        self.encoder.encode(raw, stored.numpy())
+        return stored
 
     def _say_duplicates(self) -> None:
         """Say how many rows of val and test are also among the training rows, class included."""
-        seen = set(_as_bytes(self.train))
+        seen = set(_hashes(self.train))
         for name in ("val", "test"):
-            rows = _as_bytes(getattr(self, name))
+            rows = _hashes(getattr(self, name))
             if count := sum(row in seen for row in rows):
                 _log.warning("%d of %d %s rows are among the training rows, too", count, len(rows), name)
 
@@ -138,7 +152,7 @@ class TableDataModule(DataModule):
         return torch.cat([numbers, one_hot[:, :width]], 1)
 
     def feature_columns(self, inputs: Tensor) -> dict[str, Tensor]:
-        columns = {name: inputs[:, i] for i, name in enumerate(self.schema().numeric)}
+        columns = {name: inputs[:, i].double() for i, name in enumerate(self.schema().numeric)}
         return {name: values[~values.isnan()] for name, values in columns.items() if not values.isnan().all()}
 
     def roles(self) -> list[tuple[str, str, str]]:
@@ -151,15 +165,19 @@ class TableDataModule(DataModule):
         return one_line(", ".join(named + ["…"] * (len(texts) > _NAMED)))
 
 
+_inform_once = cache(inform)  # for the first run of a sweep alone
+
+
 @cache
 def _say_once(line: str) -> None:
-    """Say it for the first run of a sweep alone."""
+    """Warn for the first run of a sweep alone."""
     _log.warning("%s", line)
 
 
-def _as_bytes(samples: Samples) -> list[bytes]:
-    rows = np.column_stack([samples.inputs.numpy(), samples.targets.numpy()])
-    return [row.tobytes() for row in rows]
+def _hashes(samples: Samples) -> list[int]:
+    """A hash (N,) of each row and its class."""
+    rows = zip(samples.inputs.numpy(), samples.targets.tolist(), strict=True)
+    return [hash((row.tobytes(), target)) for row, target in rows]
 
 
 def _lines(schema: Schema) -> list[str]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from dlproj.config.checks import DataError, one_line
 from dlproj.data.data_files import brief
+from dlproj.data.table_bulk import read_plain
 from dlproj.file_systems import why
 
 TEXT = (".csv", ".tsv", ".txt")
@@ -26,13 +27,14 @@ _WORDS = ("#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "None", "n/a",
 MISSING = frozenset({*_WORDS, *_SIGNED, *(f"-{word}" for word in _SIGNED)})  # no value, as in pandas.read_csv
 
 
-def read_table(path: str | Path, missing_words: bool = True) -> pd.DataFrame:
+def read_table(path: str | Path, missing_words: bool = True, numbers: bool = False) -> pd.DataFrame:
     """Read a table with named columns.
 
     Cells of text files are text without surrounding spaces, those of other files have types; NaN where there is no
-    value: in text files an empty cell and, with missing_words, one of MISSING. The index is the number of each row in
-    the file, from 1; the line with the names counts, too. Raises DataError, naming the file and, where it can, row and
-    column.
+    value: in text files an empty cell and, with missing_words, one of MISSING. With numbers, columns of text files may
+    be numbers where their texts are those that Python writes for them, which is faster and takes less memory. The index
+    is the number of each row in the file, from 1; the line with the names counts, too. Raises DataError, naming the
+    file and, where it can, row and column.
     """
     path = Path(path)
     kind = path.suffix.lower()
@@ -41,7 +43,7 @@ def read_table(path: str | Path, missing_words: bool = True) -> pd.DataFrame:
     try:
         path = path.expanduser()
         if kind in TEXT:
-            return _of_rows(path, _text_rows(path, kind), MISSING if missing_words else frozenset())
+            return _text(path, kind, MISSING if missing_words else frozenset(), numbers)
         if kind == ".xlsx":
             return _of_rows(path, _excel_rows(path), frozenset()).infer_objects()
         return _arrow(path, kind)
@@ -70,11 +72,18 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         raise DataError(f"{path} cannot hold this table ({brief(error)}): let the file end in .csv") from error
 
 
-def _text_rows(path: Path, kind: str) -> Iterator[tuple[int, list[str]]]:
+def _text(path: Path, kind: str, missing: frozenset[str], numbers: bool) -> pd.DataFrame:
+    content = _utf8(path)
+    delimiter = _delimiter(content, kind)
+    if numbers and (plain := read_plain(content, delimiter, missing)):
+        return _named(path, *plain)
+    return _of_rows(path, _text_rows(path, content.decode(), delimiter), missing)
+
+
+def _text_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line and the cells of each row. Raises DataError."""
-    text = _decoded(path)
     csv.field_size_limit(sys.maxsize)
-    rows, line = csv.reader(StringIO(text, newline=""), delimiter=_delimiter(text, kind), strict=True), 1
+    rows, line = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
     try:
         for row in rows:
             yield line, [cell.strip() for cell in row]
@@ -84,24 +93,26 @@ def _text_rows(path: Path, kind: str) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f'{path}: row {line} {what}: close each quoted cell, and double a " within one') from error
 
 
-def _decoded(path: Path) -> str:
+def _utf8(path: Path) -> bytes:
+    """The text of a file, UTF-8 without a mark. Raises DataError for what is no text."""
     content = path.read_bytes()
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
     try:
-        text = content.decode(encoding)
+        if not content.isascii():
+            content = content.decode(encoding).encode()
     except UnicodeDecodeError as error:
         row = content[: error.start].count(b"\n") + 1
         advice = "save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
         raise DataError(f"{path}: row {row} is not {encoding.upper()} text: {advice}") from error
-    if "\0" in text:
-        row = text[: text.index("\0")].count("\n") + 1
+    if b"\0" in content:
+        row = content[: content.index(b"\0")].count(b"\n") + 1
         raise DataError(f"{path}: row {row} holds null characters, so it is no UTF-8 text: save it as CSV in UTF-8")
-    return text
+    return content
 
 
-def _delimiter(text: str, kind: str) -> str:
+def _delimiter(content: bytes, kind: str) -> str:
     """The delimiter by which the first rows have equally many columns, and most of them."""
-    start = text[: 1 << 16]
+    start = content[: 1 << 16].decode(errors="ignore")
     if kind == ".tsv" and "\t" in start.partition("\n")[0]:
         return "\t"
 
@@ -110,7 +121,7 @@ def _delimiter(text: str, kind: str) -> str:
             rows = [row for row in islice(csv.reader(StringIO(start, newline=""), delimiter=delimiter), 20) if row]
         except csv.Error:
             return False, 0
-        widths = [len(row) for row in (rows[:-1] if len(start) < len(text) and len(rows) > 1 else rows)]
+        widths = [len(row) for row in (rows[:-1] if len(content) > 1 << 16 and len(rows) > 1 else rows)]
         return len(set(widths)) == 1 and widths[0] > 1, next(iter(widths), 0)
 
     return max(DELIMITERS, key=columns)
@@ -182,9 +193,15 @@ def _of_rows(path: Path, numbered: Iterable[tuple[int, list[Any]]], missing: fro
     names, *samples = rows
     frame = pd.DataFrame(samples, index=numbers[1:], columns=range(len(names)), dtype=object)
     frame = frame.mask(frame.isin({"", *missing}) | frame.isna(), np.nan)
-    kept = [i for i, name in enumerate(names) if name not in ("", None) or frame[i].notna().any()]
-    frame = frame[kept]
-    frame.columns = pd.Index(_checked_names(path, ["" if names[i] is None else str(names[i]).strip() for i in kept]))
+    return _named(path, ["" if name is None else str(name).strip() for name in names], frame)
+
+
+def _named(path: Path, names: list[str], frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns, numbered so far, with their names; those without a name and values are left out."""
+    kept = [i for i, name in enumerate(names) if name or frame[i].notna().any()]
+    if len(kept) < len(names):
+        frame = frame[kept]
+    frame.columns = pd.Index(_checked_names(path, [names[i] for i in kept]))
     return _not_empty(path, frame)
 
 

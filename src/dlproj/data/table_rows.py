@@ -1,25 +1,28 @@
 """A table's rows as numbers, and the schema of its columns that says how."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dlproj.config.checks import DataError, one_line
 from dlproj.config.data import DataSpec, Kind
+from dlproj.config.images import Caching
 from dlproj.config.table import ColumnRole, Missing, TableConfig
 from dlproj.data.data_files import Stamp, stamp
 from dlproj.data.table_columns import classes_of, guess, labels_of, names, numbers, where
 from dlproj.data.table_files import read_table
 
 _NAMED = 5  # columns that a message names
+_LARGE = 16_000_000  # bytes, from which on parsing takes a second or so
 MISSING, OTHER = -2, -1  # codes of a missing value and of a category without a column of its own
 
 
@@ -44,6 +47,17 @@ class Schema:
     def columns(self) -> list[str]:
         """The columns that are read, in the order of raw_rows()."""
         return [*self.numeric, *self.categories]
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> "Schema":
+        """The schema of what JSON made of asdict(), with tuples for lists."""
+        categories = {name: tuple(values) for name, values in state["categories"].items()}
+        tuples = {name: tuple(value) for name, value in state.items() if isinstance(value, list)}
+        return cls(**state | tuples | {"categories": categories})
+
+    def reads_plain_numbers(self) -> bool:
+        """Whether 1.234 is 1.234 in each column; where numbers have decimal commas it is 1234."""
+        return not self.styles
 
     def sizes(self) -> tuple[int, ...]:
         """Inputs of each categorical column: its categories, a missing one, and all others."""
@@ -96,6 +110,8 @@ class Table(NamedTuple):
     test: np.ndarray | None
     test_targets: np.ndarray | None
     suspicious: tuple[str, ...]  # columns with one value for each class
+    groups: np.ndarray | None  # (n,): codes of data.group_column
+    mapped: bool = False  # from a file, which may be larger than memory
 
 
 def read_rows(config: TableConfig) -> Table:
@@ -106,28 +122,41 @@ def read_rows(config: TableConfig) -> Table:
     stamps = tuple((str(path), stamp(path)) for path in files)
     roles = tuple(config.roles().items())
     learned = (config.missing, config.missing_indicator, config.rare_count)
-    return _read(stamps, config.target, config.group_column, roles, learned)
+    large = config.cache is Caching.auto and sum(size for _, files in stamps for *_, size in files) >= _LARGE
+    cached = large or config.cache is Caching.always
+    return _read(stamps, config.target, config.group_column, roles, learned, cached)
 
 
 @lru_cache(maxsize=1)
-def _read(
-    stamps: tuple[tuple[str, Stamp], ...],
+def _read(stamps: tuple[tuple[str, Stamp], ...], *settings: Any) -> Table:
+    *read_by, cached = settings
+    paths = [path for path, _ in stamps]
+    parse = partial(_parse, paths, *read_by)
+    if not cached:
+        return parse()
+    from dlproj.data.table_cache import parse_once
+
+    return parse_once(parse, os.path.abspath(paths[0]), [files for _, files in stamps], *read_by)
+
+
+def _parse(
+    paths: Sequence[str],
     target: str,
     group_column: str | None,
     roles: tuple[tuple[str, ColumnRole], ...],
     learned: tuple[Missing, bool, int],
 ) -> Table:
-    path = stamps[0][0]
-    frame = read_table(path)
-    with naming(path):
+    frame = read_table(paths[0], numbers=True)
+    with naming(paths[0]):
         schema = schema_of(frame, target, dict(roles), group_column, *learned)
         values, targets = raw_rows(frame, schema), targets_of(frame, schema)
+        groups = groups_of(frame, group_column) if group_column else None
     test: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
-    if len(stamps) > 1:
-        other = read_table(stamps[1][0])
-        with naming(stamps[1][0]):
+    if len(paths) > 1:
+        other = read_table(paths[1], numbers=schema.reads_plain_numbers())
+        with naming(paths[1]):
             test = raw_rows(other, schema), targets_of(other, schema)
-    return Table(schema, values, targets, *test, _like_target(values, targets, schema))
+    return Table(schema, values, targets, *test, _like_target(values, targets, schema), groups)
 
 
 @contextmanager
@@ -192,7 +221,7 @@ def check_there(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
             alike = {str(column).lower(): column for column in frame.columns}
             near = get_close_matches(name.lower(), list(alike), n=1)
             hint = f"did you mean {alike[near[0]]}? " if near else ""
-            single = "no delimiter was found; " if len(frame.columns) == 1 else ""
+            single = "no delimiter was found; " if len(alike) == 1 and not next(iter(alike)).isidentifier() else ""
             raise DataError(f"there is no column {name}: {hint}{single}the columns are {_listed(frame.columns)}")
 
 
@@ -231,16 +260,21 @@ def groups_of(frame: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def raw_rows(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """Values (n, columns), float64: numbers or NaN, then indices of categories, MISSING or OTHER.
+    """Values (n, columns): numbers or NaN, then indices of categories, MISSING or OTHER.
 
-    Columns are found by name. Raises DataError for a missing column, and for what is no number.
+    float32 if that holds all of them as they are, else float64. Columns are found by name. Raises DataError for a
+    missing column, and for what is no number.
     """
     check_there(frame, schema.columns())
-    values = np.empty((len(frame), len(schema.columns())))
-    for i, name in enumerate(schema.numeric):
-        values[:, i] = numbers(frame[name], schema.styles.get(name, ""))[0]
-    for i, (name, known) in enumerate(schema.categories.items(), len(schema.numeric)):
-        values[:, i] = _codes(names(frame[name]), known)
+    values = np.empty((len(frame), len(schema.columns())), np.float32)
+    for i, name in enumerate(schema.columns()):
+        if name in schema.categories:
+            column: np.ndarray = _codes(names(frame[name]), schema.categories[name])
+        else:
+            column = numbers(frame[name], schema.styles.get(name, ""))[0]
+        if values.dtype == np.float32 and not np.array_equal(column.astype(np.float32), column, equal_nan=True):
+            values = np.hstack([values[:, :i], np.empty((len(values), values.shape[1] - i))])  # float64
+        values[:, i] = column
     return values
 
 

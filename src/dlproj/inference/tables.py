@@ -19,9 +19,9 @@ from dlproj.models.losses import class_probabilities, scores
 _BATCH = 1000
 
 
-def read_stored(data: TableDataModule, file: str | Path) -> tuple[pd.DataFrame, Tensor]:
-    """A table file, and its rows as stored inputs. Raises DataError, naming the file."""
-    frame = read_table(file)
+def read_stored(data: TableDataModule, file: str | Path, numbers: bool = True) -> tuple[pd.DataFrame, Tensor]:
+    """A table file, as of read_table(), and its rows as stored inputs. Raises DataError, naming the file."""
+    frame = read_table(file, numbers=numbers and data.schema().reads_plain_numbers())
     with naming(file):
         return frame, data.encode_frame(frame)
 
@@ -67,7 +67,7 @@ def write_with_classes(trained: LoadedRun, arguments: Sequence[str], output: Pat
         raise UserError(f"--output takes one table, not {len(arguments)}: call dlproj predict for each")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists: set --output to another file, or --overwrite")
-    frame, stored = read_stored(trained.data, arguments[0])
+    frame, stored = read_stored(trained.data, arguments[0], numbers=False)  # to be written as read
     classes = class_table(trained, stored, frame.index)
     new = {"predicted_class": classes.pop("class")}
     new |= {f"probability_{name}": column.astype("float32") for name, column in classes.items()}

@@ -62,7 +62,7 @@ def open_run(folder: Path, checkpoint: str | None = None, allow_code: bool = Fal
     UserError if there is no run or no checkpoint, or if the files do not belong together. allow_code: run code of the
     user's own that the run keeps, also if it has not been trained with here.
     """
-    config = load(existing_run(folder) / "config.yaml")
+    config = load(existing_run(folder) / "config.yaml", allow_code)
     admit_run(config, folder, allow_code)
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
     tested = summary.get("tested_weights")

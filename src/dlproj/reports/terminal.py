@@ -10,14 +10,10 @@ from rich.table import Table
 
 from dlproj import formats
 from dlproj.config.checks import DISTANCE, one_line
+from dlproj.loop_progress import is_notebook
 from dlproj.reports.comparison_table import heading, shown
 from dlproj.reports.reading import interval_words
 from dlproj.runs.summary import RunResult
-
-
-def is_notebook() -> bool:
-    """True if standard output is the output of a notebook's cell."""
-    return type(sys.stdout).__module__.startswith("ipykernel.")
 
 
 def show(result: RunResult) -> None:

@@ -46,7 +46,7 @@ def overview(sets: OfficialSets, name: str) -> Table:
             ("classes", str(len(spec.classes))),
             ("one sample", f"{spec.kind.value} of {' × '.join(map(str, spec.shape))} ({_AXES[spec.kind]})"),
             ("stored as", str(inputs.dtype).removeprefix("torch.")),
-            ("values", f"{np.nanmin(inputs.numpy()):g} to {np.nanmax(inputs.numpy()):g}"),
+            *([] if module.roles() else [("values", f"{inputs.min():g} to {inputs.max():g}")]),
         ],
         "",
     )

@@ -11,6 +11,7 @@ from shlex import quote
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from dlproj.config.checks import ConfigurationError, DataError, UserError, one_line, require
+from dlproj.config.consent import admit_sweep
 from dlproj.config.data import DataConfig
 from dlproj.config.root import Config
 from dlproj.config.whole_files import read_yaml
@@ -143,8 +144,11 @@ def _fingerprint_of(folder: Path) -> str:
         return str(folder)
 
 
-def resume_command(sweep: Path) -> list[str]:
-    """The command line that goes on with the sweep, from Hydra's record of it. Raises ConfigurationError."""
+def resume_command(sweep: Path, allow_code: bool = False) -> list[str]:
+    """The command line that goes on with the sweep, from Hydra's record of it.
+
+    allow_code: also if it can run code, and is not a command that the user has given. Raises UserError.
+    """
     try:
         hydra = read_yaml(sweep / "multirun.yaml")["hydra"]
         overrides = [*hydra["overrides"]["hydra"], *hydra["overrides"]["task"]]
@@ -154,6 +158,7 @@ def resume_command(sweep: Path) -> list[str]:
         raise ConfigurationError(
             f"{sweep} holds no run and no sweep: name a folder of logs/runs or logs/sweeps"
         ) from error
+    admit_sweep(sweep, overrides, sources, allow_code)
     kept = [one for one in overrides if not one.startswith("sweep.resume=")]
     own_files = [part for folder in sources for part in ("--config-dir", folder)]
     quoted = QuotedString(str(sweep), Quote.single).with_quotes()  # Hydra would split it at a comma

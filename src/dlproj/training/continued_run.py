@@ -24,12 +24,12 @@ _SCHEDULE = ("scheduler", "optim.learning_rate")  # and each scheduler.SETTING
 _OTHERS = ("callbacks.every_n_train_steps", "trainer.progress_bar")
 
 
-def continued_config(folder: Path, changed: Sequence[str]) -> Config:
+def continued_config(folder: Path, changed: Sequence[str], allow_code: bool = False) -> Config:
     """The settings of the run in the folder with these overrides, to train it on.
 
-    Raises ConfigurationError if one may not change, or if there is nothing left to train.
+    allow_code: see load(). Raises UserError if one may not change, or if there is nothing left to train.
     """
-    before = load(folder / "config.yaml")
+    before = load(folder / "config.yaml", allow_code)
     settings = before.settings()
     pairs = [single_setting(text, "trainer.max_epochs=20") for text in changed]
     for name, value in sorted(pairs, key=lambda pair: "." in pair[0]):  # the choice of a schedule before its settings

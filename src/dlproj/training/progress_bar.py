@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from dlproj import formats
 from dlproj.data.batches import TrainingBatches
+from dlproj.loop_progress import is_notebook
 from dlproj.models.classifier import Classifier
-from dlproj.reports.terminal import is_notebook, print_table
+from dlproj.reports.terminal import print_table
 
 _REFRESH_EVERY = 50  # batches: updating the bar at each would cost more than a small network's arithmetic
 _SHORTEST = 0.1  # least seconds between two refreshes

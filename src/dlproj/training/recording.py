@@ -14,6 +14,7 @@ from dlproj.config.root import Config
 from dlproj.config.user_code import copies, shown
 from dlproj.config.whole_files import write_whole
 from dlproj.data.base import DataModule
+from dlproj.loop_progress import inform
 from dlproj.machine import machine, peak_memory_bytes, versions
 from dlproj.models.classifier import Classifier
 from dlproj.runs.manifest import CODE, add, claim, foreign, run_files
@@ -101,7 +102,7 @@ class Begin(Callback):
         for fallback in self.result.fallbacks:
             _log.warning("%s", fallback)
         if code := shown(self.config):
-            _log.warning("runs code of %s", code)
+            inform(f"runs code of {code}")
         for name, content in samples.items():
             write_whole(folder / "figures" / name, content)
 

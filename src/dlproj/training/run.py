@@ -93,7 +93,7 @@ def resume_run(folder: Path, changed: Sequence[str] = (), allow_code: bool = Fal
     open_run() in inference/trained.py. Raises UserError.
     """
     typed = read_result(folder).overrides
-    config = continued_config(folder, changed) if changed else load(folder / "config.yaml")
+    config = continued_config(folder, changed, allow_code) if changed else load(folder / "config.yaml", allow_code)
     names = {text.partition("=")[0] for text in changed}
     if own_schedule := "scheduler.target" in names and isinstance(config.scheduler, UserCode):
         config.scheduler.check_code()
