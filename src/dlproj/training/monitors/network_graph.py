@@ -84,11 +84,16 @@ def graph_of(model: Classifier, spec: DataSpec, loss: str) -> list[GraphNode]:
 
 
 def _operations(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules that are drawn as one operation, by name: those without submodules, and recurrent layers."""
+    """Return the modules that are drawn as one operation, by name: those without submodules, and recurrent layers.
+
+    Flattening is not among them: it is drawn where a module reads another shape than the one before it gives.
+    """
     operations: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         within = any(name.startswith(f"{above}.") for above in operations)  # an activation in a recurrent layer
-        leaf = not list(module.children()) and not isinstance(module, nn.Sequential)  # not an empty Sequential
+        leaf = not list(module.children()) and not isinstance(
+            module, nn.Sequential | nn.Flatten
+        )  # or an empty Sequential
         if not within and (isinstance(module, nn.RNNBase) or leaf):
             operations[name] = module
     return operations
