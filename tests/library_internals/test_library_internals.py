@@ -123,6 +123,14 @@ def test_lightning_counts_the_steps_of_manual_optimisation():
         assert trainer.global_step == steps, gone("lightning", "manual_optimization.optim_step_progress")
 
 
+def test_lightning_goes_on_by_epochs_also_with_a_limit_of_steps():
+    """Without it, Lightning takes the last epoch, which is complete, for one that was interrupted."""
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_steps=9)
+    lightning_internals.resume_by_epochs(trainer)
+    trainer.fit_loop.restarting = True
+    assert not trainer.fit_loop.restarting, gone("lightning", "fit_loop._iteration_based_training")
+
+
 def test_torchmetrics_has_the_names_that_stand_in_for_it():
     plot = importlib.import_module("torchmetrics.utilities.plot")
     for name in torchmetrics_internals.PLOT_TYPES:

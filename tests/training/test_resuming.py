@@ -137,6 +137,17 @@ def test_mixed_and_drawn_samples_and_frozen_layers_go_on_as_if_never_stopped(
     assert_same(tmp_path / "killed", whole(config))
 
 
+@pytest.mark.parametrize("steps", [1, 50])
+@pytest.mark.parametrize("share", [0.3, 0.5])
+def test_a_killed_run_of_limited_steps_leaves_no_epoch_out(steps, share, whole, composed, tmp_path, monkeypatch):
+    """Of four epochs it is killed in the second, or in the third before that has a checkpoint of its own."""
+    config = composed(*DIGITS, f"trainer.steps_per_execution={steps}", "trainer.max_steps=150", "figures=none")
+    calls = -(-41 // steps)
+    killed_after(int(share * 4 * calls) + 1, monkeypatch, config, tmp_path / "killed")
+    assert run(config, tmp_path / "killed", resume=True).stop_reason == "reached max_steps=150"
+    assert_same(tmp_path / "killed", whole(config))
+
+
 @pytest.mark.parametrize("epoch", [2, 4])
 def test_a_kill_between_an_epochs_checkpoint_and_its_record_loses_neither(
     epoch, whole, composed, tmp_path, monkeypatch

@@ -30,6 +30,14 @@ def count_step(trainer: "pl.Trainer") -> None:
     progress.increment_completed()
 
 
+def resume_by_epochs(trainer: "pl.Trainer") -> None:
+    """Have a fit that is resumed go on with the epoch after a complete one, also with max_steps.
+
+    With max_steps Lightning 2.6 takes any fit for one that was interrupted within its epoch, and leaves an epoch out.
+    """
+    trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+
+
 def saves_within_epochs(checkpoint: "ModelCheckpoint") -> bool:
     """True of ModelCheckpoint(every_n_train_steps=…), which keeps it under a private name alone."""
     return bool(checkpoint._every_n_train_steps)

@@ -19,6 +19,7 @@ from dlproj.config.trainer import StrategyName, TrainerConfig
 from dlproj.distributed.layer_split import LayerSplit
 from dlproj.distributed.processes import leave_group
 from dlproj.launch import rank, started_by_torchrun
+from dlproj.library_internals.lightning_internals import resume_by_epochs
 from dlproj.library_internals.torch_internals import REDISTRIBUTION
 from dlproj.machine import threads_of
 from dlproj.training.checkpoints import WholeCheckpoints
@@ -88,7 +89,7 @@ def build_trainer(
     if config.progress_bar:
         extra += [Summary(), ProgressBar()]
     _set_determinism(config.deterministic)
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator="gpu" if config.uses_gpu() else "cpu",
         devices=config.devices,
         num_nodes=config.num_nodes,
@@ -108,6 +109,8 @@ def build_trainer(
         max_steps=config.max_steps or -1,
         **_same_names(config),
     )
+    resume_by_epochs(trainer)
+    return trainer
 
 
 def _set_determinism(deterministic: bool) -> None:
