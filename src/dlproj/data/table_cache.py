@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dlproj.data.data_files import brief
 from dlproj.data.table_rows import Schema, Table
@@ -23,7 +24,7 @@ def parse_once(parse: Callable[[], Table], source: str, *read_by: Any) -> Table:
 
     read_by: what the table depends on, told apart by repr().
     """
-    key = hashlib.sha256(repr((_FORMAT, *read_by)).encode(errors="surrogateescape")).hexdigest()[:16]
+    key = hashlib.sha256(repr((_FORMAT, pd.__version__, *read_by)).encode(errors="surrogateescape")).hexdigest()[:16]
     if found := _opened(key):
         return found
     table = parse()
@@ -68,7 +69,14 @@ def _opened(key: str) -> Table | None:
         start += _room(size)
     missing = dict.fromkeys(("test", "test_targets", "groups"))
     suspicious = tuple(about["suspicious"])
-    return Table(Schema.restored(about["schema"]), suspicious=suspicious, mapped=True, **missing | arrays)  # type: ignore[arg-type]
+    return Table(_schema(about["schema"]), suspicious=suspicious, mapped=True, **missing | arrays)  # type: ignore[arg-type]
+
+
+def _schema(state: dict[str, Any]) -> Schema:
+    """The schema of what JSON made of asdict(): with tuples for lists."""
+    categories = {name: tuple(values) for name, values in state["categories"].items()}
+    tuples = {name: tuple(value) for name, value in state.items() if isinstance(value, list)}
+    return Schema(**state | tuples | {"categories": categories})
 
 
 def _room(size: int) -> int:

@@ -48,13 +48,6 @@ class Schema:
         """The columns that are read, in the order of raw_rows()."""
         return [*self.numeric, *self.categories]
 
-    @classmethod
-    def restored(cls, state: dict[str, Any]) -> "Schema":
-        """The schema of what JSON made of asdict(), with tuples for lists."""
-        categories = {name: tuple(values) for name, values in state["categories"].items()}
-        tuples = {name: tuple(value) for name, value in state.items() if isinstance(value, list)}
-        return cls(**state | tuples | {"categories": categories})
-
     def reads_plain_numbers(self) -> bool:
         """Whether 1.234 is 1.234 in each column; where numbers have decimal commas it is 1234."""
         return not self.styles
