@@ -271,7 +271,7 @@ STEPS = -(-TRAIN // 8)
             [1 / (STEPS + 1)] + [(1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)],
         ),
         # At such a rate the accuracy never changes: nothing is better than the first epoch.
-        (PlateauConfig("val/accuracy", factor=0.5, patience=2), [1.0, 1.0, 1.0, 0.5, 0.5]),
+        (PlateauConfig(monitor="val/accuracy", factor=0.5, patience=2), [1.0, 1.0, 1.0, 0.5, 0.5]),
     ],
 )
 def test_the_rate_that_an_epoch_starts_with_is_logged(scheduler, expected):
