@@ -160,6 +160,23 @@ def test_somebody_elses_code_runs_only_where_the_user_says_so(here, stranger):
         open_run(Path("run"))
 
 
+def test_a_run_goes_on_with_a_schedule_of_ones_own(here, stranger):
+    custom()
+    stranger()
+    schedule = "from torch.optim.lr_scheduler import StepLR\nclass Halved(StepLR): pass"
+    write(here, schedule=schedule)
+    typed = ["trainer.max_epochs=9", "scheduler=custom", "scheduler.target=schedule.py:Halved"]
+    arguments = "scheduler.arguments={step_size: 3}"
+    with pytest.raises(
+        UserError, match=r"run runs code of net\.py, schedule\.py, which you have not trained with here"
+    ):
+        dlproj.resume("run", *typed, arguments)
+    stranger()
+    dlproj.resume("run", *typed, arguments, allow_code=True)
+    assert read_run(Path("run")).result.last_epoch == 9
+    assert Path("run/code/scheduler/schedule.py").read_text() == schedule
+
+
 @pytest.mark.parametrize("change", ["net.py", "arguments", "new.py"])
 def test_consent_is_to_this_code_with_these_arguments(here, change, stranger):
     custom()
@@ -610,6 +627,8 @@ def test_a_run_goes_on_with_a_schedule_of_the_users_own(here):
             {"arguments": {"betas": 1}},
             "optim.target=torch.optim.NAdam cannot be used: TypeError: ",
         ),
+        ("NAdam", {}, "optim.target=NAdam names no code: set such as my_file.py:Name or torch.optim.Name"),
+        ("torch.optim.SparseAdam", {}, "optim.target=torch.optim.SparseAdam is for sparse gradients alone: set "),
         ("torch.optim.LBFGS", {}, "optim.target=torch.optim.LBFGS computes the loss several times a step: set another"),
         ("torch.optim.Rprop", {"weight_decay": 1}, "optim.weight_decay=1.0 is not read by Rprop: leave it out"),
         (

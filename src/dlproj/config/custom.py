@@ -157,10 +157,12 @@ class CustomOptimConfig(UserCode, OptimConfig):
     code: str | None = setting(None, CODE)
 
     def check_given(self, name: str, parameters: list[Any]) -> None:
-        """Also raise ConfigurationError for LBFGS, and for a weight decay that the optimizer does not have."""
+        """Also raise ConfigurationError for LBFGS, SparseAdam, and a weight decay that the optimizer lacks."""
         UserCode.check_given(self, name, parameters)
         message = f"optim.target={self.target} computes the loss several times a step: set another, such as adam"
         require(name != "LBFGS", message)
+        message = f"optim.target={self.target} is for sparse gradients alone: set another, such as adam"
+        require(name != "SparseAdam", message)
         takes = any(one.name == "weight_decay" or one.kind is one.VAR_KEYWORD for one in parameters)
         message = f"optim.weight_decay={self.weight_decay} is not read by {name}: leave it out"
         require(takes or self.weight_decay == 0, message)

@@ -52,7 +52,8 @@ class UserCode:
             place, _, name = text.rpartition(".")
         whole = bool(place.strip()) and name.isidentifier()
         is_module = all(part.isidentifier() for part in place.split("."))
-        message = f"{self.key}={text} names no code: set such as my_file.py:Name or package.module:Name"
+        example = f"{self.of_torch or 'package.module'}{'.' if self.of_torch else ':'}Name"
+        message = f"{self.key}={text} names no code: set such as my_file.py:Name or {example}"
         require(whole and (place.endswith(".py") or is_module), message)
         return place, name
 
@@ -195,6 +196,9 @@ def admit_run(config: Any, folder: Path, allow_code: bool, typed: Collection[str
     for group, part in parts.items():
         if file := part.file():
             copy = _copy(folder, group, file.name)
+            if copy is None and part.code in _sources:  # named just now, for a run that goes on
+                part.allow()
+                continue
             whole = copy is not None and copy.fingerprint() == part.code
             message = f"{folder / COPIES / group} is not the code that the run was trained with"
             require(whole, f"{message}: take the run's folder from another copy")
