@@ -1,6 +1,7 @@
 """Tables as data: roles of columns, what the training rows teach, and strange tables answered in one line."""
 
 import re
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, QuantileTransformer, StandardScaler
 
+from dlproj.api.overrides import as_overrides
 from dlproj.config.checks import ConfigurationError, DataError, UserError
 from dlproj.config.data import Kind, ValidationSplit
-from dlproj.config.table import Missing, TableConfig, TableScaling
+from dlproj.config.root import data_config
+from dlproj.config.table import ColumnRole, Missing, TableConfig, TableScaling, columns_setting
 from dlproj.data.table_files import read_table
 
 N = 60
@@ -237,6 +240,16 @@ def test_a_group_stays_in_one_fold(tmp_path):
     tested = set((data.test_indices // 4).tolist())
     assert len(data.test) == 4 * len(tested)
     assert roles(data)["patient"] == "left out"
+
+
+@pytest.mark.parametrize("name", ["Größe in cm", "=z", "a{b}", "x, y", "it's", 'a "b"', "1st", "two words", "plain"])
+def test_any_column_can_be_given_a_role_on_the_command_line(name, tmp_path):
+    frame(height=range(N)).rename(columns={"height": name}).to_csv(tmp_path / "own.csv", index=False)
+    typed = " ".join(shlex.split(columns_setting(name, ColumnRole.drop)))
+    config = data_config("table", [f"file='{tmp_path / 'own.csv'}'", "target=y", typed])
+    assert config.roles() == {name: ColumnRole.drop}
+    (override,) = as_overrides([], {"data__columns": {name: "drop"}})
+    assert data_config("table", [override]).roles() == {name: ColumnRole.drop}
 
 
 def test_a_share_that_the_groups_do_not_allow_is_not_said_to_be_of_folds(tmp_path):

@@ -242,7 +242,7 @@ def test_settings_of_the_data_are_checked_like_those_of_training():
         (["scalling=none"], r"unknown setting data.scalling: did you mean data.scaling\?"),
         (["root=x"], r"data.root has no effect: leave it out, as this data needs no files"),
         (["eval_batch_size=0"], r"data.eval_batch_size=0 must be in"),
-        (["mnist"], r"--data=mnist must be one of fmnist, "),
+        (["svhn"], r"--data=svhn must be one of fmnist, "),
         (["imdb", "digits"], r"--data names imdb and digits: name one data set"),
     ):
         with pytest.raises(ConfigurationError, match=message):

@@ -151,11 +151,14 @@ def test_arguments_that_do_not_fit(arguments, words, run, tmp_path, monkeypatch)
         predicted(run, *arguments)
 
 
-def test_another_table_is_evaluated_whole(run):
+def test_another_table_is_evaluated_whole(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     other = table(90).iloc[::-1]
     metrics = run.evaluate(data=other)
     right = (run.predict(other)["class"] == other["kind"]).mean()
     assert metrics["test/accuracy"] == pytest.approx(right)
+    other.to_csv(tmp_path / "other.csv", index=False)
+    assert run.evaluate(data=tmp_path / "other.csv") == metrics
     own = run.evaluate()
     assert own["test/accuracy"] == run.metrics["test/accuracy"]
     assert own["test/loss"] == run.metrics["test/loss"]

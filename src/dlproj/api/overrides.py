@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from dlproj.config.checks import ConfigurationError, require
 from dlproj.config.root import Config
 from dlproj.config.schemas import SCHEMAS
+from dlproj.config.table import columns_typed
 
 _GROUPS = tuple(SCHEMAS)
 
@@ -64,6 +65,8 @@ def _overrides(name: str, value: Any) -> list[str]:
             f"data is a {type(value).__name__}: give a DataFrame, arrays (x, y) or (x_train, y_train, x_test, y_test), "
             "or the name of a data set, such as digits"
         )
+    if name == "data.columns" and isinstance(value, Mapping):
+        value = columns_typed(value)
     if name == "model" and callable(value):
         return ["model=custom", f"model.network={quoted(_place(value))}"]
     return [f"{name}={quoted(value)}"]

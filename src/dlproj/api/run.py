@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,13 +150,15 @@ class Run:
         """The metrics of the tested weights on train, val or test; keywords set other data, such as root="…".
 
         data=(x, y) evaluates on these arrays, data=(x_train, y_train, x_test, y_test) on one of their splits, and a
-        DataFrame on its rows, if the run was trained on a table.
+        DataFrame or the path of a table file on its rows, if the run was trained on a table.
         """
         from dlproj.api.overrides import is_arrays, quoted
         from dlproj.config.checks import one_of
         from dlproj.inference.evaluate import evaluate
 
         one_of("split", split, ("train", "val", "test"))
+        if isinstance(data.get("data"), str | PathLike):
+            data["test_file"] = str(data.pop("data"))
         with self._prepared() as loaded:
             settings = [f"{key}={quoted(value)}" for key, value in data.items() if not is_arrays(key, value)]
             if hasattr(data.get("data"), "columns"):

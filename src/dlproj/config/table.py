@@ -1,7 +1,9 @@
 """Settings of tables: rows of numbers and categories from CSV, Parquet, Arrow or Excel files."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import one_of, require
@@ -39,6 +41,34 @@ class TableScaling(Choice):
     quantile_uniform = "quantile_uniform", "by rank, to [0, 1]"
 
 
+_PLAIN = re.compile(r"[A-Za-z_]([\w /.-]*\w)?", re.ASCII)  # names that can be keys on the command line
+
+
+def columns_typed(roles: Mapping[str, Any]) -> dict[str, Any]:
+    """Roles by column as the command line can hold them: names that it cannot have as keys are listed by role."""
+    if all(map(_PLAIN.fullmatch, roles)):
+        return dict(roles)
+    by_role = dict[str, Any]()
+    for name, role in roles.items():
+        by_role.setdefault(str(role), []).append(name)
+    return by_role
+
+
+def columns_setting(name: str, role: ColumnRole) -> str:
+    """How people set the role of a column: `data.columns={x: drop}`, or `'data.columns={drop: ["Größe"]}'`."""
+    if name.isascii() and name.isidentifier():
+        return f"data.columns={{{name}: {role.name}}}"
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return quote(f'data.columns={{{role.name}: ["{escaped}"]}}')
+
+
+def _by_column(columns: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict[str, Any]()
+    for name, value in columns.items():
+        found |= dict.fromkeys(map(str, value), name) if isinstance(value, list | tuple) else {name: value}
+    return found
+
+
 TEST_FRACTION = 0.2  # of a table without a test file, unless folds are set
 
 
@@ -57,7 +87,8 @@ class TableConfig(DataConfig):
         None, "column whose equal values stay together when folds are made, such as a patient; it is left out"
     )
     columns: dict[str, Any] = setting(
-        dict, "roles of columns by name, numeric, categorical or drop: {zip: categorical}; those of others are guessed"
+        dict,
+        "roles of columns, numeric, categorical or drop: {zip: categorical} or {drop: ['a name', b]}; others: guessed",
     )
     missing: Missing = setting(Missing.median, "what stands in for missing values")
     missing_indicator: bool = setting(True, "add an input that is 1 where a column's value was missing, else 0")
@@ -69,6 +100,7 @@ class TableConfig(DataConfig):
 
     def __post_init__(self) -> None:
         DataConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
+        self.columns = _by_column(self.columns)
         for name, role in self.columns.items():
             one_of(f"data.columns.{name}", str(role), tuple(ColumnRole.__members__))
         require(not (self.file and self.train_file), "data.file and data.train_file both name training rows: set one")

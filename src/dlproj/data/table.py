@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dlproj.config.checks import DataError, one_line
-from dlproj.config.table import TableConfig
+from dlproj.config.table import ColumnRole, TableConfig, columns_setting
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
 from dlproj.data.mapped_files import empty, take
@@ -47,7 +47,7 @@ class TableDataModule(DataModule):
         for line in _lines(table.schema):
             _inform_once(line)
         for name in table.suspicious:
-            advice = f"if it would not be known in advance, set data.columns={{{name}: drop}}"
+            advice = f"if it would not be known in advance, set {columns_setting(name, ColumnRole.drop)}"
             _say_once(one_line(f"the column {name} has one value for each class of the target: {advice}"))
 
     def load(self) -> tuple[Samples, Samples | None]:

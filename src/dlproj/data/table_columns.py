@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dlproj.config.checks import DataError, one_line
-from dlproj.config.table import ColumnRole
+from dlproj.config.table import ColumnRole, columns_setting
 
 MOST_CATEGORIES = 1000  # of a column that is read without being asked for
 _MOST_CLASSES = 100  # of numbers that are not whole
@@ -66,7 +66,7 @@ def _parsed(column: pd.Series, style: str) -> tuple[np.ndarray, str]:
             odd = int(np.flatnonzero(np.isnan(values))[0]) if np.isnan(values).any() else 0
             raise DataError(
                 f"{where(column, there[odd])} of the column {column.name} holds {_short(text[odd])}, which is no "
-                f"number: correct it, or set data.columns={{{column.name}: categorical}}"
+                f"number: correct it, or set {columns_setting(str(column.name), ColumnRole.categorical)}"
             )
         (style, values), *others = read.items()
         if any((other != values).any() for _, other in others):
