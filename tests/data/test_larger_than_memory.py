@@ -21,7 +21,7 @@ from dlproj.config.root import checked
 from dlproj.training.run import train
 from pathlib import Path
 import dlproj.data.image_folder, dlproj.data.table, dlproj.data.mapped_files, dlproj.training.run
-import torch.utils.tensorboard, pytorch_lightning.utilities, PIL.Image
+import torch.utils.tensorboard, pytorch_lightning.utilities, PIL.Image, sklearn.model_selection
 
 def all_memory():
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

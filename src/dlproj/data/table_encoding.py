@@ -10,7 +10,7 @@ import numpy as np
 from dlproj.config.table import Missing, TableConfig, TableScaling
 from dlproj.data.table_rows import MISSING, Schema
 
-_ROWS, _COLUMNS = 128, 16  # that are handled at once, in float64
+_ROWS, _COLUMNS = 128, 8  # that are handled at once, in float64
 _QUANTILES = 1000
 _MOST_ROWS = 100_000  # from which quantiles are taken
 
