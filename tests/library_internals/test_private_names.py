@@ -17,7 +17,7 @@ TOP = Path(__file__).parents[2]
 ROOM = TOP / "src/dlproj/library_internals"
 PACKAGES = {"torch": "torch", "lightning": "pytorch-lightning", "torchmetrics": "torchmetrics", "hydra": "hydra-core"}
 # Names with an underscore that their makers document: of Enum, of namedtuple, of os, and of Hydra's files.
-DOCUMENTED = {"_value_", "_replace", "_exit", "_target_"}
+DOCUMENTED = {"_value_", "_asdict", "_replace", "_exit", "_target_"}
 
 
 def is_private(name):

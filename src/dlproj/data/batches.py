@@ -164,7 +164,7 @@ class TrainingBatches:
         if self.lengths is not None:
             global_batch = self.batch_size * self.shard.world_size
             order = bucketed(order, self.lengths, global_batch, generator("buckets", self.seed, epoch))
-        batch = partial(self._batch, order.to(self.samples.targets.device), epoch)
+        batch = partial(self.batch, order.to(self.samples.targets.device), epoch)
         for step in range(self._first_step(epoch), self.batches, self.steps_per_execution):
             self._handed_out = min(step + self.steps_per_execution, self.batches)
             yield batch(step) if self.steps_per_execution == 1 else Block(batch, range(step, self._handed_out))
@@ -182,7 +182,8 @@ class TrainingBatches:
         inside = resume.get("epoch") == epoch and resume["handed_out"] < self.batches
         return resume["handed_out"] if inside else 0
 
-    def _batch(self, order: Tensor, epoch: int, step: int) -> Batch:
+    def batch(self, order: Tensor, epoch: int, step: int) -> Batch:
+        """Return this process's share of a step's batch. order: the epoch's samples, on their device."""
         batch = order[step * self.batch_size * self.shard.world_size :][: self.batch_size * self.shard.world_size]
         part = len(batch) // self.shard.world_size
         mine = slice(self.shard.rank * part, (self.shard.rank + 1) * part)

@@ -40,7 +40,8 @@ def write_report(runs: Sequence[Run], damaged: Sequence[Damaged], output: Path, 
     files = {output.with_suffix(suffix).name: content for suffix, content in contents.items()}
     parts = out_of_fold(comparison)
     if any(part.predictions is not None for part in parts):
-        files[f"{output.stem}_out_of_fold.csv"] = as_frame(parts).to_csv(index=False)
+        name = f"{output.stem}_out_of_fold"
+        files[f"{name}.csv"] = as_frame(parts).to_csv(index=False)
     return write_files(output.parent, files, overwrite)
 
 

@@ -121,7 +121,7 @@ def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def _with_named_batches(train_dataloader: Callable[[], TrainingBatches]) -> Callable[[], TrainingBatches]:
     def build() -> TrainingBatches:
         loader = train_dataloader()
-        loader._batch = _named("data", loader._batch)  # type: ignore[method-assign]
+        loader.batch = _named("data", loader.batch)  # type: ignore[method-assign]
         return loader
 
     return build
