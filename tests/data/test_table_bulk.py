@@ -13,7 +13,8 @@ from dlproj.data.table_columns import guess, names, numbers
 from dlproj.data.table_files import read_table
 
 WHOLE = st.integers(-(10**3), 10**5) | st.integers(-(10**15), 10**15) | st.integers(-(10**30), 10**30)
-DECIMAL = st.decimals(-(10**6), 10**6, places=3) | st.floats(-1e6, 1e6) | st.floats()
+DECIMAL = st.decimals(-(10**6), 10**6, places=3) | st.floats(-1e6, 1e6, allow_subnormal=False)
+DECIMAL |= st.floats(allow_subnormal=False)  # training in the same process flushes subnormal numbers to zero
 ODD_NUMBERS = "0|7|007|-0|-0.0|+5|1e5|1E-5|0.00001|0.0001|.5|5.|1.50|00.5| 7|7 |nan|NaN|-nan|NA|inf|True|0x1f|1_000|1,5"
 ODD_TEXTS = "|1 234|1.2.3|1-2|--1|-|.|²|٣|\u00a07|\ufeff7|2020-01-02|123456789012345|1234567890123456|x y|é"
 ODD = st.sampled_from(f"{ODD_NUMBERS}|{ODD_TEXTS}".split("|"))

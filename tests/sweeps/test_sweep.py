@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from dlproj.data import shared
 from dlproj.data.digits import DigitsDataModule
 from dlproj.sweeps.jobs import SweepJob
 from dlproj.sweeps.sweep import Sweep
@@ -7,6 +8,7 @@ from dlproj.sweeps.sweep import Sweep
 
 def test_the_data_of_several_folds_is_read_once_for_all(tmp_path, monkeypatch, composed):
     read = []
+    monkeypatch.setattr(shared, "_kept", None)  # what a sweep keeps is of its own process
     monkeypatch.setattr(DigitsDataModule, "prefetch", lambda module: read.append(module.config.folds))
     sweep = Sweep(tmp_path, resume=False, prefetch=True)
     jobs = [
