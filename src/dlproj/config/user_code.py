@@ -196,9 +196,6 @@ def admit_run(config: Any, folder: Path, allow_code: bool, typed: Collection[str
     for group, part in parts.items():
         if file := part.file():
             copy = _copy(folder, group, file.name)
-            if copy is None and part.code in _sources:  # named just now, for a run that goes on
-                part.allow()
-                continue
             whole = copy is not None and copy.fingerprint() == part.code
             message = f"{folder / COPIES / group} is not the code that the run was trained with"
             require(whole, f"{message}: take the run's folder from another copy")

@@ -10,7 +10,6 @@ from dlproj.config.checks import ConfigurationError, one_of, require
 from dlproj.config.conversion import plain
 from dlproj.config.root import Config, from_settings, load, single_setting
 from dlproj.config.schemas import SCHEMAS, settings_class
-from dlproj.config.user_code import UserCode
 from dlproj.runs.manifest import shown_path
 from dlproj.runs.record import read_result
 
@@ -38,9 +37,6 @@ def continued_config(folder: Path, changed: Sequence[str], allow_code: bool = Fa
         _set(settings, name, value)
     config = from_settings(settings)
     config.check_read()
-    typed = {name for name, _ in pairs}
-    if isinstance(config.scheduler, UserCode) and {"scheduler", "scheduler.target"} <= typed:  # all of it is the user's
-        config.scheduler.check_code()
     _check_goes_on(folder, config)
     _check_schedule(folder, before, config)
     return config
