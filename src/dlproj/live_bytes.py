@@ -1,5 +1,6 @@
 """Peak memory of tensors on the CPU."""
 
+import gc
 import os
 from types import TracebackType
 from typing import Any
@@ -12,12 +13,14 @@ _FORGET = "dlproj: forget the peak"
 class LiveBytes:
     """Context manager that measures, with torch's profiler, the peak bytes of tensors allocated inside: `live.peak`.
 
-    Earlier tensors are not counted and must not be freed inside, as the profiler does not know their size.
+    Earlier tensors are not counted and must not be freed inside: the profiler does not know their size, or takes it for
+    that of another tensor that was at their place. Those that only the garbage collector frees are freed on entering.
     """
 
     peak: int  # bytes
 
     def __enter__(self) -> "LiveBytes":
+        gc.collect()
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no message about a missing GPU
         # acc_events changes nothing here, but without it torch 2.11 warns of profiles with several cycles.
         self._profile = profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)

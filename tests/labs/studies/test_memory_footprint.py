@@ -1,5 +1,6 @@
 """Numbers that a network keeps: the document's sums, each part by hand, and what torch itself counts."""
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,6 +133,17 @@ def test_live_bytes_are_the_most_at_once():
         second = torch.zeros(300)
     assert live.peak == 4000
     del second
+
+
+def test_earlier_tensors_that_wait_for_the_garbage_collector_do_not_count():
+    with LiveBytes():
+        waiting = [torch.zeros(100)]
+    waiting.append(waiting)  # a cycle
+    del waiting
+    with LiveBytes() as live:
+        gc.collect()
+        kept = torch.zeros(1000)
+    assert live.peak == kept.nbytes
 
 
 def test_a_forgotten_peak_does_not_count_but_what_is_held_does():
