@@ -130,7 +130,10 @@ def test_folders_of_a_class_are_read_to_their_ends_through_links_as_torchvision_
     targets = torch.cat([module.train.targets, module.val.targets])
     assert targets.bincount().tolist() == np.bincount(theirs["train"].targets).tolist()
     assert module.test.targets.bincount().tolist() == np.bincount(theirs["test"].targets).tolist()
-    assert [path.name for path in files_below(root / "train" / "cat", EXTENSIONS).found[-2:]] == ["2.jpg", "1.gif"]
+    assert [Path(path).name for path in files_below(root / "train" / "cat", EXTENSIONS).found[-2:]] == [
+        "2.jpg",
+        "1.gif",
+    ]
 
 
 def test_a_link_to_a_folder_above_is_not_followed_for_ever(root):

@@ -17,8 +17,8 @@ _VALIDATION = ("val", "valid", "validation", "dev")  # common names of a third f
 class Split(NamedTuple):
     """The contents of train/ or test/."""
 
-    files: list[tuple[Path, int]]  # path and class index
-    left_out: list[Path]
+    files: list[tuple[str, int]]  # path and class index
+    left_out: list[str]
 
 
 def class_names(root: str, what: str = "images") -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def splits_of(root: str) -> list[Path]:
 
 def list_split(folder: Path, classes: Sequence[str], extensions: tuple[str, ...]) -> Split:
     """List the files below train/ or test/ by class. Raises DataError for a class without any."""
-    split = Split([], sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != "."))
+    split = Split([], sorted(str(path) for path in folder.iterdir() if path.is_file() and path.name[0] != "."))
     for target, name in enumerate(classes):
         listing = files_below(folder / name, extensions)
         listing.refuse_empty(folder / name, extensions, "add some, or remove it from train/ and test/")

@@ -31,7 +31,7 @@ class _UnreadableError(Exception):
     """Some of the files cannot be decoded."""
 
 
-def decode_once(root: Path, paths: Sequence[Path], shape: tuple[int, ...], background: int) -> DecodedOnce:
+def decode_once(root: Path, paths: Sequence[str], shape: tuple[int, ...], background: int) -> DecodedOnce:
     """Decode the files below root, or open what an earlier run has decoded. See decode() for the images."""
     key, whole = _key(root, paths, shape, background), (len(paths), *shape)
     if found := kept(key, whole):
@@ -40,7 +40,7 @@ def decode_once(root: Path, paths: Sequence[Path], shape: tuple[int, ...], backg
     problems: list[str] = []
     try:
         with keeping(key, whole, about) as pixels:
-            conversions, problems = decode_into(pixels, paths, background)
+            conversions, problems = decode_into(pixels, [*map(Path, paths)], background)
             about["several"] = _several(conversions)
             if any(problems):
                 raise _UnreadableError
@@ -56,9 +56,9 @@ def decode_once(root: Path, paths: Sequence[Path], shape: tuple[int, ...], backg
     return DecodedOnce(made.array, _number(made), [], made)
 
 
-def decode_in_memory(paths: Sequence[Path], shape: tuple[int, ...], background: int) -> DecodedOnce:
+def decode_in_memory(paths: Sequence[str], shape: tuple[int, ...], background: int) -> DecodedOnce:
     """Decode the files, and keep nothing."""
-    decoded = decode(paths, shape, background)
+    decoded = decode([*map(Path, paths)], shape, background)
     return DecodedOnce(decoded.pixels, _several(decoded.conversions), decoded.problems)
 
 
@@ -71,17 +71,17 @@ def _several(conversions: Sequence[str]) -> int:
     return sum(FIRST_FRAME in conversion for conversion in conversions)
 
 
-def _key(root: Path, paths: Sequence[Path], shape: tuple[int, ...], background: int) -> str:
+def _key(root: Path, paths: Sequence[str], shape: tuple[int, ...], background: int) -> str:
     from PIL import __version__  # whose decoders may change
 
     digest = hashlib.sha256(f"{_FORMAT} {__version__} {shape} {background}".encode())
-    start = len(str(root)) + 1
-    for path in map(str, paths):
+    above = f"{root}{os.sep}"
+    for path in paths:
         try:
             status = os.stat(path)
         except OSError:  # decoding will say why
             size, time = -1, 0
         else:
             size, time = status.st_size, status.st_mtime_ns
-        digest.update(f"{path[start:]}\0{size} {time}\n".encode(errors="surrogateescape"))
+        digest.update(f"{path.removeprefix(above)}\0{size} {time}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]

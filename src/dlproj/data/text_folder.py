@@ -1,5 +1,6 @@
 """A user's own tree of text files: train/CLASS/*.txt and test/CLASS/*.txt."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,8 +66,8 @@ def _texts(root: Path, splits: Sequence[Split]) -> list[LabelledTexts]:
     return [labelled(files, "texts", _ADVICE) for files in listed]
 
 
-def _with_stamp(root: Path, path: Path, target: int) -> TextFile:
+def _with_stamp(root: Path, path: str, target: int) -> TextFile:
     try:
-        return text_file(str(path), target, str(path.relative_to(root)), path.stat())
+        return text_file(path, target, path.removeprefix(f"{root}{os.sep}"), os.stat(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({why(error)}): replace or delete it") from error

@@ -194,7 +194,7 @@ def _files(path: Path, extensions: tuple[str, ...], report: Report) -> list[Path
         report(str(error))
         return []
     warn_left_out(listing.left_out, len(listing.found) + len(listing.left_out))
-    return listing.found
+    return [*map(Path, listing.found)]
 
 
 def _texts(path: Path, by_line: bool, report: Report) -> Iterator[Item]:
