@@ -105,7 +105,8 @@ class TableDataModule(DataModule):
         for name in ("val", "test"):
             rows = _hashes(getattr(self, name))
             if count := sum(row in seen for row in rows):
-                _log.warning("%d of %d %s rows are among the training rows, too", count, len(rows), name)
+                are = "is" if count == 1 else "are"
+                _log.warning("%d of %d %s rows %s among the training rows, too", count, len(rows), name, are)
 
     def encode_frame(self, frame: pd.DataFrame) -> Tensor:
         """Rows (N, inputs) of new data as stored; says what is unknown in them. Raises DataError."""
