@@ -1,6 +1,9 @@
 """A run that was trained on a table: its predictions, its evaluation on other tables, its page, its export."""
 
+import errno
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -115,6 +118,44 @@ def test_the_same_file_is_written_with_classes(kind, run, tmp_path):
     assert list(read_table(output).columns) == names
 
 
+@pytest.mark.parametrize(
+    ("name", "delimiter", "output", "written"),
+    [
+        ("rows.csv", ";", "out.csv", ";"),
+        ("rows.csv", "\t", "out.csv", "\t"),
+        ("rows.txt", "|", "out.csv", "|"),
+        ("rows.csv", ";", "out.tsv", "\t"),
+        ("rows.tsv", "\t", "out.csv", ","),
+        ("rows.parquet", "", "out.txt", ","),
+    ],
+)
+def test_the_delimiter_is_that_of_the_table(name, delimiter, output, written, run, tmp_path):
+    given = table(4).drop(columns="note").assign(city=["a; b", "a, b", "a\tb", "a|b"])
+    if delimiter:
+        given.to_csv(tmp_path / name, sep=delimiter, index=False)
+    else:
+        given.to_parquet(tmp_path / name)
+    predicted(run, tmp_path / name, "--output", tmp_path / "new" / output)
+    again = pd.read_csv(tmp_path / "new" / output, sep=written)
+    assert list(again.columns) == [*given.columns, "predicted_class", "probability_new", "probability_old"]
+    assert again["city"].tolist() == given["city"].tolist()
+
+
+def test_a_full_disk_leaves_the_table_before(run, tmp_path, monkeypatch):
+    path, write = tmp_path / "rows.csv", Path.write_bytes
+    table(20).to_csv(path, index=False)
+    before = path.read_bytes()
+
+    def full(beside, content):
+        write(beside, content[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"rows.csv cannot be written \(No space left on device\): name another file"):
+        predicted(run, path, "--output", path, "--overwrite")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [before]
+
+
 def test_a_table_that_the_format_cannot_hold_is_answered_in_one_line(run, tmp_path):
     given, output = tmp_path / "rows.xlsx", tmp_path / "out.parquet"
     table(4).assign(mixed=["a", 1, 2.5, "b"]).to_excel(given, index=False)
@@ -141,7 +182,7 @@ def test_rows_are_named_and_files_that_cannot_be_read_are_left_out(run, tmp_path
         (["a.csv", "b.csv", "--output", "c.csv"], "--output takes one table, not 2"),
         (["a.csv", "--output", "c.json"], "c.json is no table file by its name"),
         (["a.csv", "--output", "a.csv"], "a.csv exists: set --output to another file, or --overwrite"),
-        (["a.csv", "--output", "nowhere/c.csv"], "nowhere/c.csv cannot be written"),
+        (["a.csv", "--output", "a.csv/c.csv"], "a.csv/c.csv cannot be written (a.csv is not a folder)"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, words, run, tmp_path, monkeypatch):

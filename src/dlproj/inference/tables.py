@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dlproj.config.checks import DataError, UserError, one_line
 from dlproj.data.table import TableDataModule
-from dlproj.data.table_files import TABLES, read_table, write_table
+from dlproj.data.table_files import TABLES, delimiter_of, read_table, write_table
 from dlproj.data.table_rows import naming
 from dlproj.inference.predict import Item, Prediction, Report, predict_batch
 from dlproj.inference.trained import LoadedRun
@@ -59,7 +59,8 @@ def class_table(trained: LoadedRun, stored: Tensor, index: Any = None) -> pd.Dat
 def write_with_classes(trained: LoadedRun, arguments: Sequence[str], output: Path, overwrite: bool) -> int:
     """Write a table file anew with `predicted_class` and the probability of each class; returns the number of rows.
 
-    Raises UserError, also if the output exists and overwrite is false.
+    A text file keeps its delimiter, except that .tsv has tabs. Raises UserError, also if the output exists and
+    overwrite is false.
     """
     if not isinstance(trained.data, TableDataModule):
         raise UserError("--output is for tables: leave it out, and set --format csv > FILE")
@@ -72,5 +73,5 @@ def write_with_classes(trained: LoadedRun, arguments: Sequence[str], output: Pat
     new = {"predicted_class": classes.pop("class")}
     new |= {f"probability_{name}": column.astype("float32") for name, column in classes.items()}
     kept = frame.drop(columns=[name for name in new if name in frame.columns])
-    write_table(pd.concat([kept, pd.DataFrame(new)], axis=1), output)
+    write_table(pd.concat([kept, pd.DataFrame(new)], axis=1), output, delimiter_of(Path(arguments[0])))
     return len(frame)
