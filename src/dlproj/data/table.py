@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from dlproj.config.checks import DataError, one_line
 from dlproj.config.table import ColumnRole, TableConfig, columns_setting
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
+from dlproj.data.data_files import Stamp, stamp
 from dlproj.data.mapped_files import empty, take
 from dlproj.data.table_encoding import Encoder
 from dlproj.data.table_files import read_table
@@ -44,11 +46,8 @@ class TableDataModule(DataModule):
         if hasattr(self, "train") or self.restored:  # the trainer's test() calls this again
             return
         table = self.config.table()
-        for line in _lines(table.schema):
-            _inform_once(line)
-        for name in table.suspicious:
-            advice = f"if it would not be known in advance, set {columns_setting(name, ColumnRole.drop)}"
-            _say_once(one_line(f"the column {name} has one value for each class of the target: {advice}"))
+        file = Path(self.config.rows_file()).expanduser()
+        _tell(stamp(file), tuple(_lines(table.schema)), table.suspicious)
 
     def load(self) -> tuple[Samples, Samples | None]:
         """Return the rows of the training and the test file. Raises DataError, naming file, row and column."""
@@ -165,13 +164,17 @@ class TableDataModule(DataModule):
         return one_line(", ".join(named + ["…"] * (len(texts) > _NAMED)))
 
 
-_inform_once = cache(inform)  # for the first run of a sweep alone
-
-
 @cache
-def _say_once(line: str) -> None:
-    """Warn for the first run of a sweep alone."""
-    _log.warning("%s", line)
+def _tell(version: Stamp, roles: tuple[str, ...], suspicious: tuple[str, ...]) -> None:
+    """Say how a table's columns are read, once for a table that is read the same way: runs of a sweep do not repeat it.
+
+    version: of the table's file. roles: lines of text. suspicious: columns that look like the target.
+    """
+    for line in roles:
+        inform(line)
+    for name in suspicious:
+        advice = f"if it would not be known in advance, set {columns_setting(name, ColumnRole.drop)}"
+        _log.warning("%s", one_line(f"the column {name} has one value for each class of the target: {advice}"))
 
 
 def _hashes(samples: Samples) -> list[int]:
