@@ -44,9 +44,8 @@ class LabelledRows(NamedTuple):
         return digest.hexdigest()
 
 
-def read_rows(file: str, text_column: str, label_column: str) -> LabelledRows:
+def read_rows(path: Path, text_column: str, label_column: str) -> LabelledRows:
     """Read a table file's texts and labels. Raises DataError, naming the file and the row or the columns."""
-    path = Path(file).expanduser()
     return _read_rows(path, stamp(path), text_column, label_column)
 
 

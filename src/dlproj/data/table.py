@@ -46,14 +46,13 @@ class TableDataModule(DataModule):
         if hasattr(self, "train") or self.restored:  # the trainer's test() calls this again
             return
         table = self.config.table()
-        file = Path(self.config.rows_file()).expanduser()
-        _tell(stamp(file), tuple(_lines(table.schema)), table.suspicious)
+        _tell(stamp(self.config.files()[0]), tuple(_lines(table.schema)), table.suspicious)
 
     def load(self) -> tuple[Samples, Samples | None]:
         """Return the rows of the training and the test file. Raises DataError, naming file, row and column."""
         if self.restored:
-            train = self._restored_rows(self.config.rows_file())
-            return train, self._restored_rows(self.config.test_file) if self.config.test_file else None
+            train, *test = map(self._restored_rows, self.config.files())
+            return train, next(iter(test), None)
         table = self.config.table()
         self._mapped = table.mapped
         train = Samples(torch.from_numpy(table.train), torch.from_numpy(table.targets))
@@ -61,7 +60,7 @@ class TableDataModule(DataModule):
             return train, None
         return train, Samples(torch.from_numpy(table.test), torch.from_numpy(table.test_targets))
 
-    def _restored_rows(self, file: str) -> Samples:
+    def _restored_rows(self, file: Path) -> Samples:
         frame = read_table(file, numbers=self.schema().reads_plain_numbers())
         with naming(file):
             inputs = self._encoded(raw_rows(frame, self.schema()))
@@ -73,7 +72,7 @@ class TableDataModule(DataModule):
             return None
         if not self.restored and (groups := self.config.table().groups) is not None:
             return torch.from_numpy(groups)
-        file = self.config.rows_file()
+        file = self.config.files()[0]
         with naming(file):
             return torch.from_numpy(groups_of(read_table(file, numbers=True), self.config.group_column))
 
