@@ -1,6 +1,7 @@
 """A run that was trained on a table: its predictions, its evaluation on other tables, its page, its export."""
 
 import errno
+import io
 import os
 import re
 from pathlib import Path
@@ -258,6 +259,76 @@ def test_an_export_gives_the_same_probabilities(run, tmp_path):
     stored = trained.data.encode_frame(table(6))
     probabilities = torch.export.load(tmp_path / "model.pt2").module()(stored)
     np.testing.assert_allclose(probabilities.detach().numpy(), run.predict(table(6))[["new", "old"]], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def texts_run(tmp_path_factory):
+    """A run that was trained on texts in the column comment of a table."""
+    folder = tmp_path_factory.mktemp("texts")
+    rows = pd.DataFrame({"comment": ["a fine day", "late and cold"] * 20, "label": ["good", "bad"] * 20})
+    rows.to_csv(folder / "train.csv", index=False)
+    settings = ["data=text_table", f"data.file={folder / 'train.csv'}", "data.test_fraction=0.2", "data.length=8"]
+    settings += ["data.text_column=comment", "model.hidden=[8]", "figures=none"]
+    return dlproj.train(*settings, max_epochs=30, progress_bar=False, folder=folder / "run")
+
+
+def comments():
+    """Texts that only a table can hold, with other columns."""
+    return pd.DataFrame({"id": ["007", "008", "009"], "comment": ["a fine\nday; fine", 'late, "cold"', "NULL"]})
+
+
+def test_a_model_of_texts_reads_its_column(texts_run, tmp_path):
+    comments().to_csv(tmp_path / "new.csv", index=False)
+    done = predicted(texts_run, tmp_path / "new.csv", "--format", "csv")
+    frame = pd.read_csv(io.StringIO(done.stdout))
+    alone = texts_run.predict(comments()["comment"].tolist())
+    assert frame["input"].tolist() == ["row 2", "row 4", "row 5"]  # a text of two lines takes two
+    assert frame["class"].tolist() == alone["class"].tolist()
+    np.testing.assert_allclose(frame["probability"], alone[["bad", "good"]].max(axis=1), rtol=1e-6)
+    for x in (tmp_path / "new.csv", comments().assign(label="")):
+        np.testing.assert_allclose(texts_run.predict(x)[["bad", "good"]], alone[["bad", "good"]], rtol=1e-6)
+    lines = predicted(texts_run, tmp_path / "new.csv", "--lines", "--format", "csv", "--top", "1")
+    assert len(lines.stdout.splitlines()) == 1 + 5
+
+
+@pytest.mark.parametrize("kind", ["csv", "txt", "tsv", "xlsx", "parquet", "feather"])
+def test_a_table_of_texts_is_written_with_classes(kind, texts_run, tmp_path):
+    given, output = tmp_path / "new.csv", tmp_path / f"out.{kind}"
+    comments().to_csv(given, index=False, sep=";")
+    done = predicted(texts_run, given, "--output", output)
+    assert "3 rows with their classes in" in done.stderr
+    written, alone = read_table(output, missing_words=False), texts_run.predict(comments()["comment"].tolist())
+    assert list(written.columns) == ["id", "comment", "predicted_class", "probability_bad", "probability_good"]
+    for name in ("id", "comment"):
+        assert written[name].tolist() == comments()[name].tolist()
+    assert written["predicted_class"].tolist() == alone["class"].tolist()
+    np.testing.assert_allclose(written["probability_bad"].astype(float), alone["bad"], rtol=1e-6)
+    again = predicted(texts_run, output, "--output", output, "--overwrite")
+    assert "3 rows with their classes in" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (comments().drop(columns="comment").assign(comments=1), "there is no column comment: did you mean comments?"),
+        (comments().assign(comment=["a", " ", "b"]), "row 3 has no text: fill it in, or remove the row"),
+        (None, "new.csv cannot be read"),
+    ],
+)
+def test_a_table_of_texts_that_cannot_be_read_is_named(rows, words, texts_run, tmp_path):
+    if rows is not None:
+        rows.to_csv(tmp_path / "new.csv", index=False)
+    for output in ([], ["--output", tmp_path / "out.csv"]):
+        with pytest.raises(UserError, match=re.escape(words)) as caught:
+            predicted(texts_run, tmp_path / "new.csv", *output)
+        assert "new.csv" in str(caught.value)
+        assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_table_and_a_text_at_once(texts_run, tmp_path):
+    comments().to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(UserError, match="1 of 4 inputs were left out"):
+        predicted(texts_run, tmp_path / "new.csv", "a fine day")
 
 
 def test_a_model_of_texts_is_evaluated_on_another_table(tmp_path):

@@ -72,6 +72,15 @@ def labelled_rows(name: str, texts: Iterable[Any], labels: Iterable[Any], number
     return rows
 
 
+def texts_of(column: Iterable[Any], numbers: Sequence[int]) -> list[str]:
+    """Check texts without labels. Raises DataError, naming the first row with a problem."""
+    texts = list(column)
+    for number, text in zip(numbers, texts, strict=True):
+        if problem := _problem(text, "text"):
+            raise DataError(f"row {number} {problem}")
+    return [str(text) for text in texts]
+
+
 def _problem(value: Any, what: str) -> str:
     """What is wrong with a cell, and what to do, or ""."""
     if value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip():

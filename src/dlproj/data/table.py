@@ -33,7 +33,6 @@ class TableDataModule(DataModule):
     """Rows of a table. load() gives them as read, or, once the encoder is restored, as stored; fit() encodes them."""
 
     config: TableConfig
-    reads_tables = True
     encoder: Encoder | None = None
     _mapped = False  # whether rows are in a file, and may be more than memory holds
 
@@ -61,7 +60,7 @@ class TableDataModule(DataModule):
         return train, Samples(torch.from_numpy(table.test), torch.from_numpy(table.test_targets))
 
     def _restored_rows(self, file: Path) -> Samples:
-        frame = read_table(file, numbers=self.schema().reads_plain_numbers())
+        frame = self.read_frame(file)
         with naming(file):
             inputs = self._encoded(raw_rows(frame, self.schema()))
             return Samples(inputs, torch.from_numpy(targets_of(frame, self.schema())))
@@ -104,6 +103,10 @@ class TableDataModule(DataModule):
             rows = _hashes(getattr(self, name))
             if count := sum(row in seen for row in rows):
                 _log.warning("%d of %d %s rows are among the training rows, too", count, len(rows), name)
+
+    def read_frame(self, file: str | Path, as_text: bool = False) -> pd.DataFrame:
+        """A table file like that of the training. as_text: cells of text files are as written. Raises DataError."""
+        return read_table(file, numbers=not as_text and self.schema().reads_plain_numbers())
 
     def encode_frame(self, frame: pd.DataFrame) -> Tensor:
         """Rows (N, inputs) of new data as stored; says what is unknown in them. Raises DataError."""
