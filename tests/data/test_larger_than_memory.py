@@ -17,7 +17,7 @@ TRAIN = """
 import os, resource, sys
 import torch
 from dlproj.api.composing import composed
-from dlproj.config.root import checked
+from dlproj.runs.new_run import checked
 from dlproj.training.run import train
 from pathlib import Path
 import dlproj.data.image_folder, dlproj.data.table, dlproj.data.mapped_files, dlproj.training.run

@@ -88,6 +88,28 @@ def test_roles_are_guessed_and_said(tmp_path, caplog, capsys):
     assert np.allclose(raw[:, 3], [float(text.replace(",", ".")) for text in table["euros"]])
 
 
+def test_roles_are_told_anew_for_another_table_or_way_of_reading_it(tmp_path, caplog, capsys):
+    """Not for a table of which they were told, as by the runs of a sweep; here of the same columns."""
+
+    def told(table, **settings):
+        caplog.clear()
+        set_up(tmp_path, table, **settings)
+        return capsys.readouterr().err.splitlines(), [line for line in caplog.messages if "one value for each" in line]
+
+    first = frame(city=["Köln", "Paris"] * (N // 2))
+    lines, warnings = told(first, file=written(tmp_path, first, "first.csv"))
+    assert lines == ["numeric: x", "categorical: city (2)"]
+    assert len(warnings) == 1
+    again = {"file": str(tmp_path / "first.csv"), "scaling": TableScaling.none, "fold": 1, "folds": 3}
+    assert told(first, **again) == ([], [])
+    assert told(first, **again, columns={"x": "drop"}) == (
+        ["categorical: city (2)", "left out: x (as data.columns says)"],
+        warnings,
+    )
+    assert told(first, file=written(tmp_path, first, "another.csv")) == (lines, warnings)
+    assert told(first, **again) == ([], [])
+
+
 def test_roles_that_are_set_are_taken(tmp_path):
     table = frame(whole=[1, 2, 3] * (N // 3), row=range(N), other=1.5)
     columns = {"whole": "categorical", "row": "numeric", "x": "drop"}

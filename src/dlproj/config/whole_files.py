@@ -29,10 +29,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         beside.write_bytes(encoded(content))
         os.replace(beside, path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C, too
         with suppress(OSError):
             beside.unlink()
-        error.filename = str(path)  # missing in the error of a full disk
+        if isinstance(error, OSError):
+            error.filename = str(path)  # missing in the error of a full disk
         raise
 
 

@@ -45,7 +45,6 @@ class DataModule(pl.LightningDataModule, ABC):
     official_sizes: tuple[int, int] | None = None  # samples in the official training and test sets, if known
     largest_pixel: float = 255  # of stored images
     pixel_dtype = torch.uint8  # of stored images; the user's own arrays may be float32
-    reads_tables = False  # True if users hand in tables with named columns
     restored = False  # True if the fitted state came from a checkpoint
     test_indices: Tensor | None = None  # (N,) of the test samples among the official training samples they come from
     _train_groups: Tensor | None = None  # of what is split into train and val

@@ -108,11 +108,8 @@ class Table(NamedTuple):
 
 
 def read_rows(config: TableConfig) -> Table:
-    """Read the table of the settings, once a process while its files and settings stay. Raises DataError."""
-    if not config.rows_file():
-        raise DataError("data.file is empty: set it to a table, and data.target to its column of classes")
-    files = [Path(name).expanduser() for name in (config.rows_file(), config.test_file) if name]
-    stamps = tuple((str(path), stamp(path)) for path in files)
+    """Read the table of the settings, once a process while its files and settings stay. Raises UserError."""
+    stamps = tuple((str(path), stamp(path)) for path in config.files())
     roles = tuple(config.roles().items())
     learned = (config.missing, config.missing_indicator, config.rare_count)
     large = config.cache is Caching.auto and sum(size for _, files in stamps for *_, size in files) >= _LARGE

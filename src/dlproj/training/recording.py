@@ -34,8 +34,10 @@ def files_of(config: Config) -> dict[str, str]:
     return run_files(config.figures) | dict.fromkeys(copies(config), "")
 
 
-def new_record(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
-    """Return the record of a run that has just started."""
+def new_record(
+    config: Config, folder: Path, overrides: Sequence[str], model: Classifier, initial: dict[str, str]
+) -> RunResult:
+    """Return the record of a run that has just started. initial: the record of the weights of init_from."""
     of_others = ("sweep.", "overwrite=")  # overrides that concern other runs
     settings = config.settings()
     return RunResult(
@@ -48,6 +50,7 @@ def new_record(config: Config, folder: Path, overrides: Sequence[str], model: Cl
         monitor=config.callbacks.early_stopping.monitor,
         classes=list(model.classes),
         parameters=model.parameter_count(),
+        init_from=initial,
         reference=config.reference.figures(settings),
         reference_curves=config.reference.curves_of(settings),
         versions=versions(),

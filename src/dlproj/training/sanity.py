@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +16,7 @@ from dlproj.config.root import Config
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch, generator
 from dlproj.models.classifier import Classifier
-from dlproj.training.initial_weights import load_initial
+from dlproj.training.building import build_from_seed
 from dlproj.training.run import run
 from dlproj.training.trainer import prepare_process
 
@@ -68,11 +67,7 @@ def overfit(config: Config) -> str:
     one device in float32; nothing is written.
     """
     prepare_process(config.trainer)
-    pl.seed_everything(config.seed, verbose=False)
-    data = config.data.build(config.seed)
-    model = config.model.build(data.spec, config.optim, config.scheduler)
-    if config.init_from:
-        load_initial(Path(config.init_from), model, data)
+    data, model, _ = build_from_seed(config)
     data.prepare_data()
     data.setup()
     model.configure_model()  # freezes layers
