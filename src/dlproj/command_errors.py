@@ -157,7 +157,7 @@ def in_one_line(error: BaseException) -> str:
     if lacks_memory(error):
         asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
         much = f" ({asked[1]} more needed)" if asked else ""
-        return f"out of memory{much}: use smaller batches or layers"
+        return f"out of memory{much}: use smaller batches or layers, or less data"
     if not isinstance(error, _TOLD) and (line := line_of(error)):
         return one_line(line)
     if isinstance(error, OSError) and _is_of_files(error) and not _reads_settings(error):

@@ -176,7 +176,7 @@ def _arrow(path: Path, kind: str) -> pd.DataFrame:
     with path.open("rb") as file:
         try:
             if kind == ".parquet":
-                table = parquet.read_table(file)
+                table = parquet.ParquetFile(file).read()  # where memory runs out, read_table() may hang
             elif file.read(6) in (b"ARROW1", b"FEA1\0\0"):
                 table = feather.read_table(str(path), memory_map=False)
             else:  # the format of a stream
@@ -184,7 +184,10 @@ def _arrow(path: Path, kind: str) -> pd.DataFrame:
                 table = ipc.open_stream(file).read_all()
             names = list(map(str, table.column_names))
             frame = table.rename_columns([str(i) for i in range(len(names))]).to_pandas(ignore_metadata=True)
-        except (pyarrow.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
+        except MemoryError as error:  # a damaged file may ask for any size
+            advice = "leave out rows or columns, or write it anew"
+            raise DataError(f"{path} takes more memory than there is, or is damaged: {advice}") from error
+        except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
             raise DataError(f"{path} is damaged, or no {kind[1:]} file ({brief(error)}): write it anew") from error
     frame.columns = pd.Index(_checked_names(path, names))
     return _not_empty(path, frame.set_axis(range(1, len(frame) + 1)))
