@@ -150,7 +150,7 @@ def test_somebody_elses_code_runs_only_where_the_user_says_so(here, stranger):
     custom()
     stranger()
     write(here, net="raise AssertionError", blocks="raise AssertionError")
-    words = "run runs code of net.py, which you have not trained with here: look at run/code, then add --allow-code"
+    words = "run runs net.py:Net, which you have not trained with here: look at run/code, then add --allow-code"
     for use in (lambda: open_run(Path("run")), lambda: dlproj.resume("run"), lambda: dlproj.load_run("run").model):
         with pytest.raises(UserError, match=re.escape(words)):
             use()
@@ -167,9 +167,7 @@ def test_a_run_goes_on_with_a_schedule_of_ones_own(here, stranger):
     write(here, schedule=schedule)
     typed = ["trainer.max_epochs=9", "scheduler=custom", "scheduler.target=schedule.py:Halved"]
     arguments = "scheduler.arguments={step_size: 3}"
-    with pytest.raises(
-        UserError, match=r"run runs code of net\.py, schedule\.py, which you have not trained with here"
-    ):
+    with pytest.raises(UserError, match=r"run runs net\.py:Net, which you have not trained with here"):
         dlproj.resume("run", *typed, arguments)
     stranger()
     dlproj.resume("run", *typed, arguments, allow_code=True)
@@ -197,7 +195,9 @@ def test_a_run_folder_calls_no_function_of_a_package_without_consent(here):
     open_run(Path("run"))
     text = Path("run/config.yaml").read_text()
     Path("run/config.yaml").write_text(text.replace("torch.nn:Linear", "os:_exit").replace("out_features", "status"))
-    with pytest.raises(UserError, match=r"run runs code of os, .*: see what that is, then add --allow-code"):
+    with pytest.raises(
+        UserError, match=r"run runs os:_exit\(in_features=20, status=2\), .*: see what that is, then add --allow-code"
+    ):
         open_run(Path("run"))
 
 

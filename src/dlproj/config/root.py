@@ -14,8 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import LARGEST_SEED, ConfigurationError, one_of, require
-from dlproj.config.consent import admit_names, names_of, remember
+from dlproj.config.consent import admit_settings, code_of, remember
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
+from dlproj.config.custom import check_torch_arguments
 from dlproj.config.data import DataConfig, Sampling
 from dlproj.config.fields import check_ranges, either, setting
 from dlproj.config.figures import FiguresConfig
@@ -153,7 +154,7 @@ def load(path: Path, allow_code: bool = False) -> Config:
         if "${" in text:  # save() writes none, and one could read the environment
             raise ValueError("an interpolation")
         settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text)))
-        admit_names(settings, path.parent, allow_code)
+        admit_settings(settings, path.parent, allow_code)
         return from_settings(settings)
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} is not the complete settings of a run: take it from another copy") from error
@@ -225,9 +226,10 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
     config = typed_config(composed)
     if alone:
         config.check_read()
-    for part in parts_with_code(config, all_code=True).values():
+    for part in parts_with_code(config).values():
         part.check_code()
-    remember(*names_of(config.settings()).values())
+    remember(*code_of(config.settings()).values())
+    check_torch_arguments(config.optim, config.scheduler, config.trainer.max_epochs)
     spec = config.data.spec()
     config.data.check_spec(spec)
     config.model.check_data(spec)
