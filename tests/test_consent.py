@@ -149,7 +149,9 @@ def test_all_that_consent_would_allow_is_told_at_once(here):
     )
     with pytest.raises(UserError) as error:
         open_run(folder)
-    assert str(error.value).startswith("got runs got.evil.Metric(top=1), got.evil.draw, net.py:Net(width=8), which you")
+    assert str(error.value).startswith(
+        f"got runs got.evil.Metric(top=1) in {here}/got, got.evil.draw in {here}/got, net.py:Net(width=8), which you"
+    )
 
 
 HARMLESS = [
@@ -169,13 +171,27 @@ def test_classes_that_can_do_no_harm_need_no_consent(here, changes):
 @pytest.mark.parametrize("changes", [changes for changes, _ in ATTACKS])
 def test_consent_is_to_one_name_with_its_arguments(here, changes):
     """Having trained with one of the attacks allows none of the others, and not itself with one argument more."""
-    consent.remember(*consent.code_of(changes).values())
-    allowed = [other for other, _ in ATTACKS if other != changes and consent.may_run(*consent.code_of(other).values())]
+    consent.remember(*consent.code_of(changes))
+    allowed = [other for other, _ in ATTACKS if other != changes and consent.may_run(*consent.code_of(other))]
     assert not allowed
     if values := next((values for values in changes.values() if "arguments" in values), None):
         more = values | {"arguments": values["arguments"] | {"more": 1}}
         group = next(group for group in changes if group != "schema")
-        assert not consent.may_run(*consent.code_of(changes | {group: more}).values())
+        assert not consent.may_run(*consent.code_of(changes | {group: more}))
+
+
+def test_files_of_one_name_with_other_content_ask_each(here):
+    """Of two files of one name, one known does not stand for the other."""
+    known = {"network": "net.py:Net", "arguments": {}, "code": "0" * 32}
+    consent.remember(*consent.code_of({"model": known}))
+    both = {
+        "model": {"network": "net.py:Net", "arguments": {}, "code": "1" * 32},
+        "data": {"load": "net.py:Net"} | known,
+    }
+    with pytest.raises(UserError, match=r"got runs net\.py:Net, which"):
+        consent.admit_settings(both, Path("got"), allow_code=False)
+    with pytest.raises(UserError, match=r"got runs net\.py:Net, which"):
+        consent.admit_settings(dict(reversed(both.items())), Path("got"), allow_code=False)
 
 
 def test_consent_to_a_module_is_not_to_another_of_its_name(here, monkeypatch):
@@ -185,7 +201,8 @@ def test_consent_to_a_module_is_not_to_another_of_its_name(here, monkeypatch):
         Path(name).mkdir()
         Path(name, "mine_of_elsewhere.py").write_text(METRIC)
         monkeypatch.syspath_prepend(here / name)
-        token = consent.code_of(settings)["mine_of_elsewhere.Mine"]
+        ((token, words),) = consent.code_of(settings).items()
+        assert words == f"mine_of_elsewhere.Mine in {here}/{name}/mine_of_elsewhere.py"
         assert not consent.may_run(token)
         consent.remember(token)
     assert consent.code_token("numpy:array", {}) == consent.token("numpy:array", {}, None)
@@ -214,7 +231,7 @@ def test_what_the_user_has_trained_with_needs_no_further_consent(here, monkeypat
     monkeypatch.setattr(consent, "_allowed", set())
     monkeypatch.setenv("XDG_STATE_HOME", "stranger")
     with pytest.raises(
-        UserError, match=r"run runs mine_of_consent\.Mine\(direction='max'\), which you have not trained with here"
+        UserError, match=r"run runs mine_of_consent\.Mine\(direction='max'\) in .*mine_of_consent.py, which you"
     ):
         open_run(run.folder)
     open_run(run.folder, allow_code=True)

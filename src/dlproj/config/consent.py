@@ -44,14 +44,18 @@ def code_token(name: str, arguments: Mapping[str, Any], fingerprint: str | None 
     return token(name, arguments, fingerprint or _location(name))
 
 
-def _location(name: str) -> list[str] | None:
-    """Where the package of a module lies, so that no other of its name is taken for it; None if it is installed."""
+def _location(name: str) -> str | None:
+    """The file or folder of a module's package, as a folder may have another one of its name; None if installed."""
+    package = name.replace(":", ".").partition(".")[0]
     try:
-        spec = find_spec(name.replace(":", ".").partition(".")[0])
+        spec = find_spec(package)
     except (ImportError, ValueError):
-        spec = None
-    paths = [str(path) for path in (spec.submodule_search_locations or (spec.origin,))] if spec else []
-    return None if all(path.startswith(_INSTALLED) for path in paths) else paths
+        return None
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    if spec is None or package == "dlproj" or not (folders or spec.has_location):  # the last: built into Python
+        return None
+    path = os.pathsep.join(folders) or str(spec.origin)
+    return None if path.startswith(_INSTALLED) else path
 
 
 def allow(*tokens: str) -> None:
@@ -87,28 +91,31 @@ def _remembered() -> set[str]:
 
 
 def code_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Tokens of all code that a run's settings name and that needs consent, by what is told of it: name and arguments.
+    """All code that a run's settings name and that needs consent: what a message says of it, by its token.
 
     settings: plain containers, with the class of each group under `schema`.
     """
-    classes = {str(name): code_token(str(name), {}) for name in _at(settings, "schema").values()}
-    tokens = {name: value for name, value in classes.items() if "." in name and not name.startswith("dlproj.")}
+    names = [str(name) for name in _at(settings, "schema").values()]
+    code = dict(_call(name, {}) for name in names if "." in name and not name.startswith("dlproj."))
     for group in _TARGETS:
         for node in _at(settings, *group.split(".")).values():
             if isinstance(node, Mapping) and not _is_harmless(group, node):
                 arguments = {key: value for key, value in node.items() if key != "_target_"}
-                tokens |= _told(str(node.get("_target_")), arguments, None)
+                code |= [_call(str(node.get("_target_")), arguments)]
     for key in NAMING:
         group, name = key.split(".")
         own = _at(settings, group)
         if name in own and not is_of_torch(key, str(own[name])):
-            tokens |= _told(str(own[name]), own.get("arguments"), own.get("code"))
-    return tokens
+            code |= [_call(str(own[name]), own.get("arguments"), own.get("code"))]
+    return code
 
 
-def _told(name: str, arguments: Any, fingerprint: Any) -> dict[str, str]:
-    typed = [f"{key}={value!r}" for key, value in arguments.items()] if isinstance(arguments, Mapping) else []
-    return {f"{name}({', '.join(typed)})" if typed else name: code_token(name, arguments, fingerprint)}
+def _call(name: str, arguments: Any, fingerprint: Any = None) -> tuple[str, str]:
+    """The token of a call, and the call in words: name, arguments, and where the module lies unless it is installed."""
+    given = [f"{key}={value!r}" for key, value in arguments.items()] if isinstance(arguments, Mapping) else []
+    where = "" if fingerprint else _location(name)
+    words = f"{name}({', '.join(given)})" if given else name
+    return code_token(name, arguments, fingerprint), f"{words} in {where}" if where else words
 
 
 def _is_harmless(group: str, node: Mapping[str, Any]) -> bool:
@@ -137,17 +144,16 @@ def _at(settings: Any, *path: str) -> Mapping[str, Any]:
 def admit_settings(settings: Mapping[str, Any], folder: Path, allow_code: bool) -> None:
     """Allow the code that the settings in a run's folder name.
 
-    Raises UserError, which tells all of it, unless the user has named the same in a training before, or allow_code is
-    set.
+    Raises UserError, which names all that is new, unless the user has trained with it before or allow_code is set.
     """
     code = code_of(settings)
     look = f"look at {folder / COPIES}" if (folder / COPIES).is_dir() else "see what that is"
-    new = [told for told, token in code.items() if not may_run(token)]
-    _admit(code.values(), f"{folder} runs {', '.join(new)}", look, allow_code)
+    new = [words for token, words in code.items() if not may_run(token)]
+    _admit(code, f"{folder} runs {', '.join(new)}", look, allow_code)
 
 
 def admit_sweep(sweep: Path, overrides: Sequence[str], sources: Sequence[str], allow_code: bool) -> None:
-    """Allow the command that a sweep's folder holds, if it can run code. Raises UserError as admit_names() does.
+    """Allow the command that a sweep's folder holds, if it can run code. Raises UserError as admit_settings() does.
 
     sources: folders of settings files.
     """

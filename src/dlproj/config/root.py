@@ -228,7 +228,7 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
         config.check_read()
     for part in parts_with_code(config).values():
         part.check_code()
-    remember(*code_of(config.settings()).values())
+    remember(*code_of(config.settings()))
     check_torch_arguments(config.optim, config.scheduler, config.trainer.max_epochs)
     spec = config.data.spec()
     config.data.check_spec(spec)

@@ -174,7 +174,7 @@ def admit(config: Any, folder: Path) -> None:
 
     Raises ConfigurationError if the file has changed since.
     """
-    allow(*code_of(config.settings()).values())
+    allow(*code_of(config.settings()))
     for group, (part, file) in _parts_in_files(config).items():
         if part.code not in _sources:
             copy = _copy(folder, group, file.name)
