@@ -176,6 +176,9 @@ class CustomOptimConfig(UserCode, OptimConfig):
         return made
 
 
+_STEPS = 1000  # of a training whose length is not known yet
+
+
 class Interval(Choice):
     """How often a schedule is stepped."""
 
@@ -220,16 +223,13 @@ class CustomSchedulerConfig(UserCode, SchedulerConfig):
     def check_step(self, optimizer: "Optimizer", epochs: int) -> None:
         """Step the schedule once. Raises ConfigurationError if that fails, or gives an impossible learning rate."""
         total = self.arguments.get("total_steps")
-        schedule = self.build(optimizer, epochs, total if isinstance(total, int) else _LONG)["scheduler"]
+        schedule = self.build(optimizer, epochs, total if isinstance(total, int) else _STEPS)["scheduler"]
         with self.errors():
             optimizer.step()
             schedule.step()
         rates = [float(rate) for rate in schedule.get_last_lr()]
         message = f"scheduler.target={self.target} sets the learning rate to {rates[0]}: change scheduler.arguments"
         require(all(0 <= rate < math.inf for rate in rates), message)
-
-
-_LONG = 1000  # steps of a training whose length is not known yet
 
 
 def check_torch_arguments(optim: OptimConfig, scheduler: SchedulerConfig, epochs: int) -> None:
