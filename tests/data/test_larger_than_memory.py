@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from dlproj.api.composing import composed
-from dlproj.runs.new_run import checked
 from dlproj.data import mapped_files
 from dlproj.inference.trained import open_run
 from dlproj.training.run import train

@@ -68,11 +68,11 @@ def _overrides(name: str, value: Any) -> list[str]:
     if name == "data.columns" and isinstance(value, Mapping):
         value = columns_typed(value)
     if name == "model" and callable(value):
-        return ["model=custom", f"model.network={quoted(_place(value))}"]
+        return ["model=custom", f"model.network={quoted(_reference(value))}"]
     return [f"{name}={quoted(value)}"]
 
 
-def _place(network: Any) -> str:
+def _reference(network: Any) -> str:
     """File and name of a class or function: /home/me/my_net.py:Net. Raises ConfigurationError if no file is its own."""
     name, module_name = getattr(network, "__qualname__", ""), getattr(network, "__module__", "__main__")
     module = None if module_name == "__main__" else sys.modules.get(module_name)

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import LARGEST_SEED, ConfigurationError, one_of, require
-from dlproj.config.consent import admit_names
+from dlproj.config.consent import admit_settings
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
 from dlproj.config.data import DataConfig, Sampling
 from dlproj.config.fields import check_ranges, either, setting
@@ -153,7 +153,7 @@ def load(path: Path, allow_code: bool = False) -> Config:
         if "${" in text:  # save() writes none, and one could read the environment
             raise ValueError("an interpolation")
         settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text)))
-        admit_names(settings, path.parent, allow_code)
+        admit_settings(settings, path.parent, allow_code)
         return from_settings(settings)
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} is not the complete settings of a run: take it from another copy") from error

@@ -6,7 +6,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from dlproj.config.checks import DataError, require
-from dlproj.config.consent import names_of, remember
+from dlproj.config.consent import code_of, remember
+from dlproj.config.custom import check_torch_arguments
 from dlproj.config.root import Config, typed_config
 from dlproj.config.schemas import schema_name
 from dlproj.config.user_code import parts_with_code
@@ -24,9 +25,10 @@ def checked(composed: DictConfig, alone: bool = True) -> Config:
     config = typed_config(composed)
     if alone:
         config.check_read()
-    for part in parts_with_code(config, all_code=True).values():
+    for part in parts_with_code(config).values():
         part.check_code()
-    remember(*names_of(config.settings()).values())
+    remember(*code_of(config.settings()))
+    check_torch_arguments(config.optim, config.scheduler, config.trainer.max_epochs)
     spec = config.data.spec()
     config.data.check_spec(spec)
     config.model.check_data(spec)

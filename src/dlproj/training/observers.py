@@ -51,7 +51,7 @@ class Observers:
         callbacks: list[Callback | None] = [
             begin,
             self.averaging,
-            Plan(config, load(folder / "config.yaml") if resumed else config),
+            Plan(config, load(folder / "config.yaml", allow_code=True) if resumed else config),  # run() has asked
             *build_callbacks(config.callbacks, folder, ending),
             *inspectors(config.figures, self.inspection, self.tensorboard),
             NoteGraph(self.inspection, self.tensorboard, config.model.loss_words(), config.figures.graph),

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger
 from dlproj.config.checks import UserError
 from dlproj.config.reference import distance, unmatched
 from dlproj.config.root import Config
-from dlproj.config.user_code import copies, shown
+from dlproj.config.user_code import code_in_words, copies
 from dlproj.config.whole_files import write_whole
 from dlproj.data.base import DataModule
 from dlproj.loop_progress import inform
@@ -104,7 +104,7 @@ class Begin(Callback):
         self._record(folder)
         for fallback in self.result.fallbacks:
             _log.warning("%s", fallback)
-        if code := shown(self.config):
+        if code := code_in_words(self.config):
             inform(f"runs code of {code}")
         for name, content in samples.items():
             write_whole(folder / "figures" / name, content)

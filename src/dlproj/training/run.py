@@ -11,8 +11,9 @@ import pytorch_lightning as pl
 
 from dlproj.config.callbacks import Resume
 from dlproj.config.checks import require
+from dlproj.config.custom import check_torch_arguments
 from dlproj.config.root import Config, load
-from dlproj.config.user_code import UserCode, admit, admit_run
+from dlproj.config.user_code import UserCode, admit, read_copies
 from dlproj.data.base import DataModule
 from dlproj.distributed.processes import run_in_processes
 from dlproj.launch import rank, started_by_torchrun
@@ -81,9 +82,13 @@ def resume_run(folder: Path, changed: Sequence[str] = (), allow_code: bool = Fal
     typed = read_result(folder).overrides
     config = continued_config(folder, changed, allow_code) if changed else load(folder / "config.yaml", allow_code)
     names = {text.partition("=")[0] for text in changed}
-    if own_schedule := "scheduler.target" in names and isinstance(config.scheduler, UserCode):
+    new_code = "scheduler.target" in names
+    if isinstance(config.scheduler, UserCode) and new_code:
         config.scheduler.check_code()
-    admit_run(config, folder, allow_code, ["scheduler"] if own_schedule else [])
+    elif isinstance(config.scheduler, UserCode):
+        config.scheduler.allow()  # with arguments that may have been typed just now
+    read_copies(config, folder, ["scheduler"] if new_code else [])
+    check_torch_arguments(config.optim, config.scheduler, config.trainer.max_epochs)
     if not changed:
         return run(config, folder, typed, resume=True)
     kept = [text for text in typed if text.partition("=")[0] not in names]
