@@ -53,15 +53,21 @@ class TextConfig(DataConfig):
 
 
 @dataclass(slots=True)
-class IMDBConfig(TextConfig):
-    """Settings of the IMDB reviews, read from `<root>/aclImdb`."""
+class StoredTextConfig(TextConfig):
+    """Settings shared by texts that are read from a folder."""
 
-    has_test_set: ClassVar[bool] = True
     root: str = setting(default_root, ROOT)
 
     def __post_init__(self) -> None:
-        TextConfig.__post_init__(self)
+        TextConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         check_root(self.root)
+
+
+@dataclass(slots=True)
+class IMDBConfig(StoredTextConfig):
+    """Settings of the IMDB reviews, read from `<root>/aclImdb`."""
+
+    has_test_set: ClassVar[bool] = True
 
     def spec(self) -> DataSpec:
         """Word ids (length,) in two classes."""
@@ -74,15 +80,11 @@ class IMDBConfig(TextConfig):
 
 
 @dataclass(slots=True)
-class TextFolderConfig(TextConfig):
+class TextFolderConfig(StoredTextConfig):
     """Settings of texts in one folder per class; `root` holds train/ and, if there is one, test/."""
 
     own_files: ClassVar[bool] = True
     root: str = setting(default_root, "folder that holds train/CLASS/*.txt and test/CLASS/*.txt")
-
-    def __post_init__(self) -> None:
-        TextConfig.__post_init__(self)
-        check_root(self.root)
 
     def spec(self) -> DataSpec:
         """Ids (length,), one class per folder in train/, sorted by name. Raises DataError."""
