@@ -69,7 +69,7 @@ class ParallelLauncher(Launcher):
         """Open the sweep's folder. Raises ConfigurationError if there is no sweep to resume."""
         from dlproj.config.checks import require
         from dlproj.launch import started_by_torchrun
-        from dlproj.sweeps.sweep import Sweep
+        from dlproj.sweeps.sweep import Sweep, check_resumed
 
         setup_globals()
         HydraConfig.instance().set_config(config)
@@ -78,6 +78,8 @@ class ParallelLauncher(Launcher):
         OmegaConf.to_object(config.sweep)  # which refuses an empty sweep.resume
         require(not started_by_torchrun(), "-m starts each run's processes itself: set trainer=ddp, without torchrun")
         self.sweep = Sweep(Path(config.hydra.sweep.dir), config.sweep.resume is not None, self.forks)
+        if self.sweep.resumes:
+            check_resumed(self.sweep.folder, config.hydra.overrides.task)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Check all jobs, then run them. The return value of a failed job raises UserError."""
@@ -213,7 +215,8 @@ def _returned(job: "SweepJob", failure: str, folder: Path) -> JobReturn:
 
     if job.run is not None:
         return JobReturn(overrides=job.run.result.overrides, status=JobStatus.COMPLETED)
-    error = UserError(f"{failure}: {quote(f'sweep.resume={os.path.relpath(folder)}')} runs what is missing")
+    resume = quote(f"sweep.resume={os.path.relpath(folder)}")
+    error = UserError(f"{failure}: the same command with {resume} runs what is missing")
     return _FailedJob(status=JobStatus.FAILED, error=error)
 
 

@@ -78,7 +78,7 @@ def test_a_sweep_runs_compares_and_names_the_best_command(type_in, tmp_path):
     assert err.splitlines() == [
         f"error: job 4 (optim.learning_rate=-1 seed=1): {reason}",
         f"error: job 5 (optim.learning_rate=-1 seed=2): {reason}",
-        f"error: 2 of 6 runs failed: sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
+        f"error: 2 of 6 runs failed: the same command with sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
     ]
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1", "2", "3"]
     lines = out.splitlines()
@@ -102,7 +102,7 @@ def test_a_sweep_over_models_and_data_keeps_its_runs_in_one_folder(type_in, tmp_
     assert err.splitlines() == [
         "error: job 2 (model=gru data=digits): an RNN needs to know how to read an image: "
         "set model.image_reading=rows, columns or pixels",
-        f"error: 1 of 4 runs failed: sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
+        f"error: 1 of 4 runs failed: the same command with sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
     ]
     assert code == 1
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1", "3"]
@@ -144,7 +144,7 @@ def test_a_signal_ends_all_runs_and_says_how_to_go_on(sent, code, start, tmp_pat
     _, err = process.communicate()
     assert process.returncode == code
     folder = sweep_folder(tmp_path)
-    assert f"interrupted: 0 of 3 runs have ended; sweep.resume={folder.relative_to(tmp_path)} goes on" in err
+    assert f"interrupted: 0 of 3 runs have ended; dlproj resume {folder.relative_to(tmp_path)} goes on" in err
     assert not processes_in(tmp_path)
     assert [summary(folder / name)["status"] for name in "01"] == ["interrupted", "interrupted"]
 
@@ -190,6 +190,16 @@ def test_a_sweep_that_cannot_begin_is_refused_in_one_line(overrides, message, ty
     code, _, err = type_in(*DIGITS, "seed=1,2", *overrides)
     assert (code, err) == (1, f"error: {message}\n")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_sweep_is_not_resumed_with_the_default_settings(type_in, tmp_path):
+    assert type_in(*DIGITS, "trainer.max_epochs=1", "seed=1,2", "hydra.sweep.dir=begun")[0] == 0
+    record = (tmp_path / "begun/multirun.yaml").read_bytes()
+    code, _, err = type_in("sweep.resume=begun")
+    message = "sweep.resume=begun needs the settings of the sweep: dlproj resume begun repeats them, or add them here"
+    assert (code, err) == (1, f"error: {message}\n")
+    assert (tmp_path / "begun/multirun.yaml").read_bytes() == record
+    assert not (tmp_path / "begun/2").exists()
 
 
 def test_runs_and_sweeps_keep_out_of_each_others_folders(type_in, tmp_path):
@@ -314,7 +324,7 @@ def test_a_sweep_in_a_folder_with_somebodys_files_loses_none_of_them(type_in, tm
     assert summary(tmp_path / "w/s1")["status"] == "completed"
     overwritten = "would be overwritten, and dlproj did not write it: name another folder, or move it away"
     assert sorted(err.splitlines()) == [
-        "error: 2 of 3 runs failed: sweep.resume=w runs what is missing",
+        "error: 2 of 3 runs failed: the same command with sweep.resume=w runs what is missing",
         f"error: job s2 (seed=2): w/s2/summary.json {overwritten}",
         f"error: job s3 (seed=3): w/s3.log {overwritten}",
         f"the report was not written: w/report.csv {overwritten.partition(':')[0]}: name another place with --output, "
@@ -330,7 +340,7 @@ def test_jobs_of_a_sweep_that_would_share_a_folder_are_refused(type_in, tmp_path
         shared = f"w/Activation.{name} is the folder of model.activation={name} seed=1, too: set hydra.sweep.subdir to"
         assert shared in err
         assert summary(tmp_path / f"w/Activation.{name}")["seed"] == 1
-    assert "error: 2 of 4 runs failed: sweep.resume=w runs what is missing" in err
+    assert "error: 2 of 4 runs failed: the same command with sweep.resume=w runs what is missing" in err
 
 
 def test_a_cross_validation_ends_with_the_out_of_fold_accuracy(type_in, tmp_path):

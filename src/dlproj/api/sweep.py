@@ -108,7 +108,7 @@ def _many(first: Sequence[str], overrides: Sequence[str], settings: dict[str, An
     try:
         call(["train", "-m", *typed])
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f'interrupted: dlproj.sweep("sweep.resume={folder}") goes on') from None
+        raise KeyboardInterrupt(f'interrupted: the same call with "sweep.resume={folder}" goes on') from None
     return Sweep(folder)
 
 

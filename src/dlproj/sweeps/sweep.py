@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -81,8 +81,9 @@ class Sweep:
             try:
                 run_jobs(self._missing(jobs, view.started, note), workers, judge, view.tick)
             except (KeyboardInterrupt, SystemExit):
-                where = f"{quote(f'sweep.resume={os.path.relpath(self.folder)}')} goes on"
-                print(f"interrupted: {len(view.finished)} of {total} runs have ended; {where}", file=sys.stderr)
+                where = quote(os.path.relpath(self.folder))
+                ended_runs = f"{len(view.finished)} of {total} runs have ended"
+                print(f"interrupted: {ended_runs}; dlproj resume {where} goes on", file=sys.stderr)
                 raise
         return view.finished
 
@@ -149,6 +150,24 @@ def resume_command(sweep: Path, allow_code: bool = False) -> list[str]:
 
     allow_code: also if it can run code, and is not a command that the user has given. Raises UserError.
     """
+    overrides, sources = _recorded_command(sweep)
+    admit_sweep(sweep, overrides, sources, allow_code)
+    own_files = [part for folder in sources for part in ("--config-dir", folder)]
+    quoted = QuotedString(str(sweep), Quote.single).with_quotes()  # Hydra would split it at a comma
+    kept = [one for one in overrides if not one.startswith("sweep.resume=")]
+    return [sys.executable, "-P", "-m", "dlproj.cli.train", "-m", *own_files, *kept, f"sweep.resume={quoted}"]
+
+
+def check_resumed(sweep: Path, typed: Sequence[str]) -> None:
+    """Raise ConfigurationError if the overrides typed have none of a run, which would train the defaults there."""
+    if not any(map(_is_of_runs, typed)) and any(map(_is_of_runs, _recorded_command(sweep)[0])):
+        folder = quote(os.path.relpath(sweep))
+        way_out = f"dlproj resume {folder} repeats them, or add them here"
+        raise ConfigurationError(f"sweep.resume={folder} needs the settings of the sweep: {way_out}")
+
+
+def _recorded_command(sweep: Path) -> tuple[list[str], list[str]]:
+    """The overrides of the sweep's last command and its folders of settings files. Raises ConfigurationError."""
     try:
         hydra = read_yaml(sweep / "multirun.yaml")["hydra"]
         overrides = [*hydra["overrides"]["hydra"], *hydra["overrides"]["task"]]
@@ -158,11 +177,11 @@ def resume_command(sweep: Path, allow_code: bool = False) -> list[str]:
         raise ConfigurationError(
             f"{sweep} holds no run and no sweep: name a folder of logs/runs or logs/sweeps"
         ) from error
-    admit_sweep(sweep, overrides, sources, allow_code)
-    kept = [one for one in overrides if not one.startswith("sweep.resume=")]
-    own_files = [part for folder in sources for part in ("--config-dir", folder)]
-    quoted = QuotedString(str(sweep), Quote.single).with_quotes()  # Hydra would split it at a comma
-    return [sys.executable, "-P", "-m", "dlproj.cli.train", "-m", *own_files, *kept, f"sweep.resume={quoted}"]
+    return overrides, sources
+
+
+def _is_of_runs(override: str) -> bool:
+    return not override.startswith(("hydra.", "hydra/", "sweep."))
 
 
 def _can_be_typed(text: object) -> bool:
