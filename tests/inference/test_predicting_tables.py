@@ -177,7 +177,7 @@ def test_a_table_of_one_row_is_evaluated_whatever_training_held_out(tmp_path, mo
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (table(30).assign(kind="other"), "row 2 has the class other, which the training rows have not"),
+        (table(30).assign(kind="other"), "row 2 has the class other, which no training row has"),
         (table(30).drop(columns="kind"), "there is no column kind"),
         (table(30).drop(columns="age"), "there is no column age"),
     ],
