@@ -1,6 +1,8 @@
 """A run that was trained on a table: its predictions, its evaluation on other tables, its page, its export."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from dlproj.data.table_files import read_table
 from dlproj.inference.export import Format, export
 from dlproj.inference.trained import open_run
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = ["data.target=kind", "model.hidden=[8]", "model.category_embedding_dim=3", "figures=none"]
 
 
@@ -217,6 +220,21 @@ def test_an_export_gives_the_same_probabilities(run, tmp_path):
     stored = trained.data.encode_frame(table(6))
     probabilities = torch.export.load(tmp_path / "model.pt2").module()(stored)
     np.testing.assert_allclose(probabilities.detach().numpy(), run.predict(table(6))[["new", "old"]], atol=1e-6)
+
+
+def test_an_export_is_used_without_dlproj_as_the_guide_says(run, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    export(open_run(run.folder), Format.onnx, tmp_path / "logs/wine/export/model.onnx")
+    given = table(30)
+    given.loc[[1, 2], "city"] = ["Oslo", None]
+    given.to_csv("new.csv", index=False)
+    (code,) = re.findall(
+        r"```python\n(import json\n.*?)```", (ROOT / "docs/guide/tables.md").read_text("utf-8"), re.DOTALL
+    )
+    names = dict[str, Any]()
+    exec(code, names)
+    np.testing.assert_allclose(names["probabilities"], run.predict(given)[["new", "old"]], atol=1e-6)
 
 
 def test_a_model_of_texts_is_evaluated_on_another_table(tmp_path):

@@ -68,6 +68,10 @@ def _overrides(name: str, value: Any) -> list[str]:
         )
     if name == "data.columns" and isinstance(value, Mapping):
         value = columns_typed(value)
+    if name == "model" and hasattr(value, "state_dict") and not isinstance(value, type):
+        raise ConfigurationError(
+            f"model is an object of {type(value).__name__}: give the class, and its arguments as model__arguments"
+        )
     if name == "model" and callable(value):
         return ["model=custom", f"model.network={quoted(_place(value))}"]
     return [f"{name}={quoted(value)}"]
