@@ -394,6 +394,13 @@ def test_a_class_that_no_file_defines_is_refused(network, here):
         dlproj.train(*DIGITS, model=network, folder="run")
 
 
+def test_an_object_is_no_class(here):
+    with pytest.raises(
+        ConfigurationError, match=r"^model is an object of Linear: give the class, and its arguments as"
+    ):
+        dlproj.train(*DIGITS, model=nn.Linear(3, 4), folder="run")
+
+
 def test_code_that_changes_while_a_run_begins_is_refused(here):
     config, _ = checked_settings(["model=custom", "model.network=net.py:Net", *DIGITS])
     user_code._sources.clear()

@@ -171,6 +171,16 @@ def in_one_line(error: BaseException) -> str:
     return one_line(words)
 
 
+def _unreadable(message: str) -> str:
+    """What of the command line Hydra could not read, from its message, and how to quote it."""
+    typed = " ".join(message.partition("See https://")[0].split()).removeprefix("LexerNoViableAltException: ")
+    typed = typed.removesuffix(" ^")
+    setting = re.fullmatch(r"(?a:([\w.]+))=([^\[\]{}\"'\\]+)", typed)
+    example = f'{setting[1]}="{setting[2]}"' if setting else 'data.root="~/data"'
+    quoting = f"write setting=value, and put quotes around what is not plain: '{example}'"
+    return f"the command line cannot be read ({typed}): {quoting}"
+
+
 def _reads_settings(error: OSError) -> bool:
     """True if Hydra looked for the file of a choice, whose name may be too long."""
     return _failed_in_hydra(error) and not _makes_folder(error)
@@ -207,8 +217,7 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         return "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits"
     if isinstance(error, OverrideParseException) or type(error).__name__.startswith("Lexer"):
-        quoting = "write setting=value, and put quotes around what is not plain: 'data.root=\"~/data\"'"
-        return f"the command line cannot be read ({' '.join(str(error).split())}): {quoting}"
+        return _unreadable(str(error))
     if isinstance(error, OSError):  # the file's name may be too long to show
         return str(error.strerror)
     cause = error.__cause__ or error.__context__

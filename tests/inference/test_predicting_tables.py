@@ -5,6 +5,7 @@ import io
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from dlproj.data.table_files import read_table
 from dlproj.inference.export import Format, export
 from dlproj.inference.trained import open_run
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = ["data.target=kind", "model.hidden=[8]", "model.category_embedding_dim=3", "figures=none"]
 
 
@@ -219,7 +221,7 @@ def test_a_table_of_one_row_is_evaluated_whatever_training_held_out(tmp_path, mo
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (table(30).assign(kind="other"), "row 2 has the class other, which the training rows have not"),
+        (table(30).assign(kind="other"), "row 2 has the class other, which no training row has"),
         (table(30).drop(columns="kind"), "there is no column kind"),
         (table(30).drop(columns="age"), "there is no column age"),
     ],
@@ -329,6 +331,21 @@ def test_a_table_and_a_text_at_once(texts_run, tmp_path):
     comments().to_csv(tmp_path / "new.csv", index=False)
     with pytest.raises(UserError, match="1 of 4 inputs were left out"):
         predicted(texts_run, tmp_path / "new.csv", "a fine day")
+
+
+def test_an_export_is_used_without_dlproj_as_the_guide_says(run, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    export(open_run(run.folder), Format.onnx, tmp_path / "logs/wine/export/model.onnx")
+    given = table(30)
+    given.loc[[1, 2], "city"] = ["Oslo", None]
+    given.to_csv("new.csv", index=False)
+    (code,) = re.findall(
+        r"```python\n(import json\n.*?)```", (ROOT / "docs/guide/tables.md").read_text("utf-8"), re.DOTALL
+    )
+    names = dict[str, Any]()
+    exec(code, names)
+    np.testing.assert_allclose(names["probabilities"], run.predict(given)[["new", "old"]], atol=1e-6)
 
 
 def test_a_model_of_texts_is_evaluated_on_another_table(tmp_path):

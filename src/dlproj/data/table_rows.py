@@ -72,7 +72,7 @@ class Schema:
     def described(self, row: np.ndarray) -> dict[str, str]:
         """A row (columns,) of raw_rows() as people read it: a text for each column."""
         texts = dict(
-            zip(self.numeric, ("(missing)" if np.isnan(value) else f"{value:.4g}" for value in row), strict=False)
+            zip(self.numeric, ("(missing)" if np.isnan(value) else described(value) for value in row), strict=False)
         )
         for (name, known), code in zip(self.categories.items(), row[len(self.numeric) :].astype(int), strict=True):
             texts[name] = {MISSING: "(missing)", OTHER: "(other)"}.get(code) or known[code]
@@ -92,6 +92,11 @@ class Schema:
         ]
         target = (self.target, "target", f"{len(self.classes)} classes")
         return [target, *read, *((name, "left out", why) for name, why in self.dropped.items())]
+
+
+def described(value: float) -> str:
+    """A number as people read it: four digits, or all before the point."""
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 class Table(NamedTuple):
@@ -228,7 +233,7 @@ def targets_of(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     if (codes < 0).any():
         first = int(np.flatnonzero(codes < 0)[0])
         raise DataError(
-            f"{where(frame, first)} has the class {one_line(text[first])}, which the training rows have not: "
+            f"{where(frame, first)} has the class {one_line(text[first])}, which no training row has: "
             f"theirs are {_listed(schema.classes)}"
         )
     return codes
