@@ -39,7 +39,7 @@ class RisingConfig(SchedulerConfig):
         return {"scheduler": ExponentialLR(optimizer, self.factor), "interval": "step"}
 
 
-def range_test(config: Config, lowest: float = 1e-6, highest: float = 10.0, steps: int = 100) -> RateCurve:
+def range_test(config: Config, lowest: float = 1e-6, highest: float = 10.0, steps: int = 200) -> RateCurve:
     """Train from the run's seed on its batches, with rates from `lowest` to `highest`, and leave nothing behind.
 
     It ends early if the loss diverges. Raises UserError for settings of several processes, for fewer than 30 steps, or

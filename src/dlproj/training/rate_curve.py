@@ -14,7 +14,10 @@ LEAST_STEPS = 30  # of a test
 _LEAST = 10  # steps below which a curve tells nothing
 _NEAR = 20  # 1 / share of the steps that the average without a lag looks at on each side
 _FALL = 5.0  # times its noise by which the averaged loss has to fall
-LOWEST = "lowest loss"
+# The lowest loss is the brink of divergence, and the best rate is usually within a factor of 2 below it (Bengio 2012,
+# quoted by Smith 2017, section 3.3): √2 is the middle of that. fast.ai's "minimum" divides by 10 instead.
+_BELOW = 1.4
+LOWEST = f"lowest loss / {_BELOW:g}"
 
 
 def smoothed(losses: Iterable[float], memory: float = _MEMORY) -> np.ndarray:
@@ -99,7 +102,7 @@ class RateCurve:
         window = slice(self.steps // 10, -5)
         rates, losses = self.rates[window], self.smoothed[window]
         found = {"steepest slope": steepest(rates, losses), "valley": valley(losses)}
-        return {name: float(rates[i]) for name, i in found.items()} | {LOWEST: float(self.rates[self._lowest])}
+        return {name: float(rates[i]) for name, i in found.items()} | {LOWEST: float(self.rates[self._lowest]) / _BELOW}
 
     @property
     def _lowest(self) -> int:
@@ -107,7 +110,7 @@ class RateCurve:
 
     @property
     def rule(self) -> str:
-        """The name of the suggestion that is recommended: the lowest loss, if rates above it were tried."""
+        """The name of the suggestion that is recommended: that of the lowest loss, if rates above it were tried."""
         return LOWEST if self.diverged or self._lowest < len(self.rates) - self.steps // 20 else "steepest slope"
 
     @property
