@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 
 import pytest
 import torch
@@ -11,9 +12,12 @@ from typer.testing import CliRunner
 import dlproj
 from dlproj.cli.app import app
 from dlproj.config.checks import ConfigurationError, UserError
+from dlproj.config.places import train_command
+from dlproj.runs.manifest import shown_path
 from dlproj.runs.record import read_epochs, read_result
 from dlproj.training import run as run_module
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.continued_run import continued_config
 from dlproj.training.run import resume_run, run
 
 QUIET = [*DIGITS, "figures=none", "logger=none", "trainer.max_epochs=2", "data.eval_batch_size=500"]
@@ -149,6 +153,15 @@ def test_what_cannot_change_or_leaves_nothing_to_train_is_one_line(changed, mess
     with pytest.raises(UserError, match=re.escape(message)):
         dlproj.resume(ended, changed)
     assert read_result(ended) == before
+
+
+def test_the_command_offered_for_another_setting_has_those_of_the_run(composed, tmp_path):
+    typed = ["data=digits", "model.hidden=[16]", "model.dropout=0.3", "init_from=elsewhere"]
+    run(composed(*QUIET), tmp_path, typed)
+    kept = ["data=digits", "model.hidden=[16]", f"init_from={shown_path(tmp_path)}", "model.dropout=0.5"]
+    offered = shlex.join([*train_command().split(), *kept])
+    with pytest.raises(UserError, match=re.escape(f"; {offered} starts a new run from its weights")):
+        continued_config(tmp_path, ["model.dropout=0.5"])
 
 
 @pytest.fixture(scope="module")
