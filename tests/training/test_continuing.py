@@ -1,11 +1,13 @@
 """A run trained on: with more epochs, another schedule or early stopping anew."""
 
+import json
 import math
 import re
 import shlex
 
 import pytest
 import torch
+from folders import write_run
 from test_resuming import DIGITS, assert_same, killed_after
 from typer.testing import CliRunner
 
@@ -174,8 +176,20 @@ def ended(composed, tmp_path_factory):
 
 def test_a_run_whose_weights_are_not_finite_does_not_go_on(composed, tmp_path):
     run(composed(*QUIET, "optim=sgd", "optim.learning_rate=1e30"), tmp_path)
+    with pytest.raises(ConfigurationError, match="has weights that are not finite: start anew with a lower optim"):
+        resume_run(tmp_path, ["trainer.max_epochs=5"])
+    summary = tmp_path / "summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"best_epoch": 1}))
     with pytest.raises(ConfigurationError, match="has weights that are not finite: start anew with init_from="):
         resume_run(tmp_path, ["trainer.max_epochs=5"])
+
+
+def test_a_diverged_run_is_not_advised_to_train_on(tmp_path):
+    write_run(tmp_path / "run", status="diverged")
+    told = CliRunner().invoke(app, ["resume", str(tmp_path / "run")])
+    assert told.exit_code == 0
+    assert told.output.startswith(f"{tmp_path}/run is complete: there is nothing to go on with\n")
+    assert "to train it on" not in told.output
 
 
 def test_a_checkpoint_of_an_older_version_knows_no_plan(composed, tmp_path):

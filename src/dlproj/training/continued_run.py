@@ -87,8 +87,9 @@ def _set(settings: dict[str, Any], name: str, value: Any) -> None:
 
 def _check_goes_on(folder: Path, config: Config) -> None:
     result, shown, epochs = read_result(folder), shown_path(folder), config.trainer.max_epochs
-    best = f"start anew with init_from={shown}/checkpoints/best.ckpt and a lower optim.learning_rate"
-    require(result.status != "diverged", f"{shown} has weights that are not finite: {best}")
+    best = "" if result.best_epoch is None else f"init_from={shown}/checkpoints/best.ckpt and "
+    way_out = f"start anew with {best}a lower optim.learning_rate"
+    require(result.status != "diverged", f"{shown} has weights that are not finite: {way_out}")
     done = f"{shown} has trained {result.last_epoch} epochs"
     require(result.last_epoch < epochs, f"{done}: set trainer.max_epochs above that, not {epochs}")
     steps, most = result.steps, config.trainer.max_steps
