@@ -10,7 +10,7 @@ from forked_commands import Commands
 from hydra import compose, initialize_config_dir
 
 from dlproj.config.compose import register
-from dlproj.config.root import checked
+from dlproj.runs.new_run import checked
 
 CONF = Path(__file__).parents[1] / "conf"
 

@@ -69,6 +69,12 @@ def test_one_command_trains_tests_and_records(type_in, tmp_path):
     [
         (["model.dropout=1.5", "data=digits"], "error: model.dropout=1.5 must be in [0, 1)\n"),
         (["+experiment=lab4/lsmt"], "error: lab4/lsmt is not an experiment: did you mean lab4/lstm"),
+        (
+            ["data.target=Gekündigt"],
+            "error: the command line cannot be read (data.target=Gekündigt): write setting=value, and put quotes "
+            "around what is not plain: 'data.target=\"Gekündigt\"'\n",
+        ),
+        (["data.columns={Größe: drop}"], "error: the command line cannot be read (data.columns={Größe: drop}): write "),
         ([f"data={'x' * 5000}"], "error: the command line cannot be used (OSError: File name too long): a group of"),
         (["hydra.run.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),
         (["-m", "seed=1,2", "hydra.sweep.dir=/dev/null/x"], f"{IN_THE_WAY}: {ELSEWHERE}"),

@@ -246,7 +246,7 @@ REFUSED = {
     "data=imdb model.text_input=counts model.embedding_dim=8": "model.embedding_dim is for text_input=mean_of_embe",
     "data=imdb data.padding=post data.bucket_by_length=true": "data.bucket_by_length=true saves work only if padding",
     "data=text_folder data.root=/nowhere": "/nowhere/train cannot be read",
-    "data=text_table": "set data.file to a table, or data.train_file and data.test_file to two",
+    "data=text_table": "data.file is empty: set it to a table",
     "data=hf": "data.path is empty: set a name on the Hugging Face hub, or a local folder or file",
     "data=text_table data.file=/nowhere.csv": "/nowhere.csv cannot be read",
     "model=lstm": "an RNN needs to know how to read an image: set model.image_reading=rows",

@@ -150,7 +150,7 @@ def test_somebody_elses_code_runs_only_where_the_user_says_so(here, stranger):
     custom()
     stranger()
     write(here, net="raise AssertionError", blocks="raise AssertionError")
-    words = "run runs code of net.py, which you have not trained with here: look at run/code, then add --allow-code"
+    words = "run runs net.py:Net, which you have not trained with here: look at run/code, then add --allow-code"
     for use in (lambda: open_run(Path("run")), lambda: dlproj.resume("run"), lambda: dlproj.load_run("run").model):
         with pytest.raises(UserError, match=re.escape(words)):
             use()
@@ -167,9 +167,7 @@ def test_a_run_goes_on_with_a_schedule_of_ones_own(here, stranger):
     write(here, schedule=schedule)
     typed = ["trainer.max_epochs=9", "scheduler=custom", "scheduler.target=schedule.py:Halved"]
     arguments = "scheduler.arguments={step_size: 3}"
-    with pytest.raises(
-        UserError, match=r"run runs code of net\.py, schedule\.py, which you have not trained with here"
-    ):
+    with pytest.raises(UserError, match=r"run runs net\.py:Net, which you have not trained with here"):
         dlproj.resume("run", *typed, arguments)
     stranger()
     dlproj.resume("run", *typed, arguments, allow_code=True)
@@ -197,7 +195,9 @@ def test_a_run_folder_calls_no_function_of_a_package_without_consent(here):
     open_run(Path("run"))
     text = Path("run/config.yaml").read_text()
     Path("run/config.yaml").write_text(text.replace("torch.nn:Linear", "os:_exit").replace("out_features", "status"))
-    with pytest.raises(UserError, match=r"run runs code of os, .*: see what that is, then add --allow-code"):
+    with pytest.raises(
+        UserError, match=r"run runs os:_exit\(in_features=20, status=2\), .*: see what that is, then add --allow-code"
+    ):
         open_run(Path("run"))
 
 
@@ -245,7 +245,7 @@ BY_EPOCH = (
         pytest.param("ASGD", BY_EPOCH, marks=pytest.mark.slow),
     ],
 )
-def test_a_run_is_resumed_to_the_bit_with_its_code_optimizer_and_schedule(optim, schedule, here, monkeypatch):
+def test_a_run_is_resumed_to_the_bit_with_its_code_optimizer_andschedule(optim, schedule, here, monkeypatch):
     write(here, net=STOPPABLE)
     parts = ("optim=custom", f"optim.target=torch.optim.{optim}", *schedule, "trainer.max_epochs=3")
     custom(*parts).folder.rename("whole")
@@ -392,6 +392,13 @@ def test_a_class_that_no_file_defines_is_refused(network, here):
         ConfigurationError, match=r"is not defined at the top of a file of its own: write it to one, and import it$"
     ):
         dlproj.train(*DIGITS, model=network, folder="run")
+
+
+def test_an_object_is_no_class(here):
+    with pytest.raises(
+        ConfigurationError, match=r"^model is an object of Linear: give the class, and its arguments as"
+    ):
+        dlproj.train(*DIGITS, model=nn.Linear(3, 4), folder="run")
 
 
 def test_code_that_changes_while_a_run_begins_is_refused(here):
@@ -671,6 +678,63 @@ def test_a_schedule_that_cannot_be_used_is_answered_in_one_line(target, argument
     named = {"target": f"torch.optim.lr_scheduler.{target}", "arguments": arguments}
     with pytest.raises(UserError, match=re.escape(words)):
         read(CustomSchedulerConfig, named).build(torch.optim.Adagrad([nn.Parameter(torch.zeros(2))]), 2, 20)
+
+
+def schedule(name, arguments):
+    """Overrides that choose a schedule of torch's."""
+    target = f"scheduler.target=torch.optim.lr_scheduler.{name}"
+    return ("scheduler=custom", target, f"scheduler.arguments={arguments}")
+
+
+NADAM = ("optim=custom", "optim.target=torch.optim.NAdam")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            (*NADAM, "optim.arguments={betas: [2, 3]}"),
+            "NAdam cannot be used: ValueError: Invalid beta parameter at index ",
+        ),
+        ((*NADAM, "optim.arguments={eps: -1}"), "Invalid epsilon value: -1: change optim.arguments"),
+        ((*NADAM, "optim.learning_rate=-1"), "optim.learning_rate=-1.0 must be in (0, inf)"),
+        ((*NADAM, "optim.arguments={beta: 1}"), "optim.arguments.beta is no argument of NAdam: did you mean betas?"),
+        # torch divides by step_size at the first step only, and takes a gamma that is no number
+        (
+            schedule("StepLR", "{step_size: 0}"),
+            "StepLR cannot be used: ZeroDivisionError: integer modulo by zero: change ",
+        ),
+        (schedule("ExponentialLR", "{gamma: nan}"), "ExponentialLR sets the learning rate to nan: change scheduler."),
+        (
+            schedule("CosineAnnealingLR", "{T_max: 0}"),
+            "ZeroDivisionError: integer modulo by zero: change scheduler.arg",
+        ),
+        (schedule("OneCycleLR", "{max_lr: 1, pct_start: 7}"), "Expected float between 0 and 1 pct_start, but got 7"),
+        (schedule("CyclicLR", "{base_lr: 1, max_lr: 2}"), "optimizer must support momentum or beta1 with "),
+    ],
+)
+def test_impossible_arguments_are_refused_before_data_is_read(settings, words, with_data):
+    with pytest.raises(UserError, match=re.escape(words)) as error:
+        own_data("broken", "optim=adagrad", *settings)
+    assert "\n" not in str(error.value)
+    assert not Path("run").exists()
+
+
+def test_impossible_arguments_leave_the_run_that_they_would_go_on_with(here):
+    before = custom("scheduler=constant").metrics
+    with pytest.raises(UserError, match="StepLR cannot be used: ZeroDivisionError"):
+        dlproj.resume("run", *schedule("StepLR", "{step_size: 0}"), max_epochs=4)
+    assert read_run(Path("run")).result.status == "completed"
+    assert dlproj.load_run("run").metrics == before
+
+
+def test_arguments_that_only_the_network_can_decide_on_are_not_tried(with_data):
+    """A rate for each layer; an optimizer of the user's own, which may rely on the network."""
+    write(with_data, mine="def Mine(params, lr): raise AssertionError('no network')")
+    rates = schedule("CyclicLR", "{base_lr: [0.1, 0.2], max_lr: [0.2, 0.3], cycle_momentum: false}")
+    assert own_data("load", *rates, "optim.layer_decay=0.5").status == "completed"
+    with pytest.raises(UserError, match=r"^my_data\.py line \d+, in broken"):
+        own_data("broken", "optim=custom", "optim.target=mine.py:Mine", "overwrite=true")
 
 
 def test_allow_code_is_an_option_of_each_command(here, stranger):

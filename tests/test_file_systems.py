@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import stat
+from pathlib import Path
 
 import pytest
 import torch
@@ -109,6 +110,20 @@ def test_a_full_disk_names_the_file_and_leaves_the_one_before(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert refused.value.filename == str(path)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("summary.json", "before")]
+
+
+def test_ctrl_c_leaves_the_file_before_and_nothing_else(tmp_path, monkeypatch):
+    path, write = tmp_path / "summary.json", Path.write_bytes
+    write_whole(path, "before")
+
+    def interrupted(beside, content):
+        write(beside, content[:3])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, "after")
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("summary.json", "before")]
 
 

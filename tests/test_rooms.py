@@ -65,7 +65,7 @@ MAY_IMPORT = {
     },
     "api": {"config", "training", "inference", "runs", "reports", "models", "data", "command_errors"},
 }
-BUILDS = {"data", "models", "training"}
+BUILDS = {"data", "models"}
 
 
 def room_of(path):

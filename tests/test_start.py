@@ -41,7 +41,7 @@ from pathlib import Path
 import dlproj.cli
 from dlproj.late_imports import is_executed
 from dlproj.config.compose import register
-from dlproj.config.root import checked
+from dlproj.runs.new_run import checked
 from hydra import compose, initialize_config_dir
 from dlproj.models.classifier import Classifier
 from dlproj.training.run import run

@@ -12,7 +12,8 @@ from benchmarks.variants.pacing import Pacing
 from dlproj.command_errors import in_one_line
 from dlproj.config.checks import UserError
 from dlproj.config.compose import register
-from dlproj.config.root import Config, checked
+from dlproj.config.root import Config
+from dlproj.runs.new_run import checked
 from dlproj.training.callbacks import build_callbacks
 from dlproj.training.monitors.loggers import EpochTable, EpochTensorBoard
 from dlproj.training.trainer import build_trainer, prepare_process

@@ -157,7 +157,7 @@ def in_one_line(error: BaseException) -> str:
     if lacks_memory(error):
         asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
         much = f" ({asked[1]} more needed)" if asked else ""
-        return f"out of memory{much}: use smaller batches or layers"
+        return f"out of memory{much}: use smaller batches or layers, or less data"
     if not isinstance(error, _TOLD) and (line := line_of(error)):
         return one_line(line)
     if isinstance(error, OSError) and _is_of_files(error) and not _reads_settings(error):
@@ -169,6 +169,16 @@ def in_one_line(error: BaseException) -> str:
             "name of one of its files, such as data=digits"
         )
     return one_line(words)
+
+
+def _unreadable(message: str) -> str:
+    """What of the command line Hydra could not read, from its message, and how to quote it."""
+    typed = " ".join(message.partition("See https://")[0].split()).removeprefix("LexerNoViableAltException: ")
+    typed = typed.removesuffix(" ^")
+    setting = re.fullmatch(r"(?a:([\w.]+))=([^\[\]{}\"'\\]+)", typed)
+    example = f'{setting[1]}="{setting[2]}"' if setting else 'data.root="~/data"'
+    quoting = f"write setting=value, and put quotes around what is not plain: '{example}'"
+    return f"the command line cannot be read ({typed}): {quoting}"
 
 
 def _reads_settings(error: OSError) -> bool:
@@ -207,8 +217,7 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         return "a group of settings cannot be null: leave it out, or choose one of its files, such as data=digits"
     if isinstance(error, OverrideParseException) or type(error).__name__.startswith("Lexer"):
-        quoting = "write setting=value, and put quotes around what is not plain: 'data.root=\"~/data\"'"
-        return f"the command line cannot be read ({' '.join(str(error).split())}): {quoting}"
+        return _unreadable(str(error))
     if isinstance(error, OSError):  # the file's name may be too long to show
         return str(error.strerror)
     cause = error.__cause__ or error.__context__

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -17,7 +16,7 @@ from dlproj import formats
 from dlproj.config.checks import require
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
-from dlproj.config.root import Config, checked, typed_config
+from dlproj.config.root import Config, typed_config
 from dlproj.library_internals.hydra_internals import BasicSweeper
 
 
@@ -68,12 +67,6 @@ def composing() -> Iterator[None]:
 def one_run(overrides: Sequence[str]) -> Config:
     """Settings of `python train.py overrides`. Raises ConfigurationError and Hydra's errors."""
     return typed_config(compose("config", list(overrides)))
-
-
-def single_run(overrides: Sequence[str]) -> Config:
-    """Settings of `dlproj train overrides`, checked as it checks them. Raises what it raises."""
-    HydraConfig.instance().set_config(compose("config", list(overrides), return_hydra_config=True))  # names the run
-    return checked(compose("config", list(overrides)))
 
 
 def points(experiment: str, overrides: Sequence[str] = ()) -> list[Point]:

@@ -118,7 +118,7 @@ class ParallelLauncher(Launcher):
         label: the overrides that tell it from the others. trial: that of a search.
         """
         from dlproj.command_errors import in_one_line, is_user_error
-        from dlproj.config.root import checked
+        from dlproj.runs.new_run import checked
         from dlproj.sweeps.jobs import SweepJob
 
         try:

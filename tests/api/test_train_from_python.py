@@ -15,6 +15,7 @@ import pytest
 import torch
 from folders import write_run
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
 import dlproj
@@ -76,6 +77,10 @@ def test_what_is_no_data_is_said_in_its_own_words(data):
 
 def test_values_are_written_in_hydras_grammar():
     assert quoted({"a": [1, "x y", None], "b": True}) == "{a:[1,'x y',null],b:true}"
+    texts = ["min_max", "/a/b.csv", "a-b.c", "Null", "NaN", "1e3", "True", "", "a=b", "é", "a\n", "x,y", "../a", "~/a"]
+    parsed = OverridesParser.create().parse_overrides([f"a={quoted(text)}" for text in texts])
+    assert [override.value() for override in parsed] == texts
+    assert [quoted(text) for text in texts[:3]] == texts[:3]
 
 
 def test_a_run_has_its_epochs_metrics_settings_and_confusion_matrix(run):

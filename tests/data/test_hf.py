@@ -74,6 +74,7 @@ def test_texts_are_those_of_a_table(tmp_path):
     assert module.spec == theirs.spec
     assert module.words == theirs.words
     assert module.fingerprint() == theirs.fingerprint()
+    assert torch.equal(module.encode_frame(module.read_frame(tmp_path / "test.csv")), module.test.inputs)
 
 
 def test_a_file_that_has_changed_is_read_again(tmp_path):

@@ -114,7 +114,10 @@ def test_each_fold_has_another_fingerprint(file):
         ({"folds": 1}, r"data\.folds=1 must be in \[2, inf\)"),
         ({"test_fraction": 1.0}, r"data\.test_fraction=1\.0 must be in \(0, 1\)"),
         ({"folds": 150}, r"150 folds need 150 samples of each class, 2 has \d+: add some, or leave the class out"),
-        ({"test_fraction": 0.005}, r"199 \+ 1 samples are too few to have 3 classes in both"),
+        (
+            {"test_fraction": 0.005},
+            r"data\.test_fraction=0\.005: 199 \+ 1 samples are too few to have 3 classes in both",
+        ),
     ],
 )
 def test_what_cannot_be_held_out_is_said_in_a_line(file, settings, message):
@@ -139,7 +142,10 @@ def test_any_labels_are_split_without_a_warning_or_refused(seed):
     groups = torch.from_numpy(random.integers(0, 8, size)) if seed % 2 else None
     strata = Strata(targets, ("a", "b", "c", "d"), groups)
     share, folds = float(random.uniform(0.01, 0.99)), int(random.integers(2, 8))
-    for hold_out in (lambda: hold_out_share(strata, share, seed), lambda: hold_out_fold(strata, folds, 0, seed)):
+    for hold_out in (
+        lambda: hold_out_share(strata, share, seed, "share"),
+        lambda: hold_out_fold(strata, folds, 0, seed),
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:

@@ -5,10 +5,12 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
+from pyarrow import feather, parquet
 
 from dlproj.config.checks import DataError
-from dlproj.data.table_files import read_table
+from dlproj.data.table_files import read_table, write_table
 
 FRAME = pd.DataFrame({"city": ["Köln", None, "Paris"], "age": [30, 41, 7], "height": [1.5, np.nan, 1.25]})
 
@@ -104,6 +106,19 @@ def test_a_damaged_text_file_is_refused_with_its_row(case, tmp_path):
 def test_a_damaged_binary_file_is_refused(kind, content, tmp_path):
     path = written(tmp_path, f"table.{kind}", content)
     with pytest.raises(DataError, match="damaged, or no"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+def test_a_table_that_takes_more_memory_than_there_is_says_so(kind, tmp_path, monkeypatch):
+    def read(*arguments, **settings):
+        raise pyarrow.ArrowMemoryError("malloc of size 149999616 failed")
+
+    path = tmp_path / f"table.{kind}"
+    write_table(pd.DataFrame({"a": [1, 2]}), path)
+    monkeypatch.setattr(parquet.ParquetFile, "read", read)
+    monkeypatch.setattr(feather, "read_table", read)
+    with pytest.raises(DataError, match="more memory than there is"):
         read_table(path)
 
 

@@ -88,6 +88,28 @@ def test_roles_are_guessed_and_said(tmp_path, caplog, capsys):
     assert np.allclose(raw[:, 3], [float(text.replace(",", ".")) for text in table["euros"]])
 
 
+def test_roles_are_told_anew_for_another_table_or_way_of_reading_it(tmp_path, caplog, capsys):
+    """Not for a table of which they were told, as by the runs of a sweep; here of the same columns."""
+
+    def told(table, **settings):
+        caplog.clear()
+        set_up(tmp_path, table, **settings)
+        return capsys.readouterr().err.splitlines(), [line for line in caplog.messages if "one value for each" in line]
+
+    first = frame(city=["Köln", "Paris"] * (N // 2))
+    lines, warnings = told(first, file=written(tmp_path, first, "first.csv"))
+    assert lines == ["numeric: x", "categorical: city (2)"]
+    assert len(warnings) == 1
+    again = {"file": str(tmp_path / "first.csv"), "scaling": TableScaling.none, "fold": 1, "folds": 3}
+    assert told(first, **again) == ([], [])
+    assert told(first, **again, columns={"x": "drop"}) == (
+        ["categorical: city (2)", "left out: x (as data.columns says)"],
+        warnings,
+    )
+    assert told(first, file=written(tmp_path, first, "another.csv")) == (lines, warnings)
+    assert told(first, **again) == ([], [])
+
+
 def test_roles_that_are_set_are_taken(tmp_path):
     table = frame(whole=[1, 2, 3] * (N // 3), row=range(N), other=1.5)
     columns = {"whole": "categorical", "row": "numeric", "x": "drop"}
@@ -217,6 +239,13 @@ def test_a_stored_row_is_shown_as_it_was_read(scaling, tmp_path):
         assert data.shown(stored) == raw.shown(row)
 
 
+@pytest.mark.parametrize("scaling", TableScaling)
+def test_numbers_are_shown_without_the_rounding_of_float32(scaling, tmp_path):
+    data = set_up(tmp_path, frame(x=np.arange(N) % 5, income=np.arange(N) * 1001 + 50_000), scaling=scaling)
+    read = {f"x {i % 5}, income {i * 1001 + 50_000}" for i in range(N)}
+    assert set(map(data.shown, data.train.inputs)) <= read
+
+
 def test_classes_are_sorted_numbers_by_value(tmp_path):
     assert module(tmp_path, frame(y=[10, 9, 100] * (N // 3))).spec.classes == ("9", "10", "100")
     assert module(tmp_path, frame(y=[1.0, 2.0] * (N // 2))).spec.classes == ("1", "2")
@@ -254,9 +283,8 @@ def test_any_column_can_be_given_a_role_on_the_command_line(name, tmp_path):
 
 def test_a_share_that_the_groups_do_not_allow_is_not_said_to_be_of_folds(tmp_path):
     table = frame().assign(patient=np.arange(N) % 2)
-    with pytest.raises(
-        DataError, match=r"holding out 0\.2 of the samples in whole groups needs 5 groups of samples, the"
-    ):
+    needs = r"data\.test_fraction=0\.2 of the samples in whole groups needs 5 groups of samples, the data has 2"
+    with pytest.raises(DataError, match=needs):
         set_up(tmp_path, table, group_column="patient", val=ValidationSplit.random)
 
 
@@ -307,7 +335,9 @@ STRANGE = {  # a table, and words of the line that refuses it
         "row 2 of the column x: '1,234' may be two numbers: write it without separators of thousands",
     ),
     "both ways to write numbers": (frame(x=["1,5", "2.5", "3,5"] * 20), "row 2 of the column x holds '1,5'"),
-    "percentages": (frame(x=[f"{i}%" for i in range(N)]), "(x: nearly every row has another value)"),
+    "names of rows alone": (frame(x=[f"K{i}" for i in range(N)]), "(x: mostly different values)"),
+    "percentages": (frame(x=[f"{i}%" for i in range(N)]), "(x: numbers with a currency or percent sign: to use them"),
+    "prices": (frame(x=[f"1.{i:03},50 €" for i in range(N)]), "(x: numbers with a currency or percent sign: to use"),
     "a class of control characters": (frame(y=["a\x07", "b"] * 30), "has a class 'a\\x07', which cannot be written"),
     "a class over two lines": (frame(y=["a\nb", "b"] * 30), "has a class 'a\\nb', which cannot be written"),
     "a name over two lines": (frame().rename(columns={"x": "a\nb"}), "has a column 'a\\nb', which cannot be written"),
@@ -436,7 +466,7 @@ def test_a_column_that_is_to_be_numeric_names_the_first_row_that_is_not(tmp_path
     [
         (lambda table: table.drop(columns="x"), "there is no column x: the columns are y, city"),
         (lambda table: table.assign(x="much"), "row 2 of the column x holds 'much', which is no number"),
-        (lambda table: table.assign(y="maybe"), "row 2 has the class maybe, which the training rows have not"),
+        (lambda table: table.assign(y="maybe"), "row 2 has the class maybe, which no training row has"),
         (lambda table: table.assign(y=None), "the target y is missing in 60 of 60 rows"),
         (lambda table: table.drop(columns="y"), "there is no column y"),
     ],

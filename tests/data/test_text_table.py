@@ -87,6 +87,8 @@ def test_one_file_has_no_test_set(files):
     file = files()["train_file"]
     with pytest.raises(UserError, match=r"the data has no test set: set data.test_fraction=0.2, or data.folds=5"):
         data(file=file)
+    with_test_set = data(file=file, test_file=files()["test_file"])
+    assert with_test_set.fingerprint() == data(**files()).fingerprint()
     module = data(file=file, test_fraction=0.25)
     assert [len(part) for part in (module.train, module.val, module.test)] == [8, 1, 3]
 
@@ -173,8 +175,9 @@ def test_a_label_that_training_lacks_is_named(files):
     [
         ({"text_column": "review"}, "has no column review, but text, label: set data.text_column to one of them"),
         ({"label_column": "Label"}, "has no column Label, but text, label: set data.label_column"),
-        ({"file": "x.csv"}, "set data.file to a table, or data.train_file and data.test_file to two"),
-        ({"test_file": ""}, "set data.file to a table, or data.train_file and data.test_file to two"),
+        ({"file": "x.csv"}, "data.file and data.train_file both name training rows: set one"),
+        ({"train_file": ""}, "data.file is empty: set it to a table"),
+        ({"test_file": ""}, "the data has no test set: set data.test_fraction=0.2"),
         ({"test_file": "/nowhere.csv"}, "/nowhere.csv cannot be read"),
         ({"test_file": "/nowhere.doc"}, "/nowhere.doc is no table file by its name"),
     ],

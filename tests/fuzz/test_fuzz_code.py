@@ -1,14 +1,15 @@
 """Python files of the user's own: read without running them, or refused in one line."""
 
-from types import SimpleNamespace
+from contextlib import suppress
 
 import pytest
 from hypothesis import strategies as st
 from mutations import amounts, changed, damaged, fuzz, read_or_refused
 
+from dlproj.config.checks import UserError
+from dlproj.config.consent import admit_settings, may_run
 from dlproj.config.conversion import typed
 from dlproj.config.custom import CustomConfig, CustomOptimConfig
-from dlproj.config.user_code import admit_run
 
 WHOLE = b"""
 from torch import nn
@@ -65,12 +66,12 @@ def test_names_of_optimizers(examples):
 def test_settings_of_runs_that_name_code(examples, tmp_path):
     """Nothing of what a run's folder names is allowed, whatever that is."""
     whole = {"network": "net.py:Net", "arguments": {"width": 64, "sizes": [1, 2]}, "code": "0" * 32}
-    others = SimpleNamespace(data=None, optim=CustomOptimConfig(target="torch.optim.NAdam"), scheduler=None)
 
     def admit(values):
         model = typed(CustomConfig, values, "model")
-        admit_run(SimpleNamespace(**vars(others), model=model), tmp_path, allow_code=False)
-        raise AssertionError(f"allowed {model}")
+        with suppress(UserError):
+            admit_settings({"schema": {"model": "custom"}, "model": values}, tmp_path, allow_code=False)
+        assert not may_run(model.token())
 
     @fuzz(examples, values=changed(whole))
     def check(values):

@@ -18,8 +18,8 @@ from hydra import compose, initialize_config_dir
 
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
-from dlproj.config.root import checked
 from dlproj.machine import machine
+from dlproj.runs.new_run import checked
 from dlproj.runs.record import read_run
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.run import run

@@ -1,6 +1,11 @@
 """A run that was trained on a table: its predictions, its evaluation on other tables, its page, its export."""
 
+import errno
+import io
+import os
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +20,7 @@ from dlproj.data.table_files import read_table
 from dlproj.inference.export import Format, export
 from dlproj.inference.trained import open_run
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = ["data.target=kind", "model.hidden=[8]", "model.category_embedding_dim=3", "figures=none"]
 
 
@@ -115,6 +121,44 @@ def test_the_same_file_is_written_with_classes(kind, run, tmp_path):
     assert list(read_table(output).columns) == names
 
 
+@pytest.mark.parametrize(
+    ("name", "delimiter", "output", "written"),
+    [
+        ("rows.csv", ";", "out.csv", ";"),
+        ("rows.csv", "\t", "out.csv", "\t"),
+        ("rows.txt", "|", "out.csv", "|"),
+        ("rows.csv", ";", "out.tsv", "\t"),
+        ("rows.tsv", "\t", "out.csv", ","),
+        ("rows.parquet", "", "out.txt", ","),
+    ],
+)
+def test_the_delimiter_is_that_of_the_table(name, delimiter, output, written, run, tmp_path):
+    given = table(4).drop(columns="note").assign(city=["a; b", "a, b", "a\tb", "a|b"])
+    if delimiter:
+        given.to_csv(tmp_path / name, sep=delimiter, index=False)
+    else:
+        given.to_parquet(tmp_path / name)
+    predicted(run, tmp_path / name, "--output", tmp_path / "new" / output)
+    again = pd.read_csv(tmp_path / "new" / output, sep=written)
+    assert list(again.columns) == [*given.columns, "predicted_class", "probability_new", "probability_old"]
+    assert again["city"].tolist() == given["city"].tolist()
+
+
+def test_a_full_disk_leaves_the_table_before(run, tmp_path, monkeypatch):
+    path, write = tmp_path / "rows.csv", Path.write_bytes
+    table(20).to_csv(path, index=False)
+    before = path.read_bytes()
+
+    def full(beside, content):
+        write(beside, content[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"rows.csv cannot be written \(No space left on device\): name another file"):
+        predicted(run, path, "--output", path, "--overwrite")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [before]
+
+
 def test_a_table_that_the_format_cannot_hold_is_answered_in_one_line(run, tmp_path):
     given, output = tmp_path / "rows.xlsx", tmp_path / "out.parquet"
     table(4).assign(mixed=["a", 1, 2.5, "b"]).to_excel(given, index=False)
@@ -141,7 +185,7 @@ def test_rows_are_named_and_files_that_cannot_be_read_are_left_out(run, tmp_path
         (["a.csv", "b.csv", "--output", "c.csv"], "--output takes one table, not 2"),
         (["a.csv", "--output", "c.json"], "c.json is no table file by its name"),
         (["a.csv", "--output", "a.csv"], "a.csv exists: set --output to another file, or --overwrite"),
-        (["a.csv", "--output", "nowhere/c.csv"], "nowhere/c.csv cannot be written"),
+        (["a.csv", "--output", "a.csv/c.csv"], "a.csv/c.csv cannot be written (a.csv is not a folder)"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, words, run, tmp_path, monkeypatch):
@@ -177,7 +221,7 @@ def test_a_table_of_one_row_is_evaluated_whatever_training_held_out(tmp_path, mo
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (table(30).assign(kind="other"), "row 2 has the class other, which the training rows have not"),
+        (table(30).assign(kind="other"), "row 2 has the class other, which no training row has"),
         (table(30).drop(columns="kind"), "there is no column kind"),
         (table(30).drop(columns="age"), "there is no column age"),
     ],
@@ -217,6 +261,91 @@ def test_an_export_gives_the_same_probabilities(run, tmp_path):
     stored = trained.data.encode_frame(table(6))
     probabilities = torch.export.load(tmp_path / "model.pt2").module()(stored)
     np.testing.assert_allclose(probabilities.detach().numpy(), run.predict(table(6))[["new", "old"]], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def texts_run(tmp_path_factory):
+    """A run that was trained on texts in the column comment of a table."""
+    folder = tmp_path_factory.mktemp("texts")
+    rows = pd.DataFrame({"comment": ["a fine day", "late and cold"] * 20, "label": ["good", "bad"] * 20})
+    rows.to_csv(folder / "train.csv", index=False)
+    settings = ["data=text_table", f"data.file={folder / 'train.csv'}", "data.test_fraction=0.2", "data.length=8"]
+    settings += ["data.text_column=comment", "model.hidden=[8]", "figures=none"]
+    return dlproj.train(*settings, max_epochs=30, progress_bar=False, folder=folder / "run")
+
+
+def comments():
+    """Texts that only a table can hold, with other columns."""
+    return pd.DataFrame({"id": ["007", "008", "009"], "comment": ["a fine\nday; fine", 'late, "cold"', "NULL"]})
+
+
+def test_a_model_of_texts_reads_its_column(texts_run, tmp_path):
+    comments().to_csv(tmp_path / "new.csv", index=False)
+    done = predicted(texts_run, tmp_path / "new.csv", "--format", "csv")
+    frame = pd.read_csv(io.StringIO(done.stdout))
+    alone = texts_run.predict(comments()["comment"].tolist())
+    assert frame["input"].tolist() == ["row 2", "row 4", "row 5"]  # a text of two lines takes two
+    assert frame["class"].tolist() == alone["class"].tolist()
+    np.testing.assert_allclose(frame["probability"], alone[["bad", "good"]].max(axis=1), rtol=1e-6)
+    for x in (tmp_path / "new.csv", comments().assign(label="")):
+        np.testing.assert_allclose(texts_run.predict(x)[["bad", "good"]], alone[["bad", "good"]], rtol=1e-6)
+    lines = predicted(texts_run, tmp_path / "new.csv", "--lines", "--format", "csv", "--top", "1")
+    assert len(lines.stdout.splitlines()) == 1 + 5
+
+
+@pytest.mark.parametrize("kind", ["csv", "txt", "tsv", "xlsx", "parquet", "feather"])
+def test_a_table_of_texts_is_written_with_classes(kind, texts_run, tmp_path):
+    given, output = tmp_path / "new.csv", tmp_path / f"out.{kind}"
+    comments().to_csv(given, index=False, sep=";")
+    done = predicted(texts_run, given, "--output", output)
+    assert "3 rows with their classes in" in done.stderr
+    written, alone = read_table(output, missing_words=False), texts_run.predict(comments()["comment"].tolist())
+    assert list(written.columns) == ["id", "comment", "predicted_class", "probability_bad", "probability_good"]
+    for name in ("id", "comment"):
+        assert written[name].tolist() == comments()[name].tolist()
+    assert written["predicted_class"].tolist() == alone["class"].tolist()
+    np.testing.assert_allclose(written["probability_bad"].astype(float), alone["bad"], rtol=1e-6)
+    again = predicted(texts_run, output, "--output", output, "--overwrite")
+    assert "3 rows with their classes in" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (comments().drop(columns="comment").assign(comments=1), "there is no column comment: did you mean comments?"),
+        (comments().assign(comment=["a", " ", "b"]), "row 3 has no text: fill it in, or remove the row"),
+        (None, "new.csv cannot be read"),
+    ],
+)
+def test_a_table_of_texts_that_cannot_be_read_is_named(rows, words, texts_run, tmp_path):
+    if rows is not None:
+        rows.to_csv(tmp_path / "new.csv", index=False)
+    for output in ([], ["--output", tmp_path / "out.csv"]):
+        with pytest.raises(UserError, match=re.escape(words)) as caught:
+            predicted(texts_run, tmp_path / "new.csv", *output)
+        assert "new.csv" in str(caught.value)
+        assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_table_and_a_text_at_once(texts_run, tmp_path):
+    comments().to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(UserError, match="1 of 4 inputs were left out"):
+        predicted(texts_run, tmp_path / "new.csv", "a fine day")
+
+
+def test_an_export_is_used_without_dlproj_as_the_guide_says(run, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    export(open_run(run.folder), Format.onnx, tmp_path / "logs/wine/export/model.onnx")
+    given = table(30)
+    given.loc[[1, 2], "city"] = ["Oslo", None]
+    given.to_csv("new.csv", index=False)
+    (code,) = re.findall(
+        r"```python\n(import json\n.*?)```", (ROOT / "docs/guide/tables.md").read_text("utf-8"), re.DOTALL
+    )
+    names = dict[str, Any]()
+    exec(code, names)
+    np.testing.assert_allclose(names["probabilities"], run.predict(given)[["new", "old"]], atol=1e-6)
 
 
 def test_a_model_of_texts_is_evaluated_on_another_table(tmp_path):

@@ -49,6 +49,19 @@ def test_another_choice_varies_by_its_group_and_not_by_what_it_alone_has():
     assert varied_settings([SETTINGS, sgd, nested(sgd, {"optim.momentum": 0.5})]) == ["optim", "optim.momentum"]
 
 
+def test_settings_of_layers_are_empty_for_a_network_of_the_users_own_which_makes_its_own(runs_of):
+    """The settings of such a run have them, too: at their defaults, which nothing reads."""
+    own = {"schema.model": "custom", "model.network": "net.py:Net", "model.hidden": [], "model.dropout": 0.0}
+    many = [{"model.hidden": [64]}, {"model.hidden": [8], "model.dropout": 0.5}, own]
+    comparison = compare(runs_of(*((settings, {}) for settings in many)))
+    assert comparison.varied == ["model", "model.hidden", "model.dropout"]
+    assert comparison.groups[-1].settings == {"model": "custom", "model.dropout": "", "model.hidden": ""}
+    assert comparison.values("model.hidden") == [[64], [8], None]
+    rows = {row["model"]: row for row in table(comparison)}
+    assert (rows["custom"]["model.hidden"], rows["custom"]["model.dropout"]) == (None, None)
+    assert varied({}, own) == ["model"]
+
+
 def test_runs_that_differ_in_the_seed_only_are_one_group(runs_of):
     comparison = compare(runs_of(*(({"seed": seed, "model.dropout": p}, {}) for p in (0.0, 0.5) for seed in (0, 1))))
     assert [[run.folder.name for run in group.runs] for group in comparison.groups] == [["0", "1"], ["2", "3"]]

@@ -12,8 +12,8 @@ from PIL import Image
 
 import dlproj
 from dlproj.config.checks import DataError, UserError
-from dlproj.config.root import checked
 from dlproj.experiments import composing
+from dlproj.runs.new_run import checked
 from dlproj.runs.record import read_result
 from dlproj.training.callbacks import checkpoint_path
 from dlproj.training.initial_weights import load_initial, prepare_like, weights_fingerprint

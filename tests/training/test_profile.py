@@ -36,8 +36,9 @@ def weights(folder):
         pytest.param(["data.batch_size=2000", "trainer.max_epochs=1"], 1, marks=pytest.mark.slow),  # a single call
     ],
 )
-def test_a_profile_has_every_part_and_a_trace_of_whole_steps(overrides, steps, composed, tmp_path):
+def test_a_profile_has_every_part_and_a_trace_of_whole_steps(overrides, steps, composed, tmp_path, capfd):
     result = run(composed(*QUICK, *overrides, "trainer.profile=true"), tmp_path / "profiled")
+    assert "profiler" not in capfd.readouterr().err  # messages of torch's own
     assert list(result.profile) == PARTS
     assert min(result.profile.values()) >= 0
     assert all(result.profile[part] > 0 for part in PARTS[1:7])

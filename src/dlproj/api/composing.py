@@ -15,7 +15,7 @@ from dlproj.command_errors import in_one_line, is_user_error
 from dlproj.config.checks import UserError, require
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
-from dlproj.config.root import checked
+from dlproj.runs.new_run import checked
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from dlproj.config.schemas import SCHEMAS
 from dlproj.config.table import columns_typed
 
 _GROUPS = tuple(SCHEMAS)
+_PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)$)[a-z/][\w./-]*", re.IGNORECASE | re.ASCII)  # text as it is
 
 
 def as_overrides(typed: Sequence[str], keywords: Mapping[str, Any]) -> list[str]:
@@ -67,12 +68,16 @@ def _overrides(name: str, value: Any) -> list[str]:
         )
     if name == "data.columns" and isinstance(value, Mapping):
         value = columns_typed(value)
+    if name == "model" and hasattr(value, "state_dict") and not isinstance(value, type):
+        raise ConfigurationError(
+            f"model is an object of {type(value).__name__}: give the class, and its arguments as model__arguments"
+        )
     if name == "model" and callable(value):
-        return ["model=custom", f"model.network={quoted(_place(value))}"]
+        return ["model=custom", f"model.network={quoted(_reference(value))}"]
     return [f"{name}={quoted(value)}"]
 
 
-def _place(network: Any) -> str:
+def _reference(network: Any) -> str:
     """File and name of a class or function: /home/me/my_net.py:Net. Raises ConfigurationError if no file is its own."""
     name, module_name = getattr(network, "__qualname__", ""), getattr(network, "__module__", "__main__")
     module = None if module_name == "__main__" else sys.modules.get(module_name)
@@ -99,7 +104,7 @@ def _has(cls: type, name: str) -> bool:
 
 
 def quoted(value: Any) -> str:
-    """A value in Hydra's grammar: text in quotes, lists and mappings by their parts, numbers as they are."""
+    """A value in Hydra's grammar: lists and mappings by their parts, text in quotes unless it is plain."""
     if isinstance(value, Mapping):
         names = {re.sub(r"[\\()\[\]{}:=,]", r"\\\g<0>", str(key)): inner for key, inner in value.items()}
         return "{" + ",".join(f"{name}:{quoted(inner)}" for name, inner in names.items()) + "}"
@@ -108,5 +113,5 @@ def quoted(value: Any) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if isinstance(value, str):
-        return QuotedString(value, Quote.single).with_quotes()
+        return value if _PLAIN.fullmatch(value) else QuotedString(value, Quote.single).with_quotes()
     return json.dumps(getattr(value, "tolist", lambda: value)())  # a number of NumPy's, too

@@ -18,7 +18,7 @@ from dlproj.data.array_conversion import as_numpy, in_order
 from dlproj.data.array_modules import FeatureArraysDataModule
 from dlproj.data.image import ImageDataModule
 from dlproj.data.table import TableDataModule
-from dlproj.inference.tables import class_table, read_stored
+from dlproj.inference.tables import Tabular, are_tables, class_table, read_stored
 from dlproj.inference.trained import LoadedRun
 
 _IN_PNG = ("1", "I", "I;16", "L", "LA", "P", "RGB", "RGBA")  # modes that a PNG file can hold
@@ -34,7 +34,7 @@ def as_stored(run: LoadedRun, x: Any) -> tuple[Tensor, Any]:
 
     Raises DataError.
     """
-    if isinstance(run.data, TableDataModule):
+    if isinstance(run.data, Tabular) and _is_table(run.data, x):
         return _of_table(run.data, x)
     if isinstance(x, pd.Series) and len(x) and isinstance(x.iloc[0], Number):
         x = x.to_frame().T  # a row of a table
@@ -55,7 +55,14 @@ def as_stored(run: LoadedRun, x: Any) -> tuple[Tensor, Any]:
     return stored, index
 
 
-def _of_table(data: TableDataModule, x: Any) -> tuple[Tensor, Any]:
+def _is_table(data: Tabular, x: Any) -> bool:
+    """Whether x is a table to the run; to one on texts a DataFrame is, and the Path of a table file, but no str."""
+    if isinstance(data, TableDataModule) or isinstance(x, pd.DataFrame):
+        return True
+    return isinstance(x, Path) and are_tables(data, [x])
+
+
+def _of_table(data: Tabular, x: Any) -> tuple[Tensor, Any]:
     """Rows of a DataFrame, of a table file, or of mappings from columns to values; a Series is a row."""
     if isinstance(x, str | Path):
         frame, stored = read_stored(data, x)

@@ -136,7 +136,7 @@ class Run:
         return self._loaded.model
 
     def predict(self, x: Any) -> "pd.DataFrame":
-        """Classify samples: arrays, tensors, PIL images, files, texts or a DataFrame of features; one or several.
+        """Classify samples: arrays, tensors, PIL images, files, texts or a DataFrame; one or several.
 
         A row a sample: its `class`, and a column with the probability of each class. Raises DataError, with the shape
         that came and the one that is needed.

@@ -98,12 +98,17 @@ def batch_size(
 
 def _composed(settings: list[str], output: Path | None, files: list[str], overwrite: bool) -> tuple["Config", Path]:
     """The settings of one run, and the folder for the files. Raises ConfigurationError and DataError."""
+    from hydra import compose
+    from hydra.core.hydra_config import HydraConfig
+
     from dlproj.config.whole_files import check_writable
-    from dlproj.experiments import composing, single_run
+    from dlproj.experiments import composing
     from dlproj.runs.manifest import OVERWRITE, refuse_foreign
+    from dlproj.runs.new_run import checked
 
     with composing():
-        config = single_run(settings)
+        HydraConfig.instance().set_config(compose("config", settings, return_hydra_config=True))  # names the run
+        config = checked(compose("config", settings))
     folder = output or Path("logs/found") / config.name
     check_writable(folder)
     if not overwrite:

@@ -15,8 +15,9 @@ from dlproj.command_errors import job_errors, one_line_errors
 from dlproj.config.checks import one_line, require
 from dlproj.config.compose import register
 from dlproj.config.places import CONF
-from dlproj.config.root import Config, checked
+from dlproj.config.root import Config
 from dlproj.launch import rank
+from dlproj.runs.new_run import checked
 from dlproj.start import raise_on_ctrl_c
 
 

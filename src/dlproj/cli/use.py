@@ -4,13 +4,16 @@ import sys
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dlproj.cli.options import AllowCode, Checkpoint, Overwrite, Run, Runs
 from dlproj.config.checks import DataError, UserError, one_line, require
 from dlproj.loop_progress import announce
+
+if TYPE_CHECKING:
+    from dlproj.inference.trained import LoadedRun
 
 
 class Split(Enum):
@@ -124,7 +127,8 @@ def predict(
     Images of any size and mode are converted to what the model reads, with a note on standard error. Texts come as
     arguments, from files or from standard input, where blank lines are skipped.
 
-    Columns of a table are found by name, in any order; the target may be missing.
+    Columns of a table are found by name, in any order; the target may be missing. A run on texts in a column of a table
+    reads that column of tables.
 
     Inputs that cannot be read are named on standard error, the others are predicted, and the exit code is 1.
 
@@ -132,25 +136,36 @@ def predict(
     `echo "what a film" | dlproj predict logs/runs/…`
     """
     announce(f"reading {run}")
-    from dlproj.inference.output import Conversions, name_left_out, say, write
-    from dlproj.inference.predict import predict, read_inputs
-    from dlproj.inference.tables import predict_files, write_with_classes
+    from dlproj.inference.output import say
+    from dlproj.inference.tables import write_with_classes
     from dlproj.inference.trained import open_run
 
     trained = open_run(run, checkpoint, allow_code)
     for fallback in trained.fallbacks():
         say(fallback)
-    if output is not None:
-        say(f"{write_with_classes(trained, inputs or [], output, overwrite):,} rows with their classes in {output}")
-        return
+    if output is None:
+        _print_predictions(trained, inputs or [], lines, format.value, top, batch_size)
+    else:
+        count = write_with_classes(trained, inputs or [], output, overwrite)
+        say(f"{count:,} rows with their classes in {output}")
+
+
+def _print_predictions(
+    trained: "LoadedRun", inputs: Sequence[str], lines: bool, format: str, top: int, batch_size: int
+) -> None:
+    """Print a line for each input. Raises DataError at the end if some were left out."""
+    from dlproj.inference.output import Conversions, name_left_out, say, write
+    from dlproj.inference.predict import predict, read_inputs
+    from dlproj.inference.tables import are_tables, predict_files
+
     top = min(top, len(trained.model.classes))
     conversions, left_out = Conversions(trained), list[str]()
-    if trained.data.reads_tables:
-        predictions = predict_files(trained, inputs or [], top, batch_size, left_out.append)
+    if are_tables(trained.data, inputs, lines):
+        predictions = predict_files(trained, inputs, top, batch_size, left_out.append)
     else:
-        items = read_inputs(trained.data.spec.kind, inputs or [], lines, left_out.append)
+        items = read_inputs(trained.data.spec.kind, inputs, lines, left_out.append)
         predictions = predict(trained, items, top, batch_size, left_out.append)
-    write(conversions.count(predictions), format.value, trained, top)
+    write(conversions.count(predictions), format, trained, top)
     if note := conversions.note():
         say(note)
     name_left_out(left_out, conversions.predicted)

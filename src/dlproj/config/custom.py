@@ -1,4 +1,4 @@
-"""Settings of code of the user's own as network, data, optimizer or learning-rate schedule."""
+"""Settings of a network, data, an optimizer or a learning-rate schedule that is code of the user's own, or of torch."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -34,31 +34,31 @@ class CustomConfig(UserCode, ModelConfig):
     filled: ClassVar[tuple[str, ...]] = ("input_shape", "in_features", "in_channels", "num_classes", "vocabulary_size")
     builds_on_meta: ClassVar[bool] = False
     has_layers: ClassVar[bool] = False
+    no_effect: ClassVar[tuple[str, ...]] = (*(field.name for field in fields(LayerSettings)), "hidden", "inputs")
 
     network: str = setting("", "the network: my_file.py:Net or package.module:Net, a class or a function")
     arguments: dict[str, Any] = setting(dict, "arguments of the network, such as {width: 64}")
     code: str | None = setting(None, CODE)
 
     def hidden_layers(self) -> list[Any]:
-        """None: only the network knows its layers."""
+        """An empty list: only the network knows its layers."""
         return []
 
     def inputs_of(self, spec: DataSpec) -> int:
-        """Numbers in a sample."""
+        """Values in a sample."""
         return math.prod(spec.shape)
 
     def check_read(self) -> None:
-        """Raise ConfigurationError if a setting of layers is given, which the network has by itself."""
+        """Raise ConfigurationError if a setting of layers is given: the network makes its own layers."""
         default = type(self)()
-        of_layers = [*(field.name for field in fields(LayerSettings)), "hidden", "inputs"]
-        given = [f"model.{name}" for name in of_layers if getattr(self, name) != getattr(default, name)]
+        given = [f"model.{name}" for name in self.no_effect if getattr(self, name) != getattr(default, name)]
         given += [f"model.output.{name}" for name in output_settings(self.output) if name != "activation"]
         message = f"{' and '.join(given)} has no effect with model=custom, whose network has its own layers"
         require(not given, f"{message}: leave it out, or set model.arguments")
         ModelConfig.check_read(self)
 
     def layer_names(self) -> list[str]:
-        """None: they are known once the network is built."""
+        """An empty list: the names are known once the network is built."""
         return []
 
     def drops(self) -> bool:
@@ -66,7 +66,7 @@ class CustomConfig(UserCode, ModelConfig):
         return True
 
     def check_pipeline(self, batch_size: int, stages: int, micro_batches: int) -> None:
-        """Raise ConfigurationError: nothing is known of the order of the layers."""
+        """Raise ConfigurationError: the order of the layers is unknown."""
         require(False, "model=custom does not go with trainer=pipeline: set trainer=ddp or fsdp")
 
     def build(self, spec: DataSpec, optim: OptimConfig, scheduler: SchedulerConfig) -> "CustomClassifier":
@@ -147,10 +147,9 @@ class CustomOptimConfig(UserCode, OptimConfig):
     """Settings of any optimizer of torch, or of the user's own."""
 
     key: ClassVar[str] = "optim.target"
-    of_torch: ClassVar[str] = "torch.optim"
     positional: ClassVar[int] = 1
     filled: ClassVar[tuple[str, ...]] = tuple(_OPTIMIZER)
-    elsewhere: ClassVar[dict[str, str]] = _OPTIMIZER
+    own_settings: ClassVar[dict[str, str]] = _OPTIMIZER
 
     target: str = setting("", "the optimizer: torch.optim.NAdam, or my_file.py:MyOptimizer")
     arguments: dict[str, Any] = setting(dict, "its further arguments, such as {momentum_decay: 0.01}")
@@ -163,7 +162,7 @@ class CustomOptimConfig(UserCode, OptimConfig):
         require(name != "LBFGS", message)
         message = f"optim.target={self.target} is for sparse gradients alone: set another, such as adam"
         require(name != "SparseAdam", message)
-        takes = any(one.name == "weight_decay" or one.kind is one.VAR_KEYWORD for one in parameters)
+        takes = any(each.name == "weight_decay" or each.kind is each.VAR_KEYWORD for each in parameters)
         message = f"optim.weight_decay={self.weight_decay} is not read by {name}: leave it out"
         require(takes or self.weight_decay == 0, message)
 
@@ -177,6 +176,9 @@ class CustomOptimConfig(UserCode, OptimConfig):
         return made
 
 
+_STEPS = 1000  # of a training whose length is not known yet
+
+
 class Interval(Choice):
     """How often a schedule is stepped."""
 
@@ -188,9 +190,8 @@ class Interval(Choice):
 class CustomSchedulerConfig(UserCode, SchedulerConfig):
     """Settings of any learning-rate schedule of torch, or of the user's own."""
 
-    lengthens: ClassVar[bool] = False  # nobody knows
+    lengthens: ClassVar[bool] = False  # unknown
     key: ClassVar[str] = "scheduler.target"
-    of_torch: ClassVar[str] = "torch.optim.lr_scheduler"
     positional: ClassVar[int] = 1
     filled: ClassVar[tuple[str, ...]] = ("total_steps", "T_max")
 
@@ -218,3 +219,31 @@ class CustomSchedulerConfig(UserCode, SchedulerConfig):
         message = f"scheduler.target={self.target} makes a {type(made).__name__}: name a torch.optim.lr_scheduler"
         require(isinstance(made, LRScheduler), message)
         return {"scheduler": made, "interval": self.interval.name}
+
+    def check_step(self, optimizer: "Optimizer", epochs: int) -> None:
+        """Step the schedule once. Raises ConfigurationError if that fails, or gives an impossible learning rate."""
+        total = self.arguments.get("total_steps")
+        schedule = self.build(optimizer, epochs, total if isinstance(total, int) else _STEPS)["scheduler"]
+        with self.errors():
+            optimizer.step()
+            schedule.step()
+        rates = [float(rate) for rate in schedule.get_last_lr()]
+        message = f"scheduler.target={self.target} sets the learning rate to {rates[0]}: change scheduler.arguments"
+        require(all(0 <= rate < math.inf for rate in rates), message)
+
+
+def check_torch_arguments(optim: OptimConfig, scheduler: SchedulerConfig, epochs: int) -> None:
+    """Raise ConfigurationError if torch's own optimizer or schedule refuses its arguments, tried on one parameter.
+
+    Code of the user's own is not tried, as it may rely on the network.
+    """
+    if isinstance(optim, UserCode) and not optim.is_of_torch():
+        return
+    of_torch = isinstance(scheduler, CustomSchedulerConfig) and scheduler.is_of_torch()
+    schedule = scheduler if of_torch and optim.layer_decay == 1 else None  # else it may have a rate for each layer
+    if isinstance(optim, UserCode) or schedule:
+        from torch import nn, zeros
+
+        optimizer = optim.build([nn.Parameter(zeros(1, 1))])
+        if isinstance(schedule, CustomSchedulerConfig):
+            schedule.check_step(optimizer, epochs)

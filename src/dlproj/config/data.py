@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from dlproj.data.base import DataModule
     from dlproj.data.feature_sum import FeatureSumDataModule
 
-# Settings that change where a run is evaluated on all samples of other data: nothing is held out of them.
-WHOLE = {"val": "test", "drop_last": False, "test_fraction": None, "folds": None, "fold": 0}
 FIRST_WORD = 4  # the id of the most frequent word: its rank 1, plus 3, as in Keras
 
 
@@ -66,13 +64,6 @@ def default_root() -> str:
 
 
 ROOT = "folder of the data sets, one subfolder each; unset: $DLPROJ_DATA_DIR, or data"
-
-
-def whole_file(changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that go along with a table file as data.test_file: alone, all of its rows are read."""
-    if changed.get("test_file") and not {"file", "train_file"} & changed.keys():
-        return WHOLE | {"file": "", "train_file": changed["test_file"]}
-    return {"train_file": ""} if "file" in changed else {}
 
 
 def check_root(root: str) -> None:

@@ -89,13 +89,18 @@ class HFConfig(TextConfig):
 
     def rows(self) -> "list[LabelledRows]":
         """The training texts and, where there are some, those to test on. Raises UserError."""
-        return self.read().rows(str(self.input_column), str(self.label_column))
+        return self.read().rows(self.text_column, str(self.label_column))
 
     def cache(self) -> Path:
         """Path of the cache of the tokenised texts, without its hash and ending: in the user's cache folder."""
         from dlproj.data.tokenized import cache_folder
 
         return cache_folder() / "tokenized-hf"
+
+    @property
+    def text_column(self) -> str:
+        """Column of the texts, also in tables to predict."""
+        return str(self.input_column)
 
     def arrays(self) -> "Arrays":
         """The images or numbers with their labels. Raises UserError, naming the row."""

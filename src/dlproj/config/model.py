@@ -101,6 +101,7 @@ class ModelConfig(LayerSettings, ABC):
     splits_weights: ClassVar[bool] = False  # True if tensor parallelism can split its linear maps and embeddings
     builds_on_meta: ClassVar[bool] = True  # True if it can be built on torch's meta device, without memory
     has_layers: ClassVar[bool] = True  # False if only the network knows its layers
+    no_effect: ClassVar[tuple[str, ...]] = ()  # settings that the model does not read
 
     hidden: list[Any] = setting(list, "hidden layers: the width of each, or its settings")
     inputs: int | None = setting(

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlproj.config.callbacks import CallbacksConfig
 from dlproj.config.checks import LARGEST_SEED, ConfigurationError, one_of, require
-from dlproj.config.consent import admit_names, names_of, remember
+from dlproj.config.consent import admit_settings
 from dlproj.config.conversion import explain, plain, refuse_unknown, typed
 from dlproj.config.data import DataConfig, Sampling
 from dlproj.config.fields import check_ranges, either, setting
@@ -30,7 +30,7 @@ from dlproj.config.schemas import BASES, SCHEMAS, schema_name, settings_class
 from dlproj.config.sweep import SweepConfig
 from dlproj.config.targets import check_targets
 from dlproj.config.trainer import StrategyName, TrainerConfig
-from dlproj.config.user_code import UserCode, parts_with_code
+from dlproj.config.user_code import UserCode
 from dlproj.config.whole_files import YAML_ERRORS, read_yaml, read_yaml_text, write_whole
 
 
@@ -153,7 +153,7 @@ def load(path: Path, allow_code: bool = False) -> Config:
         if "${" in text:  # save() writes none, and one could read the environment
             raise ValueError("an interpolation")
         settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text)))
-        admit_names(settings, path.parent, allow_code)
+        admit_settings(settings, path.parent, allow_code)
         return from_settings(settings)
     except (OSError, ValueError, AssertionError, OverflowError, *YAML_ERRORS, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} is not the complete settings of a run: take it from another copy") from error
@@ -215,29 +215,6 @@ def single_setting(text: str, such_as: str) -> tuple[str, Any]:
     single = override.type is OverrideType.CHANGE and not override.is_sweep_override()
     require(single, f"{text} sets no single value: write SETTING=VALUE, such as {such_as}")
     return override.key_or_group, override.value()
-
-
-def checked(composed: DictConfig, alone: bool = True) -> Config:
-    """Typed settings of a composed configuration; the data must exist. Raises ConfigurationError or DataError.
-
-    alone: True for a single run, in which each setting must have an effect; in a run of a sweep some may have none.
-    """
-    config = typed_config(composed)
-    if alone:
-        config.check_read()
-    for part in parts_with_code(config, all_code=True).values():
-        part.check_code()
-    remember(*names_of(config.settings()).values())
-    spec = config.data.spec()
-    config.data.check_spec(spec)
-    config.model.check_data(spec)
-    if config.init_from is not None:
-        message = f"init_from={config.init_from} would mean another run to each job of a sweep: name the run's folder"
-        require(alone or config.init_from not in ("latest", "best"), message)
-        from dlproj.training.initial_run import initial_checkpoint  # it reads the folders of runs
-
-        config.init_from = initial_checkpoint(config)
-    return config
 
 
 def typed_config(composed: DictConfig) -> Config:

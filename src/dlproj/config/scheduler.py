@@ -28,6 +28,9 @@ class SchedulerConfig:
         """Raise ConfigurationError if the schedule does not fit the initial rate or the number of epochs."""
         message = f"scheduler.warmup_epochs={self.warmup_epochs} leaves nothing of trainer.max_epochs={max_epochs}"
         require(self.warmup_epochs < max_epochs, f"{message}: set it lower")
+        lowest = getattr(self, "min_learning_rate", 0.0)
+        message = f"scheduler.min_learning_rate={lowest} is above optim.learning_rate={learning_rate}: set it lower"
+        require(lowest <= learning_rate, message)
 
     def check_read(self) -> None:
         """Raise ConfigurationError if a setting has no effect in combination with the others."""
@@ -91,11 +94,6 @@ class CosineConfig(SchedulerConfig):
     lengthens: ClassVar[bool] = False
 
     min_learning_rate: float = setting(0.0, "final rate", "[0, inf)")
-
-    def check(self, learning_rate: float, max_epochs: int) -> None:
-        """Raise ConfigurationError if the warm-up takes all epochs or the final rate is above the initial one."""
-        SchedulerConfig.check(self, learning_rate, max_epochs)
-        _check_lowest(self.min_learning_rate, learning_rate)
 
     def build(self, optimizer: "Optimizer", epochs: float, steps: int) -> dict[str, Any]:
         from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -163,11 +161,6 @@ class PlateauConfig(SchedulerConfig):
     patience: int = setting(3, "epochs without improvement before the rate falls", "[1, inf)")
     min_learning_rate: float = setting(0.0, "lower bound of the rate", "[0, inf)")
 
-    def check(self, learning_rate: float, max_epochs: int) -> None:
-        """Raise ConfigurationError if the warm-up takes all epochs or the lowest rate is above the initial one."""
-        SchedulerConfig.check(self, learning_rate, max_epochs)
-        _check_lowest(self.min_learning_rate, learning_rate)
-
     def build(self, optimizer: "Optimizer", epochs: float, steps: int) -> dict[str, Any]:
         from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -180,8 +173,3 @@ class PlateauConfig(SchedulerConfig):
             min_lr=self.min_learning_rate,
         )
         return {"scheduler": scheduler, "monitor": self.monitor}
-
-
-def _check_lowest(lowest: float, learning_rate: float) -> None:
-    message = f"scheduler.min_learning_rate={lowest} is above optim.learning_rate={learning_rate}: set it lower"
-    require(lowest <= learning_rate, message)

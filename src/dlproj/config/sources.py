@@ -1,4 +1,4 @@
-"""A Python file of the user's with the files beside it that it imports, run from memory as they were read."""
+"""A Python file of the user's and the files beside it that it imports, run from memory as they were read."""
 
 import ast
 import hashlib
@@ -14,12 +14,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dlproj.config.checks import ConfigurationError
 from dlproj.config.signatures import parsed
+from dlproj.file_systems import why
 
 
 @dataclass(frozen=True, slots=True)
 class Sources(MetaPathFinder, SourceLoader):  # type: ignore[misc]
-    """A file of the user's and the files beside it that it imports; imported from memory, as they were when read."""
+    """A file of the user's and the files beside it that it imports, as the importer of their modules."""
 
     file: Path
     contents: Mapping[str, bytes]  # by path relative to the file's folder; the file itself comes first
@@ -34,10 +36,10 @@ class Sources(MetaPathFinder, SourceLoader):  # type: ignore[misc]
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Find a module among the files."""
         stem = fullname.replace(".", "/")
-        for name, below in ((f"{stem}.py", None), (f"{stem}/__init__.py", [str(self.file.parent / stem)])):
+        for name, folders in ((f"{stem}.py", None), (f"{stem}/__init__.py", [str(self.file.parent / stem)])):
             if name in self.contents:
-                place = self.file.parent / name
-                return spec_from_file_location(fullname, place, loader=self, submodule_search_locations=below)
+                path = self.file.parent / name
+                return spec_from_file_location(fullname, path, loader=self, submodule_search_locations=folders)
         return None
 
     def get_filename(self, fullname: str) -> str:
@@ -50,7 +52,7 @@ class Sources(MetaPathFinder, SourceLoader):  # type: ignore[misc]
         return self.contents[Path(os.fsdecode(path)).relative_to(self.file.parent).as_posix()]
 
     def module(self) -> ModuleType:
-        """Run the file as a module, under a name that no other module has."""
+        """Import the file, once in a process, under a name that no other module has."""
         name = self._name()
         if name in sys.modules:
             return sys.modules[name]
@@ -70,43 +72,48 @@ class Sources(MetaPathFinder, SourceLoader):  # type: ignore[misc]
 
     @contextmanager
     def importable(self) -> Iterator[None]:
-        """Let imports find the files, and leave nothing of them among the modules of the process."""
-        tops = {Path(name).parts[0].removesuffix(".py") for name in self.contents}
-        hidden = _taken_out(tops)
+        """Let imports find the files before any other module of their names; afterwards sys.modules is as before."""
+        names = {Path(name).parts[0].removesuffix(".py") for name in self.contents}
+        others = _pop_modules(names)
         sys.modules.update(_imported_before.get(self._name(), {}))
         sys.meta_path.insert(0, self)
         try:
             yield
         finally:
             sys.meta_path.remove(self)
-            _imported_before[self._name()] = _taken_out(tops)
-            sys.modules.update(hidden)
+            _imported_before[self._name()] = _pop_modules(names)
+            sys.modules.update(others)
 
 
-_imported_before: dict[str, dict[str, ModuleType]] = {}  # modules beside a file, by the name of its own
+_imported_before: dict[str, dict[str, ModuleType]] = {}  # modules beside a file, by the name of the file's own
 
 
-def _taken_out(tops: set[str]) -> dict[str, ModuleType]:
-    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
+def _pop_modules(packages: set[str]) -> dict[str, ModuleType]:
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in packages}
 
 
 def read_sources(key: str, file: Path) -> Sources:
-    """Read the file and the files beside it that it imports, directly or not. Raises ConfigurationError."""
-    folder, contents, waiting = file.parent, dict[str, bytes](), [file]
+    """Read the file and the files beside it that it imports, directly or not. Raises ConfigurationError.
+
+    key: the setting that names the file.
+    """
+    contents, waiting = dict[str, bytes](), [file]
     while waiting:
         path = waiting.pop(0)
-        name = path.relative_to(folder).as_posix()
+        name = path.relative_to(file.parent).as_posix()
         if name in contents:
             continue
-        tree = parsed(key, path)
-        contents[name] = path.read_bytes()
-        for module in _imported(tree):
-            waiting += _beside(folder, module)
+        try:
+            contents[name] = path.read_bytes()
+        except OSError as error:
+            message = f"{key} needs {path}, which cannot be read ({why(error)}): name another file"
+            raise ConfigurationError(message) from error
+        for module in _imported_packages(parsed(path, contents[name])):
+            waiting += _files_of(file.parent, module)
     return Sources(file, contents)
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
-    """Names of the packages that a file imports."""
+def _imported_packages(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -114,7 +121,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def _beside(folder: Path, module: str) -> list[Path]:
+def _files_of(folder: Path, module: str) -> list[Path]:
     if (folder / module / "__init__.py").is_file():
         return sorted((folder / module).rglob("*.py"))
     return [folder / f"{module}.py"] if (folder / f"{module}.py").is_file() else []

@@ -7,9 +7,10 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlproj.config.checks import one_of, require
-from dlproj.config.data import DataConfig, DataSpec, Kind, whole_file
+from dlproj.config.data import DataConfig, DataSpec, Kind
 from dlproj.config.fields import Choice, setting
 from dlproj.config.images import Caching
+from dlproj.config.tabular import TableFiles
 
 if TYPE_CHECKING:
     from dlproj.data.table import TableDataModule
@@ -73,15 +74,11 @@ TEST_FRACTION = 0.2  # of a table without a test file, unless folds are set
 
 
 @dataclass(slots=True)
-class TableConfig(DataConfig):
+class TableConfig(TableFiles, DataConfig):
     """Settings of a table with named columns: one of them is the target, the others are read by their role."""
 
-    own_files: ClassVar[bool] = True
-    not_read: ClassVar[Mapping[str, str]] = {"root": "a table is one file: set data.file"}
+    read_alone: ClassVar[Mapping[str, Any]] = {**TableFiles.read_alone, "group_column": None}
 
-    file: str = setting("", "table file: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx")
-    train_file: str = setting("", "table file of the training rows, instead of file")
-    test_file: str = setting("", "table file of the test rows; unset: the table has no test set of its own")
     target: str = setting("", "column that holds the classes")
     group_column: str | None = setting(
         None, "column whose equal values stay together when folds are made, such as a patient; it is left out"
@@ -103,7 +100,7 @@ class TableConfig(DataConfig):
         self.columns = _by_column(self.columns)
         for name, role in self.columns.items():
             one_of(f"data.columns.{name}", str(role), tuple(ColumnRole.__members__))
-        require(not (self.file and self.train_file), "data.file and data.train_file both name training rows: set one")
+        self.check_files()
         message = "data.group_column is the target, whose classes would not be in all splits: set another column"
         require(self.group_column is None or self.group_column != self.target, message)
         if self.test_fraction is None and self.folds is None and not self.test_file:
@@ -112,10 +109,6 @@ class TableConfig(DataConfig):
     def roles(self) -> dict[str, ColumnRole]:
         """The roles that are set, by column."""
         return {name: ColumnRole[str(role)] for name, role in self.columns.items()}
-
-    def rows_file(self) -> str:
-        """The file of the training rows."""
-        return self.file or self.train_file
 
     def table(self) -> "Table":
         """The rows, read and checked. Raises DataError."""
@@ -131,12 +124,6 @@ class TableConfig(DataConfig):
     def spec_like(self, trained: DataSpec) -> DataSpec:
         """As a model reads it that was trained on another table: the checkpoint says which columns."""
         return trained if trained.kind is Kind.features else self.spec()
-
-    @classmethod
-    def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
-        """Another test_file is read alone and whole; another file is split as that of the training."""
-        along = whole_file(changed)
-        return ({"group_column": None} if "val" in along else {}) | along | changed
 
     def build(self, seed: int) -> "TableDataModule":
         from dlproj.data.table import TableDataModule

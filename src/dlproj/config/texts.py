@@ -1,13 +1,13 @@
 """Settings of texts: IMDB's reviews, a folder of text files, a column of a table."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dlproj.config.checks import require
-from dlproj.config.data import FIRST_WORD, ROOT, DataConfig, DataSpec, Kind, Side, check_root, default_root, whole_file
+from dlproj.config.data import FIRST_WORD, ROOT, DataConfig, DataSpec, Kind, Side, check_root, default_root
 from dlproj.config.fields import Choice, setting
+from dlproj.config.tabular import TableFiles
 
 if TYPE_CHECKING:
     from dlproj.data.imdb import IMDBDataModule
@@ -53,15 +53,21 @@ class TextConfig(DataConfig):
 
 
 @dataclass(slots=True)
-class IMDBConfig(TextConfig):
-    """Settings of the IMDB reviews, read from `<root>/aclImdb`."""
+class StoredTextConfig(TextConfig):
+    """Settings shared by texts that are read from a folder."""
 
-    has_test_set: ClassVar[bool] = True
     root: str = setting(default_root, ROOT)
 
     def __post_init__(self) -> None:
-        TextConfig.__post_init__(self)
+        TextConfig.__post_init__(self)  # slots=True makes a new class, which super() would not find
         check_root(self.root)
+
+
+@dataclass(slots=True)
+class IMDBConfig(StoredTextConfig):
+    """Settings of the IMDB reviews, read from `<root>/aclImdb`."""
+
+    has_test_set: ClassVar[bool] = True
 
     def spec(self) -> DataSpec:
         """Word ids (length,) in two classes."""
@@ -74,15 +80,11 @@ class IMDBConfig(TextConfig):
 
 
 @dataclass(slots=True)
-class TextFolderConfig(TextConfig):
+class TextFolderConfig(StoredTextConfig):
     """Settings of texts in one folder per class; `root` holds train/ and, if there is one, test/."""
 
     own_files: ClassVar[bool] = True
     root: str = setting(default_root, "folder that holds train/CLASS/*.txt and test/CLASS/*.txt")
-
-    def __post_init__(self) -> None:
-        TextConfig.__post_init__(self)
-        check_root(self.root)
 
     def spec(self) -> DataSpec:
         """Ids (length,), one class per folder in train/, sorted by name. Raises DataError."""
@@ -99,34 +101,25 @@ class TextFolderConfig(TextConfig):
 
 
 @dataclass(slots=True)
-class TextTableConfig(TextConfig):
+class TextTableConfig(TableFiles, TextConfig):
     """Settings of texts in a column of a table, with their labels in another."""
 
-    own_files: ClassVar[bool] = True
-    not_read: ClassVar[Mapping[str, str]] = {"root": "this data is a table: set data.file"}
-    file: str = setting("", "table file of all samples: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx")
-    train_file: str = setting("", "table file of the training samples, instead of data.file")
-    test_file: str = setting("", "table file of the test samples, with data.train_file")
     text_column: str = setting("text", "name of the column with the texts")
     label_column: str = setting("label", "name of the column with the classes")
+
+    def __post_init__(self) -> None:
+        TextConfig.__post_init__(self)
+        self.check_files()
 
     def rows(self) -> "list[LabelledRows]":
         """The training rows and, with data.test_file, those to test on. Raises UserError, naming file and row."""
         from dlproj.data.labelled_rows import read_rows
 
-        one_way = bool(self.file) != bool(self.train_file) and bool(self.train_file) == bool(self.test_file)
-        require(one_way, "set data.file to a table, or data.train_file and data.test_file to two")
-        files = [self.file] if self.file else [self.train_file, self.test_file]
-        return [read_rows(file, self.text_column, self.label_column) for file in files]
-
-    @classmethod
-    def replacing(cls, changed: dict[str, Any]) -> dict[str, Any]:
-        """Another test_file is read alone and whole; another file is split as that of the training."""
-        return ({"test_file": ""} if "file" in changed else {}) | whole_file(changed) | changed
+        return [read_rows(file, self.text_column, self.label_column) for file in self.files()]
 
     def cache(self) -> Path:
         """Path of the cache of the tokenised texts, without its hash and ending."""
-        path = Path(self.file or self.train_file).expanduser()
+        path = self.files()[0]
         return path.with_name(f"tokenized-{path.name}")
 
     def spec(self) -> DataSpec:

@@ -1,7 +1,6 @@
-"""Code of the user's own that settings name, as my_file.py:Net or package.module:Net: checked, allowed, loaded, kept.
+"""Code of the user's own that settings name, as my_file.py:Net or package.module:Net: checked, loaded, kept with a run.
 
-Code runs only if it is allowed in this process: because the user has typed its name, or has run the same code, to the
-byte, by its name before, or says so for a run's folder. A run keeps the files, and is used with these.
+Code runs only if consent.py allows it in this process. A run keeps copies of the files, and is used with these.
 """
 
 import inspect
@@ -16,14 +15,11 @@ from traceback import extract_tb
 from typing import Any, ClassVar
 
 from dlproj.config.checks import ConfigurationError, UserError, require
-from dlproj.config.consent import allow, may_run, names_of, remember, token
+from dlproj.config.consent import COPIES, NAMING, allow, code_of, code_token, is_of_torch, may_run, remember
 from dlproj.config.signatures import check_arguments, definition, definition_in_package, no_name, parsed
 from dlproj.config.sources import Sources, read_sources
 
 _log = logging.getLogger(__name__)
-COPIES = "code"  # folder in a run's folder, with one folder a group
-
-
 _sources: dict[str, Sources] = {}  # by their fingerprint
 
 
@@ -32,133 +28,145 @@ class UserCode:
 
     __slots__ = ()
     key: ClassVar[str]  # the setting that names the code, such as "model.network"
-    of_torch: ClassVar[str] = ""  # a package of torch whose classes need no permission
-    positional: ClassVar[int] = 0  # parameters that dlproj sets by position
-    filled: ClassVar[tuple[str, ...]] = ()  # parameters that dlproj sets unless they are given
-    elsewhere: ClassVar[Mapping[str, str]] = {}  # arguments that are settings, and their names
+    positional: ClassVar[int] = 0  # parameters that dlproj passes by position
+    filled: ClassVar[tuple[str, ...]] = ()  # parameters that dlproj passes unless `arguments` has them
+    own_settings: ClassVar[Mapping[str, str]] = {}  # parameters that `arguments` may not have, and their settings
 
     arguments: dict[str, Any]
     code: str | None
 
-    def named(self) -> str:
-        """What the settings name, as typed."""
+    def reference(self) -> str:
+        """The code as typed, such as my_file.py:Net."""
         return str(getattr(self, self.key.partition(".")[2]))
 
-    def place(self) -> tuple[str, str]:
-        """File or module, and the name in it. Raises ConfigurationError."""
-        text = self.named()
-        place, colon, name = text.rpartition(":")
+    def source(self) -> tuple[str, str]:
+        """The file or module, and the name in it. Raises ConfigurationError if the reference has not both."""
+        text = self.reference()
+        source, colon, name = text.rpartition(":")
         if not colon and not text.endswith(".py"):
-            place, _, name = text.rpartition(".")
-        whole = bool(place.strip()) and name.isidentifier()
-        is_module = all(part.isidentifier() for part in place.split("."))
-        example = f"{self.of_torch or 'package.module'}{'.' if self.of_torch else ':'}Name"
+            source, _, name = text.rpartition(".")
+        is_module = all(part.isidentifier() for part in source.split("."))
+        torch = NAMING[self.key]
+        example = f"{torch}.Name" if torch else "package.module:Name"
         message = f"{self.key}={text} names no code: set such as my_file.py:Name or {example}"
-        require(whole and (place.endswith(".py") or is_module), message)
-        return place, name
+        require(bool(source.strip()) and name.isidentifier() and (source.endswith(".py") or is_module), message)
+        return source, name
 
     def file(self) -> Path | None:
         """The file that the settings name; None for a module."""
-        place, _ = self.place()
+        source, _ = self.source()
         try:
-            return Path(place).expanduser().absolute() if place.endswith(".py") else None
+            return Path(source).expanduser().absolute() if source.endswith(".py") else None
         except RuntimeError as error:  # no such user
-            raise ConfigurationError(f"{self.key}={self.named()}: {error}: name another file") from error
+            raise ConfigurationError(f"{self.key}={self.reference()}: {error}: name another file") from error
 
-    def needs_permission(self) -> bool:
-        """False for a class of torch's."""
-        place, _ = self.place()
-        return not (self.of_torch and f"{place}.".startswith(f"{self.of_torch}."))
+    def is_of_torch(self) -> bool:
+        """True for a class of torch's, which needs no consent."""
+        return is_of_torch(self.key, self.reference())
 
     def token(self) -> str:
         """What tells this code with its arguments from any other."""
-        return token(self.named(), self.arguments, self.code)
+        return code_token(self.reference(), self.arguments, self.code)
 
     def check_code(self) -> None:
-        """Read the code that the user has named, without running it, and allow it.
+        """Read the code that the user has named, without running it, and allow it from now on.
 
         Sets `code`. Raises ConfigurationError if it lacks the name or does not take the arguments.
         """
-        (place, name), file = self.place(), self.file()
+        (source, name), file = self.source(), self.file()
         self.code = None  # type: ignore[misc]
         if file is None:
-            found = definition_in_package(self.key, place, name)
+            defined = definition_in_package(self.key, source, name)
         else:
-            message = f"{self.key}={self.named()}: there is no file {file}: name another"
-            require(file.is_file(), message)
+            require(file.is_file(), f"{self.key}={self.reference()}: there is no file {file}: name another")
             sources = read_sources(self.key, file)
             self.code = sources.fingerprint()  # type: ignore[misc]
-            _sources[sources.fingerprint()] = sources
-            found = definition(self.key, place, file, name, parsed(self.key, file, sources.contents[file.name]))
-        parameters = found.parameters() if found else None
+            _sources[self.code] = sources
+            defined = definition(self.key, source, file, name, parsed(file, sources.contents[file.name]))
+        parameters = defined.parameters() if defined else None
         if parameters is not None:
             self.check_given(name, parameters)
-        self.allow()
         remember(self.token())
 
     def check_given(self, name: str, parameters: list[inspect.Parameter]) -> None:
         """Raise ConfigurationError unless `name` takes the arguments."""
         key = f"{self.key.partition('.')[0]}.arguments"
-        for argument, setting in self.elsewhere.items():
+        for argument, setting in self.own_settings.items():
             require(argument not in self.arguments, f"{key}.{argument} is a setting of its own: set {setting}")
-        named = [one for one in parameters if one.kind is not inspect.Parameter.VAR_POSITIONAL]
-        ours = [one.name for one in named[: self.positional]]
-        mine = [one for one in self.arguments if one in ours]
-        require(not mine, f"{key}.{''.join(mine[:1])} is set by dlproj: leave it out")
+        named = [parameter for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_POSITIONAL]
+        for parameter in named[: self.positional]:
+            require(parameter.name not in self.arguments, f"{key}.{parameter.name} is set by dlproj: leave it out")
         check_arguments(key, name, named[self.positional :], self.arguments, self.filled)
 
     def allow(self) -> None:
         """Let this code run in this process."""
         allow(self.token())
 
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise what goes wrong in the code as a ConfigurationError, with the line of the user's file."""
+        try:
+            yield
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:
+            unusable = f"{self.key}={self.reference()} cannot be used: {type(error).__name__}: {error}"
+            hint = f": change {self.key.partition('.')[0]}.arguments" if self.is_of_torch() else ""
+            raise ConfigurationError(line_of(error) or " ".join(unusable.split()) + hint) from error
+
     def make(self, *positional: Any, **available: Any) -> Any:
         """Call the code with its arguments, and with those of `available` that it takes and that are not given.
 
         Raises ConfigurationError, with the line of the user's file, if that fails.
         """
-        _, name = self.place()
-        with told(self.key, self.named()):
+        _, name = self.source()
+        with self.errors():
             function = self._loaded()
-            takes = list(inspect.signature(function).parameters.values())
-            self.check_given(name, takes)
-            filled = {one.name: available[one.name] for one in takes if one.name in available}
+            parameters = list(inspect.signature(function).parameters.values())
+            self.check_given(name, parameters)
+            filled = {each.name: available[each.name] for each in parameters if each.name in available}
             with _sources[str(self.code)].importable() if self.file() else nullcontext():  # imports within functions
                 return function(*positional, **filled | deepcopy(self.arguments))
 
     def _loaded(self) -> Any:
-        place, name = self.place()
-        allowed = not self.needs_permission() or may_run(self.token())
-        require(allowed, f"{self.key}={self.named()} may not run here: train with it, or allow the run's code")
+        (source, name), typed = self.source(), f"{self.key}={self.reference()}"
+        allowed = self.is_of_torch() or may_run(self.token())
+        require(allowed, f"{typed} may not run here: train with it, or allow the run's code")
         if self.file():
-            require(self.code in _sources, f"{self.key}={self.named()} has not been read: start again")
+            require(self.code in _sources, f"{typed} has not been read: start again")
             module = _sources[str(self.code)].module()
         else:
-            module = import_module(place)
+            module = import_module(source)
         if not hasattr(module, name):
-            raise no_name(self.key, place, name, vars(module))
-        found = getattr(module, name)
-        require(callable(found), f"{self.key}={self.named()} is no class and no function: name one")
-        is_torch = isinstance(found, type) and found.__module__.startswith("torch.optim")
-        require(is_torch or self.needs_permission(), f"{self.key}={self.named()} is no class of {self.of_torch}")
-        return found
+            raise no_name(self.key, source, name, vars(module))
+        loaded = getattr(module, name)
+        require(callable(loaded), f"{typed} is no class and no function: name one")
+        is_optim = isinstance(loaded, type) and loaded.__module__.startswith("torch.optim")
+        require(is_optim or not self.is_of_torch(), f"{typed} is no class of {NAMING[self.key]}")
+        return loaded
 
 
-def parts_with_code(config: Any, all_code: bool = False) -> dict[str, UserCode]:
-    """The groups of a run's settings that name code, by name: that which needs permission, or all."""
+def parts_with_code(config: Any) -> dict[str, UserCode]:
+    """The groups of a run's settings that name code, by name."""
     groups = {name: getattr(config, name) for name in ("data", "model", "optim", "scheduler")}
-    parts = {name: one for name, one in groups.items() if isinstance(one, UserCode)}
-    return {name: one for name, one in parts.items() if all_code or one.needs_permission()}
+    return {name: part for name, part in groups.items() if isinstance(part, UserCode)}
+
+
+def _parts_in_files(config: Any) -> dict[str, tuple[UserCode, Path]]:
+    files = {name: (part, part.file()) for name, part in parts_with_code(config).items()}
+    return {name: (part, file) for name, (part, file) in files.items() if file}
 
 
 def copies(config: Any) -> dict[str, bytes]:
     """The files that a run keeps, by their path in its folder."""
-    parts = {name: _sources[one.code].contents for name, one in parts_with_code(config).items() if one.code in _sources}
-    return {f"{COPIES}/{group}/{name}": content for group, files in parts.items() for name, content in files.items()}
+    kept = {group: _sources[str(part.code)].contents for group, (part, _) in _parts_in_files(config).items()}
+    return {f"{COPIES}/{group}/{name}": content for group, files in kept.items() for name, content in files.items()}
 
 
-def shown(config: Any) -> str:
-    """The code that a run runs, in words; "" if it has none."""
-    return ", ".join(dict.fromkeys(one.place()[0] for one in parts_with_code(config).values()))
+def code_in_words(config: Any) -> str:
+    """The files and modules that a run runs code of; "" if it has none but torch's."""
+    parts = [part for part in parts_with_code(config).values() if not part.is_of_torch()]
+    return ", ".join(dict.fromkeys(part.source()[0] for part in parts))
 
 
 def admit(config: Any, folder: Path) -> None:
@@ -166,44 +174,31 @@ def admit(config: Any, folder: Path) -> None:
 
     Raises ConfigurationError if the file has changed since.
     """
-    allow(*names_of(config.settings()).values())
-    for group, part in parts_with_code(config).items():
-        file = part.file()
-        if file and part.code not in _sources:
+    allow(*code_of(config.settings()))
+    for group, (part, file) in _parts_in_files(config).items():
+        if part.code not in _sources:
             copy = _copy(folder, group, file.name)
             sources = copy if copy and copy.fingerprint() == part.code else read_sources(part.key, file)
-            require(
-                sources.fingerprint() == part.code, f"{part.named()} has changed since the run began: start it again"
-            )
+            message = f"{part.reference()} has changed since the run began: start it again"
+            require(sources.fingerprint() == part.code, message)
             _sources[str(part.code)] = sources
-        part.allow()
 
 
-def admit_run(config: Any, folder: Path, allow_code: bool, typed: Collection[str] = ()) -> None:
-    """Allow the code of a run that was read from its folder, and use the run's copy of it.
+def read_copies(config: Any, folder: Path, typed: Collection[str] = ()) -> None:
+    """Use the run's own copies of its code, to which the user consented when its settings were loaded.
 
-    typed: groups whose code the user has named just now. Raises UserError unless the user has run this very code by its
-    name before, or allow_code is set.
+    typed: groups whose code the user has named just now. Raises ConfigurationError if a copy is not that code.
     """
-    parts = {name: one for name, one in parts_with_code(config).items() if name not in typed}
-    known = may_run(*(part.token() for part in parts.values()))
-    look = f"look at {folder / COPIES}" if any(part.file() for part in parts.values()) else "see what that is"
-    message = (
-        f"{folder} runs code of {shown(config)}, which you have not trained with here: {look}, then add --allow-code"
-    )
-    if not (allow_code or known):
-        raise UserError(f"{message} (from Python: allow_code=True)")
-    for group, part in parts.items():
-        if file := part.file():
-            copy = _copy(folder, group, file.name)
-            whole = copy is not None and copy.fingerprint() == part.code
+    for group, (part, file) in _parts_in_files(config).items():
+        if group in typed:
+            continue
+        copy = _copy(folder, group, file.name)
+        if copy is None or copy.fingerprint() != part.code:
             message = f"{folder / COPIES / group} is not the code that the run was trained with"
-            require(whole, f"{message}: take the run's folder from another copy")
-            assert copy is not None
-            _sources[copy.fingerprint()] = copy
-            if _has_changed(file, copy):
-                _log.warning("%s has changed: %s uses its own copy", part.place()[0], folder)
-        part.allow()
+            raise ConfigurationError(f"{message}: take the run's folder from another copy")
+        _sources[copy.fingerprint()] = copy
+        if _has_changed(file, copy):
+            _log.warning("%s has changed: %s uses its own copy", part.source()[0], folder)
 
 
 def _has_changed(file: Path, copy: Sources) -> bool:
@@ -217,14 +212,14 @@ def _copy(folder: Path, group: str, name: str) -> Sources | None:
     root = (folder / COPIES / group).absolute()
     names = [name, *sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py"))]
     try:
-        return Sources(root / name, {one: (root / one).read_bytes() for one in dict.fromkeys(names)})
+        return Sources(root / name, {each: (root / each).read_bytes() for each in dict.fromkeys(names)})
     except (OSError, ValueError):
         return None
 
 
 def line_of(error: BaseException) -> str | None:
-    """Where in the user's own files the error was raised, and the error: one line; None if not in them."""
-    files = {str(one.file.parent / name): one for one in _sources.values() for name in one.contents}
+    """The last line of the user's own files in the error's traceback, with the error; None without such a line."""
+    files = {str(sources.file.parent / name) for sources in _sources.values() for name in sources.contents}
     frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename in files]
     if not frames:
         return None
@@ -234,17 +229,3 @@ def line_of(error: BaseException) -> str | None:
     path = os.path.relpath(last.filename)
     path = last.filename if path.startswith("..") else path
     return f"{path} line {last.lineno}{within}: {type(error).__name__}{f': {text}' if text else ''}"
-
-
-@contextmanager
-def told(key: str, named: str) -> Iterator[None]:
-    """Raise what goes wrong in the user's code as a ConfigurationError, with the line of the user's file."""
-    try:
-        yield
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:
-        reason = (
-            line_of(error) or f"{key}={named} cannot be used: {type(error).__name__}: {' '.join(str(error).split())}"
-        )
-        raise ConfigurationError(reason) from error

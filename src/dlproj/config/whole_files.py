@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -29,10 +29,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         beside.write_bytes(encoded(content))
         os.replace(beside, path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C, too
         with suppress(OSError):
             beside.unlink()
-        error.filename = str(path)  # missing in the error of a full disk
+        if isinstance(error, OSError):
+            error.filename = str(path)  # missing in the error of a full disk
         raise
 
 
@@ -59,13 +60,7 @@ def check_writable(folder: Path) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read the object in a JSON file. Raises DataError, naming the file, if it is missing or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_int=_of_64_bits)
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is missing or damaged: take it from another copy") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} is damaged: take it from another copy")
-    return content
+    return _mapping(path, lambda: json.loads(path.read_text(encoding="utf-8"), parse_int=_of_64_bits))
 
 
 def _of_64_bits(digits: str) -> int:
@@ -92,9 +87,13 @@ def read_yaml_text(path: Path) -> str:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read the mapping in a YAML file. Raises DataError, naming the file, if it is missing or damaged."""
+    return _mapping(path, lambda: yaml.load(read_yaml_text(path), _Loader))
+
+
+def _mapping(path: Path, read: Callable[[], Any]) -> dict[str, Any]:
     try:
-        content = yaml.load(read_yaml_text(path), _Loader)
-    except (OSError, ValueError, *YAML_ERRORS) as error:
+        content = read()
+    except (OSError, ValueError, RecursionError, *YAML_ERRORS) as error:
         raise DataError(f"{path} is missing or damaged: take it from another copy") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} is damaged: take it from another copy")

@@ -45,7 +45,6 @@ class DataModule(pl.LightningDataModule, ABC):
     official_sizes: tuple[int, int] | None = None  # samples in the official training and test sets, if known
     largest_pixel: float = 255  # of stored images
     pixel_dtype = torch.uint8  # of stored images; the user's own arrays may be float32
-    reads_tables = False  # True if users hand in tables with named columns
     restored = False  # True if the fitted state came from a checkpoint
     test_indices: Tensor | None = None  # (N,) of the test samples among the official training samples they come from
     _train_groups: Tensor | None = None  # of what is split into train and val
@@ -100,7 +99,9 @@ class DataModule(pl.LightningDataModule, ABC):
         if config.folds is not None:
             rest, self.test_indices = hold_out_fold(strata, config.folds, config.fold, config.split_seed)
         elif config.test_fraction is not None:
-            rest, self.test_indices = hold_out_share(strata, config.test_fraction, config.split_seed)
+            rest, self.test_indices = hold_out_share(
+                strata, config.test_fraction, config.split_seed, "data.test_fraction"
+            )
         else:
             assert test is not None
             return train, test
@@ -120,7 +121,8 @@ class DataModule(pl.LightningDataModule, ABC):
         if config.val is ValidationSplit.stratified or groups is not None:
             by_class = config.val is ValidationSplit.stratified
             targets = train.targets if by_class else torch.zeros_like(train.targets)
-            rest, val = hold_out_share(Strata(targets, self.spec.classes, groups), config.val_fraction, self.seed)
+            strata = Strata(targets, self.spec.classes, groups)
+            rest, val = hold_out_share(strata, config.val_fraction, self.seed, "data.val_fraction")
             return self.take(train, rest), self.take(train, val)
         order = torch.randperm(len(train), generator=generator("split", self.seed))
         return self.take(train, order[:kept]), self.take(train, order[kept:])

@@ -22,20 +22,21 @@ _loaded: dict[str, tuple[Arrays, Kind]] = {}  # the latest only: a sweep varies 
 
 def loaded(config: CustomDataConfig) -> tuple[Arrays, Kind]:
     """The function's arrays and their kind, loaded once. Raises DataError and ConfigurationError."""
-    key = json.dumps([config.load, config.code, config.arguments, config.kind.name], default=str)
+    key = _key(config, config.kind.name)
     if key not in _loaded:
         parts = _parts(config)
         kind = _kind(parts[0]) if config.kind is ArraysKind.auto else Kind[config.kind.name]
         _loaded.clear()
-        _loaded[key] = arrays_of(kind, parts), kind
-    found = _loaded[key]
-    if config.kind is ArraysKind.auto:
-        _loaded[key.replace('"auto"', f'"{found[1].name}"')] = found
-    return found
+        _loaded[key] = _loaded[_key(config, kind.name)] = arrays_of(kind, parts), kind
+    return _loaded[key]
+
+
+def _key(config: CustomDataConfig, kind: str) -> str:
+    return json.dumps([config.load, config.code, config.arguments, kind], default=str)
 
 
 def _parts(config: CustomDataConfig) -> tuple[Any, ...]:
-    """The arrays. The random generators begin at 0, so that each process and each resumption gets the same."""
+    """Call the function, with all random generators seeded by 0: each process and each resumed run gets the same."""
     with isolate_rng():
         random.seed(0)
         np.random.seed(0)
@@ -58,10 +59,11 @@ _CLASSES = {ArraysKind.image: ImagesFrom, ArraysKind.features: FeaturesFrom, Arr
 
 
 def arrays_config(config: CustomDataConfig) -> DataConfig:
-    """The settings of arrays of this kind, which is known. Raises ConfigurationError for one of another kind."""
+    """The settings of arrays of the kind, which is known. Raises ConfigurationError for a setting of another kind."""
     cls: Any = _CLASSES[config.kind]
-    given = {one.name: getattr(config, one.name) for one in fields(config) if getattr(config, one.name) != one.default}
-    known = {one.name for one in fields(cls)}
+    values = {field: getattr(config, field.name) for field in fields(config)}
+    given = {field.name: value for field, value in values.items() if value != field.default}
+    known = {field.name for field in fields(cls)}
     other = [name for name in ("random_flip", "random_crop", "scaling", "padding") if name in given.keys() - known]
     message = f"data.{' and data.'.join(other)} has no effect on {config.kind.name} arrays: leave it out"
     require(not other, message)

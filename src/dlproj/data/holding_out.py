@@ -21,19 +21,16 @@ class Strata(NamedTuple):
     groups: Tensor | None = None  # int64 (N,): samples of one group stay together
 
 
-def hold_out_fold(
-    strata: Strata, folds: int, index: int, seed: int, share: float | None = None
-) -> tuple[Tensor, Tensor]:
+def hold_out_fold(strata: Strata, folds: int, index: int, seed: int, share: str = "") -> tuple[Tensor, Tensor]:
     """Hold out one of the folds of StratifiedKFold, with groups of StratifiedGroupKFold. Raises DataError.
 
-    share: the share of the samples that is asked for, where it is not folds.
+    share: the setting of the share that is held out, where it is not folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     targets, _, groups = strata
-    wanted, advice = f"{folds} folds need", "set fewer folds"
-    if share is not None:
-        wanted, advice = f"holding out {share:g} of the samples in whole groups needs", "hold out a larger share"
+    wanted = f"{share} of the samples in whole groups needs" if share else f"{folds} folds need"
+    advice = "set a larger share" if share else "set fewer folds"
     _check_classes(strata, folds, f"{wanted} {folds}")
     if groups is not None and (found := len(groups.unique())) < folds:
         raise DataError(f"{wanted} {folds} groups of samples, the data has {found}: {advice}")
@@ -43,13 +40,14 @@ def hold_out_fold(
     return torch.from_numpy(kept), torch.from_numpy(held_out)
 
 
-def hold_out_share(strata: Strata, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Hold out a share of the samples of each class, by train_test_split. Raises DataError.
+def hold_out_share(strata: Strata, share: float, seed: int, setting: str) -> tuple[Tensor, Tensor]:
+    """Hold out a share of the samples of each class, by train_test_split. Raises DataError, naming the setting.
 
     With groups, one of about 1 / share folds.
     """
+    typed = f"{setting}={share:g}"
     if strata.groups is not None:
-        return hold_out_fold(strata, max(2, round(1 / share)), 0, seed, share)
+        return hold_out_fold(strata, max(2, round(1 / share)), 0, seed, typed)
     from sklearn.model_selection import train_test_split
 
     _check_classes(strata, 2, "a stratified split needs 2")
@@ -57,7 +55,7 @@ def hold_out_share(strata: Strata, share: float, seed: int) -> tuple[Tensor, Ten
     kept = int(size * (1 - share))  # rounded as Keras does
     if min(kept, size - kept) < classes:
         parts = f"{kept} + {size - kept} samples are too few to have {classes} classes in both"
-        raise DataError(f"{parts}: hold out another share")
+        raise DataError(f"{typed}: {parts}: set another share")
     parts = train_test_split(
         np.arange(size), train_size=kept, test_size=size - kept, stratify=strata.targets, random_state=seed
     )

@@ -44,9 +44,8 @@ class LabelledRows(NamedTuple):
         return digest.hexdigest()
 
 
-def read_rows(file: str, text_column: str, label_column: str) -> LabelledRows:
+def read_rows(path: Path, text_column: str, label_column: str) -> LabelledRows:
     """Read a table file's texts and labels. Raises DataError, naming the file and the row or the columns."""
-    path = Path(file).expanduser()
     return _read_rows(path, stamp(path), text_column, label_column)
 
 
@@ -71,6 +70,15 @@ def labelled_rows(name: str, texts: Iterable[Any], labels: Iterable[Any], number
         rows.texts.append(str(text))
         rows.labels.append(_written(label))
     return rows
+
+
+def texts_of(column: Iterable[Any], numbers: Sequence[int]) -> list[str]:
+    """Check texts without labels. Raises DataError, naming the first row with a problem."""
+    texts = list(column)
+    for number, text in zip(numbers, texts, strict=True):
+        if problem := _problem(text, "text"):
+            raise DataError(f"row {number} {problem}")
+    return [str(text) for text in texts]
 
 
 def _problem(value: Any, what: str) -> str:

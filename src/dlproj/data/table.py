@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from dlproj.config.checks import DataError, one_line
 from dlproj.config.table import ColumnRole, TableConfig, columns_setting
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Samples
+from dlproj.data.data_files import Stamp, stamp
 from dlproj.data.mapped_files import empty, take
 from dlproj.data.table_encoding import Encoder
 from dlproj.data.table_files import read_table
@@ -31,7 +33,6 @@ class TableDataModule(DataModule):
     """Rows of a table. load() gives them as read, or, once the encoder is restored, as stored; fit() encodes them."""
 
     config: TableConfig
-    reads_tables = True
     encoder: Encoder | None = None
     _mapped = False  # whether rows are in a file, and may be more than memory holds
 
@@ -44,17 +45,13 @@ class TableDataModule(DataModule):
         if hasattr(self, "train") or self.restored:  # the trainer's test() calls this again
             return
         table = self.config.table()
-        for line in _lines(table.schema):
-            _inform_once(line)
-        for name in table.suspicious:
-            advice = f"if it would not be known in advance, set {columns_setting(name, ColumnRole.drop)}"
-            _say_once(one_line(f"the column {name} has one value for each class of the target: {advice}"))
+        _tell(stamp(self.config.files()[0]), tuple(_lines(table.schema)), table.suspicious)
 
     def load(self) -> tuple[Samples, Samples | None]:
         """Return the rows of the training and the test file. Raises DataError, naming file, row and column."""
         if self.restored:
-            train = self._restored_rows(self.config.rows_file())
-            return train, self._restored_rows(self.config.test_file) if self.config.test_file else None
+            train, *test = map(self._restored_rows, self.config.files())
+            return train, next(iter(test), None)
         table = self.config.table()
         self._mapped = table.mapped
         train = Samples(torch.from_numpy(table.train), torch.from_numpy(table.targets))
@@ -62,8 +59,8 @@ class TableDataModule(DataModule):
             return train, None
         return train, Samples(torch.from_numpy(table.test), torch.from_numpy(table.test_targets))
 
-    def _restored_rows(self, file: str) -> Samples:
-        frame = read_table(file, numbers=self.schema().reads_plain_numbers())
+    def _restored_rows(self, file: Path) -> Samples:
+        frame = self.read_frame(file)
         with naming(file):
             inputs = self._encoded(raw_rows(frame, self.schema()))
             return Samples(inputs, torch.from_numpy(targets_of(frame, self.schema())))
@@ -74,7 +71,7 @@ class TableDataModule(DataModule):
             return None
         if not self.restored and (groups := self.config.table().groups) is not None:
             return torch.from_numpy(groups)
-        file = self.config.rows_file()
+        file = self.config.files()[0]
         with naming(file):
             return torch.from_numpy(groups_of(read_table(file, numbers=True), self.config.group_column))
 
@@ -105,7 +102,12 @@ class TableDataModule(DataModule):
         for name in ("val", "test"):
             rows = _hashes(getattr(self, name))
             if count := sum(row in seen for row in rows):
-                _log.warning("%d of %d %s rows are among the training rows, too", count, len(rows), name)
+                are = "is" if count == 1 else "are"
+                _log.warning("%d of %d %s rows %s among the training rows, too", count, len(rows), name, are)
+
+    def read_frame(self, file: str | Path, as_text: bool = False) -> pd.DataFrame:
+        """A table file like that of the training. as_text: cells of text files are as written. Raises DataError."""
+        return read_table(file, numbers=not as_text and self.schema().reads_plain_numbers())
 
     def encode_frame(self, frame: pd.DataFrame) -> Tensor:
         """Rows (N, inputs) of new data as stored; says what is unknown in them. Raises DataError."""
@@ -165,13 +167,17 @@ class TableDataModule(DataModule):
         return one_line(", ".join(named + ["…"] * (len(texts) > _NAMED)))
 
 
-_inform_once = cache(inform)  # for the first run of a sweep alone
-
-
 @cache
-def _say_once(line: str) -> None:
-    """Warn for the first run of a sweep alone."""
-    _log.warning("%s", line)
+def _tell(version: Stamp, roles: tuple[str, ...], suspicious: tuple[str, ...]) -> None:
+    """Say how a table's columns are read, once for a table that is read the same way: runs of a sweep do not repeat it.
+
+    version: of the table's file. roles: lines of text. suspicious: columns that look like the target.
+    """
+    for line in roles:
+        inform(line)
+    for name in suspicious:
+        advice = f"if it would not be known in advance, set {columns_setting(name, ColumnRole.drop)}"
+        _log.warning("%s", one_line(f"the column {name} has one value for each class of the target: {advice}"))
 
 
 def _hashes(samples: Samples) -> list[int]:

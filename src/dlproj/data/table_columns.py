@@ -20,6 +20,7 @@ _DAY = (r"\d{4}-\d{1,2}(-\d{1,2})?", r"\d{4}/\d{1,2}/\d{1,2}", r"(\d{1,2}[./-]){
 _DATE = re.compile(rf"({'|'.join(_DAY)})([ T]\d{{1,2}}:.*)?", re.ASCII)
 _ID = re.compile(r"(?i:(.*[\W_])?(id|key|nr|no|index|uuid)|unnamed: 0)|.*[a-z](Id|ID)")
 _DIGITS = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*([eE][+-]?\d+)?", re.ASCII)
+_UNIT = re.compile(r"[$€£¥%]")
 _GAP = re.compile(r"(?<=\d)[ \u00a0\u202f'’](?=\d{3}(?!\d))", re.ASCII)  # separates thousands, and nothing else
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -129,11 +130,18 @@ def guess(column: pd.Series) -> tuple[ColumnRole, str]:
         is_id = len(present) == len(column) and _is_id(present, distinct)
         return (ColumnRole.drop, "numbers the rows") if is_id else (ColumnRole.numeric, "")
     if len(values) >= _FEW and distinct > max(_FEW, len(values) / 2):
-        words = sum(len(name.split()) for name in values) / len(values)
-        return ColumnRole.drop, "texts" if words >= 3 else "nearly every row has another value"
+        return ColumnRole.drop, _why_unread(values)
     if distinct > MOST_CATEGORIES:
         return ColumnRole.drop, f"{distinct:,} categories"
     return ColumnRole.categorical, ""
+
+
+def _why_unread(values: pd.Series) -> str:
+    """What mostly different values look like."""
+    if all(_UNIT.search(name) and _DIGITS.fullmatch(_UNIT.sub("", name).strip()) for name in values):
+        return "numbers with a currency or percent sign: to use them, write them without"
+    words = sum(len(name.split()) for name in values) / len(values)
+    return "texts" if words >= 3 else "mostly different values"
 
 
 def _holds_dates(present: pd.Series) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlproj.config.table import Missing, TableConfig, TableScaling
-from dlproj.data.table_rows import MISSING, Schema
+from dlproj.data.table_rows import MISSING, Schema, described
 
 _ROWS, _COLUMNS = 128, 8  # that are handled at once, in float64
 _QUANTILES = 1000
@@ -63,7 +63,7 @@ class Encoder:
 
     def _fit_numbers(self, values: np.ndarray, config: TableConfig) -> None:
         """Learn from further columns (n, columns)."""
-        fill = [_middle(column, config.missing) for column in values.T]
+        fill = [_middle(column, config.missing) for column in np.ascontiguousarray(values.T)]
         values = values.astype(np.float64)
         np.copyto(values, np.array(fill), where=np.isnan(values))
         shift, scale = [0.0] * len(fill), [1.0] * len(fill)
@@ -130,8 +130,10 @@ class Encoder:
             if self.quantiles
             else scaled * self.scale + self.shift
         )
+        largest = np.abs(self.quantiles or [self.shift]).max(0)
+        raw[np.abs(raw) < 1e-7 * largest] = 0  # float32 keeps no more digits
         labels = [label for column in schema.categories for label in schema.labels(column)] + ["(other)"]
-        texts = {name: f"{value:.4g}" for name, value in zip(schema.numeric, raw, strict=True)}
+        texts = {name: described(value) for name, value in zip(schema.numeric, raw, strict=True)}
         ids = stored[count + len(schema.indicated) :].astype(int)
         texts |= {name: labels[i] for name, i in zip(schema.categories, ids, strict=True)}
         missing = {name for name, mark in zip(schema.indicated, stored[count:], strict=False) if mark}

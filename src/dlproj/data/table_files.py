@@ -4,8 +4,8 @@ import csv
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from io import StringIO
+from collections.abc import Iterable, Iterator
+from io import BytesIO, StringIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dlproj.config.checks import DataError, one_line
+from dlproj.config.whole_files import write_whole
 from dlproj.data.data_files import brief
 from dlproj.data.table_bulk import read_plain
 from dlproj.file_systems import why
@@ -51,25 +52,42 @@ def read_table(path: str | Path, missing_words: bool = True, numbers: bool = Fal
         raise DataError(f"{path} cannot be read ({why(error)}): name a table file that can be read") from error
 
 
-def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table without its index, in the format of the extension. Raises DataError."""
+def write_table(frame: pd.DataFrame, path: Path, delimiter: str = ",") -> None:
+    """Write a table without its index, in the format of the extension, so that no reader sees half of it.
+
+    delimiter: of .csv and .txt; .tsv has tabs. Missing folders are made. Raises DataError.
+    """
     kind = path.suffix.lower()
     if kind not in TABLES:
         raise DataError(f"{path} is no table file by its name: let it end in {', '.join(TABLES)}")
-    write: dict[str, Callable[[], object]] = {
-        ".parquet": lambda: frame.to_parquet(path, index=False),
-        ".arrow": lambda: frame.reset_index(drop=True).to_feather(path),
-        ".feather": lambda: frame.reset_index(drop=True).to_feather(path),
-        ".xlsx": lambda: frame.to_excel(path, index=False),
-    }
     try:
-        write.get(kind, lambda: frame.to_csv(path, index=False, sep="\t" if kind == ".tsv" else ","))()
+        write_whole(path, _content(frame, kind, delimiter))
     except ImportError as error:
         raise _lacks("openpyxl" if kind == ".xlsx" else "pyarrow", path) from error
     except OSError as error:
         raise DataError(f"{path} cannot be written ({why(error)}): name another file") from error
     except (ValueError, TypeError) as error:  # a column of several types, or more rows than a sheet has
         raise DataError(f"{path} cannot hold this table ({brief(error)}): let the file end in .csv") from error
+
+
+def _content(frame: pd.DataFrame, kind: str, delimiter: str) -> str | bytes:
+    if kind in TEXT:
+        return str(frame.to_csv(index=False, sep="\t" if kind == ".tsv" else delimiter))
+    buffer = BytesIO()
+    if kind == ".parquet":
+        frame.to_parquet(buffer, index=False)
+    elif kind == ".xlsx":
+        frame.to_excel(buffer, index=False)
+    else:
+        frame.reset_index(drop=True).to_feather(buffer)
+    return buffer.getvalue()
+
+
+def delimiter_of(path: Path) -> str:
+    """The delimiter of a .csv or .txt file as read_table() finds it; a comma for other kinds. Raises DataError."""
+    path = path.expanduser()
+    kind = path.suffix.lower()
+    return _delimiter(_utf8(path), kind) if kind in (".csv", ".txt") else ","
 
 
 def _text(path: Path, kind: str, missing: frozenset[str], numbers: bool) -> pd.DataFrame:
@@ -158,7 +176,7 @@ def _arrow(path: Path, kind: str) -> pd.DataFrame:
     with path.open("rb") as file:
         try:
             if kind == ".parquet":
-                table = parquet.read_table(file)
+                table = parquet.ParquetFile(file).read()  # where memory runs out, read_table() may hang
             elif file.read(6) in (b"ARROW1", b"FEA1\0\0"):
                 table = feather.read_table(str(path), memory_map=False)
             else:  # the format of a stream
@@ -166,7 +184,10 @@ def _arrow(path: Path, kind: str) -> pd.DataFrame:
                 table = ipc.open_stream(file).read_all()
             names = list(map(str, table.column_names))
             frame = table.rename_columns([str(i) for i in range(len(names))]).to_pandas(ignore_metadata=True)
-        except (pyarrow.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
+        except MemoryError as error:  # a damaged file may ask for any size
+            advice = "leave out rows or columns, or write it anew"
+            raise DataError(f"{path} takes more memory than there is, or is damaged: {advice}") from error
+        except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
             raise DataError(f"{path} is damaged, or no {kind[1:]} file ({brief(error)}): write it anew") from error
     frame.columns = pd.Index(_checked_names(path, names))
     return _not_empty(path, frame.set_axis(range(1, len(frame) + 1)))

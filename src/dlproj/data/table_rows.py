@@ -72,7 +72,7 @@ class Schema:
     def described(self, row: np.ndarray) -> dict[str, str]:
         """A row (columns,) of raw_rows() as people read it: a text for each column."""
         texts = dict(
-            zip(self.numeric, ("(missing)" if np.isnan(value) else f"{value:.4g}" for value in row), strict=False)
+            zip(self.numeric, ("(missing)" if np.isnan(value) else described(value) for value in row), strict=False)
         )
         for (name, known), code in zip(self.categories.items(), row[len(self.numeric) :].astype(int), strict=True):
             texts[name] = {MISSING: "(missing)", OTHER: "(other)"}.get(code) or known[code]
@@ -94,6 +94,11 @@ class Schema:
         return [target, *read, *((name, "left out", why) for name, why in self.dropped.items())]
 
 
+def described(value: float) -> str:
+    """A number as people read it: four digits, or all before the point."""
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
 class Table(NamedTuple):
     """Rows of a table: values (n, columns) as raw_rows() gives them, and targets (n,); None without a test file."""
 
@@ -108,11 +113,8 @@ class Table(NamedTuple):
 
 
 def read_rows(config: TableConfig) -> Table:
-    """Read the table of the settings, once a process while its files and settings stay. Raises DataError."""
-    if not config.rows_file():
-        raise DataError("data.file is empty: set it to a table, and data.target to its column of classes")
-    files = [Path(name).expanduser() for name in (config.rows_file(), config.test_file) if name]
-    stamps = tuple((str(path), stamp(path)) for path in files)
+    """Read the table of the settings, once a process while its files and settings stay. Raises UserError."""
+    stamps = tuple((str(path), stamp(path)) for path in config.files())
     roles = tuple(config.roles().items())
     learned = (config.missing, config.missing_indicator, config.rare_count)
     large = config.cache is Caching.auto and sum(size for _, files in stamps for *_, size in files) >= _LARGE
@@ -231,7 +233,7 @@ def targets_of(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     if (codes < 0).any():
         first = int(np.flatnonzero(codes < 0)[0])
         raise DataError(
-            f"{where(frame, first)} has the class {one_line(text[first])}, which the training rows have not: "
+            f"{where(frame, first)} has the class {one_line(text[first])}, which no training row has: "
             f"theirs are {_listed(schema.classes)}"
         )
     return codes

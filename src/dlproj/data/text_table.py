@@ -1,10 +1,18 @@
 """The texts of a table's column, each with a label in another column."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
 from dlproj.config.texts import TextTableConfig
-from dlproj.data.labelled_rows import LabelledRows
+from dlproj.data.labelled_rows import LabelledRows, texts_of
 from dlproj.data.text_folder import WORTH_KEEPING
 from dlproj.data.texts import TextDataModule
 from dlproj.data.tokenized import LabelledTexts, TokenizedTexts, tokenized
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class TextTableDataModule(TextDataModule):
@@ -21,6 +29,19 @@ class TextTableDataModule(TextDataModule):
         train, *test = self.labelled_texts()
         classes = len(self.spec.classes)
         return tokenized(train, next(iter(test), None), self.config.tokens, classes, self.config.cache(), WORTH_KEEPING)
+
+    def read_frame(self, file: str | Path, as_text: bool = True) -> "pd.DataFrame":
+        """A table file whose cells are texts, whatever as_text says. Raises DataError."""
+        from dlproj.data.table_files import read_table
+
+        return read_table(file, missing_words=False)
+
+    def encode_frame(self, frame: "pd.DataFrame") -> Tensor:
+        """The ids (N, length) of the texts in the column that training read. Raises DataError."""
+        from dlproj.data.table_rows import check_there
+
+        check_there(frame, [self.config.text_column])
+        return self.encode(texts_of(frame[self.config.text_column], list(frame.index)))
 
 
 def _labelled(rows: LabelledRows, classes: tuple[str, ...]) -> LabelledTexts:

@@ -1,4 +1,4 @@
-"""Prediction for the rows of a table, with a run that was trained on one."""
+"""Prediction for the rows of a table, with a run that was trained on one, or on texts in a column of one."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,19 +9,33 @@ import torch
 from torch import Tensor
 
 from dlproj.config.checks import DataError, UserError, one_line
+from dlproj.data.base import DataModule
 from dlproj.data.table import TableDataModule
-from dlproj.data.table_files import TABLES, read_table, write_table
+from dlproj.data.table_files import TABLES, delimiter_of, write_table
 from dlproj.data.table_rows import naming
+from dlproj.data.text_table import TextTableDataModule
 from dlproj.inference.predict import Item, Prediction, Report, predict_batch
 from dlproj.inference.trained import LoadedRun
 from dlproj.models.losses import class_probabilities, scores
 
+Tabular = TableDataModule | TextTableDataModule
+_TABLES_OF_TEXTS = set(TABLES) - {".txt"}
 _BATCH = 1000
 
 
-def read_stored(data: TableDataModule, file: str | Path, numbers: bool = True) -> tuple[pd.DataFrame, Tensor]:
-    """A table file, as of read_table(), and its rows as stored inputs. Raises DataError, naming the file."""
-    frame = read_table(file, numbers=numbers and data.schema().reads_plain_numbers())
+def are_tables(data: DataModule, names: Sequence[str | Path], by_line: bool = False) -> bool:
+    """Whether these inputs are table files, if they are files; of a run on texts .txt is a text.
+
+    by_line: files that a run on texts reads hold a text per line.
+    """
+    if isinstance(data, TextTableDataModule):
+        return not by_line and any(Path(name).suffix.lower() in _TABLES_OF_TEXTS for name in names)
+    return isinstance(data, TableDataModule)
+
+
+def read_stored(data: Tabular, file: str | Path, as_text: bool = False) -> tuple[pd.DataFrame, Tensor]:
+    """A table file, as of read_frame(), and its rows as stored inputs. Raises DataError, naming the file."""
+    frame = data.read_frame(file, as_text)
     with naming(file):
         return frame, data.encode_frame(frame)
 
@@ -30,7 +44,7 @@ def predict_files(
     trained: LoadedRun, arguments: Sequence[str], top: int, batch_size: int, report: Report
 ) -> Iterator[Prediction]:
     """Classify the rows of table files, naming each by its row; a file that cannot be read is reported and skipped."""
-    assert isinstance(trained.data, TableDataModule)
+    assert isinstance(trained.data, Tabular)
     if not arguments:
         raise UserError(f"nothing to predict: name a table file, one of {', '.join(TABLES)}")
     for file in arguments:
@@ -59,18 +73,19 @@ def class_table(trained: LoadedRun, stored: Tensor, index: Any = None) -> pd.Dat
 def write_with_classes(trained: LoadedRun, arguments: Sequence[str], output: Path, overwrite: bool) -> int:
     """Write a table file anew with `predicted_class` and the probability of each class; returns the number of rows.
 
-    Raises UserError, also if the output exists and overwrite is false.
+    A text file keeps its delimiter, except that .tsv has tabs. Raises UserError, also if the output exists and
+    overwrite is false.
     """
-    if not isinstance(trained.data, TableDataModule):
+    if not isinstance(trained.data, Tabular):
         raise UserError("--output is for tables: leave it out, and set --format csv > FILE")
     if len(arguments) != 1:
         raise UserError(f"--output takes one table, not {len(arguments)}: call dlproj predict for each")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists: set --output to another file, or --overwrite")
-    frame, stored = read_stored(trained.data, arguments[0], numbers=False)  # to be written as read
+    frame, stored = read_stored(trained.data, arguments[0], as_text=True)
     classes = class_table(trained, stored, frame.index)
     new = {"predicted_class": classes.pop("class")}
     new |= {f"probability_{name}": column.astype("float32") for name, column in classes.items()}
     kept = frame.drop(columns=[name for name in new if name in frame.columns])
-    write_table(pd.concat([kept, pd.DataFrame(new)], axis=1), output)
+    write_table(pd.concat([kept, pd.DataFrame(new)], axis=1), output, delimiter_of(Path(arguments[0])))
     return len(frame)

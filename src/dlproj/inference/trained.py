@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dlproj.config.checks import DataError, UserError
 from dlproj.config.root import Config, load
-from dlproj.config.user_code import admit_run
+from dlproj.config.user_code import read_copies
 from dlproj.config.whole_files import read_json
 from dlproj.data.base import DataModule
 from dlproj.models.classifier import Classifier
@@ -63,7 +63,7 @@ def open_run(folder: Path, checkpoint: str | None = None, allow_code: bool = Fal
     user's own that the run keeps, also if it has not been trained with here.
     """
     config = load(existing_run(folder) / "config.yaml", allow_code)
-    admit_run(config, folder, allow_code)
+    read_copies(config, folder)
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
     tested = summary.get("tested_weights")
     weights = checkpoint or (tested if tested in ("best", "last") else "last")

@@ -11,7 +11,6 @@ from dlproj.config.custom import CustomConfig
 from dlproj.config.data import DataSpec, Kind
 from dlproj.config.optim import OptimConfig
 from dlproj.config.scheduler import SchedulerConfig
-from dlproj.config.user_code import told
 from dlproj.models.classifier import Classifier
 from dlproj.models.penalties import Penalties
 
@@ -29,7 +28,7 @@ class CustomClassifier(Classifier):
         require(isinstance(network, nn.Module), f"{named} makes a {type(network).__name__}: it must make a nn.Module")
         self.network: nn.Module = network
         self.penalties = Penalties([])
-        with told("model.network", config.network):
+        with config.errors():
             layers = _Layers(self.network, spec)
         _check_logits(named, layers.logits, config.outputs_for(spec))
         trained = any(parameter.requires_grad for parameter in self.network.parameters())

@@ -109,7 +109,7 @@ class Comparison:
 
     def values(self, key: str) -> list[Any]:
         """The value of a setting in each run; None if a run lacks it."""
-        return [flat(run.settings).get(key) for run in self.runs]
+        return [effective(run.settings).get(key) for run in self.runs]
 
     @property
     def repeats(self) -> bool:
@@ -215,7 +215,7 @@ def varied_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
     values: dict[str, set[str]] = {}
     ignored = set.intersection(*map(without_effect, settings)) if settings else set()
     for nested in settings:
-        for key, value in flat(nested).items():
+        for key, value in effective(nested).items():
             if not {key, key.split(".")[0]} & ignored:
                 values.setdefault(key, set()).add(formats.setting(value))
     return [key for key, different in values.items() if len(different) > 1]
@@ -230,12 +230,20 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flattened
 
 
+def effective(settings: dict[str, Any]) -> dict[str, Any]:
+    """flat(), without the settings that the run's model does not read."""
+    values = flat(settings)
+    model = SCHEMAS["model"].get(str(values.get("model")))
+    ignored = {f"model.{name}" for name in model.no_effect} if model else set()
+    return {key: value for key, value in values.items() if ".".join(key.split(".")[:2]) not in ignored}
+
+
 def cells(run: Run, varied: Sequence[str]) -> Row:
     """The varied settings of a run; numbers stay numbers.
 
-    None stands for a setting that the run lacks, "null" for one that is unset.
+    None stands for a setting that the run lacks or its model does not read, "null" for one that is unset.
     """
-    values = flat(run.settings)
+    values = effective(run.settings)
     return {key: _cell(values[key]) if key in values else None for key in varied}
 
 

@@ -67,7 +67,7 @@ class Profile(Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         if self._calls == self._first:
             on_gpu = trainer.strategy.root_device.type == "cuda"
-            os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # torch would print an error where there is no GPU
+            os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no messages of torch about its profiler, or a missing GPU
             with self.timer.profile("trace"):
                 self._trace = profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu)
                 self._trace.start()

@@ -19,7 +19,7 @@ from dlproj.config.trainer import TrainerConfig
 from dlproj.data.base import DataModule
 from dlproj.models.classifier import Classifier
 from dlproj.models.metrics import TrainingSums
-from dlproj.training.initial_weights import load_initial
+from dlproj.training.building import build_from_seed
 from dlproj.training.rate_curve import LEAST_STEPS, RateCurve, first_diverged
 from dlproj.training.trainer import build_trainer, prepare_process
 
@@ -58,12 +58,7 @@ def range_test(config: Config, lowest: float = 1e-6, highest: float = 10.0, step
 def train_steps(config: Config, callbacks: list[Callback], data: DataModule | None = None, **trainer: Any) -> None:
     """Train by the settings alone, without validation, test and files, until a callback stops it."""
     prepare_process(config.trainer)
-    pl.seed_everything(config.seed, verbose=False)
-    data = data or config.data.build(config.seed)
-    model = config.model.build(data.spec, config.optim, config.scheduler)
-    if config.init_from:
-        load_initial(Path(config.init_from), model, data)
-    torch.manual_seed(config.seed)
+    data, model, _ = build_from_seed(config, data)
     with TemporaryDirectory() as folder:
         build_trainer(_alone(config.trainer, **trainer), callbacks, Path(folder), checkpoints=False).fit(
             model, datamodule=data

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger
 from dlproj.config.checks import UserError
 from dlproj.config.reference import distance, unmatched
 from dlproj.config.root import Config
-from dlproj.config.user_code import copies, shown
+from dlproj.config.user_code import code_in_words, copies
 from dlproj.config.whole_files import write_whole
 from dlproj.data.base import DataModule
 from dlproj.loop_progress import inform
@@ -34,8 +34,10 @@ def files_of(config: Config) -> dict[str, str]:
     return run_files(config.figures) | dict.fromkeys(copies(config), "")
 
 
-def new_record(config: Config, folder: Path, overrides: Sequence[str], model: Classifier) -> RunResult:
-    """Return the record of a run that has just started."""
+def new_record(
+    config: Config, folder: Path, overrides: Sequence[str], model: Classifier, initial: dict[str, str]
+) -> RunResult:
+    """Return the record of a run that has just started. initial: the record of the weights of init_from."""
     of_others = ("sweep.", "overwrite=")  # overrides that concern other runs
     settings = config.settings()
     return RunResult(
@@ -48,6 +50,7 @@ def new_record(config: Config, folder: Path, overrides: Sequence[str], model: Cl
         monitor=config.callbacks.early_stopping.monitor,
         classes=list(model.classes),
         parameters=model.parameter_count(),
+        init_from=initial,
         reference=config.reference.figures(settings),
         reference_curves=config.reference.curves_of(settings),
         versions=versions(),
@@ -101,7 +104,7 @@ class Begin(Callback):
         self._record(folder)
         for fallback in self.result.fallbacks:
             _log.warning("%s", fallback)
-        if code := shown(self.config):
+        if code := code_in_words(self.config):
             inform(f"runs code of {code}")
         for name, content in samples.items():
             write_whole(folder / "figures" / name, content)

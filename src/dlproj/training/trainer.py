@@ -22,6 +22,7 @@ from dlproj.launch import rank, started_by_torchrun
 from dlproj.library_internals.lightning_internals import resume_by_epochs
 from dlproj.library_internals.torch_internals import REDISTRIBUTION
 from dlproj.machine import threads_of
+from dlproj.training.broadcast_buffers import BroadcastBuffers
 from dlproj.training.checkpoints import WholeCheckpoints
 from dlproj.training.contention import NoteContention
 from dlproj.training.evaluate_train import EvaluateTrain
@@ -82,6 +83,8 @@ def build_trainer(
         Timer(config.max_time),
         NoteContention(),
     ]
+    if config.data_shards() == config.processes() > 1:
+        extra.append(BroadcastBuffers())
     if config.max_steps:
         extra.append(ValidateAtLimit())
     if config.evaluate_train:
