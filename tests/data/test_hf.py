@@ -177,7 +177,11 @@ def test_columns_are_told_by_their_types(types, settings, roles):
     [
         ({"title": "string", "body": "string", "label": "int64"}, {}, "has several columns to learn from, or none"),
         ({"name": "string", "a": "float64", "label": "int64"}, {}, "set data.kind, and data.input_column to one of"),
-        ({"text": "string", "stars": "int64"}, {}, "set data.label_column to the classes, of text, stars"),
+        (
+            {"text": "string", "stars": "int64"},
+            {},
+            "no column is known to hold classes: set data.label_column to one of text, stars",
+        ),
         (
             {"text": "string", "label": "int64"},
             {"input_column": "txt"},

@@ -253,7 +253,7 @@ def test_data_that_the_model_cannot_classify(digits, tree, reviews, reviews_root
     trained = open_run(digits)
     folder = ["image_folder", f"root={tree}", "channels=1", "image_size=8"]
     for settings, message in (
-        (["cifar10"], r"the model has 10 classes, this data has 10, and 0, 1, 2, 3, 4 is in one of them only"),
+        (["cifar10"], r"the model has 10 classes, this data has 10, and only one of them has 0, 1, 2, 3, 4, …: "),
         (folder[:2], r"of shape 1 × 8 × 8, this has 3 × 32 × 32: set --data channels=1 --data image_size=8"),
         (["feature_sum"], r"10 classes, this data has 2"),
         (folder, r"trained with largest_pixel=16, this data has 255: choose data with the same"),

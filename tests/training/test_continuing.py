@@ -1,19 +1,25 @@
 """A run trained on: with more epochs, another schedule or early stopping anew."""
 
+import json
 import math
 import re
+import shlex
 
 import pytest
 import torch
+from folders import write_run
 from test_resuming import DIGITS, assert_same, killed_after
 from typer.testing import CliRunner
 
 import dlproj
 from dlproj.cli.app import app
 from dlproj.config.checks import ConfigurationError, UserError
+from dlproj.config.places import train_command
+from dlproj.runs.manifest import shown_path
 from dlproj.runs.record import read_epochs, read_result
 from dlproj.training import run as run_module
 from dlproj.training.callbacks import checkpoint_path
+from dlproj.training.continued_run import continued_config
 from dlproj.training.run import resume_run, run
 
 QUIET = [*DIGITS, "figures=none", "logger=none", "trainer.max_epochs=2", "data.eval_batch_size=500"]
@@ -151,6 +157,15 @@ def test_what_cannot_change_or_leaves_nothing_to_train_is_one_line(changed, mess
     assert read_result(ended) == before
 
 
+def test_the_command_offered_for_another_setting_has_those_of_the_run(composed, tmp_path):
+    typed = ["data=digits", "model.hidden=[16]", "model.dropout=0.3", "init_from=elsewhere"]
+    run(composed(*QUIET), tmp_path, typed)
+    kept = ["data=digits", "model.hidden=[16]", f"init_from={shown_path(tmp_path)}", "model.dropout=0.5"]
+    offered = shlex.join([*train_command().split(), *kept])
+    with pytest.raises(UserError, match=re.escape(f"; {offered} starts a new run from its weights")):
+        continued_config(tmp_path, ["model.dropout=0.5"])
+
+
 @pytest.fixture(scope="module")
 def ended(composed, tmp_path_factory):
     """The folder of a run that has ended."""
@@ -161,8 +176,20 @@ def ended(composed, tmp_path_factory):
 
 def test_a_run_whose_weights_are_not_finite_does_not_go_on(composed, tmp_path):
     run(composed(*QUIET, "optim=sgd", "optim.learning_rate=1e30"), tmp_path)
+    with pytest.raises(ConfigurationError, match="has weights that are not finite: start anew with a lower optim"):
+        resume_run(tmp_path, ["trainer.max_epochs=5"])
+    summary = tmp_path / "summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"best_epoch": 1}))
     with pytest.raises(ConfigurationError, match="has weights that are not finite: start anew with init_from="):
         resume_run(tmp_path, ["trainer.max_epochs=5"])
+
+
+def test_a_diverged_run_is_not_advised_to_train_on(tmp_path):
+    write_run(tmp_path / "run", status="diverged")
+    told = CliRunner().invoke(app, ["resume", str(tmp_path / "run")])
+    assert told.exit_code == 0
+    assert told.output.startswith(f"{tmp_path}/run is complete: there is nothing to go on with\n")
+    assert "to train it on" not in told.output
 
 
 def test_a_checkpoint_of_an_older_version_knows_no_plan(composed, tmp_path):

@@ -211,7 +211,7 @@ def compose_for_sweep(*overrides):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["model=cnn", "model.hidden=[16]"], "is a run of another kind of model, mlp, than this one, cnn"),
+        (["model=cnn", "model.hidden=[16]"], "is a run of model=mlp, this is one of model=cnn"),
         (["init_from=nowhere"], "no run at nowhere, which is not a folder"),
         (["init_from=''"], "init_from is empty: name a run's folder"),
     ],
@@ -231,7 +231,7 @@ def test_a_run_without_a_checkpoint_is_refused(first, composed, tmp_path):
 def test_weights_of_which_none_fits_and_data_of_another_kind_are_refused(first, composed, tmp_path):
     with pytest.raises(UserError, match=r"none of the weights of init_from=.* fits this model"):
         run(composed(*DIGITS, "model.hidden=[9]", f"init_from={first}"), tmp_path / "a")
-    with pytest.raises(UserError, match="has learnt from data of another kind, image, than this, features"):
+    with pytest.raises(UserError, match="was trained on data of kind image, this is of kind features"):
         run(composed("data=feature_sum", "model.hidden=[16]", *QUICK, f"init_from={first}"), tmp_path / "b")
     damaged = tmp_path / "damaged.ckpt"
     damaged.write_bytes(b"half")

@@ -117,7 +117,8 @@ def _resume_run(folder: Path, settings: Sequence[str], allow_code: bool) -> None
     result = read_result(folder)
     if result.has_ended() and not settings:
         print(one_line(f"{folder} is complete: there is nothing to go on with"))
-        print(one_line(f"to train it on: dlproj resume {folder} trainer.max_epochs={2 * result.last_epoch}"))
+        if result.status != "diverged":
+            print(one_line(f"to train it on: dlproj resume {folder} trainer.max_epochs={2 * result.last_epoch}"))
     else:
         from dlproj.training.continued_run import continued_config
 

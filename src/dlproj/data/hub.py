@@ -53,7 +53,8 @@ class HubData:
         marked = [name for name in names if _is_class_label(self.train.features[name])]
         found = marked if len(marked) == 1 else [name for name in _LABELS if name in names][:1]
         if not found:
-            raise ConfigurationError(f"data.path={self.path}: set data.label_column to the classes, of {self._names()}")
+            message = f"data.path={self.path}: no column is known to hold classes: set data.label_column to one of"
+            raise ConfigurationError(f"{message} {self._names()}")
         return found[0]
 
     def _inputs(self, types: dict[str, str], kind: str | None, inputs: str | None) -> tuple[str, str | None]:

@@ -228,7 +228,7 @@ def _check_like_training(trained: DataSpec, config: DataConfig) -> None:
         odd = sorted(set(spec.classes) ^ set(trained.classes))
         raise DataError(
             f"the model has {len(trained.classes)} classes, this data has {len(spec.classes)}, "
-            f"and {', '.join(odd[:5])} is in one of them only: choose data with the same classes"
+            f"and only one of them has {', '.join(odd[:5])}{', …' * (len(odd) > 5)}: choose data with the same classes"
         )
     for name in ("kind", "shape", "vocabulary_size", "padding"):
         theirs, ours = _words(getattr(spec, name)), _words(getattr(trained, name))

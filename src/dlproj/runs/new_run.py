@@ -48,7 +48,7 @@ def _initial_checkpoint(config: Config, init_from: str) -> str:
     path = given if given.is_file() else _tested_weights(chosen_run(given))
     with suppress(DataError):  # a checkpoint away from its run
         theirs, mine = read_settings(path.parent.parent)["schema"]["model"], schema_name("model", type(config.model))
-        message = f"init_from={init_from} is a run of another kind of model, {theirs}, than this one, {mine}"
+        message = f"init_from={init_from} is a run of model={theirs}, this is one of model={mine}"
         require(theirs == mine, f"{message}: choose the same, or another run")
     return shown_path(path.resolve())
 

@@ -1,6 +1,7 @@
 """Training a run on with some settings changed: which may change, checked without torch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
@@ -11,6 +12,7 @@ from dlproj.config.checks import ConfigurationError, one_of, require
 from dlproj.config.conversion import plain
 from dlproj.config.root import Config, from_settings, load, single_setting
 from dlproj.config.schemas import SCHEMAS, settings_class
+from dlproj.reports.comparison_table import command
 from dlproj.runs.manifest import shown_path
 from dlproj.runs.record import read_result
 
@@ -55,11 +57,17 @@ def _check_may_change(name: str, value: Any, folder: Path) -> None:
     if name in allowed or name.startswith("scheduler."):
         return
     near = get_close_matches(name, allowed, n=1, cutoff=0.85)
-    other = (
-        f"dlproj train init_from={shown_path(folder)} {name}={formats.setting(value)} starts a new run from its weights"
-    )
-    way_out = f"did you mean {near[0]}?" if near else f"{', '.join(allowed)} and scheduler.… can; {other}"
-    raise ConfigurationError(f"{name} cannot change while a run goes on: {way_out}")
+    way_out = f"did you mean {near[0]}?" if near else f"{', '.join(allowed)} and scheduler.… can"
+    other = "" if near else f"; {_new_run(folder, name, value)} starts a new run from its weights"
+    raise ConfigurationError(f"{name} cannot change while a run goes on: {way_out}{other}")
+
+
+def _new_run(folder: Path, name: str, value: Any) -> str:
+    """The command that trains a run like the one in the folder from its weights, with another value of the setting."""
+    result = read_result(folder)
+    kept = [text for text in result.overrides if text.partition("=")[0] not in (name, "init_from")]
+    changed = [f"init_from={shown_path(folder)}", f"{name}={formats.setting(value)}"]
+    return command(replace(result, overrides=[*kept, *changed]))
 
 
 def _set(settings: dict[str, Any], name: str, value: Any) -> None:
@@ -78,8 +86,9 @@ def _set(settings: dict[str, Any], name: str, value: Any) -> None:
 
 def _check_goes_on(folder: Path, config: Config) -> None:
     result, shown, epochs = read_result(folder), shown_path(folder), config.trainer.max_epochs
-    best = f"start anew with init_from={shown}/checkpoints/best.ckpt and a lower optim.learning_rate"
-    require(result.status != "diverged", f"{shown} has weights that are not finite: {best}")
+    best = "" if result.best_epoch is None else f"init_from={shown}/checkpoints/best.ckpt and "
+    way_out = f"start anew with {best}a lower optim.learning_rate"
+    require(result.status != "diverged", f"{shown} has weights that are not finite: {way_out}")
     done = f"{shown} has trained {result.last_epoch} epochs"
     require(result.last_epoch < epochs, f"{done}: set trainer.max_epochs above that, not {epochs}")
     steps, most = result.steps, config.trainer.max_steps

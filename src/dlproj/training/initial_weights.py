@@ -44,7 +44,7 @@ def load_initial(path: Path, model: Classifier, data: DataModule) -> dict[str, s
 def _load(path: Path, content: Mapping[str, Any], model: Classifier, data: DataModule) -> dict[str, str]:
     spec = _spec(content)
     kind = spec.get("kind", data.spec.kind.name)
-    message = f"init_from={path} has learnt from data of another kind, {kind}, than this, {data.spec.kind.name}"
+    message = f"init_from={path} was trained on data of kind {kind}, this is of kind {data.spec.kind.name}"
     require(kind == data.spec.kind.name, f"{message}: choose the same, or another run")
     prepared = prepare_like(content, data)
     skipped = set() if list(spec.get("classes", ())) == list(model.classes) else _output_names(model)
