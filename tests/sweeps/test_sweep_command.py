@@ -78,7 +78,8 @@ def test_a_sweep_runs_compares_and_names_the_best_command(type_in, tmp_path):
     assert err.splitlines() == [
         f"error: job 4 (optim.learning_rate=-1 seed=1): {reason}",
         f"error: job 5 (optim.learning_rate=-1 seed=2): {reason}",
-        f"error: 2 of 6 runs failed: the same command with sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
+        f"error: 2 of 6 runs failed: "
+        f"the same command with sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
     ]
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1", "2", "3"]
     lines = out.splitlines()
@@ -102,7 +103,8 @@ def test_a_sweep_over_models_and_data_keeps_its_runs_in_one_folder(type_in, tmp_
     assert err.splitlines() == [
         "error: job 2 (model=gru data=digits): an RNN needs to know how to read an image: "
         "set model.image_reading=rows, columns or pixels",
-        f"error: 1 of 4 runs failed: the same command with sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
+        f"error: 1 of 4 runs failed: "
+        f"the same command with sweep.resume={folder.relative_to(tmp_path)} runs what is missing",
     ]
     assert code == 1
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["0", "1", "3"]

@@ -159,13 +159,13 @@ def test_a_server_that_dies_takes_no_run_with_it_and_push_sends_the_rest(
     composed, server, tmp_path, monkeypatch, caplog
 ):
     from dlproj.trackers.live import Sender
-    from dlproj.training import run as training
+    from dlproj.training import observers
 
     begun = []
     monkeypatch.setattr(Sender, "changed", noting(begun, Sender.changed))
-    build = training.build_callbacks
+    build = observers.build_callbacks
     killer = KillServer(server, lambda: begun[0]._process.poll() is not None)
-    monkeypatch.setattr(training, "build_callbacks", lambda *arguments: [*build(*arguments), killer])
+    monkeypatch.setattr(observers, "build_callbacks", lambda *arguments: [*build(*arguments), killer])
     folder = tmp_path / "run"
     result = run(composed(*logged(server.uri, "trainer.max_epochs=5")), folder)
     assert result.status == "completed"

@@ -63,7 +63,7 @@ class Encoder:
 
     def _fit_numbers(self, values: np.ndarray, config: TableConfig) -> None:
         """Learn from further columns (n, columns)."""
-        fill = [_middle(column, config.missing) for column in values.T]
+        fill = [_middle(column, config.missing) for column in np.ascontiguousarray(values.T)]
         values = values.astype(np.float64)
         np.copyto(values, np.array(fill), where=np.isnan(values))
         shift, scale = [0.0] * len(fill), [1.0] * len(fill)

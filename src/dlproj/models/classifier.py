@@ -17,13 +17,11 @@ from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch
 from dlproj.models.criterion import balanced_weights, criterion
 from dlproj.models.execution import Execution
-from dlproj.models.layers import layer_modules, linear, linear_penalties, output_modules
+from dlproj.models.layers import BATCH_NORMS, layer_modules, linear, linear_penalties, output_modules
 from dlproj.models.losses import LossFunction, loss_function
 from dlproj.models.metrics import Evaluation, TrainingSums, training_means
 from dlproj.models.optimized import OptimizedModule
 from dlproj.models.penalties import Penalties, Penalty
-
-_BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
 class Classifier(OptimizedModule):
@@ -91,7 +89,7 @@ class Classifier(OptimizedModule):
         super().train(mode)
         for name in self.config.freeze:
             for module in self.get_submodule(name).modules():
-                if isinstance(module, _BATCH_NORMS):
+                if isinstance(module, BATCH_NORMS):
                     module.eval()
         return self
 

@@ -9,6 +9,8 @@ from dlproj.config.layers import ConvConfig, DenseConfig, LayerPart
 from dlproj.models.initializers import initialize
 from dlproj.models.penalties import Penalty
 
+BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+
 
 def linear(inputs: int, layer: DenseConfig) -> nn.Linear:
     """Return the layer's initialised linear map: (…, inputs) to (…, units)."""

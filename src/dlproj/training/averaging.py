@@ -13,6 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn, up
 from dlproj.config.optim import OptimConfig
 from dlproj.data.batches import Batch
 from dlproj.models.classifier import Classifier
+from dlproj.models.layers import BATCH_NORMS
 from dlproj.training.fit_callback import FitCallback
 
 _log = logging.getLogger(__name__)
@@ -146,8 +147,7 @@ def averaged_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _batch_norms(model: nn.Module) -> dict[str, Any]:
-    kinds = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
-    modules = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    modules = {name: module for name, module in model.named_modules() if isinstance(module, BATCH_NORMS)}
     return {name: module for name, module in modules.items() if module.track_running_stats}
 
 

@@ -18,10 +18,11 @@ from dlproj.data.batches import Block
 from dlproj.loop_progress import progress
 from dlproj.machine import available_memory_bytes, peak_memory_bytes, reset_peak_memory
 from dlproj.training.range_test import train_steps
+from dlproj.training.stepping import STEPS
 
 _SMALLEST = 16
 _WARM_UP = 2  # calls before the timed ones: the second captures a CUDA graph
-_TIMED = 4  # calls
+_CALLS = _WARM_UP + 4  # the last 4 are timed
 _CALL_SECONDS = 0.2  # on a CPU, about
 _NEAR = 1.2  # times the fastest epoch: about as good
 _MARGIN = 1.2  # of predicted memory that is added
@@ -42,6 +43,10 @@ class Trial:
     def epoch_seconds(self) -> float:
         """Seconds of an epoch's steps."""
         return self.steps * self.step_seconds
+
+    def expected_step_seconds(self, size: int) -> float:
+        """Seconds of a step with batches of `size`, if a sample takes as long as here."""
+        return self.step_seconds * size / self.batch_size
 
 
 @dataclass(slots=True)
@@ -124,15 +129,11 @@ class _Trying:
         self.found.end = "memory" if scarce else "all training samples"
         if size <= last or (scarce and size - last <= last // _PRECISION):
             return 0
-        if self.clock() + self._expected_seconds(size) > self.until:
+        call_seconds = max(_CALL_SECONDS, self.found.trials[-1].expected_step_seconds(size))
+        if self.clock() + _CALLS * call_seconds > self.until:
             self.found.end = "time"
             return 0
         return size
-
-    def _expected_seconds(self, size: int) -> float:
-        last = self.found.trials[-1]
-        calls = _WARM_UP + _TIMED
-        return calls * max(_CALL_SECONDS, last.step_seconds * size / last.batch_size)
 
     def _foreseen(self) -> int:
         """The largest size that would fit as the sizes before let expect; on a GPU there is no harm in trying."""
@@ -155,21 +156,19 @@ class _Trying:
             if not lacks_memory(error) or not self.found.trials:
                 raise
             self.too_large = size
-            peak = 0
-        if peak:
-            steps = self.data.train_dataloader().batches
-            self.found.trials.append(Trial(size, steps, watch.median(), peak))
-        else:  # outside of except, whose error holds on to what the step had
+        if size == self.too_large:  # outside of except, whose error holds on to what the step had
             gc.collect()
-            if self.gpu:
-                torch.cuda.empty_cache()
+            torch.cuda.empty_cache()  # does nothing without a GPU
+            return
+        steps = self.data.train_dataloader().batches
+        self.found.trials.append(Trial(size, steps, watch.median(), peak))
 
     def _train(self, size: int, watch: "_Times") -> int:
         """Return the peak of the memory in bytes."""
         self.data.config.batch_size = size  # of arrays from a function or from datasets, not that of self.config
         reset_peak_memory()
         options = {"steps_per_execution": self._steps_a_call(size), "cuda_graph": self.config.trainer.cuda_graph}
-        train_steps(self.config, [watch], self.data, max_epochs=_WARM_UP + _TIMED, **options)
+        train_steps(self.config, [watch], self.data, max_epochs=_CALLS, **options)
         return peak_memory_bytes()[self.gpu]
 
     def _steps_a_call(self, size: int) -> int | str:
@@ -179,8 +178,7 @@ class _Trying:
             return trainer.steps_per_execution
         if not trials or trainer.limit_train_batches is not None:
             return "auto" if trainer.limit_train_batches is not None else 10
-        expected = trials[-1].step_seconds * size / trials[-1].batch_size
-        return max(1, min(50, int(_CALL_SECONDS / expected)))
+        return max(1, min(STEPS, int(_CALL_SECONDS / trials[-1].expected_step_seconds(size))))
 
 
 class _Times(Callback):
@@ -199,7 +197,7 @@ class _Times(Callback):
         now = self.clock()
         self.seconds.append((now - self._last) / (len(batch) if isinstance(batch, Block) else 1))
         self._last = now
-        trainer.should_stop = len(self.seconds) >= _WARM_UP + _TIMED
+        trainer.should_stop = len(self.seconds) >= _CALLS
 
     def median(self) -> float:
         """Median seconds of a step, without the first calls."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,8 @@ def continued_config(folder: Path, changed: Sequence[str], allow_code: bool = Fa
 def plan_of(config: Config) -> dict[str, Any]:
     """What decides when training ends, and how the learning rate gets there, as plain containers."""
     schedule = [type(config.scheduler).__qualname__, plain(config.scheduler), config.optim.learning_rate]
-    trainer, stopping = config.trainer, config.callbacks.early_stopping
-    end = [] if config.scheduler.lengthens else [trainer.max_epochs, trainer.max_steps]
-    length = [trainer.max_epochs, trainer.max_steps, trainer.max_time, stopping.patience, stopping.min_delta]
-    return {"schedule": schedule + end, "length": length}
+    end = [] if config.scheduler.lengthens else [config.trainer.max_epochs, config.trainer.max_steps]
+    return {"schedule": schedule + end, "length": list(attrgetter(*LENGTH)(config))}
 
 
 def _check_may_change(name: str, value: Any, folder: Path) -> None:

@@ -16,15 +16,15 @@ from dlproj.config.root import Config
 from dlproj.data.base import DataModule
 from dlproj.data.batches import Batch, generator
 from dlproj.models.classifier import Classifier
+from dlproj.models.layers import BATCH_NORMS
+from dlproj.models.losses import scores
 from dlproj.training.building import build_from_seed
 from dlproj.training.run import run
 from dlproj.training.trainer import prepare_process
 
 _LOCAL_LOGGERS = ("tensorboard", "csv")
 ENOUGH = 0.01  # a cross-entropy of a hundredth: the true classes have a probability of 99 %
-_IN_TRAINING_MODE = (
-    nn.RNNBase | nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
-)  # other modules' training mode is dropout
+_IN_TRAINING_MODE = nn.RNNBase | BATCH_NORMS  # other modules' training mode is dropout
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,9 @@ def learn(model: Classifier, batch: Batch, config: Config) -> Overfit:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    accuracy = float((_guesses(logits) == targets).float().mean())
+    accuracy = float((scores(logits).argmax(1) == targets).float().mean())
     contradictions = _contradictions(inputs, targets)
     return Overfit(len(targets), len(losses) - 1, losses[0], losses[-1], accuracy, contradictions)
-
-
-def _guesses(logits: Tensor) -> Tensor:
-    return logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
 
 
 def _contradictions(inputs: Tensor, targets: Tensor) -> int:
