@@ -205,6 +205,8 @@ REFUSED = {
     "hidden=[8]": "unknown setting hidden: did you mean model.hidden?",
     "patience=3": "unknown setting patience: did you mean callbacks.early_stopping.patience?",
     "data=digts": "unknown choice data=digts: did you mean data=digits? set one of cifar10, custom, digits, ",
+    "data=my/wine.csv": "unknown choice data=my/wine.csv: did you mean data=table data.file=my/wine.csv?",
+    "model=net.py:Net": "unknown choice model=net.py:Net: did you mean model=custom model.network=net.py:Net?",
     "model=foo": "unknown choice model=foo: set one of cnn, custom, gru, lstm, mlp, simple_rnn",
     "optim=lion": "unknown choice optim=lion: set one of adagrad, adam, adamw, custom, momentum, ",
     "model.dropout=abc": "model.dropout: Value 'abc' of type 'str' could not be converted to Float",

@@ -386,6 +386,14 @@ def test_a_class_is_a_model_in_python(here, monkeypatch):
     assert evaluate(open_run(run.folder)).equals_training()
 
 
+def test_an_argument_that_the_data_does_not_have_is_named(here):
+    write(here, net=NET.replace("num_classes,", "num_classes, vocabulary_size,"))
+    needs = r"Net needs vocabulary_size, which this data does not have: set model\.arguments, or other data"
+    with pytest.raises(ConfigurationError, match=needs):
+        custom()
+    assert custom("model.arguments={vocabulary_size: 9}").status == "completed"
+
+
 @pytest.mark.parametrize("network", [type("Net", (nn.Module,), {}), lambda: None, nn.Linear.forward])
 def test_a_class_that_no_file_defines_is_refused(network, here):
     with pytest.raises(

@@ -48,6 +48,11 @@ _OF_FILES = frozenset(
         errno.EBUSY,
     }
 )
+# Files given as choices, and the settings that take them.
+_FILE_CHOICES = {
+    "data": (re.compile(r".+\.(csv|tsv|parquet|arrow|feather|xlsx)", re.IGNORECASE), "data=table data.file="),
+    "model": (re.compile(r".+\.py:\w+"), "model=custom model.network="),
+}
 _MAKE_ROOM = "make room there, or choose another folder"
 _CLOSE_FILES = "close other programs, or raise the limit with ulimit -n"
 _WHAT_TO_DO = {
@@ -209,6 +214,9 @@ def _in_words(error: BaseException) -> str:
             return no_experiment(str(error.missing_cfg_file).removeprefix("experiment/"), names())
         if not group:
             return f"there is no {choice}.yaml to begin with: leave out --config-path and --config-name"
+        first, _, file = str(error.missing_cfg_file).partition("/")
+        if first in _FILE_CHOICES and _FILE_CHOICES[first][0].fullmatch(file):
+            return f"unknown choice {first}={file}: did you mean {_FILE_CHOICES[first][1]}{file}?"
         near = get_close_matches(choice, error.options or [], n=1)
         known = f"set one of {', '.join(sorted(error.options))}" if error.options else "it has no file in conf/"
         return f"unknown choice {group}={choice}: {f'did you mean {group}={near[0]}? ' if near else ''}{known}"

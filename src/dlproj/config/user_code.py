@@ -125,6 +125,10 @@ class UserCode:
             parameters = list(inspect.signature(function).parameters.values())
             self.check_given(name, parameters)
             filled = {each.name: available[each.name] for each in parameters if each.name in available}
+            lacking = [each.name for each in parameters if each.name in self.filled and each.default is each.empty]
+            lacking = [argument for argument in lacking if argument not in {*filled, *self.arguments}]
+            has_none = f"{name} needs {' and '.join(lacking)}, which this data does not have"
+            require(not lacking, f"{has_none}: set {self.key.partition('.')[0]}.arguments, or other data")
             with _sources[str(self.code)].importable() if self.file() else nullcontext():  # imports within functions
                 return function(*positional, **filled | deepcopy(self.arguments))
 
