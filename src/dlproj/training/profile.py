@@ -69,7 +69,8 @@ class Profile(Callback):
             on_gpu = trainer.strategy.root_device.type == "cuda"
             os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no messages of torch about its profiler, or a missing GPU
             with self.timer.profile("trace"):
-                self._trace = profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu)
+                activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
+                self._trace = profile(activities=activities, acc_events=True)  # see LiveBytes
                 self._trace.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
